@@ -1,0 +1,92 @@
+"""The command line: ``python -m sandbox up | down | status | boot | kill | ssh | past``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from types import FrameType
+
+from sandbox import Sandbox, SandboxError
+from sandbox.shell import say
+
+
+def main() -> int:
+    """Do what the command line says and return its exit status: 0, 1 for an error, 130 when interrupted."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    arguments = _parser().parse_args()
+    try:
+        return _run(arguments)
+    except SandboxError as error:
+        say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description="A whole Hublab on one machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="boot it, or what is missing of it")
+    up.add_argument("--hosts", type=int, default=1, metavar="N", help="worker hosts (default 1)")
+    up.add_argument("--past", action="store_true", help="with the crashing workers of before on each host")
+    commands.add_parser("down", help="remove it whole")
+    commands.add_parser("status", help="what runs, and where")
+    for name, text in (
+        ("boot", "switch on"),
+        ("kill", "cut the power of"),
+        ("past", "give the crashing workers of before to"),
+    ):
+        commands.add_parser(name, help=f"{text} a machine").add_argument("host")
+    ssh = commands.add_parser("ssh", help="a shell on a machine, or one command")
+    ssh.add_argument("host")
+    ssh.add_argument("cmd", nargs=argparse.REMAINDER)
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    sandbox = Sandbox.at()
+    match arguments.command:
+        case "up":
+            began = time.monotonic()
+            Sandbox.up(arguments.hosts, past=arguments.past)
+            say(f"up after {time.monotonic() - began:.1f} s; the deploy reads {sandbox.env_file}")
+        case "down":
+            sandbox.down()
+            say("gone")
+        case "status":
+            return _status(sandbox)
+        case "boot":
+            sandbox.machine(arguments.host).boot()
+        case "kill":
+            sandbox.machine(arguments.host).kill()
+        case "past":
+            from sandbox import past  # noqa: PLC0415 - only this command needs it
+
+            past.give(sandbox, [sandbox.machine(arguments.host)])
+        case "ssh":
+            return sandbox.machine(arguments.host).shell(arguments.cmd)
+    return 0
+
+
+def _status(sandbox: Sandbox) -> int:
+    """Print one line per machine; exit status 3, as of ``systemctl status``, when the sandbox is not up."""
+    for machine in sandbox.machines:
+        if machine.prepared:
+            print(f"{machine.name:<12} {machine.address:<16} {'running' if machine.running else 'no power'}")
+    if sandbox.is_up:
+        user, _, password = sandbox.auth.partition(":")
+        print(f"Prefect      {sandbox.api_url.removesuffix('/api')}  (user {user}, password {password})")
+        return 0
+    print("not up; `python -m sandbox up` boots it")
+    return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""One machine: a Debian with systemd as process 1, under systemd-nspawn.
+
+Its root is an overlay: shared read-only trees below, its own writes above, in ``machines/NAME/upper``. They stay when
+the power is cut. The overlay is mounted in a mount namespace of the machine's own, so it goes when the machine goes.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.cgroup import Cgroup
+from sandbox.errors import SandboxError
+from sandbox.layout import Layout
+from sandbox.shell import run
+
+_BOOT_SECONDS = 90.0  # limit; 2 s is what it takes on an idle machine
+_PREPARED = "prepared"  # marks a machine whose own files are complete
+
+# The last line leaves a cgroup v2 tree to the machine, as on a real Debian, and lets its systemd load the BPF programs
+# behind IPAddressDeny= and DevicePolicy=. systemd-nspawn's own filter would refuse them and the units would run on without.
+_START = """set -eu
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+exec env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn --quiet --boot --directory="$2/root" --machine="$3" --hostname="$4" \
+    --network-bridge="$5" --register=no --keep-unit --link-journal=no --resolv-conf=off --timezone=off --console=read-only \
+    --system-call-filter=bpf --capability=CAP_BPF,CAP_PERFMON
+"""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine of a sandbox, whether it runs or not.
+
+    Attributes:
+        name: ``server`` or ``hublab-1`` and so on: its host name.
+        layout: The sandbox it belongs to.
+    """
+
+    name: str
+    layout: Layout
+
+    @property
+    def address(self) -> str:
+        """Its address on the bridge."""
+        return str(self.layout.address(self.name))
+
+    @property
+    def folder(self) -> Path:
+        """Where its state is kept on the operator's machine."""
+        return self.layout.machines / self.name
+
+    @property
+    def upper(self) -> Path:
+        """What it wrote: the files of its root that differ from the shared trees. Look only: while it runs it owns them."""
+        return self.folder / "upper"
+
+    @property
+    def prepared(self) -> bool:
+        """Whether its own files are complete, so that it can be booted."""
+        return (self.folder / _PREPARED).exists()
+
+    @property
+    def running(self) -> bool:
+        """Whether it has processes."""
+        return bool(self._cgroup.processes())
+
+    @property
+    def _cgroup(self) -> Cgroup:
+        return Cgroup(f"{self.layout.cgroup}/{self.name}")
+
+    @property
+    def layers(self) -> list[Path]:
+        """The shared trees below it, uppermost first."""
+        return [Path(line) for line in (self.folder / "layers").read_text().splitlines()]
+
+    def prepare(self, layers: list[Path]) -> None:
+        """Make what only this machine has: identity, host key, addresses, who may log in. Whatever was there goes."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for name in ("upper", "work", "root"):
+            (self.folder / name).mkdir(parents=True)
+        self.set_layers(layers)
+        names = "".join(f"{address} {name}\n" for name, address in self.layout.names().items())
+        self._write("etc/hostname", f"{self.name}\n")
+        self._write("etc/machine-id", f"{uuid.uuid4().hex}\n")
+        # A name that does not resolve makes each sudo wait for a name server that is not there.
+        self._write("etc/hosts", f"127.0.0.1 localhost\n::1 localhost\n{names}")
+        self._write("etc/resolv.conf", "# No name server: this machine has no route to the outside.\n")
+        network = f"[Match]\nName=host0\n[Network]\nAddress={self.address}/24\nIPv6AcceptRA=no\nLLMNR=no\n"
+        self._write("etc/systemd/network/10-host0.network", network)
+        key = self._write("etc/ssh/ssh_host_ed25519_key", "")
+        key.unlink()
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", key], timeout=30)
+        public = self.layout.key.with_suffix(".pub").read_text()
+        self._write("root/.ssh/authorized_keys", public, mode=0o600)
+        operator = self._write("home/operator/.ssh/authorized_keys", public, mode=0o600)
+        _give_home(operator.parent, like=layers[-1] / "home/operator")
+        (self.folder / _PREPARED).touch()
+
+    def set_layers(self, layers: list[Path]) -> None:
+        """Put other shared trees below it, uppermost first, from its next boot on."""
+        (self.folder / "layers").write_text("".join(f"{layer}\n" for layer in layers))
+
+    def _write(self, path: str, text: str, mode: int = 0o644) -> Path:
+        """Write a file of its root before its first boot; folders of the shared trees keep their mode and owner."""
+        file = self.upper / path
+        lower = self.layers[-1]
+        for parent in reversed(Path(path).parents[:-1]):
+            folder = self.upper / parent
+            if not folder.exists():
+                folder.mkdir()
+                if (lower / parent).exists():
+                    shutil.copystat(lower / parent, folder)
+                else:
+                    folder.chmod(0o700)
+        file.write_text(text)
+        file.chmod(mode)
+        return file
+
+    def host_key(self) -> str:
+        """Return its line for known_hosts."""
+        kind, key = (self.upper / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()[:2]
+        return f"{self.address},{self.name} {kind} {key}\n"
+
+    def boot(self) -> None:
+        """Switch it on and return when it is fully up and reachable over ssh. One that runs is left alone.
+
+        Raises:
+            SandboxError: It was not up in time; the error shows the end of its console.
+        """
+        if not self.running:
+            self._start()
+        deadline = time.monotonic() + _BOOT_SECONDS
+        while True:
+            done = self.ssh("systemctl is-system-running --wait", check=False, timeout=_BOOT_SECONDS)
+            if done.stdout.strip() in ("running", "degraded"):
+                return
+            if time.monotonic() > deadline or not self.running:
+                raise SandboxError(
+                    f"{self.name} did not come up: {done.stderr.strip() or done.stdout.strip()}\n{self._console()}"
+                )
+            time.sleep(0.1)
+
+    def _start(self) -> None:
+        self._cgroup.kill()  # removes what a crash left of it
+        shutil.rmtree(self.folder / "work", ignore_errors=True)
+        (self.folder / "work").mkdir()
+        lower = ":".join(str(layer) for layer in self.layers)
+        short = f"{self.layout.tag}-{self.layout.number(self.name)}"
+        start = ["sh", "-c", _START, "sh", lower, self.folder, short, self.name, self.layout.bridge]
+        self.layout.logs.mkdir(parents=True, exist_ok=True)
+        with self._log.open("ab") as log:
+            subprocess.Popen(
+                self._cgroup.enter(["unshare", "--mount", "--propagation", "private", *start]),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        self._await_start()
+
+    def _await_start(self) -> None:
+        deadline = time.monotonic() + 10
+        while not self.running:
+            if time.monotonic() > deadline:
+                raise SandboxError(f"{self.name} did not start\n{self._console()}")
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        """Cut its power: every process of it ends at once, nothing is written any more. What it wrote stays."""
+        self._cgroup.kill()
+
+    def power_off(self, timeout: float = 60.0) -> None:
+        """Shut it down as an operator would; its units are stopped in order. Cut the power after ``timeout`` seconds."""
+        if self.running:
+            self.ssh("systemctl poweroff", check=False, timeout=20)
+            deadline = time.monotonic() + timeout
+            while self.running and time.monotonic() < deadline:
+                time.sleep(0.1)
+        self.kill()
+
+    def ssh_command(self, *options: str, user: str = "root") -> list[str]:
+        """Return the ssh command up to the host: strict host key checking, this sandbox's key, nobody's ssh_config."""
+        return [
+            "ssh", "-F", "/dev/null", "-i", str(self.layout.key), "-o", f"UserKnownHostsFile={self.layout.known_hosts}",
+            "-o", "GlobalKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes",
+            "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR", *options, f"{user}@{self.address}",
+        ]  # fmt: skip
+
+    def ssh(
+        self, command: str, *, check: bool = True, timeout: float = 60.0, user: str = "root", stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a shell command on it and capture what it says.
+
+        Args:
+            command: A line for the login shell.
+            check: Whether an exit status other than 0 is an error (255: ssh itself failed).
+            timeout: Seconds after which ssh is killed; the command on the machine may go on.
+            user: ``root``, or ``operator``, who has sudo without a password.
+            stdin: Text to feed it.
+
+        Raises:
+            SandboxError: With ``check``, when it failed; always when it ran out of time.
+        """
+        return run([*self.ssh_command(user=user), command], timeout=timeout, check=check, stdin=stdin)
+
+    def shell(self, command: list[str]) -> int:
+        """Join the operator's terminal to a shell on it, or to one command, and return its exit status."""
+        options = ("-t",) if os.isatty(0) and not command else ()
+        line = [command[0] if len(command) == 1 else shlex.join(command)] if command else []
+        return subprocess.run([*self.ssh_command(*options), *line], check=False).returncode
+
+    @property
+    def _log(self) -> Path:
+        return self.layout.logs / f"{self.name}.log"
+
+    def _console(self) -> str:
+        lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
+        return f"  end of {self._log}:\n  " + "\n  ".join(lines[-15:])
+
+
+def _give_home(folder: Path, *, like: Path) -> None:
+    """Hand the folder, what is in it and the home around it to the owner of ``like``."""
+    owner = like.stat()
+    for path in (folder.parent, folder, *folder.iterdir()):
+        os.chown(path, owner.st_uid, owner.st_gid)

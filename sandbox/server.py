@@ -1,0 +1,112 @@
+"""The server machine: a Prefect server on PostgreSQL."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import shutil
+import time
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+import httpx
+
+from sandbox.errors import SandboxError
+from sandbox.layout import CHECKOUT, SERVER, Layout
+from sandbox.machine import Machine
+
+VENV = Path("/opt/prefect/venv")
+LOCK = CHECKOUT / "requirements.lock"
+POOL = "default"
+PORT = 4200
+_UNITS = Path(__file__).parent / "units"
+_READY_SECONDS = 120.0
+
+
+def api_url(layout: Layout) -> str:
+    """Base address of the API, as the operator's machine and all others reach it."""
+    return f"http://{layout.address(SERVER)}:{PORT}/api"
+
+
+def prepare(machine: Machine) -> str:
+    """Put the server's configuration and units into the machine before its first boot, and return its credential.
+
+    The credential is what ``PREFECT_API_AUTH_STRING`` must be: ``user:password``.
+    """
+    auth = f"hublab:{secrets.token_urlsafe(24)}"
+    settings = {
+        "PREFECT_HOME": "/var/lib/prefect",
+        "PREFECT_SERVER_API_AUTH_STRING": auth,
+        "PREFECT_SERVER_ENCRYPTION_KEY": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        # Peer authentication over the socket: PostgreSQL takes the word of the kernel for who asks.
+        "PREFECT_API_DATABASE_CONNECTION_URL": "postgresql+asyncpg://prefect@/prefect?host=/var/run/postgresql",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_UI_API_URL": api_url(machine.layout),
+        # Where it is installed is not its own to write.
+        "PREFECT_UI_STATIC_DIRECTORY": "/var/lib/prefect/ui",
+        "DO_NOT_TRACK": "1",
+    }
+    folder = machine.upper / "etc/prefect"
+    folder.mkdir(mode=0o700, parents=True)
+    file = folder / "server.env"
+    file.touch(mode=0o600)
+    file.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+    units = machine.upper / "etc/systemd/system"
+    wanted = units / "multi-user.target.wants"
+    wanted.mkdir(parents=True)
+    for unit in sorted(_UNITS.glob("*.service")):
+        shutil.copyfile(unit, units / unit.name)
+        (wanted / unit.name).symlink_to(f"/etc/systemd/system/{unit.name}")
+    return auth
+
+
+def credential(machine: Machine) -> str:
+    """Read back the credential of a server that was prepared before."""
+    lines = (machine.upper / "etc/prefect/server.env").read_text().splitlines()
+    return next(line.partition("=")[2] for line in lines if line.startswith("PREFECT_SERVER_API_AUTH_STRING="))
+
+
+def client(layout: Layout, auth: str) -> httpx.Client:
+    """Return a plain HTTP client of the API; the caller closes it."""
+    user, _, password = auth.partition(":")
+    # Prefect's API answers under a prefix; the environment's proxies must not see an address that only this machine has.
+    return httpx.Client(base_url=api_url(layout), auth=(user, password), timeout=30, trust_env=False)
+
+
+def await_ready(machine: Machine, auth: str) -> None:
+    """Return when the API is healthy and the work pool is there.
+
+    Raises:
+        SandboxError: It was not in time; the error shows the end of the server's journal.
+    """
+    deadline = time.monotonic() + _READY_SECONDS
+    with client(machine.layout, auth) as api:
+        while not _healthy(api):
+            if time.monotonic() > deadline:
+                journal = machine.ssh("journalctl -u prefect-server -n 20 --no-pager -o cat", check=False).stdout
+                raise SandboxError(
+                    f"the Prefect server at {api_url(machine.layout)} is not healthy after {_READY_SECONDS:.0f} s\n{journal}"
+                )
+            time.sleep(0.1)
+        _ensure_pool(api)
+
+
+def _healthy(api: httpx.Client) -> bool:
+    try:
+        answer = api.get("/health", timeout=5)
+    except httpx.TransportError:
+        return False
+    return answer.status_code == httpx.codes.OK and answer.json() is True
+
+
+def _ensure_pool(api: httpx.Client) -> None:
+    if api.get(f"/work_pools/{POOL}").status_code == httpx.codes.OK:
+        return
+    known = api.get("/collections/views/aggregate-worker-metadata").raise_for_status().json()
+    template = known["prefect"]["process"]["default_base_job_configuration"]
+    api.post("/work_pools/", json={"name": POOL, "type": "process", "base_job_template": template}).raise_for_status()
+
+
+def digest() -> str:
+    """Eight hex digits that change with the lock, so that a new lock gets a new environment."""
+    return hashlib.sha256(LOCK.read_bytes()).hexdigest()[:8]

@@ -1,0 +1,74 @@
+"""Running programs, and telling the operator how far they are."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sandbox.errors import SandboxError
+
+_SHOWN = 15  # lines of a failed program's output that go into the error
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    timeout: float,
+    check: bool = True,
+    stdin: str | None = None,
+    env: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end and capture what it says.
+
+    Args:
+        command: Program and arguments.
+        timeout: Seconds after which it is killed.
+        check: Whether an exit status other than 0 is an error.
+        stdin: Text to feed it; nothing by default.
+        env: Its whole environment; this process's own by default.
+
+    Raises:
+        SandboxError: It could not be started, failed (with ``check``), or ran out of time.
+    """
+    argv = [str(part) for part in command]
+    try:
+        done = subprocess.run(
+            argv,
+            input=stdin or "",
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+            env=env,
+        )
+    except FileNotFoundError as error:
+        raise SandboxError(f"{argv[0]} is not installed (needed for: {' '.join(argv)[:120]})") from error
+    except subprocess.TimeoutExpired as error:
+        raise SandboxError(f"{' '.join(argv)[:200]}: not done after {timeout:.0f} s") from error
+    if check and done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-_SHOWN:]
+        raise SandboxError(f"{' '.join(argv)[:200]}: exit status {done.returncode}\n  " + "\n  ".join(said))
+    return done
+
+
+@contextmanager
+def step(text: str) -> Iterator[None]:
+    """Print one line with the seconds that the body took, whatever its end."""
+    began = time.monotonic()
+    mark = "failed"
+    try:
+        yield
+        mark = "ok"
+    finally:
+        say(f"{text:<58} {mark:>6} {time.monotonic() - began:6.1f} s")
+
+
+def say(text: str) -> None:
+    """Print one line of progress, at once, on stderr: stdout belongs to the answer."""
+    sys.stderr.write(f"sandbox: {text}\n")
+    sys.stderr.flush()

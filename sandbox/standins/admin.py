@@ -1,0 +1,62 @@
+"""The stand-ins' own endpoints, under /_standin: misbehaviour, clock, settings, state, calls."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from sandbox.standins.faults import Fault, FaultBook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+
+    from sandbox.standins.clock import Clock
+
+
+def admin_routes(
+    book: FaultBook,
+    clock: Clock,
+    settings: Callable[[dict[str, Any]], None],
+    state: Callable[[], dict[str, Any]],
+) -> list[Route]:
+    """Routes that a test, the chaos run and the demo use; the real services have nothing like them."""
+
+    async def faults(request: Request) -> JSONResponse:
+        if request.method == "DELETE":
+            book.rules.clear()
+        elif request.method == "POST":
+            try:
+                book.rules.extend(Fault(**rule) for rule in await request.json())
+            except (TypeError, ValueError) as problem:
+                return JSONResponse({"error": str(problem)}, 422)
+        return JSONResponse([vars(rule) for rule in book.rules])
+
+    async def advance(request: Request) -> JSONResponse:
+        clock.advance(float((await request.json())["seconds"]))
+        return JSONResponse({"now": clock.now().isoformat()})
+
+    async def change(request: Request) -> JSONResponse:
+        settings(await request.json())
+        return JSONResponse({"ok": True})
+
+    async def show(_: Request) -> JSONResponse:
+        return JSONResponse(state())
+
+    async def calls(request: Request) -> JSONResponse:
+        if request.method == "DELETE":
+            book.calls.clear()
+        counted = Counter(f"{method} {path}" for method, path in book.calls)
+        return JSONResponse({"total": len(book.calls), "calls": dict(counted)})
+
+    return [
+        Route("/_standin/faults", faults, methods=["GET", "POST", "DELETE"]),
+        Route("/_standin/clock", advance, methods=["POST"]),
+        Route("/_standin/settings", change, methods=["POST"]),
+        Route("/_standin/state", show),
+        Route("/_standin/calls", calls, methods=["GET", "DELETE"]),
+    ]

@@ -1,0 +1,148 @@
+"""What becomes of an accepted mail: `last_event` moves, and webhooks are signed and sent.
+
+Follows resend.com/docs/webhooks: the svix scheme, retried after 5 s, 5 min, 30 min, 2 h, 5 h and 10 h.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import httpx
+
+from sandbox.standins.clock import iso
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import datetime
+
+    from sandbox.standins.resend_store import ResendStore
+
+RETRIES = (5, 300, 1800, 7200, 18000, 36000)
+TICK = 0.05
+
+
+@dataclass
+class _Message:
+    id: str
+    body: str
+    due: datetime
+    attempt: int = 0
+
+
+def signature(secret: str, identity: str, timestamp: int, body: str) -> str:
+    """The `svix-signature` header's value."""
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    mac = hmac.new(key, f"{identity}.{timestamp}.{body}".encode(), hashlib.sha256).digest()
+    return f"v1,{base64.b64encode(mac).decode()}"
+
+
+class Delivery:
+    """Moves mails on and tells the subscriber."""
+
+    def __init__(self, store: ResendStore) -> None:
+        """Without a subscriber until `subscribe` is called."""
+        self._store = store
+        self._url: str | None = None
+        self._secret = ""
+        self._queue: list[_Message] = []
+
+    def subscribe(self, url: str, secret: str) -> None:
+        """Send events to `url` from now on, signed with `secret` (`whsec_…`)."""
+        self._url, self._secret = url, secret
+
+    def suppress(self, email: str, origin: str) -> dict[str, str]:
+        """Put an address on the suppression list; the entry that is there stays."""
+        entry = {"object": "suppression", "id": str(uuid4()), "email": email, "origin": origin}
+        return self._store.suppressed.setdefault(email, entry)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Deliver for as long as the application lives."""
+        task = asyncio.create_task(self._loop())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _loop(self) -> None:
+        async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
+            while True:
+                self.step()
+                await self._post(client)
+                await asyncio.sleep(TICK)
+
+    def step(self) -> None:
+        """Give each mail the events that are due."""
+        now = self._store.clock.now()
+        for mail in self._store.mails:
+            age = (now - mail["created"]).total_seconds()
+            for index, event in enumerate(fate(mail)):
+                if event not in mail["told"] and age >= index * self._store.delivery:
+                    self._happen(mail, event)
+
+    def _happen(self, mail: dict[str, Any], event: str) -> None:
+        mail["told"].append(event)
+        mail["last_event"] = event
+        if event in {"bounced", "complained"}:
+            self.suppress(mail["to"][0].lower(), "bounce" if event == "bounced" else "complaint")
+        if self._url is None:
+            return
+        now = self._store.clock.now()
+        payload = mail["payload"]
+        data: dict[str, Any] = {
+            "email_id": mail["id"],
+            "created_at": iso(mail["created"]),
+            "from": payload["from"],
+            "to": mail["to"],
+            "subject": payload["subject"],
+            "tags": {tag["name"]: tag["value"] for tag in payload.get("tags") or []},
+        }
+        if event == "bounced":
+            data["bounce"] = {"message": "The recipient does not exist.", "type": "Permanent", "subType": "General"}
+        body = json.dumps({"type": f"email.{event}", "created_at": iso(now), "data": data})
+        self._queue.append(_Message(f"msg_{uuid4().hex}", body, now))
+
+    async def _post(self, client: httpx.AsyncClient) -> None:
+        now = self._store.clock.now()
+        for message in [m for m in self._queue if m.due <= now]:
+            timestamp = int(now.timestamp())
+            headers = {
+                "content-type": "application/json",
+                "svix-id": message.id,
+                "svix-timestamp": str(timestamp),
+                "svix-signature": signature(self._secret, message.id, timestamp, message.body),
+            }
+            try:
+                answer = await client.post(str(self._url), content=message.body, headers=headers)
+                done = answer.is_success
+            except httpx.HTTPError:
+                done = False
+            if done or message.attempt >= len(RETRIES):
+                self._queue.remove(message)
+                continue
+            message.due = now + timedelta(seconds=RETRIES[message.attempt])
+            message.attempt += 1
+
+
+def fate(mail: dict[str, Any]) -> list[str]:
+    """The events of a mail, by its address: Resend's test addresses do what their names say."""
+    if mail["suppressed"]:
+        return ["sent", "suppressed"]
+    local = mail["to"][0].lower().partition("@")[0].partition("+")[0]
+    if local == "bounced":
+        return ["sent", "bounced"]
+    if local == "complained":
+        return ["sent", "delivered", "complained"]
+    return ["sent", "delivered"]

@@ -1,0 +1,220 @@
+"""The Notion stand-in's HTTP face: the endpoints that notion-client 3.1 calls, at API version 2025-09-03."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from sandbox.standins.admin import admin_routes
+from sandbox.standins.faults import FaultBook, Misbehave
+from sandbox.standins.notion_store import NotFound, NotionStore, Source, dashed, property_id
+from sandbox.standins.notion_values import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+MAX_BODY = 500_000
+VERSION = "2025-09-03"
+
+
+def error(status: int, code: str, message: str, committed: str | None = None) -> JSONResponse:
+    """Notion's error body; `committed` is the id of what was saved although the answer is an error."""
+    body: dict[str, Any] = {
+        "object": "error",
+        "status": status,
+        "code": code,
+        "message": message,
+        "request_id": str(uuid4()),
+    }
+    if committed:
+        body["additional_data"] = {"committed_resource_id": committed}
+    return JSONResponse(body, status)
+
+
+class Notion:
+    """One workspace behind HTTP; `token` is the only one accepted, `per_minute` the documented limit."""
+
+    def __init__(self, token: str, *, per_minute: int = 180) -> None:
+        """An empty workspace."""
+        self.token, self.per_minute = token, per_minute
+        self.store, self.book = NotionStore(), FaultBook()
+        self._window: deque[float] = deque()
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        routes = [
+            self._route("/v1/users/me", ["GET"], self._me),
+            self._route("/v1/databases", ["POST"], self._create_database),
+            self._route("/v1/databases/{id}", ["GET"], self._database),
+            self._route("/v1/data_sources/{id}", ["GET", "PATCH"], self._source),
+            self._route("/v1/data_sources/{id}/query", ["POST"], self._query),
+            self._route("/v1/pages", ["POST"], self._create_page),
+            self._route("/v1/pages/{id}", ["GET", "PATCH"], self._page),
+            self._route("/v1/pages/{id}/markdown", ["GET"], self._markdown),
+            self._route("/v1/pages/{id}/properties/{property_id}", ["GET"], self._page_property),
+            *admin_routes(self.book, self.store.clock, self._settings, self._state),
+        ]
+        return Starlette(routes=routes, middleware=[Middleware(Misbehave, book=self.book, error=error)])
+
+    def _route(self, path: str, methods: list[str], handler: Callable[..., Any]) -> Route:
+        async def endpoint(request: Request) -> Response:
+            return await self._guarded(request, handler)
+
+        return Route(path, endpoint, methods=methods, name=path)
+
+    async def _guarded(self, request: Request, handler: Callable[..., Awaitable[Any]]) -> Response:
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal
+        raw = await request.body()
+        if len(raw) > MAX_BODY:
+            return error(413, "validation_error", "Request body is too large.")
+        try:
+            body = json.loads(raw) if raw else {}
+        except ValueError:
+            return error(400, "invalid_json", "Error parsing JSON body.")
+        try:
+            return JSONResponse({**await handler(request, body), "request_id": str(uuid4())})
+        except InvalidRequest as problem:
+            return error(400, "validation_error", str(problem))
+        except NotFound as problem:
+            return error(404, "object_not_found", f"{problem} Make sure the page is shared with your integration.")
+
+    def _refusal(self, request: Request) -> Response | None:
+        if request.headers.get("authorization") != f"Bearer {self.token}":
+            return error(401, "unauthorized", "API token is invalid.")
+        if request.headers.get("notion-version") != VERSION:
+            return error(400, "missing_version", f"Notion-Version header should be `{VERSION}`.")
+        now = self.store.clock.now().timestamp()
+        while self._window and self._window[0] <= now - 60:
+            self._window.popleft()
+        if len(self._window) >= self.per_minute:
+            response = error(429, "rate_limited", "You have been rate limited. Please try again in a few minutes.")
+            response.headers["Retry-After"] = str(max(1, int(self._window[0] + 60 - now) + 1))
+            return response
+        self._window.append(now)
+        return None
+
+    async def _me(self, _: Request, __: Any) -> dict[str, Any]:
+        return {"object": "user", "id": str(uuid4()), "type": "bot", "name": "hublab", "bot": {}}
+
+    async def _create_database(self, _: Request, body: dict[str, Any]) -> dict[str, Any]:
+        schema = (body.get("initial_data_source") or {}).get("properties")
+        if not schema:
+            raise InvalidRequest("body failed validation: body.initial_data_source.properties should be defined.")
+        title = "".join(piece["text"]["content"] for piece in body.get("title", []))
+        return self._shown_database(self.store.create_database(title, schema))
+
+    async def _database(self, request: Request, _: Any) -> dict[str, Any]:
+        return self._shown_database(self.store.database(request.path_params["id"]))
+
+    @staticmethod
+    def _shown_database(source: Source) -> dict[str, Any]:
+        return {
+            "object": "database",
+            "id": source.database,
+            "title": [{"type": "text", "plain_text": source.title}],
+            "data_sources": [{"id": source.id, "name": source.title}],
+        }
+
+    async def _source(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
+        source = self.store.source(request.path_params["id"])
+        if request.method == "PATCH":
+            self._alter(source, body.get("properties") or {})
+        return {
+            "object": "data_source",
+            "id": source.id,
+            "parent": {"type": "database_id", "database_id": source.database},
+            "title": [{"type": "text", "plain_text": source.title}],
+            "properties": {
+                name: {"id": property_id(name), "name": name, "type": kind, kind: source.schema[name].get(kind, {})}
+                for name, kind in source.kinds().items()
+            },
+        }
+
+    def _alter(self, source: Source, properties: dict[str, Any]) -> None:
+        for name, definition in properties.items():
+            if definition is None:
+                source.schema.pop(name, None)
+            elif "rollup" in definition and definition["rollup"].get("relation_property_name") not in source.schema:
+                raise InvalidRequest(f"{name}: rollup.relation_property_name is not a property that exists.")
+            elif "relation" in definition:
+                self.store.source(definition["relation"].get("data_source_id") or "")
+                source.schema[name] = definition
+            else:
+                source.schema[name] = definition
+
+    async def _query(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
+        unknown = set(body) - {"filter", "sorts", "page_size", "start_cursor", "in_trash", "archived", "result_type"}
+        if unknown:
+            raise InvalidRequest(f"body failed validation: body.{min(unknown)} should be not present.")
+        return self.store.query(self.store.source(request.path_params["id"]), body)
+
+    async def _create_page(self, _: Request, body: dict[str, Any]) -> dict[str, Any]:
+        parent = body.get("parent") or {}
+        if "data_source_id" not in parent:
+            raise InvalidRequest("body failed validation: body.parent.data_source_id should be defined.")
+        source = self.store.source(parent["data_source_id"])
+        page = self.store.create_page(source, body.get("properties") or {}, str(body.get("markdown") or ""))
+        return self.store.shown(page)
+
+    async def _page(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
+        identity = request.path_params["id"]
+        page = self.store.update_page(identity, body) if request.method == "PATCH" else self.store.page(identity)
+        return self.store.shown(page)
+
+    async def _markdown(self, request: Request, _: Any) -> dict[str, Any]:
+        page = self.store.page(request.path_params["id"])
+        return {
+            "object": "page_markdown",
+            "id": dashed(page["id"]),
+            "markdown": page["markdown"],
+            "truncated": False,
+            "unknown_block_ids": [],
+        }
+
+    async def _page_property(self, request: Request, _: Any) -> dict[str, Any]:
+        shown = self.store.shown(self.store.page(request.path_params["id"]))
+        wanted = request.path_params["property_id"]
+        for found in shown["properties"].values():
+            if found["id"] == wanted:
+                return self._items(found, request)
+        raise NotFound(f"Could not find property with name or id: {wanted}.")
+
+    @staticmethod
+    def _items(found: dict[str, Any], request: Request) -> dict[str, Any]:
+        kind = found["type"]
+        if kind not in {"title", "rich_text", "relation"}:
+            return {"object": "property_item", **found}
+        start = int(request.query_params.get("start_cursor") or 0)
+        size = int(request.query_params.get("page_size") or 100)
+        part = found[kind][start : start + size]
+        more = start + size < len(found[kind])
+        return {
+            "object": "list",
+            "results": [{"object": "property_item", "id": found["id"], "type": kind, kind: item} for item in part],
+            "next_cursor": str(start + size) if more else None,
+            "has_more": more,
+            "type": "property_item",
+        }
+
+    def _settings(self, wanted: dict[str, Any]) -> None:
+        self.store.lag = float(wanted.get("lag", self.store.lag))
+        self.per_minute = int(wanted.get("per_minute", self.per_minute))
+
+    def _state(self) -> dict[str, Any]:
+        titles = {source.id: source.title for source in self.store.sources.values()}
+        tables: dict[str, list[Any]] = {title: [] for title in titles.values()}
+        for page in self.store.pages.values():
+            tables[titles[page["source"]]].append(self.store.shown(page))
+        return {"databases": {s.title: s.database for s in self.store.sources.values()}, "pages": tables}

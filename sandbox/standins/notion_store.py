@@ -1,0 +1,212 @@
+"""The state of the Notion stand-in: databases, data sources, pages with their history."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from sandbox.standins.clock import Clock, iso
+from sandbox.standins.notion_filters import matcher, sorter
+from sandbox.standins.notion_values import EMPTY, InvalidRequest, plain, written
+
+MAX_PAGE_SIZE = 100
+MAX_RESULTS = 10_000
+
+
+class NotFound(Exception):  # noqa: N818 - Notion's own word is object_not_found
+    """A request that Notion would answer with 404 `object_not_found`."""
+
+
+@dataclass
+class Source:
+    """One data source: the table of one database, `schema` property name → its definition."""
+
+    id: str
+    database: str
+    title: str
+    schema: dict[str, dict[str, Any]]
+
+    def kinds(self) -> dict[str, str]:
+        """Property name → type."""
+        return {name: _kind(definition) for name, definition in self.schema.items()}
+
+
+def _kind(definition: dict[str, Any]) -> str:
+    return str(definition.get("type") or next(key for key in definition if key not in {"id", "name"}))
+
+
+@dataclass
+class NotionStore:
+    """Everything that the stand-in knows; `lag` is for how many seconds a query does not see a write."""
+
+    clock: Clock = field(default_factory=Clock)
+    lag: float = 0.0
+    sources: dict[str, Source] = field(default_factory=dict)
+    pages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    history: dict[str, list[tuple[datetime, dict[str, Any]]]] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def create_database(self, title: str, schema: dict[str, dict[str, Any]]) -> Source:
+        """A database with one data source."""
+        source = Source(str(uuid4()), str(uuid4()), title, copy.deepcopy(schema))
+        self.sources[source.id] = source
+        return source
+
+    def database(self, database_id: str) -> Source:
+        """The data source of a database. Raises NotFound."""
+        wanted = dashed(database_id)
+        for source in self.sources.values():
+            if source.database == wanted:
+                return source
+        raise NotFound(f"Could not find database with ID: {wanted}.")
+
+    def source(self, source_id: str) -> Source:
+        """A data source. Raises NotFound."""
+        try:
+            return self.sources[dashed(source_id)]
+        except KeyError:
+            raise NotFound(f"Could not find data_source with ID: {dashed(source_id)}.") from None
+
+    def page(self, page_id: str) -> dict[str, Any]:
+        """A page as stored. Raises NotFound."""
+        try:
+            return self.pages[dashed(page_id)]
+        except KeyError:
+            raise NotFound(f"Could not find page with ID: {dashed(page_id)}.") from None
+
+    def create_page(self, source: Source, properties: dict[str, Any], markdown: str = "") -> dict[str, Any]:
+        """A new row. Raises InvalidRequest."""
+        with self.lock:
+            now = self.clock.now()
+            page: dict[str, Any] = {
+                "id": str(uuid4()),
+                "source": source.id,
+                "created_time": iso(now, minutes=True),
+                "last_edited_time": iso(now, minutes=True),
+                "order": len(self.pages),
+                "in_trash": False,
+                "markdown": markdown,
+                "values": self._values(source, properties),
+            }
+            self.pages[page["id"]] = page
+            self._remember(page, now)
+            return page
+
+    def update_page(self, page_id: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Change a row's properties, or put it in the trash. Raises InvalidRequest, NotFound."""
+        with self.lock:
+            page = self.page(page_id)
+            trash = body.get("in_trash", body.get("archived"))
+            if page["in_trash"] and trash is not False:
+                raise InvalidRequest("Can't edit block that is archived. You must unarchive the block before editing.")
+            values = self._values(self.sources[page["source"]], body.get("properties") or {})
+            page["values"] |= values
+            if trash is not None:
+                page["in_trash"] = bool(trash)
+            now = self.clock.now()
+            page["last_edited_time"] = iso(now, minutes=True)
+            self._remember(page, now)
+            return page
+
+    def _remember(self, page: dict[str, Any], now: datetime) -> None:
+        self.history.setdefault(page["id"], []).append((now, copy.deepcopy(page)))
+
+    def _values(self, source: Source, properties: dict[str, Any]) -> dict[str, Any]:
+        kinds, values = source.kinds(), {}
+        for name, value in properties.items():
+            if name not in kinds:
+                raise InvalidRequest(f"{name} is not a property that exists.")
+            values[name] = written(name, kinds[name], value)
+        return values
+
+    def visible(self, source: Source) -> list[dict[str, Any]]:
+        """The rows as a query sees them: as they were `lag` seconds ago."""
+        with self.lock:
+            horizon = self.clock.now() - timedelta(seconds=self.lag)
+            seen = []
+            for page_id, versions in self.history.items():
+                if self.pages[page_id]["source"] != source.id:
+                    continue
+                old = [page for when, page in versions if when <= horizon]
+                if old and not old[-1]["in_trash"]:
+                    seen.append(old[-1])
+            return seen
+
+    def query(self, source: Source, body: dict[str, Any]) -> dict[str, Any]:
+        """One page of results. Raises InvalidRequest."""
+        size = body.get("page_size", MAX_PAGE_SIZE)
+        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_PAGE_SIZE:
+            raise InvalidRequest(
+                f"body failed validation: body.page_size should be ≤ `{MAX_PAGE_SIZE}`, instead was `{size}`."
+            )
+        kinds = source.kinds()
+        matches = matcher(body.get("filter"), kinds)
+        rows = sorter(body.get("sorts"), kinds)([page for page in self.visible(source) if matches(page)])
+        start = self._start(rows, body.get("start_cursor"))
+        capped = rows[:MAX_RESULTS]
+        part = capped[start : start + size]
+        more = start + size < len(capped)
+        answer: dict[str, Any] = {
+            "object": "list",
+            "results": [self.shown(page) for page in part],
+            "next_cursor": capped[start + size]["id"] if more else None,
+            "has_more": more,
+            "type": "page_or_data_source",
+            "page_or_data_source": {},
+        }
+        if len(rows) > MAX_RESULTS:
+            answer["request_status"] = {"type": "incomplete", "incomplete_reason": "query_result_limit_reached"}
+        return answer
+
+    @staticmethod
+    def _start(rows: list[dict[str, Any]], cursor: str | None) -> int:
+        if cursor is None:
+            return 0
+        for index, page in enumerate(rows):
+            if page["id"] == cursor:
+                return index
+        raise InvalidRequest(f"The start_cursor provided is invalid: {cursor}")
+
+    def shown(self, page: dict[str, Any]) -> dict[str, Any]:
+        """A page as Notion answers it."""
+        source = self.sources[page["source"]]
+        return {
+            "object": "page",
+            "id": page["id"],
+            "created_time": page["created_time"],
+            "last_edited_time": page["last_edited_time"],
+            "archived": page["in_trash"],
+            "in_trash": page["in_trash"],
+            "parent": {"type": "data_source_id", "data_source_id": source.id, "database_id": source.database},
+            "properties": {name: self._property(source, page, name, kind) for name, kind in source.kinds().items()},
+            "url": f"https://www.notion.so/{page['id'].replace('-', '')}",
+        }
+
+    def _property(self, source: Source, page: dict[str, Any], name: str, kind: str) -> dict[str, Any]:
+        value = self._rollup(source, page, name) if kind == "rollup" else page["values"].get(name, EMPTY.get(kind))
+        return {"id": property_id(name), "type": kind, kind: value}
+
+    def _rollup(self, source: Source, page: dict[str, Any], name: str) -> dict[str, Any]:
+        recipe = source.schema[name]["rollup"]
+        found = []
+        for identity in plain("relation", page["values"].get(recipe["relation_property_name"])):
+            other = self.pages.get(identity)
+            if other:
+                kind = self.sources[other["source"]].kinds()[recipe["rollup_property_name"]]
+                found.append({"type": kind, kind: other["values"].get(recipe["rollup_property_name"])})
+        return {"type": "array", "array": found, "function": recipe.get("function", "show_original")}
+
+
+def property_id(name: str) -> str:
+    """The short id that Notion gives to a property; here derived from its name."""
+    return "title" if name == "title" else name.encode().hex()[:8]
+
+
+def dashed(identity: str) -> str:
+    """An id in Notion's canonical form; it accepts both."""
+    bare = identity.replace("-", "").lower()
+    return "-".join((bare[:8], bare[8:12], bare[12:16], bare[16:20], bare[20:])) if len(bare) == 32 else identity  # noqa: PLR2004

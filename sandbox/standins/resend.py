@@ -1,0 +1,187 @@
+"""The Resend stand-in's HTTP face: the endpoints that resend 2.52 calls."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections import deque
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import HTMLResponse, JSONResponse
+from starlette.routing import Route
+
+from sandbox.standins.admin import admin_routes
+from sandbox.standins.delivery import Delivery
+from sandbox.standins.faults import FaultBook, Misbehave
+from sandbox.standins.resend_store import Refused, ResendStore, shown
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+MAX_BATCH = 100
+
+
+def error(status: int, code: str, message: str, _: str | None = None) -> JSONResponse:
+    """Resend's error body."""
+    return JSONResponse({"statusCode": status, "name": code, "message": message}, status)
+
+
+class Resend:
+    """One team behind HTTP; `key` is the only API key accepted, `per_second` the team's limit."""
+
+    def __init__(self, key: str, *, domain: str, per_second: int = 10) -> None:
+        """A team with one verified sending domain."""
+        self.key, self.per_second = key, per_second
+        self.store, self.book = ResendStore(domains={domain: "verified"}), FaultBook()
+        self.delivery = Delivery(self.store)
+        self._window: deque[float] = deque()
+
+    def app(self) -> Starlette:
+        """The ASGI application; its lifespan runs the delivery of mails and of webhooks."""
+        routes = [
+            Route("/", self._inbox),
+            self._route("/emails", ["POST"], self._send),
+            self._route("/emails", ["GET"], self._list),
+            self._route("/emails/batch", ["POST"], self._batch),
+            self._route("/emails/{id}", ["GET"], self._get),
+            self._route("/domains", ["GET"], self._domains),
+            self._route("/suppressions", ["GET", "POST"], self._suppressions),
+            self._route("/suppressions/{who}", ["GET", "DELETE"], self._suppression),
+            *admin_routes(self.book, self.store.clock, self._settings, self._state),
+        ]
+
+        @asynccontextmanager
+        async def lifespan(_: Starlette) -> AsyncIterator[None]:
+            async with self.delivery.running():
+                yield
+
+        middleware = [Middleware(Misbehave, book=self.book, error=error)]
+        return Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
+
+    def _route(self, path: str, methods: list[str], handler: Callable[..., Any]) -> Route:
+        async def endpoint(request: Request) -> Response:
+            return await self._guarded(request, handler)
+
+        return Route(path, endpoint, methods=methods, name=f"{methods[0]} {path}")
+
+    async def _guarded(self, request: Request, handler: Callable[..., Awaitable[Any]]) -> Response:
+        try:
+            self._authorised(request)
+            self._limited()
+            raw = await request.body()
+            body = json.loads(raw) if raw else {}
+            response = JSONResponse(await handler(request, body))
+        except Refused as refusal:
+            response = error(refusal.status, refusal.name, str(refusal))
+            if refusal.status == 429:  # noqa: PLR2004
+                response.headers["retry-after"] = "1"
+        except ValueError:
+            response = error(400, "validation_error", "Invalid JSON body.")
+        response.headers["ratelimit-limit"] = str(self.per_second)
+        response.headers["ratelimit-remaining"] = str(max(0, self.per_second - len(self._window)))
+        response.headers["ratelimit-reset"] = "1"
+        return response
+
+    def _authorised(self, request: Request) -> None:
+        given = request.headers.get("authorization", "")
+        if not given.startswith("Bearer ") or given == "Bearer None":
+            raise Refused(401, "missing_api_key", "Missing API Key")
+        if given != f"Bearer {self.key}":
+            raise Refused(403, "invalid_api_key", "API key is invalid")
+        if not request.headers.get("user-agent"):
+            raise Refused(403, "validation_error", "Missing User-Agent")
+
+    def _limited(self) -> None:
+        now = self.store.clock.now().timestamp()
+        while self._window and self._window[0] <= now - 1:
+            self._window.popleft()
+        if len(self._window) >= self.per_second:
+            message = f"Too many requests. You can only make {self.per_second} requests per second."
+            raise Refused(429, "rate_limit_exceeded", message)
+        self._window.append(now)
+
+    async def _send(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
+        key = request.headers.get("idempotency-key")
+        known = self.store.once(key, body)
+        if known is not None:
+            return dict(known)
+        answer = None
+        try:
+            answer = {"id": self.store.accept(body, key)["id"]}
+        finally:
+            self.store.settle(key, body, answer)
+        return answer
+
+    async def _batch(self, request: Request, body: Any) -> dict[str, Any]:
+        if not isinstance(body, list) or not 1 <= len(body) <= MAX_BATCH:
+            raise Refused(422, "validation_error", f"A batch has 1 to {MAX_BATCH} emails.")
+        if any("attachments" in mail or "scheduled_at" in mail for mail in body):
+            raise Refused(422, "validation_error", "`attachments` and `scheduled_at` are not supported in a batch.")
+        key = request.headers.get("idempotency-key")
+        known = self.store.once(key, body)
+        if known is not None:
+            return dict(known)
+        answer = None
+        try:
+            answer = {"data": [{"id": self.store.accept(mail, key)["id"]} for mail in body]}
+        finally:
+            self.store.settle(key, body, answer)
+        return answer
+
+    async def _get(self, request: Request, _: Any) -> dict[str, Any]:
+        return shown(self.store.find(request.path_params["id"]))
+
+    async def _list(self, request: Request, _: Any) -> dict[str, Any]:
+        asked = request.query_params
+        part, more = self.store.listed(int(asked.get("limit", 10)), asked.get("after"), asked.get("before"))
+        data = [{k: v for k, v in shown(mail).items() if k not in {"html", "text", "object"}} for mail in part]
+        return {"object": "list", "has_more": more, "data": data}
+
+    async def _domains(self, _: Request, __: Any) -> dict[str, Any]:
+        data = [
+            {"id": name, "name": name, "status": status, "region": "eu-west-1"}
+            for name, status in self.store.domains.items()
+        ]
+        return {"object": "list", "has_more": False, "data": data}
+
+    async def _suppressions(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
+        if request.method == "GET":
+            return {"object": "list", "has_more": False, "data": list(self.store.suppressed.values())}
+        email = str(body.get("email") or "").strip().lower()
+        if not email:
+            raise Refused(422, "missing_required_field", "Missing `email` field.")
+        return self.delivery.suppress(email, "manual")
+
+    async def _suppression(self, request: Request, _: Any) -> dict[str, Any]:
+        who = request.path_params["who"].lower()
+        if who not in self.store.suppressed:
+            raise Refused(404, "not_found", "Suppression not found")
+        if request.method == "DELETE":
+            return {**self.store.suppressed.pop(who), "deleted": True}
+        return self.store.suppressed[who]
+
+    async def _inbox(self, _: Request) -> HTMLResponse:
+        rows = "".join(
+            f"<tr><td>{mail['created']:%H:%M:%S}</td><td>{html.escape(', '.join(mail['to']))}</td>"
+            f"<td>{html.escape(str(mail['payload']['subject']))}</td><td>{mail['last_event']}</td></tr>"
+            for mail in reversed(self.store.mails)
+        )
+        head = "<tr><th>accepted</th><th>to</th><th>subject</th><th>last event</th></tr>"
+        return HTMLResponse(f"<!doctype html><title>Inbox</title><table>{head}{rows}</table>")
+
+    def _settings(self, wanted: dict[str, Any]) -> None:
+        self.store.delivery = float(wanted.get("delivery", self.store.delivery))
+        self.per_second = int(wanted.get("per_second", self.per_second))
+        self.store.domains |= wanted.get("domains", {})
+        if "webhook" in wanted:
+            self.delivery.subscribe(wanted["webhook"]["url"], wanted["webhook"]["secret"])
+
+    def _state(self) -> dict[str, Any]:
+        mails = [{**shown(mail), "key": mail["key"], "tags": mail["payload"].get("tags")} for mail in self.store.mails]
+        return {"mails": mails, "suppressed": self.store.suppressed}

@@ -1,0 +1,168 @@
+"""The state of the Resend stand-in: mails accepted, keys remembered, addresses suppressed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from sandbox.standins.clock import Clock, iso
+
+KEY_LIFE = timedelta(hours=24)
+MAX_KEY = 256
+MAX_RECIPIENTS = 50
+_ADDRESS = re.compile(r"(?:[^<>]*<)?([^\s<>@,;]+@[^\s<>@,;]+\.[^\s<>@,;]+)>?$")
+_TAG = re.compile(r"[A-Za-z0-9_-]{1,256}$")
+REFUSED_DOMAINS = frozenset({"example.com", "example.org", "example.net", "test.com", "example"})
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not a failure of the stand-in
+    """A request that Resend would answer with an error."""
+
+    def __init__(self, status: int, name: str, message: str) -> None:
+        """`name` is Resend's error type."""
+        super().__init__(message)
+        self.status, self.name = status, name
+
+
+@dataclass
+class ResendStore:
+    """Everything that the stand-in knows; `delivery` is how many seconds a mail takes until its first event."""
+
+    clock: Clock = field(default_factory=Clock)
+    domains: dict[str, str] = field(default_factory=dict)
+    delivery: float = 0.2
+    mails: list[dict[str, Any]] = field(default_factory=list)
+    keys: dict[str, tuple[datetime, str, Any]] = field(default_factory=dict)
+    in_flight: set[str] = field(default_factory=set)
+    suppressed: dict[str, dict[str, str]] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def once(self, key: str | None, payload: Any) -> Any:
+        """The answer already given to this key, or None. Claims the key while the request is in flight.
+
+        Raises:
+            Refused: 400 for a key too long, 409 for the same key with another payload or still in flight.
+        """
+        if key is None:
+            return None
+        if not 1 <= len(key) <= MAX_KEY:
+            raise Refused(400, "invalid_idempotency_key", f"The key must be between 1-{MAX_KEY} characters.")
+        with self.lock:
+            digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
+            known = self.keys.get(key)
+            if known and self.clock.now() - known[0] < KEY_LIFE:
+                if known[1] != digest:
+                    message = "This idempotency key has been used on a request with a different payload."
+                    raise Refused(409, "invalid_idempotent_request", message)
+                return known[2]
+            if key in self.in_flight:
+                message = "Another request with the same idempotency key is in progress."
+                raise Refused(409, "concurrent_idempotent_requests", message)
+            self.in_flight.add(key)
+            return None
+
+    def settle(self, key: str | None, payload: Any, answer: Any) -> None:
+        """Remember the answer under its key; None forgets the claim, so that it may be tried again."""
+        if key is None:
+            return
+        with self.lock:
+            self.in_flight.discard(key)
+            if answer is not None:
+                digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
+                self.keys[key] = (self.clock.now(), digest, answer)
+
+    def accept(self, payload: dict[str, Any], key: str | None) -> dict[str, Any]:
+        """Take one mail. Raises Refused."""
+        addresses = validated(payload, self.domains)
+        with self.lock:
+            mail = {
+                "id": str(uuid4()),
+                "payload": payload,
+                "to": addresses,
+                "key": key,
+                "created": self.clock.now(),
+                "last_event": "sent",
+                "told": [],
+                "suppressed": any(item.lower() in self.suppressed for item in addresses),
+            }
+            self.mails.append(mail)
+            return mail
+
+    def find(self, identity: str) -> dict[str, Any]:
+        """One mail. Raises Refused (404)."""
+        for mail in self.mails:
+            if mail["id"] == identity:
+                return mail
+        raise Refused(404, "not_found", "Email not found")
+
+    def listed(self, limit: int, after: str | None, before: str | None) -> tuple[list[dict[str, Any]], bool]:
+        """The newest first, from a cursor on. Raises Refused (422)."""
+        if not 1 <= limit <= 100 or (after and before):  # noqa: PLR2004
+            raise Refused(422, "validation_error", "`limit` must be between 1 and 100; not both cursors.")
+        newest = list(reversed(self.mails))
+        ids = [mail["id"] for mail in newest]
+        if (after or before) and (after or before) not in ids:
+            raise Refused(422, "validation_error", "The pagination cursor is invalid.")
+        start = ids.index(after) + 1 if after else 0
+        stop = ids.index(before) if before else len(newest)
+        part = newest[start:stop][:limit]
+        return part, start + limit < stop
+
+
+def validated(payload: dict[str, Any], domains: dict[str, str]) -> list[str]:
+    """The recipients of a payload that Resend would accept. Raises Refused (422, 403)."""
+    for name in ("from", "to", "subject"):
+        if not payload.get(name):
+            raise Refused(422, "missing_required_field", f"Missing `{name}` field.")
+    if not (payload.get("html") or payload.get("text")):
+        raise Refused(422, "missing_required_field", "Missing `html` or `text` field.")
+    recipients = payload["to"] if isinstance(payload["to"], list) else [payload["to"]]
+    if len(recipients) > MAX_RECIPIENTS:
+        raise Refused(422, "validation_error", f"The `to` field has a maximum of {MAX_RECIPIENTS} addresses.")
+    addresses = [address(item, "to") for item in recipients]
+    if any(item.rpartition("@")[2].lower() in REFUSED_DOMAINS for item in addresses):
+        message = "Invalid `to` field. Please use our testing email address instead of domains like `example.com`."
+        raise Refused(422, "validation_error", message)
+    domain = address(payload["from"], "from").rpartition("@")[2].lower()
+    if domains.get(domain) != "verified":
+        raise Refused(403, "validation_error", f"The {domain} domain is not verified.")
+    for tag in payload.get("tags") or []:
+        if not all(isinstance(tag.get(part), str) and _TAG.match(tag[part]) for part in ("name", "value")):
+            message = "Tags should only contain ASCII letters, numbers, underscores, or dashes."
+            raise Refused(422, "validation_error", message)
+    return addresses
+
+
+def address(text: Any, name: str) -> str:
+    """The bare address of `Name <address>`. Raises Refused (422)."""
+    found = _ADDRESS.match(text) if isinstance(text, str) else None
+    if not found:
+        message = f"Invalid `{name}` field. The email address needs to follow the `email@example.com` format."
+        raise Refused(422, "validation_error", message)
+    return found.group(1)
+
+
+def shown(mail: dict[str, Any]) -> dict[str, Any]:
+    """A mail as GET /emails/{id} answers it."""
+    payload = mail["payload"]
+    return {
+        "object": "email",
+        "id": mail["id"],
+        "to": mail["to"],
+        "from": payload["from"],
+        "created_at": iso(mail["created"]),
+        "subject": payload["subject"],
+        "html": payload.get("html"),
+        "text": payload.get("text"),
+        "bcc": [],
+        "cc": [],
+        "reply_to": payload.get("reply_to") or [],
+        "last_event": mail["last_event"],
+        "scheduled_at": None,
+    }

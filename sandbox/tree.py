@@ -1,0 +1,147 @@
+"""The read-only file trees that machines share: Debian with Python, and PostgreSQL above it.
+
+Each is built under a temporary name and renamed when it is complete, so that a tree which exists is whole.
+"""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import shutil
+from pathlib import Path
+
+from sandbox import interpreter
+from sandbox.cgroup import Cgroup, run_in
+from sandbox.errors import SandboxError
+from sandbox.layout import Layout
+from sandbox.shell import run, step
+
+# The shared libraries are those that the copied Python stands on; the rest is what a Debian server has.
+_COMMON = (
+    "systemd-sysv,dbus,libpam-systemd,openssh-server,sudo,iproute2,procps,less,curl,ca-certificates,python3,"
+    "libffi8,libbz2-1.0,liblzma5,zlib1g,libncursesw6,libexpat1,libuuid1,libsqlite3-0"
+)
+# Newest release of the C library that a suite can serve → suite and its names of the packages that were renamed.
+_SUITES = {
+    (2, 36): ("bookworm", "libssl3,libreadline8,libgdbm6"),
+    (2, 41): ("trixie", "libssl3t64,libreadline8t64,libgdbm6t64"),
+}
+# Fetched while apt's lists are at hand, installed later, in the server's own layer.
+_FETCH = (
+    'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get -y --no-install-recommends --download-only install postgresql'
+    ' && mkdir -p {debs} && mv "$1"/var/cache/apt/archives/*.deb {debs}'
+)
+_INSTALL = """set -eu
+mount -t overlay overlay -o lowerdir="$1",upperdir="$2",workdir="$3" "$4"
+mount --bind "$5" "$4/mnt"
+mount -t proc proc "$4/proc"
+printf '#!/bin/sh\\nexit 101\\n' > "$4/usr/sbin/policy-rc.d"
+chmod 755 "$4/usr/sbin/policy-rc.d"
+env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive chroot "$4" sh -c 'exec dpkg --install /mnt/*.deb'
+rm "$4/usr/sbin/policy-rc.d"
+chroot "$4" useradd --system --user-group --home-dir /var/lib/prefect prefect
+# A cut of the sandbox's power ends processes, not the kernel below: what was written is kept, synced or not.
+for folder in "$4"/etc/postgresql/*/main/conf.d; do
+    printf 'fsync = off\nmax_connections = 200\n' > "$folder/sandbox.conf"
+done
+"""
+
+
+def suite() -> tuple[str, str]:
+    """Return the Debian suite whose C library can run the operator's Python, and its packages' names.
+
+    Raises:
+        SandboxError: The operator's C library is newer than any suite's known here.
+    """
+    name, version = platform.libc_ver()
+    have = tuple(int(part) for part in version.split(".")[:2]) if name == "glibc" else (99, 0)
+    for newest, answer in sorted(_SUITES.items()):
+        if have <= newest:
+            return answer
+    raise SandboxError(
+        f"Python here stands on {name or 'an unknown C library'} {version}; Debian 12 and 13 have glibc up to 2.41"
+    )
+
+
+def base(layout: Layout, cgroup: Cgroup) -> Path:
+    """Return the tree with Debian, sshd and Python; build it first when it is not there."""
+    found = interpreter.find()
+    name, renamed = suite()
+    tree = layout.trees / f"base-{name}-{found.version}"
+    if tree.exists():
+        return tree
+    building = _fresh(tree)
+    debs = shlex.quote(str(_debs(layout)))
+    shutil.rmtree(_debs(layout), ignore_errors=True)
+    with step(f"Debian {name} by mmdebstrap"):
+        run_in(
+            cgroup,
+            ["mmdebstrap", "--mode=root", "--quiet", "--variant=minbase", f"--include={_COMMON},{renamed}",
+             f"--customize-hook={_FETCH.format(debs=debs)}", name, building],
+            timeout=900,
+        )  # fmt: skip
+    with step(f"Python {found.version} of {found.executable.parent.parent}"):
+        interpreter.copy_into(building, found)
+    _settle(building)
+    building.rename(tree)
+    return tree
+
+
+def postgresql(layout: Layout, below: Path, cgroup: Cgroup) -> Path:
+    """Return the layer that holds PostgreSQL, from Debian's packages; build it above ``below`` when it is not there."""
+    tree = layout.trees / f"postgresql-{below.name}"
+    if tree.exists():
+        return tree
+    building, work, root = _fresh(tree), layout.trees / "work.partial", layout.trees / "root.partial"
+    for folder in (building, work, root):
+        folder.mkdir(parents=True, exist_ok=True)
+    with step("PostgreSQL from Debian's packages"):
+        run_in(cgroup, ["sh", "-c", _INSTALL, "sh", below, building, work, root, _debs(layout)], timeout=600)
+    for folder in (work, root, _debs(layout)):
+        shutil.rmtree(folder)
+    building.rename(tree)
+    return tree
+
+
+def _debs(layout: Layout) -> Path:
+    return layout.trees / "debs.partial"
+
+
+def _fresh(tree: Path) -> Path:
+    building = tree.with_name(f"{tree.name}.partial")
+    shutil.rmtree(building, ignore_errors=True)
+    tree.parent.mkdir(parents=True, exist_ok=True)
+    return building
+
+
+def _settle(tree: Path) -> None:
+    """Take out what must differ between machines, and switch on what each of them needs."""
+    for key in (tree / "etc/ssh").glob("ssh_host_*"):
+        key.unlink()
+    (tree / "etc/machine-id").write_text("")
+    (tree / "etc/default/locale").write_text("LANG=C.UTF-8\n")  # sshd's PAM stack logs a warning without it
+    (tree / "var/log/journal").mkdir(mode=0o2755, exist_ok=True)  # journald writes to disk when the folder is there
+    run(["chroot", tree, "systemctl", "enable", "systemd-networkd.service", "ssh.service"], timeout=60)
+    # A console nobody can log in on, and a wait for a network that has an address from the first moment.
+    run(
+        ["chroot", tree, "systemctl", "mask", "console-getty.service", "systemd-networkd-wait-online.service"],
+        timeout=60,
+    )
+    run(
+        [
+            "chroot",
+            tree,
+            "useradd",
+            "--create-home",
+            "--no-user-group",
+            "--gid",
+            "users",
+            "--shell",
+            "/bin/bash",
+            "operator",
+        ],
+        timeout=60,
+    )
+    sudoers = tree / "etc/sudoers.d/operator"
+    sudoers.write_text("operator ALL=(ALL) NOPASSWD: ALL\n")
+    sudoers.chmod(0o440)
