@@ -1,0 +1,113 @@
+"""An HTTP client for Prefect's API that waits for an API which is away, instead of giving up and losing its runs.
+
+Prefect's own client retries for about a minute, and not at all on 401, 403 or 500; then the worker's loops raise, and
+with them go the flow runs that they own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prefect.client.orchestration import PrefectClient
+
+_log = logging.getLogger("prefect.hublab")
+
+# 401 and 403 too: a proxy that restarts, or a credential that is being rotated, answers them for a while.
+_PASSING = {401, 403, 408, 429}
+_SERVER_ERROR = 500
+# 25 minutes away must not mean 25 more until the worker looks again, hence the low ceiling.
+_LONGEST_WAIT = 10.0
+_TIMEOUT = httpx.Timeout(30, connect=10)
+
+
+class ApiHealth:
+    """What the worker knows about the API: is it answering, and if not, what is wrong since when."""
+
+    def __init__(self) -> None:
+        """Begin without knowledge."""
+        self.problem: str | None = None
+        self.since = 0.0
+        self.last_problem_at = float("-inf")
+        """`time.monotonic()` of the last failed attempt."""
+
+    def answered(self) -> None:
+        """A request got an answer that can be used."""
+        if self.problem:
+            _log.warning("Prefect's API answers again, after %.0f s (%s)", time.time() - self.since, self.problem)
+        self.problem = None
+
+    def failed(self, problem: str) -> None:
+        """An attempt came to nothing."""
+        if not self.problem:
+            self.since = time.time()
+            _log.warning("Prefect's API %s; runs in flight go on, nothing new is started until it answers", problem)
+        self.problem = problem
+        self.last_problem_at = time.monotonic()
+
+    def describe(self) -> str | None:
+        """Such as "API answers 503 since 14:03:10Z"; None when all is well."""
+        if not self.problem:
+            return None
+        return f"API {self.problem} since {time.strftime('%H:%M:%SZ', time.gmtime(self.since))}"
+
+
+class PatientTransport(httpx.AsyncBaseTransport):
+    """Repeats a request until it is answered. Whoever cannot wait puts a limit around the call."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, health: ApiHealth) -> None:
+        """Wrap the transport that Prefect built, with its TLS and proxy settings."""
+        self._inner = inner
+        self._health = health
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send, and send again. A repeated state change is safe: Prefect gives each one a transition id."""
+        for wait in _waits():
+            try:
+                response = await self._inner.handle_async_request(request)
+            except httpx.UnsupportedProtocol:
+                raise
+            except httpx.TransportError as error:
+                self._health.failed(f"unreachable ({type(error).__name__})")
+            else:
+                if not await _passing(response):
+                    self._health.answered()
+                    return response
+                await response.aclose()
+                self._health.failed(f"answers {response.status_code}")
+            await anyio.sleep(wait)
+        raise AssertionError("endless")
+
+    async def aclose(self) -> None:
+        """Close the wrapped transport."""
+        await self._inner.aclose()
+
+
+def make_patient(client: PrefectClient, health: ApiHealth) -> None:
+    """Give Prefect's client the patience, keeping all else that Prefect set up."""
+    http = client._client  # noqa: SLF001 - see tests/worker/test_prefect_internals.py
+    http._transport = PatientTransport(http._transport, health)  # noqa: SLF001
+    http._mounts = {  # noqa: SLF001
+        pattern: transport and PatientTransport(transport, health)
+        for pattern, transport in http._mounts.items()  # noqa: SLF001
+    }
+    http.timeout = _TIMEOUT
+
+
+def _waits() -> Iterator[float]:
+    return itertools.chain((0.5, 1.0, 2.0, 4.0, 8.0), itertools.repeat(_LONGEST_WAIT))
+
+
+async def _passing(response: httpx.Response) -> bool:
+    if response.status_code == httpx.codes.FORBIDDEN:
+        # Prefect's client answers this one itself, with a new token.
+        return b"CSRF" not in await response.aread()
+    return response.status_code in _PASSING or response.status_code >= _SERVER_ERROR

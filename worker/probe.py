@@ -1,0 +1,177 @@
+"""The gate's proof that one worker starts flow runs: `python -m worker.probe --worker NAME --pool POOL --since WHEN`.
+
+Waits until the worker is ONLINE with a heartbeat after the instant, then runs the probe's flow on the queue that only
+this worker polls. Prints one JSON object. Exit status: 0 passed, 1 failed, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from worker.connection import connection
+from worker.rest import ApiError, Rest
+from worker.settings import probe_queue
+from worker.status import workers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FLOW = "hublab-probe"
+ENTRYPOINT = "worker.probe_flow.hublab_probe"
+_LOOK_SECONDS = 0.3
+
+
+class GateError(Exception):
+    """The worker did not pass; the text says at what."""
+
+
+@dataclass
+class Verdict:
+    """What the gate found out. `seconds` is the whole probe's duration."""
+
+    worker: str
+    ok: bool = False
+    online: bool = False
+    heartbeat: str | None = None
+    flow_run_id: str | None = None
+    state: str | None = None
+    seconds: float = 0.0
+    prefect: str = ""
+    release: str | None = None
+    pid: str | None = None
+    invocation: str | None = None
+    error: str | None = None
+
+
+def probe(rest: Rest, verdict: Verdict, pool: str, since: datetime) -> None:
+    """Fill in the verdict step by step.
+
+    Raises:
+        GateError: the worker is not online in time, or its run is not COMPLETED.
+        ApiError: the API refused, or did not answer in time.
+    """
+    _wait_until_online(rest, verdict, pool, since)
+    verdict.flow_run_id = _create_run(rest, verdict.worker, pool)
+    run = _wait_for_end(rest, verdict)
+    labels = run.get("labels") or {}
+    verdict.release = labels.get("hublab.release")
+    verdict.pid = labels.get("hublab.pid")
+    verdict.invocation = labels.get("hublab.invocation") or None
+    if verdict.state != "COMPLETED":
+        raise GateError(f"the probe's flow run is {verdict.state}: {run['state'].get('message')}")
+    verdict.ok = True
+
+
+def _wait_until_online(rest: Rest, verdict: Verdict, pool: str, since: datetime) -> None:
+    while rest.seconds_left:
+        worker = workers(rest, pool).get(verdict.worker)
+        # The server's clock and this host's may differ; whole seconds is as exact as HTTP tells it.
+        fresh_from = rest.server_time(since) - timedelta(seconds=1)
+        if worker and worker.heartbeat:
+            verdict.heartbeat = worker.heartbeat
+            verdict.online = worker.status == "ONLINE" and datetime.fromisoformat(worker.heartbeat) >= fresh_from
+        if verdict.online:
+            return
+        time.sleep(min(_LOOK_SECONDS, rest.seconds_left))
+    raise GateError(
+        f"worker {verdict.worker} is not ONLINE in pool {pool} with a heartbeat after {since.isoformat()} "
+        f"(last heartbeat: {verdict.heartbeat or 'none'}); look at its journal"
+    )
+
+
+def _create_run(rest: Rest, worker: str, pool: str) -> str:
+    deployment = _deployment(rest, pool)
+    run = rest.post(
+        f"/deployments/{deployment}/create_flow_run",
+        {
+            "name": f"probe-{worker}",
+            "idempotency_key": f"hublab-probe-{uuid.uuid4()}",  # the request may be repeated
+            "parameters": {"worker": worker},
+            "work_queue_name": probe_queue(worker),
+            "tags": ["hublab-probe"],
+            "state": {"type": "SCHEDULED"},
+        },
+    )
+    if run is None:
+        raise ApiError(f"deployment {FLOW}/{FLOW}: gone between its registration and its use; probe again")
+    return str(run["id"])
+
+
+def _deployment(rest: Rest, pool: str) -> str:
+    """The id of the probe's deployment in this pool; registered when missing.
+
+    Both writes are "create or leave as it is" at the server, by name, so that probes may run side by side.
+    """
+    for name in (FLOW, f"{FLOW}-{pool}"):
+        found = rest.get(f"/deployments/name/{FLOW}/{name}")
+        if found is None or (found["work_pool_name"], found["entrypoint"]) == (pool, ENTRYPOINT):
+            return str((found or _register(rest, name, pool))["id"])
+    return str(_register(rest, f"{FLOW}-{pool}", pool)["id"])
+
+
+def _register(rest: Rest, name: str, pool: str) -> Any:
+    flow = rest.post("/flows/", {"name": FLOW})
+    body = {
+        "name": name,
+        "flow_id": flow["id"],
+        "entrypoint": ENTRYPOINT,
+        "work_pool_name": pool,
+        # A queue that nobody polls: a run put there by mistake does no harm.
+        "work_queue_name": FLOW,
+        "enforce_parameter_schema": False,
+        "description": "Put on one worker's own queue by the gate of a deploy.",
+        "tags": ["hublab-probe"],
+    }
+    return rest.post("/deployments/", body)
+
+
+def _wait_for_end(rest: Rest, verdict: Verdict) -> Any:
+    while rest.seconds_left:
+        run = rest.get(f"/flow_runs/{verdict.flow_run_id}")
+        if run is None:
+            raise GateError(f"the probe's flow run {verdict.flow_run_id} was deleted")
+        verdict.state = run["state"]["type"]
+        if verdict.state in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}:
+            return run
+        time.sleep(min(_LOOK_SECONDS, rest.seconds_left))
+    raise GateError(
+        f"the probe's flow run is still {verdict.state}; is anything polling {probe_queue(verdict.worker)}?"
+    )
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Probe one worker. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m worker.probe", description=__doc__)
+    parser.add_argument("--worker", required=True, metavar="NAME")
+    parser.add_argument("--pool", required=True)
+    parser.add_argument("--since", type=_instant, required=True, metavar="WHEN", help="ISO 8601, by this host's clock")
+    parser.add_argument("--timeout", type=float, default=180, metavar="SECONDS")
+    options = parser.parse_args(arguments)
+    began = time.monotonic()
+    verdict = Verdict(options.worker, prefect=version("prefect"))
+    try:
+        with Rest(connection(os.environ), options.timeout) as rest:
+            probe(rest, verdict, options.pool, options.since)
+    except (GateError, ApiError, ValueError) as error:
+        verdict.error = str(error)
+    verdict.seconds = round(time.monotonic() - began, 2)
+    sys.stdout.write(json.dumps(asdict(verdict)) + "\n")
+    return 0 if verdict.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

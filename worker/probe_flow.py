@@ -1,0 +1,34 @@
+"""The flow run that a gate waits for. It fails where a customer's run would crash."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from prefect import flow
+from prefect.states import Completed
+
+from worker import event_loop
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+
+@flow(name="hublab-probe", persist_result=False, log_prints=False)
+async def hublab_probe(worker: str) -> State[None]:
+    """Complete, with the release in the state's message, if this is the named worker's and can start a subprocess.
+
+    Raises:
+        RuntimeError: another worker took the run, uvloop is importable, or a subprocess does not start.
+    """
+    here = os.environ.get("HUBLAB_WORKER_NAME")
+    if here != worker:
+        raise RuntimeError(f"the run was meant for worker {worker}, and {here} took it")
+    if fault := event_loop.uvloop_fault():
+        raise RuntimeError(fault)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-S", "-c", "")
+    if status := await process.wait():
+        raise RuntimeError(f"a subprocess of the flow run ended with status {status}")
+    return Completed(message=f"worker {worker}, release {os.environ.get('HUBLAB_RELEASE', 'unreleased')}")

@@ -1,0 +1,215 @@
+"""Prefect's process worker with what it lacks: it drains, it waits for an absent API, it keeps to its own queue.
+
+All of Prefect's private names that are overridden or used here and in `engines` are listed, and checked one by one, in
+tests/worker/test_prefect_internals.py.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import os
+import tempfile
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import anyio
+from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
+from prefect.workers.base import BaseWorker
+from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
+
+from worker.drain import Drain, InFlight
+from worker.engines import Engines
+from worker.patience import ApiHealth, make_patient
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from anyio.abc import TaskStatus
+    from prefect.client.orchestration import PrefectClient
+    from prefect.client.schemas.objects import FlowRun
+
+    from worker.settings import WorkerSettings
+
+_log = logging.getLogger("prefect.hublab")
+
+HEARTBEAT_SECONDS = 15
+_NOT_FOUND = 404
+
+
+class HublabWorker(ProcessWorker):
+    """A process worker that cannot lose a flow run by being stopped, restarted or cut off from the API."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        """Poll the customers' queues and the worker's own, in the given pool."""
+        super().__init__(
+            work_pool_name=settings.pool,
+            work_queues=[*settings.queues, settings.probe_queue],
+            name=settings.name,
+            heartbeat_interval_seconds=HEARTBEAT_SECONDS,
+        )
+        self.settings = settings
+        self.health = ApiHealth()
+        self.drain = Drain(settings.drain_seconds)
+        self.in_flight = InFlight()
+        self._submissions: dict[UUID, anyio.CancelScope] = {}
+        self._queues_known = False
+
+    @classmethod
+    def __dispatch_key__(cls) -> str:
+        """A key of its own in Prefect's registry; its `type` is still that of an ordinary process pool."""
+        return "hublab-process"
+
+    async def __aenter__(self) -> Self:
+        """Set up without ProcessWorker's `Runner`, which serves ad-hoc submissions only, by a websocket of its own."""
+        await BaseWorker.__aenter__(self)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Tear down what `__aenter__` set up."""
+        await BaseWorker.__aexit__(self, *exc_info)
+
+    @property
+    def has_synced(self) -> bool:
+        """Whether the pool and the queues are known, so that polling makes sense."""
+        return self._has_successfully_synced
+
+    async def setup(self) -> None:
+        """Prepare to run. The API is not asked for anything yet: it may be away for the first half hour."""
+        await super().setup()
+        make_patient(self.client, self.health)
+        self.engines = Engines(self.client, self.health)
+        await self.engines.enter(self._exit_stack)
+
+    async def sync_with_backend(self) -> None:
+        """Send a heartbeat, read the pool, and see that the queues are there.
+
+        By plain requests alone: Prefect's websocket for the same runs in the task group that owns the flow runs, and an
+        error in it would end them all.
+        """
+        if not self.is_setup:
+            return
+        self._ensure_worker_channel()
+        if self._worker_channel:
+            await self._worker_channel.sync(None)
+        await self._create_missing_queues()
+        await self._initialize_after_sync()
+
+    async def _create_missing_queues(self) -> None:
+        """A poll that names one unknown queue gets no runs at all, and no error."""
+        if self._queues_known:
+            return
+        for name in sorted(self._work_queues):
+            try:
+                await self.client.read_work_queue_by_name(name, work_pool_name=self.settings.pool)
+            except ObjectNotFound:
+                try:
+                    await self.client.create_work_queue(name, work_pool_name=self.settings.pool)
+                except ObjectAlreadyExists:
+                    continue
+                _log.warning("Work queue %s was missing in pool %s: created", name, self.settings.pool)
+        self._queues_known = True
+
+    async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
+        """Ask for as many runs as there is room for; the probe's have a place of their own beside the limit."""
+        settings, probes = self.settings, self.in_flight.probes
+        room = settings.concurrency - (len(self.in_flight) - probes)
+        found: list[WorkerFlowRunResponse] = []
+        try:
+            if not probes:
+                found += await self._scheduled([settings.probe_queue], 1)
+            if room > 0:
+                found += await self._scheduled(list(settings.queues), room)
+        except ObjectNotFound:
+            self._queues_known = False
+        if self.drain.requested.is_set():
+            return []
+        return [entry for entry in found if entry.flow_run.id not in self.in_flight]
+
+    async def _scheduled(self, queues: list[str], limit: int) -> list[WorkerFlowRunResponse]:
+        before = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self._prefetch_seconds)
+        try:
+            response = await self.client.request(
+                "POST",
+                "/work_pools/{name}/get_scheduled_flow_runs",
+                path_params={"name": self.settings.pool},
+                json={"work_queue_names": queues, "scheduled_before": before.isoformat(), "limit": limit},
+            )
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code == _NOT_FOUND:
+                raise ObjectNotFound(http_exc=error) from error
+            raise
+        return list(WorkerFlowRunResponse.model_validate_list(response.json()))
+
+    async def _submit_run(self, flow_run: FlowRun) -> None:
+        """Claim a run and start it. Nothing raised here may reach the task group, which owns the other runs."""
+        probe = flow_run.work_queue_name == self.settings.probe_queue
+        with self.in_flight.hold(flow_run.id, probe=probe):
+            try:
+                with self.drain.until_claimed(flow_run.id):
+                    await super()._submit_run(flow_run)
+            except Exception:  # noqa: BLE001 - see above
+                _log.exception("Flow run %s could not be submitted", flow_run.id)
+            finally:
+                self._submitting_flow_run_ids.discard(flow_run.id)
+
+    async def _propose_pending_state(self, flow_run: FlowRun) -> bool:
+        """The claim. After a signal none is begun; one that was begun is carried through."""
+        return self.drain.claim(flow_run.id) and await super()._propose_pending_state(flow_run)
+
+    async def _submit_run_and_capture_errors(
+        self, flow_run: FlowRun, task_status: TaskStatus[int | Exception] | None = None
+    ) -> Any:
+        with self.in_flight.hold(flow_run.id), anyio.CancelScope() as scope:
+            self._submissions[flow_run.id] = scope
+            try:
+                return await super()._submit_run_and_capture_errors(flow_run, task_status)
+            except Exception as error:  # noqa: BLE001 - as in _submit_run
+                _log.exception("Flow run %s: its end could not be seen to", flow_run.id)
+                return error
+            finally:
+                del self._submissions[flow_run.id]
+                self.engines.forget(flow_run.id)
+
+    async def _propose_crashed_state(
+        self, flow_run: FlowRun, message: str, client: PrefectClient | None = None
+    ) -> None:
+        """The engines report what became of their processes; only what they know nothing of is reported here."""
+        if not self.engines.is_settled(flow_run.id):
+            await super()._propose_crashed_state(flow_run, message, client)
+
+    async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
+        """Also say which very process runs it, so that a gate can tell a worker from the one before."""
+        await super()._give_worker_labels_to_flow_run(flow_run_id)
+        labels: dict[str, bool | int | float | str] = {
+            "hublab.release": self.settings.release,
+            "hublab.pid": str(os.getpid()),
+            "hublab.invocation": os.environ.get("INVOCATION_ID", ""),
+        }
+        await self.client.update_flow_run_labels(flow_run_id, labels)
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: ProcessJobConfiguration,
+        task_status: TaskStatus[int] | None = None,
+    ) -> ProcessWorkerResult:
+        """Run one flow run to its end in an engine of its own."""
+        folder = configuration.working_dir
+        place = nullcontext(folder) if folder else tempfile.TemporaryDirectory("prefect", ignore_cleanup_errors=True)
+        with place as cwd:
+            pid, status = await self.engines.execute(
+                flow_run, configuration, Path(cwd), task_status or anyio.TASK_STATUS_IGNORED
+            )
+        return ProcessWorkerResult(status_code=status, identifier=str(pid))
+
+    async def hand_back(self, flow_run_id: UUID) -> bool:
+        """End a run here and give it back to Prefect, to be run again. False when Prefect could not be told."""
+        mine = await self.engines.end(flow_run_id)
+        with anyio.move_on_after(2):
+            await self.in_flight.released(flow_run_id)
+        if scope := self._submissions.get(flow_run_id):
+            scope.cancel()
+        return not mine or await self.engines.propose_again(flow_run_id, "Its worker was stopped; to be run again.")

@@ -1,0 +1,92 @@
+"""What the worker is told by its environment, checked before anything else is loaded."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from worker.connection import Connection, connection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EX_CONFIG = 78
+"""Exit status for a setting that must be mended by hand, after sysexits.h; systemd need not restart on it."""
+
+# Prefect refuses "/" and "%" in a worker's name; the rest keeps it usable as part of a queue's name and in an address.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+class SettingError(Exception):
+    """A setting is missing or wrong. The text names the key, the value and the remedy."""
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """One worker, as its environment describes it.
+
+    `concurrency` is the number of customers' flow runs at a time; the probe's run comes on top of it.
+    `drain_seconds` is how long runs in flight may go on after the worker was told to stop.
+    """
+
+    name: str
+    pool: str
+    queues: tuple[str, ...]
+    concurrency: int
+    drain_seconds: int
+    release: str
+    api: Connection
+
+    @property
+    def probe_queue(self) -> str:
+        """The work queue that this worker alone polls."""
+        return probe_queue(self.name)
+
+
+def probe_queue(worker: str) -> str:
+    """The work queue that only the worker of this name polls."""
+    return f"probe-{worker}"
+
+
+def from_environment(environ: Mapping[str, str]) -> WorkerSettings:
+    """Read and check the settings.
+
+    Raises:
+        SettingError: a key is missing or its value is not usable.
+    """
+    try:
+        api = connection(environ)
+    except ValueError as error:
+        raise SettingError(str(error)) from error
+    return WorkerSettings(
+        name=_name("HUBLAB_WORKER_NAME", environ.get("HUBLAB_WORKER_NAME", "")),
+        pool=_name("HUBLAB_WORK_POOL", environ.get("HUBLAB_WORK_POOL", "default")),
+        queues=_names("HUBLAB_WORK_QUEUES", environ.get("HUBLAB_WORK_QUEUES", "default")),
+        concurrency=_number(environ, "HUBLAB_CONCURRENCY", default=4, least=1, most=256),
+        drain_seconds=_number(environ, "HUBLAB_DRAIN_SECONDS", default=900, least=0, most=86_400),
+        release=environ.get("HUBLAB_RELEASE", "unreleased"),
+        api=api,
+    )
+
+
+def _name(key: str, value: str) -> str:
+    if not value:
+        raise SettingError(f"{key}: not set; give it a name, such as hublab-1")
+    if not _NAME.fullmatch(value):
+        raise SettingError(f"{key}: {value!r} is not a name; use letters, digits, '.', '_' and '-', at most 63")
+    return value
+
+
+def _names(key: str, value: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(_name(key, part.strip()) for part in value.split(",")))
+    if reserved := [name for name in names if name.startswith("probe-")]:
+        raise SettingError(f"{key}: {reserved[0]!r} is a probe's queue; name the queues of customers' runs only")
+    return names
+
+
+def _number(environ: Mapping[str, str], key: str, *, default: int, least: int, most: int) -> int:
+    value = environ.get(key, str(default))
+    if not value.isascii() or not value.isdigit() or not least <= int(value) <= most:
+        raise SettingError(f"{key}: {value!r} is not {least}..{most}; give a whole number in that range")
+    return int(value)
