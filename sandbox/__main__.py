@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 import time
+from pathlib import Path
 from types import FrameType
 
 from sandbox import Sandbox, SandboxError
@@ -32,6 +33,9 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description="A whole Hublab on one machine.")
+    parser.add_argument(
+        "--root", type=Path, metavar="DIR", help="folder for its state (default: .sandbox of the checkout)"
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="boot it, or what is missing of it")
     up.add_argument("--hosts", type=int, default=1, metavar="N", help="worker hosts (default 1)")
@@ -51,11 +55,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    sandbox = Sandbox.at()
+    sandbox = Sandbox.at(arguments.root)
     match arguments.command:
         case "up":
             began = time.monotonic()
-            Sandbox.up(arguments.hosts, past=arguments.past)
+            Sandbox.up(arguments.hosts, past=arguments.past, root=arguments.root)
             say(f"up after {time.monotonic() - began:.1f} s; the deploy reads {sandbox.env_file}")
         case "down":
             sandbox.down()

@@ -33,7 +33,20 @@ def build(tree: Path, inside: Path, lock: Path, cgroup: Cgroup) -> Path:
     run_in(cgroup, [uv, "venv", "--no-config", "--python", found.executable, venv], timeout=60)
     run_in(
         cgroup,
-        [uv, "pip", "sync", "--require-hashes", "--compile-bytecode", "--python", venv / "bin/python", lock],
+        # From the root folder: uv would apply the exclusions of the checkout's own pyproject.toml to whatever lock it is given.
+        [
+            "env",
+            "-C",
+            "/",
+            uv,
+            "pip",
+            "sync",
+            "--require-hashes",
+            "--compile-bytecode",
+            "--python",
+            venv / "bin/python",
+            lock,
+        ],
         timeout=900,
     )
     _move(venv, inside, found)

@@ -1,0 +1,18 @@
+"""Flows that lie on the host of before, in /opt/prefect/flows."""
+
+import time
+
+from prefect import flow
+
+
+@flow
+def greet(name: str = "Hublab") -> str:
+    """Return at once: whoever cannot run this can run nothing."""
+    return f"Hello, {name}"
+
+
+@flow
+def nap(seconds: float = 60) -> float:
+    """Be in flight for a while, in one process that a stop of the worker must not end."""
+    time.sleep(seconds)
+    return seconds
