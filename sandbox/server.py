@@ -19,6 +19,8 @@ VENV = Path("/opt/prefect/venv")
 LOCK = CHECKOUT / "requirements.lock"
 POOL = "default"
 PORT = 4200
+OPEN_PORT = 4201
+OPEN_UNIT = "prefect-server-open.service"
 _UNITS = Path(__file__).parent / "units"
 _READY_SECONDS = 120.0
 
@@ -54,7 +56,7 @@ def prepare(machine: Machine) -> str:
     units = machine.upper / "etc/systemd/system"
     wanted = units / "multi-user.target.wants"
     wanted.mkdir(parents=True)
-    for unit in sorted(_UNITS.glob("*.service")):
+    for unit in sorted(set(_UNITS.glob("*.service")) - {_UNITS / OPEN_UNIT}):
         shutil.copyfile(unit, units / unit.name)
         (wanted / unit.name).symlink_to(f"/etc/systemd/system/{unit.name}")
     return auth
@@ -89,6 +91,28 @@ def await_ready(machine: Machine, auth: str) -> None:
                 )
             time.sleep(0.1)
         _ensure_pool(api)
+
+
+def open_door(machine: Machine) -> str:
+    """Serve the API without a credential too, from now on and after a reboot, and return that address.
+
+    Prefect 3.4 needs it: it cannot present a credential for its event stream (see ``units/prefect-server-open.service``).
+
+    Raises:
+        SandboxError: It was not in time.
+    """
+    url = f"http://{machine.address}:{OPEN_PORT}/api"
+    machine.put(f"/etc/systemd/system/{OPEN_UNIT}", (_UNITS / OPEN_UNIT).read_text())
+    machine.ssh(f"systemctl daemon-reload && systemctl enable --quiet --now {OPEN_UNIT}")
+    deadline = time.monotonic() + _READY_SECONDS
+    with httpx.Client(base_url=url, trust_env=False) as api:
+        while not _healthy(api):
+            if time.monotonic() > deadline:
+                raise SandboxError(
+                    f"{url} is not healthy after {_READY_SECONDS:.0f} s; look: python -m sandbox ssh server journalctl -u {OPEN_UNIT}"
+                )
+            time.sleep(0.2)
+    return url
 
 
 def _healthy(api: httpx.Client) -> bool:

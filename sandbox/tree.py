@@ -37,7 +37,9 @@ mount --bind "$5" "$4/mnt"
 mount -t proc proc "$4/proc"
 printf '#!/bin/sh\\nexit 101\\n' > "$4/usr/sbin/policy-rc.d"
 chmod 755 "$4/usr/sbin/policy-rc.d"
-env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive chroot "$4" sh -c 'exec dpkg --install /mnt/*.deb'
+mkdir -p "$4/etc/postgresql-common"
+printf "initdb_options = '--no-sync'\n" > "$4/etc/postgresql-common/createcluster.conf"
+env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive chroot "$4" sh -c 'exec dpkg --force-unsafe-io --install /mnt/*.deb'
 rm "$4/usr/sbin/policy-rc.d"
 chroot "$4" useradd --system --user-group --home-dir /var/lib/prefect prefect
 # A cut of the sandbox's power ends processes, not the kernel below: what was written is kept, synced or not.

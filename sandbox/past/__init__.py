@@ -12,21 +12,22 @@ flight on a host of the past. Two queues, so that a test decides which of the tw
 from __future__ import annotations
 
 import hashlib
-import shlex
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox import runs, server, venv
 from sandbox.cgroup import Cgroup
 from sandbox.core import together
-from sandbox.layout import Layout
+from sandbox.errors import SandboxError
 from sandbox.shell import step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sandbox.core import Sandbox
+    from sandbox.layout import Layout
     from sandbox.machine import Machine
 
 HOME = Path("/opt/prefect")
@@ -37,11 +38,17 @@ STRAY_USER = "operator"
 STRAY_QUEUE = "stray"
 _HERE = Path(__file__).parent
 _LOCK = _HERE / "requirements.lock"
-_ONLINE_SECONDS = 90.0
+_START_SECONDS = 90.0
 
+# Prefect 3.4 keeps its runs' files in one folder of the temporary one, and the first user to come owns it.
 _STRAY = (
-    "cd && umask 077 && mkdir -p .prefect && cat > .prefect/profiles.toml && {{ "
-    "nohup {venv}/bin/prefect worker start --pool {pool} --work-queue {queue} --name {name} > worker.log 2>&1 < /dev/null & }}"
+    "cd && mkdir -p tmp && export TMPDIR=$HOME/tmp PREFECT_API_URL={api_url} && {{ "
+    f"nohup {{venv}}/bin/prefect worker start --pool {server.POOL} --work-queue {STRAY_QUEUE} --name {{name}}"
+    " > worker.log 2>&1 < /dev/null & }}"
+)
+_STARTED = (
+    f"for i in $(seq {_START_SECONDS:.0f}); do curl -fso /dev/null http://127.0.0.1:8080/health"
+    f" && grep -q 'started!' ~{STRAY_USER}/worker.log && exit 0; sleep 1; done; tail -30 ~{STRAY_USER}/worker.log; exit 1"
 )
 
 
@@ -56,22 +63,41 @@ def stray(machine: Machine) -> str:
 
 
 def give(sandbox: Sandbox, hosts: Sequence[Machine]) -> None:
-    """Turn hosts into what they were before, whatever they are now; both workers of each are ONLINE on return.
+    """Turn hosts into what they were before, whatever they are now; both workers of each poll on return.
 
     The environment is a layer below the machine's own writes, so a host that lacks it, or changed it, is rebooted.
 
     Raises:
-        SandboxError: The environment could not be built, or a worker was not ONLINE in time.
+        SandboxError: The environment could not be built, or a worker did not start in time.
     """
     layer = _layer(sandbox.layout)
     with step(f"the past of {' '.join(host.name for host in hosts)}"):
-        together([lambda host=host: _give(sandbox, host, layer) for host in hosts])  # type: ignore[misc]
-        names = {name(host) for host in hosts for name in (legacy, stray)}
+        api_url = server.open_door(sandbox.server)
+        together([partial(_give, host, layer, api_url) for host in hosts])
         with sandbox.api() as api:
-            runs.await_online(api, names, timeout=_ONLINE_SECONDS)
+            runs.await_online(api, {name(host) for host in hosts for name in (legacy, stray)}, timeout=_START_SECONDS)
 
 
-def crash_traceback(machine: Machine) -> str:
+def greet(sandbox: Sandbox, *, queue: str = "default", timeout: float = 120.0) -> runs.RunState:
+    """Run the smallest flow there is and return its terminal state: CRASHED at the workers of before.
+
+    The deployment is registered when it is not there; its code is the hosts' own ``/opt/prefect/flows/flows.py``.
+    """
+    with sandbox.api() as api:
+        deployment = runs.register(api, "flows.py:greet", directory=str(FLOWS), queue=queue)
+        return runs.await_state(api, runs.start(api, deployment), timeout=timeout)
+
+
+def nap(sandbox: Sandbox, seconds: float, *, queue: str = STRAY_QUEUE) -> str:
+    """Start a run that is in flight for ``seconds``, by default at a stray worker; return its id once it is RUNNING."""
+    with sandbox.api() as api:
+        deployment = runs.register(api, "flows.py:nap", directory=str(FLOWS), queue=queue)
+        run = runs.start(api, deployment, {"seconds": seconds})
+        runs.await_state(api, run, {"RUNNING"})
+        return run
+
+
+def journal(machine: Machine) -> str:
     """Return what the legacy worker wrote to the journal since boot; a crash's traceback is in it."""
     return machine.ssh(f"journalctl -b -u {UNIT} -o cat --no-pager").stdout
 
@@ -89,37 +115,28 @@ def _layer(layout: Layout) -> Path:
     return tree
 
 
-def _give(sandbox: Sandbox, host: Machine, layer: Path) -> None:
-    if not _has_it(host):
+def _give(host: Machine, layer: Path, api_url: str) -> None:
+    if host.ssh(f"{VENV}/bin/python -c 'import uvloop'", check=False).returncode:
         host.power_off()
         shutil.rmtree(host.upper / HOME.relative_to("/"), ignore_errors=True)  # what a deploy changed there
         host.set_layers([layer, *(tree for tree in host.layers if tree != layer)])
         host.boot()
     if host.ssh(f"systemctl is-active {UNIT}", check=False).returncode:
-        _start_unit(sandbox, host)
+        _start_unit(host, api_url)
     if host.ssh(f"pgrep -f -- '--name {stray(host)}$'", check=False).returncode:
-        _start_stray(sandbox, host)
+        host.ssh(_STRAY.format(venv=VENV, api_url=api_url, name=stray(host)), user=STRAY_USER)
+    # ONLINE is not enough: a worker is that before it has started, also when it is about to fail.
+    done = host.ssh(_STARTED, check=False, timeout=_START_SECONDS + 10)
+    if done.returncode:
+        raise SandboxError(
+            f"{host.name}: the workers of before did not start:\n{journal(host)[-1500:]}{done.stdout[-1500:]}"
+        )
 
 
-def _has_it(host: Machine) -> bool:
-    return host.ssh(f"{VENV}/bin/python -c 'import uvloop'", check=False).returncode == 0
-
-
-def _start_unit(sandbox: Sandbox, host: Machine) -> None:
-    settings = {
-        "PREFECT_API_URL": sandbox.api_url,
-        "PREFECT_API_AUTH_STRING": sandbox.auth,
-        "WORKER_NAME": legacy(host),
-    }
-    host.put("/etc/prefect/worker.env", "".join(f"{key}={value}\n" for key, value in settings.items()), mode=0o600)
+def _start_unit(host: Machine, api_url: str) -> None:
+    host.put("/etc/prefect/worker.env", f"PREFECT_API_URL={api_url}\nWORKER_NAME={legacy(host)}\n")
     host.put(str(FLOWS / "flows.py"), (_HERE / "flows.py").read_text())
     # A deploy may have masked it: then there is a link to nowhere where the file goes.
     host.ssh(f"rm -f /etc/systemd/system/{UNIT}")
     host.put(f"/etc/systemd/system/{UNIT}", (_HERE / UNIT).read_text())
-    host.ssh(f"systemctl daemon-reload && systemctl enable --now {UNIT}")
-
-
-def _start_stray(sandbox: Sandbox, host: Machine) -> None:
-    profile = f'active = "hublab"\n[profiles.hublab]\nPREFECT_API_URL = "{sandbox.api_url}"\nPREFECT_API_AUTH_STRING = "{sandbox.auth}"\n'
-    command = _STRAY.format(venv=shlex.quote(str(VENV)), pool=server.POOL, queue=STRAY_QUEUE, name=stray(host))
-    host.ssh(command, user=STRAY_USER, stdin=profile)
+    host.ssh(f"systemctl daemon-reload && systemctl enable --quiet --now {UNIT}")
