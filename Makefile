@@ -17,6 +17,31 @@ lock: .venv/ready ## regenerate both locks from pyproject.toml
 	$(UV) pip compile -q pyproject.toml --universal --python-version 3.12 --generate-hashes --no-header --no-emit-index-url -o requirements.lock
 	$(UV) pip compile -q pyproject.toml --group dev --constraint requirements.lock --universal --python-version 3.12 --generate-hashes --no-header --no-emit-index-url -o requirements-dev.lock
 
+# Without a .env that speaks of hosts, a sandbox is booted and deployed to; with one, nothing is booted.
+SANDBOX_UP = grep -qs '^HUBLAB_' .env || test -n "$$HUBLAB_ENV_FILE" || $(BIN)/python -m sandbox up $(if $(HOSTS),--hosts $(HOSTS)) $(if $(PAST),--past)
+PYINFRA = $(BIN)/pyinfra $(if $(LIMIT),--limit $(LIMIT))
+
+.PHONY: deploy
+deploy: .venv/ready ## turn the hosts of .env (or a sandbox) into worker hosts [LIMIT=host] [PAST=1 HOSTS=n for the sandbox]
+	@$(SANDBOX_UP)
+	@$(PYINFRA) -y deploy/inventory.py deploy/workers.py
+
+.PHONY: plan
+plan: .venv/ready ## what a deploy would do; changes nothing
+	@$(PYINFRA) --dry deploy/inventory.py deploy/workers.py
+
+.PHONY: verify
+verify: .venv/ready ## prove that the hosts are as they must be (testinfra)
+	@$(BIN)/pytest -q tests/infra/verify
+
+.PHONY: sandbox-down
+sandbox-down: .venv/ready ## remove the sandbox, with everything it made
+	@$(BIN)/python -m sandbox down
+
+.PHONY: test
+test: .venv/ready lint ## everything: lint, types, tests on real hosts (root)
+	@$(BIN)/pytest -q
+
 .PHONY: lint
 lint: .venv/ready ## ruff and mypy
 	$(BIN)/ruff check .

@@ -1,0 +1,42 @@
+"""The hosts, for pyinfra: `pyinfra deploy/inventory.py deploy/workers.py`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pyinfra import config, logger
+
+from deploy.remedies import ConnectRemedies
+from deploy.settings import SettingsError, load
+from deploy.spec import worker_host
+
+logger.addFilter(ConnectRemedies())
+try:
+    _settings = load()
+except SettingsError as error:
+    for line in str(error).splitlines():
+        logger.error(line)
+    sys.exit(2)
+
+# One host that cannot be reached or prepared stops the deploy before anything is changed anywhere.
+config.FAIL_PERCENT = 0
+# The rollout goes host by host in one place; no host may wait for a slot in pyinfra's pool meanwhile.
+config.PARALLEL = max(len(_settings.hosts), 1)
+
+workers = [
+    (
+        target.address,
+        {
+            "spec": worker_host(_settings, target),
+            "ssh_user": target.user,
+            "ssh_port": target.port,
+            "ssh_known_hosts_file": _settings.ssh_known_hosts,
+            # The connector's own default, accept-new, would beat any stricter ssh_config.
+            "ssh_strict_host_key_checking": "yes",
+            **({"ssh_key": _settings.ssh_key} if _settings.ssh_key else {}),
+            "_sudo": target.user != "root",
+        },
+    )
+    for target in _settings.hosts
+]

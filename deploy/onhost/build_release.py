@@ -1,0 +1,104 @@
+"""Builds one release from a payload: complete, or absent. Nothing that runs is touched."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from deploy.onhost.common import HostError, guard_digest, must, packages, say, tree_digest, write_atomically
+
+CHECK = """
+import importlib.util, sys
+import prefect, uvicorn, worker
+assert importlib.util.find_spec("uvloop") is None, "uvloop can be imported"
+assert worker.__file__.startswith(sys.argv[1] + "/"), worker.__file__
+"""
+
+
+def unpack(payload: Path, base: Path, release: Path) -> None:
+    """Wheels into the pool that all releases are built from, code into the release."""
+    with tarfile.open(payload) as archive:
+        for member in archive:
+            where = base if member.name.startswith("wheels/") else release
+            archive.extract(member, where, filter="data")
+
+
+def unpack_uv(wheels: Path, version: str, into: Path) -> Path:
+    """uv, out of its own wheel."""
+    wheel = next(iter(wheels.glob(f"uv-{version}-*.whl")), None)
+    if wheel is None:
+        raise HostError(f"{wheels}: no wheel of uv {version} arrived")
+    with zipfile.ZipFile(wheel) as archive:
+        program = Path(archive.extract(f"uv-{version}.data/scripts/uv", into))
+    program.chmod(0o700)
+    return program
+
+
+def install(uv: Path, release: Path, query: dict[str, Any]) -> None:
+    """The venv, from the lock, hashes required, byte code compiled once for all starts to come."""
+    python = str(release / "venv/bin/python")
+    pushed = ["--offline", "--no-index", "--find-links", f"{query['base']}/wheels"]
+    source = pushed if query["wheels"] == "push" else []
+    common = ["--no-cache", "--no-config", "--link-mode", "copy"]
+    must(str(uv), "venv", "--quiet", "--no-config", "--no-project", "--python", query["python"], str(release / "venv"))
+    checks = ["--require-hashes", "--compile-bytecode", "--python", python]
+    must(str(uv), "pip", "sync", "--quiet", *common, *source, *checks, str(release / "requirements.lock"), timeout=900)
+    site = next(release.glob("venv/lib/python3*/site-packages"))
+    (site / "hublab.pth").write_text(query["guard"])
+    must(python, "-m", "compileall", "-q", *(str(release / folder) for folder in query["folders"]))
+
+
+def finish(release: Path, query: dict[str, Any]) -> None:
+    """Checks what was built, makes it last, and only then says that it is finished."""
+    code = tree_digest(release, query["code_files"])
+    if code != query["code"]:
+        raise HostError(f"{release}: the code that arrived is not the code that was sent")
+    must(str(release / "venv/bin/python"), "-I", "-c", CHECK, str(release))
+    written = {
+        "id": release.name,
+        "prefect": query["prefect"],
+        "python": query["python_version"],
+        "lock": hashlib.sha256((release / "requirements.lock").read_bytes()).hexdigest(),
+        "built": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "code": code,
+        "code_files": query["code_files"],
+        "guard": guard_digest(release),
+        "packages": packages(release),
+    }
+    must("chmod", "-R", "a-w,a+rX", str(release))
+    os.sync()
+    write_atomically(release / "REVISION", json.dumps(written, indent=1) + "\n", 0o444)
+
+
+def main(query: dict[str, Any]) -> int:
+    """Builds; on any failure the half-built folder is removed."""
+    os.umask(0o022)
+    base = Path(query["base"])
+    release = base / "releases" / query["release"]
+    shutil.rmtree(release, ignore_errors=True)
+    release.mkdir(parents=True)
+    tools = base / ".build"
+    try:
+        unpack(Path(query["payload"]), base, release)
+        uv = unpack_uv(base / "wheels", query["uv"], tools)
+        install(uv, release, query)
+        finish(release, query)
+    except (HostError, OSError, tarfile.TarError, zipfile.BadZipFile) as error:
+        shutil.rmtree(release, ignore_errors=True)
+        say(f"release {release.name} could not be built; nothing else was changed: {error}")
+        return 1
+    finally:
+        shutil.rmtree(tools, ignore_errors=True)
+        Path(query["payload"]).unlink(missing_ok=True)
+        for wheel in (base / "wheels").glob("*.whl"):
+            if wheel.name not in query["keep"]:
+                wheel.unlink()
+    say(f"release {release.name} is built: {len(packages(release))} packages, uvloop is not one of them")
+    return 0

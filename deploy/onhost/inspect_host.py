@@ -1,0 +1,218 @@
+"""Looks at a host and prints one JSON object: all that the deploy needs to know, in one round trip; changes nothing."""
+
+from __future__ import annotations
+
+import base64
+import glob
+import hashlib
+import json
+import os
+import platform
+import pwd
+import re
+import shutil
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from deploy.onhost.common import ask, guard_digest, packages, read, revision, tree_digest
+
+HTTP_NOT_FOUND = 404
+WORKER_PROPERTIES = "Id,ActiveState,SubState,MainPID,NRestarts,NeedDaemonReload,UnitFileState,Result"
+
+
+def environment(pid: int) -> dict[str, str]:
+    """The environment a process was started with."""
+    pairs = (item.partition("=") for item in read(f"/proc/{pid}/environ").decode(errors="replace").split("\0"))
+    return {key: value for key, _, value in pairs if key.startswith("HUBLAB_")}
+
+
+def started(pid: int) -> float:
+    """When a process started, in seconds since the epoch (proc(5): field 22 counts clock ticks since boot)."""
+    fields = read(f"/proc/{pid}/stat").decode().rpartition(")")[2].split()
+    boot = re.search(rb"btime (\d+)", read("/proc/stat"))
+    return int(boot[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK") if boot and fields else 0.0
+
+
+def release(path: Path) -> dict[str, Any]:
+    """What a release folder holds, against what it held when it was finished."""
+    written = revision(path)
+    if written is None:
+        return {"complete": False}
+    found, built = set(packages(path)), set(written["packages"])
+    return {
+        "complete": True,
+        "revision": {key: value for key, value in written.items() if isinstance(value, str)},
+        "added": sorted(found - built),
+        "missing": sorted(built - found),
+        "code_changed": tree_digest(path, written["code_files"]) != written["code"],
+        "guard": guard_digest(path) == written["guard"],
+    }
+
+
+def file_facts(path: str) -> dict[str, Any] | None:
+    """Owner, mode, digest and time of change of one file; None when it is absent."""
+    try:
+        info = os.stat(path)
+    except OSError:
+        return None
+    digest = hashlib.sha256(read(path)).hexdigest() if os.path.isfile(path) else ""
+    return {
+        "mode": f"{info.st_mode & 0o7777:04o}",
+        "uid": info.st_uid,
+        "gid": info.st_gid,
+        "sha256": digest,
+        "mtime": info.st_mtime,
+    }
+
+
+def workers(units: str, prefix: str) -> dict[str, dict[str, Any]]:
+    """Each worker unit that systemd knows or that has a file, by number."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in glob.glob(f"{units}/{prefix}*.service"):
+        number = Path(path).name.removeprefix(prefix).removesuffix(".service")
+        if number.isdecimal():
+            found[number] = {"sha256": hashlib.sha256(read(path)).hexdigest()}
+    if not found:
+        return {}
+    names = [f"{prefix}{number}.service" for number in found]
+    for block in ask("systemctl", "show", "--property", WORKER_PROPERTIES, *names).strip().split("\n\n"):
+        shown = dict(line.partition("=")[::2] for line in block.splitlines())
+        number = shown.get("Id", "").removeprefix(prefix).removesuffix(".service")
+        if number not in found:
+            continue
+        pid = int(shown.get("MainPID") or 0)
+        found[number] |= {
+            "active": shown.get("ActiveState"),
+            "sub": shown.get("SubState"),
+            "pid": pid,
+            "restarts": int(shown.get("NRestarts") or 0),
+            "needs_reload": shown.get("NeedDaemonReload") == "yes",
+            "enabled": shown.get("UnitFileState"),
+            "started": started(pid) if pid else 0.0,
+            "environment": environment(pid) if pid else {},
+            "uvloop": b"uvloop" in read(f"/proc/{pid}/maps") if pid else False,
+        }
+    return found
+
+
+def legacy_processes() -> list[dict[str, Any]]:
+    """Workers that somebody started by other means: `prefect worker start` under a unit, nohup or a shell."""
+    found = []
+    for entry in glob.glob("/proc/[0-9]*"):
+        argv = [part for part in read(f"{entry}/cmdline").decode(errors="replace").split("\0") if part]
+        if not is_worker_start(argv):
+            continue
+        pid = int(Path(entry).name)
+        try:
+            contained = (
+                os.stat(f"{entry}/root").st_ino != os.stat("/").st_ino
+                or os.stat(f"{entry}/root").st_dev != os.stat("/").st_dev
+            )
+            user = pwd.getpwuid(os.stat(entry).st_uid).pw_name
+        except (OSError, KeyError):
+            continue
+        cgroup = read(f"{entry}/cgroup").decode()
+        unit = re.search(r"/system\.slice/([^/\n]+\.service)", cgroup)
+        name = next((argv[i + 1] for i, part in enumerate(argv[:-1]) if part in ("--name", "-n")), "")
+        found.append(
+            {"pid": pid, "user": user, "unit": unit[1] if unit else None, "name": name, "container": contained,
+             "started": started(pid), **interpreter(argv, entry)}
+        )  # fmt: skip
+    return sorted(found, key=lambda item: item["pid"])
+
+
+def is_worker_start(argv: list[str]) -> bool:
+    """Whether an argument list is Prefect's own `prefect worker start`, run by a Python."""
+    words = [Path(part).name for part in argv]
+    return any(words[i : i + 3] == ["prefect", "worker", "start"] for i in range(len(words))) and "python" in words[0]
+
+
+def interpreter(argv: list[str], entry: str) -> dict[str, Any]:
+    """The interpreter behind a legacy worker and the uvloop that it would import."""
+    python = argv[0] if os.path.isabs(argv[0]) and os.path.exists(argv[0]) else os.path.realpath(f"{entry}/exe")
+    return {"python": python, "uvloop": installed(python, "uvloop"), "prefect": installed(python, "prefect")}
+
+
+def installed(python: str, package: str) -> str:
+    """The version of a package as an interpreter itself sees it; empty when it has none."""
+    code = f"import importlib.metadata as m\ntry: print(m.version({package!r}))\nexcept m.PackageNotFoundError: pass"
+    return ask(python, "-I", "-c", code).strip()
+
+
+def legacy_units(prefix: str, units: str) -> list[str]:
+    """Enabled or present unit files, other than ours, that start a Prefect worker."""
+    return sorted(
+        Path(path).name
+        for path in glob.glob(f"{units}/*.service")
+        if not Path(path).name.startswith(prefix)
+        and os.path.isfile(path)
+        and re.search(rb"^ExecStart=.*prefect worker start", read(path), re.MULTILINE)
+    )
+
+
+def request(query: dict[str, Any], path: str, body: dict[str, Any] | None = None) -> Any:
+    """One question to the Prefect server, with the credential."""
+    asked = urllib.request.Request(
+        f"{query['api_url']}{path}", data=json.dumps(body).encode() if body is not None else None
+    )
+    asked.add_header("Content-Type", "application/json")
+    if query["auth"]:
+        asked.add_header("Authorization", "Basic " + base64.b64encode(query["auth"].encode()).decode())
+    elif query["key"]:
+        asked.add_header("Authorization", f"Bearer {query['key']}")
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        return json.loads(answer.read())
+
+
+def api(query: dict[str, Any]) -> dict[str, Any]:
+    """Who the server is and which workers it believes to be online, or the error."""
+    try:
+        found = {"status": 200, "version": request(query, "/admin/version"), "online": []}
+        found["online"] = [
+            item["name"]
+            for item in request(query, f"/work_pools/{quote(query['pool'])}/workers/filter", {})
+            if item["status"] == "ONLINE"
+        ]
+    except urllib.error.HTTPError as error:
+        # No such pool yet: the first worker creates it.
+        return found if error.code == HTTP_NOT_FOUND else {"status": error.code, "error": error.reason}
+    except (OSError, ValueError) as error:
+        return {"status": None, "error": str(getattr(error, "reason", error))}
+    return found
+
+
+def free_bytes(path: str) -> int:
+    """Free disk where a folder is or will be."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return shutil.disk_usage(path).free
+
+
+def main(query: dict[str, Any]) -> None:
+    """Prints everything."""
+    base = query["base"]
+    current = f"{base}/current"
+    found = {
+        "hostname": platform.node(),
+        "machine": platform.machine(),
+        "libc": "-".join(platform.libc_ver()),
+        "systemd": int((re.search(r"systemd (\d+)", ask("systemctl", "--version")) or ["", "0"])[1]),
+        "booted": os.path.isdir("/run/systemd/system"),
+        "python": {"executable": sys.executable, "prefix": sys.base_prefix, "version": platform.python_version()},
+        "free": {path: free_bytes(path) for path in (base, "/var/lib", "/etc")},
+        "user": any(entry.pw_name == query["user"] for entry in pwd.getpwall()),
+        "releases": {path.name: release(path) for path in Path(base, "releases").glob("*") if path.is_dir()},
+        "current": os.path.basename(os.readlink(current)) if os.path.islink(current) else None,
+        "previous": os.path.basename(os.readlink(f"{base}/previous")) if os.path.islink(f"{base}/previous") else None,
+        "wheels": sorted(os.listdir(f"{base}/wheels")) if os.path.isdir(f"{base}/wheels") else [],
+        "files": {path: file_facts(path) for path in query["files"]},
+        "workers": workers(query["units"], query["unit"]),
+        "legacy": legacy_processes(),
+        "legacy_units": legacy_units(query["unit"], query["units"]),
+        "api": api(query),
+    }
+    print(json.dumps(found))

@@ -1,0 +1,1 @@
+"""install: an immutable release from requirements.lock, hashes checked, uvloop shut out."""

@@ -1,0 +1,82 @@
+"""Which release is wanted: a digest over the lock, the Python version and the code that is shipped."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from deploy.settings import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from deploy.state import Release
+
+LOCK = ROOT / "requirements.lock"
+SHIPPED = ("worker", "flows")
+SUFFIXES = frozenset({".py", ".toml", ".json", ".typed"})
+
+# Blocks uvloop for every interpreter of the venv, even where somebody installs it, and puts the code on the path.
+# site.py reads it at start: a line that begins with `import` is executed, any other is a folder for sys.path.
+GUARD = 'import sys; sys.modules.setdefault("uvloop", None)\n{release}\n'
+
+
+@dataclass(frozen=True)
+class Code:
+    """The files that are shipped, as path relative to the release → content."""
+
+    files: Mapping[str, bytes]
+
+    @property
+    def digest(self) -> str:
+        """One digest over names and contents; `inspect_host.py` computes the same on the host."""
+        total = hashlib.sha256()
+        for name in sorted(self.files):
+            total.update(name.encode() + b"\0" + hashlib.sha256(self.files[name]).digest())
+        return total.hexdigest()
+
+
+@cache
+def shipped_code(root: Path = ROOT) -> Code:
+    """Everything that runs on the host: the worker and the flows."""
+    paths = (
+        path for folder in SHIPPED for path in (root / folder).rglob("*") if path.is_file() and path.suffix in SUFFIXES
+    )
+    return Code(
+        {str(path.relative_to(root)): path.read_bytes() for path in sorted(paths) if "__pycache__" not in path.parts}
+    )
+
+
+@cache
+def locked_versions(lock: Path = LOCK) -> Mapping[str, str]:
+    """Name → version, of every line of the lock, whatever its marker."""
+    return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock.read_text(), re.MULTILINE))
+
+
+def release_id(python_version: str) -> str:
+    """`<Prefect's version>-<digest>`: the same inputs give the same name on every host.
+
+    Args:
+        python_version: of the host's interpreter, `3.12.1`.
+    """
+    total = hashlib.sha256()
+    for part in (LOCK.read_bytes(), python_version.encode(), shipped_code().digest.encode(), GUARD.encode()):
+        total.update(hashlib.sha256(part).digest())
+    return f"{locked_versions()['prefect']}-{total.hexdigest()[:10]}"
+
+
+def choose(wanted: str, releases: Mapping[str, Release]) -> tuple[str, bool]:
+    """The release to run and whether it must be built.
+
+    A finished release that was tampered with is not mended in place, since workers run from it:
+    a fresh one is built beside it.
+    """
+    name, attempt = wanted, 1
+    while name in releases and releases[name].complete and not releases[name].intact:
+        attempt += 1
+        name = f"{wanted}.{attempt}"
+    return name, not (name in releases and releases[name].complete)

@@ -1,0 +1,44 @@
+"""Adds to pyinfra's connection errors what the operator can do about them."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+REMEDIES = {
+    r"No host key for (\S+) found": (
+        "The host's key is not in the known_hosts file. Compare its fingerprint with the one on the host's console, "
+        "then add it: ssh-keyscan {0} >> KNOWN_HOSTS_FILE"
+    ),
+    r"Host key for (\S+) does not match": (
+        "The host answers with another key than the one on record. If it was reinstalled, remove the old key "
+        "(ssh-keygen -R {0}) and add the new one; if it was not, somebody is in between: stop."
+    ),
+    r"Authentication error": (
+        "The host refuses the login. Check the user in HUBLAB_HOSTS and the key in HUBLAB_SSH_KEY; "
+        "`ssh -i KEY USER@HOST true` must work."
+    ),
+    r"Could not resolve hostname": "The name in HUBLAB_HOSTS is known neither to DNS nor to /etc/hosts.",
+    r"Could not connect|timed out": (
+        "Is the host up, is its address in HUBLAB_HOSTS right, is its SSH port open? "
+        "`--exclude HOST` deploys to the others."
+    ),
+}
+
+
+def remedy_for(message: str) -> str | None:
+    """What to do about an error's text, or None when nothing is known."""
+    for pattern, remedy in REMEDIES.items():
+        if match := re.search(pattern, message):
+            return remedy.format(*match.groups())
+    return None
+
+
+class ConnectRemedies(logging.Filter):
+    """Appends the remedy to records that report a failed connection."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Changes the record in place and lets it through."""
+        if record.levelno >= logging.ERROR and (remedy := remedy_for(record.getMessage())):
+            record.msg, record.args = f"{record.getMessage()}\n    -> {remedy}", None
+        return True

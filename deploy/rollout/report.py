@@ -1,0 +1,62 @@
+"""What the operator reads: the plan before, the table after."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyinfra import logger
+from pyinfra.api.state import StateStage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pyinfra.api import State
+
+    from deploy.rollout.activate import Member, Rollout
+
+HEADINGS = ("host", "release", "Prefect", "uvloop", "workers online", "probe", "result")
+
+
+def row(member: Member) -> tuple[str, ...]:
+    """One host in words. Pure."""
+    state, outcome, plan = member.state, member.outcome, member.plan
+    running = [worker for worker in state.workers.values() if worker.active == "active" and worker.pid]
+    releases = sorted({worker.release for worker in running if worker.release})
+    names = {step.name for step in plan.workers}
+    loaded = any(worker.uvloop for worker in running) or any(item.uvloop for item in state.legacy)
+    return (
+        f"{state.hostname} ({plan.address})" if state.hostname else plan.address,
+        " + ".join(releases) or "none",
+        " + ".join(sorted({state.releases[item].prefect for item in releases if item in state.releases})) or "–",
+        "PRESENT" if loaded else "absent",
+        f"{len(names & state.online)} of {len(plan.workers)}",
+        f"{outcome.gates} of {len(plan.restarts)} COMPLETED" if outcome and plan.restarts else "not needed",
+        ("deployed" if outcome.ok else f"FAILED: {outcome.reason}")
+        if outcome and plan.changes
+        else "no change"
+        if not plan.changes
+        else "not reached",
+    )
+
+
+def render(members: Iterable[Member]) -> str:
+    """The whole table as text, aligned. Pure."""
+    rows = [HEADINGS, *(row(member) for member in members)]
+    widths = [max(len(line[column]) for line in rows) for column in range(len(HEADINGS))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in rows]
+    return "\n".join([lines[0], "  ".join("─" * width for width in widths), *lines[1:]])
+
+
+def announce(member: Member) -> None:
+    """The plan for one host, or what stands in its way."""
+    plan, lines = member.plan, []
+    lines += [f"cannot be deployed to: {problem.what}\n    -> {problem.remedy}" for problem in plan.problems]
+    lines += [f"plan: {word}" for word in plan.words]
+    for line in lines or [f"plan: nothing to do; release {plan.release}, {len(plan.workers)} workers as wanted"]:
+        (logger.error if plan.problems else logger.info)("%s%s", member.host.print_prefix, line)
+
+
+def conclude(state: State, rollout: Rollout) -> None:
+    """Prints the table, when anything was or would have been done; a plan alone needs none."""
+    if state.current_stage >= StateStage.Execute and rollout.members:
+        print("\n" + render(rollout.members.values()))  # noqa: T201 - the result goes to standard output

@@ -1,0 +1,1 @@
+"""configure: user, directories, credential, and the sandboxed unit."""

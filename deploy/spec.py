@@ -1,0 +1,80 @@
+"""What is wanted on one host. Pure data: paths, names and the settings that concern that host."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deploy.settings import Secret, Settings, Target
+
+BASE = "/opt/hublab"
+RELEASES = f"{BASE}/releases"
+CURRENT = f"{BASE}/current"
+WHEELS = f"{BASE}/wheels"
+# The empty folder that a worker sees as its root.
+ROOT_FOLDER = f"{BASE}/root"
+CONFIG = "/etc/hublab"
+PROFILES = f"{CONFIG}/profiles.toml"
+STATE = "/var/lib/hublab"
+UNITS = "/etc/systemd/system"
+USER = "hublab"
+UNIT = "prefect-worker@"
+
+
+@dataclass(frozen=True)
+class WorkerHost:
+    """One host of the inventory and all that is wanted there. Times in seconds."""
+
+    address: str
+    workers: int
+    work_pool: str
+    work_queues: tuple[str, ...]
+    concurrency: int
+    drain_seconds: int
+    gate_seconds: int
+    memory_max: str
+    python: str
+    wheels: str
+    api_url: str
+    auth_string: Secret | None
+    api_key: Secret | None
+
+    def profiles(self) -> str:
+        """The Prefect profile that carries the credential; becomes a root-only file on the host."""
+        lines = ['active = "hublab"', "[profiles.hublab]", f"PREFECT_API_URL = {json.dumps(self.api_url)}"]
+        if self.auth_string:
+            lines.append(f"PREFECT_API_AUTH_STRING = {json.dumps(self.auth_string.reveal())}")
+        if self.api_key:
+            lines.append(f"PREFECT_API_KEY = {json.dumps(self.api_key.reveal())}")
+        return "\n".join(lines) + "\n"
+
+
+def worker_host(settings: Settings, target: Target) -> WorkerHost:
+    """The part of the settings that concerns one host."""
+    return WorkerHost(
+        address=target.address,
+        workers=settings.workers,
+        work_pool=settings.work_pool,
+        work_queues=settings.work_queues,
+        concurrency=settings.concurrency,
+        drain_seconds=settings.drain_seconds,
+        gate_seconds=settings.gate_seconds,
+        memory_max=settings.memory_max,
+        python=settings.python,
+        wheels=settings.wheels,
+        api_url=settings.api_url,
+        auth_string=settings.auth_string,
+        api_key=settings.api_key,
+    )
+
+
+def unit_name(number: int) -> str:
+    """The systemd unit of one worker, counted from 1."""
+    return f"{UNIT}{number}.service"
+
+
+def worker_name(hostname: str, number: int) -> str:
+    """The worker's name at the Prefect server: unique as long as host names are."""
+    return f"{hostname}-{number}"

@@ -1,0 +1,205 @@
+"""What is there: one fact, one round trip, whatever is asked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast, override
+
+from pyinfra.api import FactBase, StringCommand
+
+from deploy import spec
+from deploy.remote import launcher, program
+
+if TYPE_CHECKING:
+    from pyinfra.api import Host
+
+    from deploy.spec import WorkerHost
+
+
+def question(host: WorkerHost) -> dict[str, Any]:
+    """What `inspect_host.py` is asked for one host."""
+    return {
+        "base": spec.BASE,
+        "user": spec.USER,
+        "units": spec.UNITS,
+        "unit": spec.UNIT,
+        "files": [spec.PROFILES, spec.CONFIG, spec.STATE, spec.BASE, spec.RELEASES, spec.ROOT_FOLDER],
+        "pool": host.work_pool,
+        "api_url": host.api_url,
+        "auth": host.auth_string.reveal() if host.auth_string else "",
+        "key": host.api_key.reveal() if host.api_key else "",
+    }
+
+
+class HostJson(FactBase[dict[str, Any]]):
+    """The answer of `onhost/inspect_host.py`."""
+
+    @override
+    def command(self, python: str) -> StringCommand:
+        return StringCommand(launcher(python))
+
+    @override
+    @staticmethod
+    def default() -> dict[str, Any]:
+        return {"problem": "silent"}
+
+    @override
+    def process(self, output: list[str]) -> dict[str, Any]:
+        return cast("dict[str, Any]", json.loads("\n".join(output)))
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One worker unit as it is."""
+
+    number: int
+    unit_sha256: str
+    active: str = "inactive"
+    pid: int = 0
+    restarts: int = 0
+    needs_reload: bool = False
+    enabled: str = ""
+    started: float = 0.0
+    release: str = ""
+    unit_digest: str = ""
+    uvloop: bool = False
+
+
+@dataclass(frozen=True)
+class Legacy:
+    """One worker that was started by other means; `started` in seconds since the epoch."""
+
+    pid: int
+    user: str
+    unit: str | None
+    name: str
+    python: str
+    prefect: str
+    uvloop: str
+    container: bool
+    started: float
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release folder as it is."""
+
+    id: str
+    complete: bool
+    added: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    code_changed: bool = False
+    guard: bool = True
+    prefect: str = ""
+
+    @property
+    def intact(self) -> bool:
+        """Finished, and still what it was when it was finished."""
+        return self.complete and self.guard and not (self.added or self.missing or self.code_changed)
+
+
+@dataclass(frozen=True)
+class HostState:
+    """All that the plan needs to know of one host. Sizes in bytes, times in seconds since the epoch."""
+
+    problem: str = ""
+    found: str = ""
+    hostname: str = ""
+    machine: str = ""
+    libc: str = ""
+    systemd: int = 0
+    booted: bool = True
+    python: str = ""
+    python_prefix: str = ""
+    python_version: str = ""
+    free: dict[str, int] = field(default_factory=dict)
+    user: bool = False
+    releases: dict[str, Release] = field(default_factory=dict)
+    current: str | None = None
+    previous: str | None = None
+    wheels: frozenset[str] = frozenset()
+    files: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    workers: dict[int, Worker] = field(default_factory=dict)
+    legacy: tuple[Legacy, ...] = ()
+    legacy_units: tuple[str, ...] = ()
+    api_status: int | None = None
+    api_error: str = ""
+    api_version: str = ""
+    online: frozenset[str] = frozenset()
+
+
+def look(host: Host, wanted: WorkerHost) -> HostState:
+    """Asks the host once.
+
+    Raises:
+        PyinfraError: the connection broke; pyinfra has said so.
+    """
+    stdin = program("inspect_host", question(wanted))
+    return parse(host.get_fact(HostJson, python=wanted.python, _stdin=stdin, _sudo=False))
+
+
+def parse(raw: dict[str, Any]) -> HostState:
+    """Pure: the JSON of `inspect_host.py` as typed data."""
+    if "problem" in raw:
+        return HostState(problem=raw["problem"], found=raw.get("found", ""))
+    return HostState(
+        **{
+            key: raw[key]
+            for key in (
+                "hostname",
+                "machine",
+                "libc",
+                "systemd",
+                "booted",
+                "free",
+                "user",
+                "current",
+                "previous",
+                "files",
+            )
+        },
+        python=raw["python"]["executable"],
+        python_prefix=raw["python"]["prefix"],
+        python_version=raw["python"]["version"],
+        releases={name: _release(name, item) for name, item in raw["releases"].items()},
+        wheels=frozenset(raw["wheels"]),
+        workers={int(number): _worker(int(number), item) for number, item in raw["workers"].items()},
+        legacy=tuple(Legacy(**item) for item in raw["legacy"]),
+        legacy_units=tuple(raw["legacy_units"]),
+        api_status=raw["api"]["status"],
+        api_error=raw["api"].get("error", ""),
+        api_version=raw["api"].get("version", ""),
+        online=frozenset(raw["api"].get("online", ())),
+    )
+
+
+def _release(name: str, item: dict[str, Any]) -> Release:
+    if not item["complete"]:
+        return Release(name, complete=False)
+    return Release(
+        name,
+        complete=True,
+        added=tuple(item["added"]),
+        missing=tuple(item["missing"]),
+        code_changed=item["code_changed"],
+        guard=item["guard"],
+        prefect=item["revision"].get("prefect", ""),
+    )
+
+
+def _worker(number: int, item: dict[str, Any]) -> Worker:
+    environment = item.get("environment", {})
+    return Worker(
+        number,
+        unit_sha256=item["sha256"],
+        active=item.get("active", "inactive"),
+        pid=item.get("pid", 0),
+        restarts=item.get("restarts", 0),
+        needs_reload=item.get("needs_reload", False),
+        enabled=item.get("enabled", ""),
+        started=item.get("started", 0.0),
+        release=environment.get("HUBLAB_RELEASE", ""),
+        unit_digest=environment.get("HUBLAB_UNIT", ""),
+        uvloop=item.get("uvloop", False),
+    )
