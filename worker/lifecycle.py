@@ -15,7 +15,7 @@ from prefect.logging.handlers import APILogHandler
 from prefect.settings import get_current_settings
 
 from worker import event_loop
-from worker.process_worker import HEARTBEAT_SECONDS, HublabWorker
+from worker.process_worker import HublabWorker
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,6 +34,7 @@ REQUEST_LIMIT = 30.0
 """Seconds that one poll or heartbeat may take; the API may be hanging."""
 HAND_BACK_LIMIT = 45.0
 """Seconds for ending and handing back all runs, once the drain's limit has passed."""
+_SLACK_SECONDS = 5.0
 _CANCEL_LOOK_SECONDS = 5.0
 _EAGER_FOR = 60.0
 """A gate's probe follows a start at once, so the first minute polls every second."""
@@ -78,7 +79,7 @@ class Lifecycle:
     def _begin(self, loops: TaskGroup) -> None:
         loops.start_soon(self._report)
         loops.start_soon(self._poll)
-        loops.start_soon(self._every, HEARTBEAT_SECONDS, self.worker.sync_with_backend)
+        loops.start_soon(self._every, self.worker.heartbeat_interval_seconds, self.worker.sync_with_backend)
         loops.start_soon(self._cancellations, loops)
 
     async def _listen(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
@@ -100,7 +101,7 @@ class Lifecycle:
             eager = time.monotonic() - self._started < _EAGER_FOR or not self._ready
             with anyio.move_on_after(min(self._query_seconds, 1.0) if eager else self._query_seconds):
                 await self.worker.in_flight.change()  # a place is free: look at once
-                await anyio.sleep(0.2)
+                await anyio.sleep(0.5)
 
     async def _poll_once(self) -> None:
         await self.worker.get_and_submit_flow_runs()
@@ -178,7 +179,7 @@ class Lifecycle:
 
     def polling_moves(self) -> bool:
         """Whether the polling loop has gone round within the time that its slowest round may take."""
-        return time.monotonic() - self._progress < REQUEST_LIMIT + self._query_seconds + 5
+        return time.monotonic() - self._progress < REQUEST_LIMIT + self._query_seconds + _SLACK_SECONDS
 
     def describe(self) -> str:
         """What the worker does, in one line, for `systemctl status`."""

@@ -143,6 +143,10 @@ def _wait_for_end(rest: Rest, verdict: Verdict) -> Any:
         if verdict.state in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}:
             return run
         time.sleep(min(_LOOK_SECONDS, rest.seconds_left))
+    if verdict.state == "SCHEDULED":
+        # Nobody took it; a worker that comes later must not find it.
+        withdrawn = {"type": "CANCELLED", "message": "The gate has given up."}
+        rest.try_post(f"/flow_runs/{verdict.flow_run_id}/set_state", {"state": withdrawn})
     raise GateError(
         f"the probe's flow run is still {verdict.state}; is anything polling {probe_queue(verdict.worker)}?"
     )

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("prefect.hublab")
 
-HEARTBEAT_SECONDS = 15
 _NOT_FOUND = 404
 
 
@@ -48,7 +47,6 @@ class HublabWorker(ProcessWorker):
             work_pool_name=settings.pool,
             work_queues=[*settings.queues, settings.probe_queue],
             name=settings.name,
-            heartbeat_interval_seconds=HEARTBEAT_SECONDS,
         )
         self.settings = settings
         self.health = ApiHealth()

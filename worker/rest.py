@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -65,6 +66,11 @@ class Rest:
             if len(page) < _PAGE:
                 break
         return found
+
+    def try_post(self, path: str, body: dict[str, Any]) -> None:
+        """Write once, past the deadline too, for what is good to have and not worth failing for."""
+        with contextlib.suppress(httpx.HTTPError):
+            self._http.post(path, json=body, timeout=5)
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         problem = "was not asked"

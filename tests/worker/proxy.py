@@ -1,0 +1,159 @@
+"""A real HTTP proxy before a real Prefect server, which can be told to misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LIMIT = 30.0
+
+
+@dataclass
+class Hold:
+    """A request that is stopped: before it reaches the server, or with the server's answer in hand."""
+
+    pattern: re.Pattern[bytes]
+    answered: bool
+    drop: bool
+    seen: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+
+class Proxy:
+    """Forwards to `upstream` on loopback, one request per connection; websockets are passed through."""
+
+    def __init__(self, upstream: int) -> None:
+        """Listen on a free port."""
+        self._upstream = upstream
+        self._loop = asyncio.new_event_loop()
+        self._mode = "pass"
+        self._holds: list[Hold] = []
+        self._open: set[asyncio.StreamWriter] = set()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+        self.refused = 0
+        self._run(self._listen())
+
+    def close(self) -> None:
+        """Stop."""
+        for hold in self._holds:
+            hold.go_on.set()
+        self._run(self._stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(LIMIT)
+        self._loop.close()
+
+    @contextlib.contextmanager
+    def misbehaving(self, mode: str) -> Iterator[None]:
+        """For a while: "refuse" connections, "hang" without an answer, or answer every request with a status, "401"."""
+        self.refused, self._mode = 0, mode
+        if mode == "refuse":
+            self._run(self._stop())
+        else:
+            self._run(self._cut())
+        try:
+            yield
+        finally:
+            self._mode = "pass"
+            self._run(self._cut())
+            if mode == "refuse":
+                self._run(self._listen())
+
+    def hold(self, pattern: bytes, *, answered: bool = False, drop: bool = False) -> Hold:
+        """Stop the next request that matches; `answered`: once the server has dealt with it; `drop`: lose that."""
+        hold = Hold(re.compile(pattern, re.DOTALL), answered, drop)
+        self._holds.append(hold)
+        return hold
+
+    def _run(self, work: object) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(LIMIT)  # type: ignore[arg-type]
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _stop(self) -> None:
+        if self._server:
+            self._server.close()
+        await self._cut()
+
+    async def _cut(self) -> None:
+        for writer in tuple(self._open):
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, OSError):
+            await self._answer(reader, writer)
+        self._open.discard(writer)
+        writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if self._mode == "hang":
+            self.refused += 1
+            await reader.read()
+            return
+        length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+        body = await reader.readexactly(int(length[1])) if length else b""
+        if self._mode.isdigit():
+            self.refused += 1
+            text = f"HTTP/1.1 {self._mode} No\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}"
+            writer.write(text.encode())
+            await writer.drain()
+            return
+        hold = next((hold for hold in self._holds if hold.pattern.search(head + body)), None)
+        if hold:
+            self._holds.remove(hold)
+        if hold and not hold.answered:
+            await self._pause(hold)
+        await self._forward(head, body, reader, writer, hold)
+
+    async def _forward(
+        self,
+        head: bytes,
+        body: bytes,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        hold: Hold | None,
+    ) -> None:
+        above, below = await asyncio.open_connection("127.0.0.1", self._upstream)
+        try:
+            if re.search(rb"upgrade: *websocket", head, re.IGNORECASE):
+                below.write(head)
+                await asyncio.gather(_pour(reader, below), _pour(above, writer))
+                return
+            head = re.sub(rb"\r\nconnection:[^\r]*", b"", head, flags=re.IGNORECASE)
+            below.write(head[:-4] + b"\r\nConnection: close\r\n\r\n" + body)
+            answer = await above.read()
+            if hold and hold.answered:
+                await self._pause(hold)
+                if hold.drop:
+                    writer.transport.abort()
+                    return
+            writer.write(answer)
+            await writer.drain()
+        finally:
+            below.close()
+
+    async def _pause(self, hold: Hold) -> None:
+        hold.seen.set()
+        if not hold.drop:
+            await asyncio.to_thread(hold.go_on.wait, LIMIT)
+
+
+async def _pour(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await source.read(65536):
+            sink.write(data)
+            await sink.drain()
+    sink.close()

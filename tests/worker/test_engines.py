@@ -1,0 +1,77 @@
+"""What becomes of a run whose engine, or whose worker, dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from tests.worker.world import alive, wait_for
+
+if TYPE_CHECKING:
+    from tests.worker.conftest import StartWorker
+    from tests.worker.world import Api, Trial, Worker
+
+
+def test_engine_killed_is_reported_crashed(api: Api, worker: Worker, trial: Trial) -> None:
+    run = api.start("killed", worker.queue, mark=trial.files["mark"])
+    assert api.wait_state(run, "CRASHED", "COMPLETED", "FAILED") == "CRASHED"
+    assert "-9" in api.run(run)["state"]["message"]
+
+
+def test_flow_that_cannot_be_imported_is_reported_crashed_and_its_traceback_is_in_the_journal(
+    api: Api, worker: Worker
+) -> None:
+    deployment = api.deploy("no_such_module.flow", "missing")
+    body = {"work_queue_name": worker.queue, "state": {"type": "SCHEDULED"}}
+    run = str(api.post(f"/deployments/{deployment}/create_flow_run", body)["id"])
+    assert api.wait_state(run, "CRASHED", "FAILED", "COMPLETED") in {"CRASHED", "FAILED"}
+    assert "No module named 'no_such_module'" in worker.log.read_text()
+
+
+def test_cancelled_run_ends_and_its_hook_runs_outside_the_worker(api: Api, worker: Worker, trial: Trial) -> None:
+    run = api.start("hooked", worker.queue, **trial.files)
+    engine = trial.begun()
+    api.cancel(run)
+    assert api.wait_state(run, "CANCELLED", "CRASHED", "FAILED") == "CANCELLED"
+    assert not alive(engine)
+    (hook,) = wait_for(lambda: trial.lines("hook Cancelling"), "the cancellation hook")
+    assert hook not in {worker.process.pid, engine}
+
+
+def test_crashed_hook_runs_outside_the_worker(api: Api, worker: Worker, trial: Trial) -> None:
+    run = api.start("hooked", worker.queue, **trial.files)
+    os.kill(trial.begun(), signal.SIGKILL)
+    assert api.wait_state(run, "CRASHED", "FAILED") == "CRASHED"
+    (hook,) = wait_for(lambda: trial.lines("hook Crashed"), "the crash hook")
+    assert hook != worker.process.pid
+
+
+def test_engine_cannot_speak_for_its_worker(api: Api, worker: Worker, trial: Trial) -> None:
+    run = api.start("until", worker.queue, **trial.files)
+    pid = trial.begun()
+    with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
+        names = {entry.partition(b"=")[0] for entry in file.read().split(b"\0")}
+    assert not names & {b"NOTIFY_SOCKET", b"WATCHDOG_USEC", b"WATCHDOG_PID"}
+    assert os.getsid(pid) == pid
+    trial.let_end()
+    assert api.wait_state(run, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
+
+
+def test_killed_worker_leaves_its_run_to_complete_and_its_successor_lets_it_be(
+    api: Api, start: StartWorker, trial: Trial
+) -> None:
+    worker = start().ready()
+    run = api.start("until", worker.queue, **trial.files)
+    engine = trial.begun()
+    worker.process.kill()
+    worker.process.wait()
+    successor = start(name=worker.name, queue=worker.queue).ready()
+    successor.systemd.wait(f"STATUS=polling {worker.queue}, 0 runs in flight")
+    assert alive(engine)
+    assert api.state(run) == "RUNNING"
+    trial.let_end()  # it prints once more: a pipe to its dead worker would break here
+    assert api.wait_state(run, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
+    assert len(trial.lines("begin")) == len(trial.lines("end")) == 1
+    assert "ends" in worker.log.read_text()
+    assert successor.term().exit() == 0

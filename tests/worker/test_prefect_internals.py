@@ -1,0 +1,141 @@
+"""Every private name of Prefect's (and httpx's) that the worker leans on, so that an upgrade which moves one fails here.
+
+The list is the whole of it; what the worker uses beside is public.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+
+import pytest
+
+# Overridden or called in worker/process_worker.py: name, parameters, whether it is a coroutine.
+BASE_WORKER = {
+    "__aenter__": (["self"], True),
+    "__aexit__": (["self", "exc_info"], True),
+    "__dispatch_key__": ([], False),
+    "setup": (["self"], True),
+    "sync_with_backend": (["self"], True),
+    "get_and_submit_flow_runs": (["self"], True),
+    "_ensure_worker_channel": (["self"], False),
+    "_initialize_after_sync": (["self"], True),
+    "_get_scheduled_flow_runs": (["self"], True),
+    "_submit_scheduled_flow_runs": (["self", "flow_run_response"], True),
+    "_submit_run": (["self", "flow_run"], True),
+    "_submit_run_and_capture_errors": (["self", "flow_run", "task_status"], True),
+    "_propose_pending_state": (["self", "flow_run"], True),
+    "_propose_crashed_state": (["self", "flow_run", "message", "client"], True),
+    "_give_worker_labels_to_flow_run": (["self", "flow_run_id"], True),
+    "run": (["self", "flow_run", "configuration", "task_status"], True),
+}
+ATTRIBUTES = (
+    "_exit_stack",
+    "_has_successfully_synced",
+    "_prefetch_seconds",
+    "_submitting_flow_run_ids",
+    "_work_queues",
+    "_worker_channel",
+    "backend_id",
+    "heartbeat_interval_seconds",
+    "is_setup",
+)
+# Used in worker/engines.py: where, what, keyword arguments that are passed.
+RUNNER_PARTS = [
+    ("_cancellation_manager", "CancellationManager", "process_manager hook_runner state_proposer event_emitter client"),
+    ("_cancellation_manager", "CancellationManager", "control_channel"),
+    ("_control_channel", "ControlChannel", ""),
+    ("_event_emitter", "EventEmitter", "runner_name client get_events_client"),
+    ("_flow_run_executor", "FlowRunExecutor", "flow_run starter process_manager state_proposer hook_runner"),
+    ("_flow_run_executor", "FlowRunExecutor", "get_attempt_conclusion propose_submitting"),
+    ("_hook_runner", "HookRunner", "resolve_flow"),
+    ("_process_manager", "ProcessHandle", "_process termination_scope"),
+    ("_process_manager", "ProcessManager", "on_remove"),
+    ("_process_manager", "create_isolated_termination_scope", "pid"),
+    ("_state_proposer", "StateProposer", "client"),
+]
+RUNNER_METHODS = {
+    ("_cancellation_manager", "CancellationManager"): "cancel",
+    ("_control_channel", "ControlChannel"): "register unregister signal get_conclusion",
+    ("_flow_run_executor", "FlowRunExecutor"): "submit",
+    ("_process_manager", "ProcessHandle"): "hard_kill pid returncode",
+    ("_process_manager", "ProcessManager"): "flow_run_ids get kill",
+    ("_state_proposer", "StateProposer"): "propose_crashed propose_cancelled",
+}
+
+
+@pytest.mark.parametrize("name", BASE_WORKER)
+def test_method_of_the_worker(name: str) -> None:
+    from prefect.workers.process import ProcessWorker  # noqa: PLC0415
+
+    parameters, coroutine = BASE_WORKER[name]
+    method = getattr(ProcessWorker, name, None)
+    assert method, f"ProcessWorker.{name} is gone: look at worker/process_worker.py before you upgrade Prefect"
+    assert list(inspect.signature(method).parameters) == parameters
+    assert inspect.iscoroutinefunction(method) is coroutine
+
+
+def test_attributes_of_the_worker() -> None:
+    from prefect.workers.process import ProcessWorker  # noqa: PLC0415
+
+    worker = ProcessWorker("default", name="internals")
+    missing = [name for name in ATTRIBUTES if not hasattr(worker, name)]
+    assert not missing, f"gone from ProcessWorker: {missing}; look at worker/process_worker.py"
+
+
+def test_claim_comes_through_the_method_that_the_drain_guards() -> None:
+    """The order on which the claim's safety rests: read the deployment, propose Pending, then start."""
+    from prefect.workers.base import BaseWorker  # noqa: PLC0415
+
+    source = inspect.getsource(BaseWorker._submit_run)
+    steps = ["read_deployment", "_propose_pending_state", "_submit_run_and_capture_errors", "update_flow_run"]
+    assert [source.find(step) for step in steps] == sorted(source.find(step) for step in steps)
+    assert all(step in source for step in steps)
+
+
+@pytest.mark.parametrize(("module", "name", "keywords"), RUNNER_PARTS)
+def test_part_of_the_runner(module: str, name: str, keywords: str) -> None:
+    part = getattr(importlib.import_module(f"prefect.runner.{module}"), name, None)
+    assert part, f"prefect.runner.{module}.{name} is gone: look at worker/engines.py before you upgrade Prefect"
+    assert set(keywords.split()) <= set(inspect.signature(part).parameters)
+
+
+@pytest.mark.parametrize("part", RUNNER_METHODS)
+def test_methods_of_a_part(part: tuple[str, str]) -> None:
+    module, name = part
+    found = getattr(importlib.import_module(f"prefect.runner.{module}"), name)
+    missing = [method for method in RUNNER_METHODS[part].split() if not hasattr(found, method)]
+    assert not missing, f"{name} lacks {missing}: look at worker/engines.py"
+
+
+def test_worker_channel_works_without_its_websocket() -> None:
+    """`sync(None)` means plain requests: no task group, no websocket, and heartbeats all the same."""
+    from prefect.workers._worker_channel._state import WorkerChannelState  # noqa: PLC0415
+    from prefect.workers._worker_channel._sync import WorkPoolWorkerChannel  # noqa: PLC0415
+
+    assert list(inspect.signature(WorkPoolWorkerChannel.sync).parameters) == ["self", "task_group"]
+    assert WorkerChannelState().rest_fallback_enabled
+
+
+def test_client_has_a_transport_to_be_patient_with() -> None:
+    from prefect.client.orchestration import PrefectClient  # noqa: PLC0415
+
+    http = PrefectClient("http://127.0.0.1:1/api")._client
+    assert hasattr(http, "_transport")
+    assert isinstance(http._mounts, dict)
+
+
+def test_state_changes_carry_a_transition_id() -> None:
+    """What makes a repeated claim safe: the server answers the second with the state that the first has set."""
+    from prefect.client.orchestration._flow_runs.client import FlowRunAsyncClient  # noqa: PLC0415
+
+    assert "transition_id = uuid4()" in inspect.getsource(FlowRunAsyncClient.set_flow_run_state)
+
+
+def test_engine_knows_why_it_is_ended() -> None:
+    """On "reschedule" it leaves the run's state to its worker."""
+    from prefect._internal.attempt_control import BYTE_FOR_INTENT  # noqa: PLC0415
+    from prefect.flow_engine import _SUPERVISOR_OWNED_INTENTS  # noqa: PLC0415
+
+    assert "reschedule" in BYTE_FOR_INTENT
+    assert "reschedule" in _SUPERVISOR_OWNED_INTENTS

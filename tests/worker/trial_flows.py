@@ -1,0 +1,65 @@
+"""Flows for the worker's tests. Each attempt adds lines to the file `mark`, when it begins and when it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+
+
+def _note(mark: str, word: str) -> None:
+    with Path(mark).open("a") as file:
+        file.write(f"{word} {os.getpid()}\n")
+
+
+def _wait(until: str) -> None:
+    while not Path(until).exists():
+        time.sleep(0.1)
+
+
+@flow
+def until(mark: str, gate: str) -> None:
+    """Print, wait until the file `gate` is there, print again."""
+    _note(mark, "begin")
+    print("began", flush=True)  # noqa: T201
+    _wait(gate)
+    print("ends", flush=True)  # noqa: T201
+    _step()
+    _note(mark, "end")
+
+
+@task
+def _step() -> None:
+    """A task, so that the engine has more to tell the API than its own end."""
+
+
+@flow
+def stubborn(mark: str, gate: str) -> None:
+    """Ignore SIGTERM, in a child as well."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
+    _note(mark, f"child {child.pid} of")
+    _note(mark, "begin")
+    _wait(gate)
+
+
+@flow
+def killed(mark: str) -> None:
+    """Die as the kernel's OOM killer would have it."""
+    _note(mark, "begin")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _hook(flow: Any, flow_run: Any, state: Any) -> None:
+    _note(flow_run.parameters["mark"], f"hook {state.name} in")
+
+
+@flow(on_cancellation=[_hook], on_crashed=[_hook])
+def hooked(mark: str, gate: str) -> None:
+    """Have hooks."""
+    _note(mark, "begin")
+    _wait(gate)

@@ -1,0 +1,292 @@
+"""Real processes for the worker's tests: a Prefect server, workers, and systemd's side of the notify socket."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+TOP = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+AUTH = "admin:sentinel"
+POOL = "default"
+LIMIT = 60.0
+MARK = f"HUBLAB_TEST_SESSION={uuid.uuid4()}"
+"""In the environment of every process that these tests start, however deep."""
+
+
+def wait_for[T](look: Callable[[], T], what: str, limit: float = LIMIT) -> T:
+    """Look until it is so."""
+    end = time.monotonic() + limit
+    while not (found := look()):
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {limit:.0f} s: {what}")
+        time.sleep(0.1)
+    return found
+
+
+def free_port() -> int:
+    """A port on loopback that nobody uses."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """A clean environment for a process of these tests."""
+    key, _, value = MARK.partition("=")
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PYTHONPATH": f"{TOP}:{HERE}",
+        key: value,
+        **more,
+    }
+
+
+def survivors() -> list[int]:
+    """Processes that these tests started, and what those started in turn."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and MARK.encode() in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs (a zombie does not)."""
+    try:
+        return not re.search(r"^State:\s+Z", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    except OSError:
+        return False
+
+
+class Api:
+    """Prefect's server, asked directly, not through any proxy."""
+
+    def __init__(self, port: int) -> None:
+        """Ask the server on this port."""
+        self.port = port
+        user, _, word = AUTH.partition(":")
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}/api", auth=(user, word), timeout=30)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Ask; SQLite may be locked for a moment, which the server answers with 503."""
+
+        def ask() -> httpx.Response | None:
+            answer = self._http.post(path, json=body)
+            return None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer
+
+        answer = wait_for(ask, path)
+        assert answer
+        return answer.raise_for_status().json()
+
+    def get(self, path: str) -> Any:
+        """Read."""
+        return self._http.get(path).raise_for_status().json()
+
+    def delete(self, path: str) -> None:
+        """Remove."""
+        self._http.delete(path).raise_for_status()
+
+    def deploy(self, entrypoint: str, name: str) -> str:
+        """Register a deployment of a flow; the same name is the same deployment."""
+        flow = self.post("/flows/", {"name": name})["id"]
+        wanted = {"name": name, "flow_id": flow, "entrypoint": entrypoint, "work_pool_name": POOL}
+        wanted |= {"work_queue_name": "nobody", "enforce_parameter_schema": False}
+        return str(self.post("/deployments/", wanted)["id"])
+
+    def start(self, entrypoint: str, queue: str, **parameters: Any) -> str:
+        """Put a run of `trial_flows.<entrypoint>` on the queue."""
+        deployment = self.deploy(f"trial_flows.{entrypoint}", entrypoint)
+        body = {"work_queue_name": queue, "parameters": parameters, "state": {"type": "SCHEDULED"}}
+        return str(self.post(f"/deployments/{deployment}/create_flow_run", body)["id"])
+
+    def run(self, flow_run: str) -> Any:
+        """The run as the server has it."""
+        return self.get(f"/flow_runs/{flow_run}")
+
+    def state(self, flow_run: str) -> str:
+        """The type of its state."""
+        return str(self.run(flow_run)["state"]["type"])
+
+    def wait_state(self, flow_run: str, *states: str) -> str:
+        """Wait until it is in one of these states."""
+        wait_for(
+            lambda: self.state(flow_run) in states, f"flow run in {states}, which is {self.run(flow_run)['state']}"
+        )
+        return self.state(flow_run)
+
+    def cancel(self, flow_run: str) -> None:
+        """As the button in Prefect's pages does."""
+        self.post(f"/flow_runs/{flow_run}/set_state", {"state": {"type": "CANCELLING"}})
+
+    def heartbeat(self, worker: str) -> str:
+        """When the server last heard of the worker."""
+        found = self.post(f"/work_pools/{POOL}/workers/filter", {})
+        return next(str(entry["last_heartbeat_time"]) for entry in found if entry["name"] == worker)
+
+
+class Systemd:
+    """The receiving end of a notify socket."""
+
+    def __init__(self, folder: Path) -> None:
+        """Listen at a path in the folder."""
+        self.address = str(folder / f"notify-{uuid.uuid4().hex[:8]}")
+        self.messages: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self.address)
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                self.messages.append(self._socket.recv(65536).decode())
+
+    def heard(self, text: str, since: int = 0) -> bool:
+        """Whether a message since then has the text."""
+        return any(text in message for message in self.messages[since:])
+
+    def wait(self, text: str, since: int = 0) -> None:
+        """Wait for it."""
+        wait_for(lambda: self.heard(text, since), f"systemd hears {text!r}; last: {self.messages[-3:]}")
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._socket.close()
+
+
+class Worker:
+    """One real worker process."""
+
+    def __init__(self, port: int, folder: Path, *, name: str = "", launch: str = "", **more: str) -> None:
+        """Start it against the API on this port; `launch` is Python to run in place of `-m worker`."""
+        self.name = name or f"w-{uuid.uuid4().hex[:6]}"
+        self.queue = more.pop("queue", f"q-{self.name}")
+        self.systemd = Systemd(folder)
+        self.log = folder / f"{self.name}-{uuid.uuid4().hex[:4]}.log"
+        self.folder = folder
+        self.environment = environment(
+            folder,
+            PREFECT_API_URL=f"http://127.0.0.1:{port}/api",
+            PREFECT_API_AUTH_STRING=AUTH,
+            PREFECT_WORKER_QUERY_SECONDS="0.5",
+            PREFECT_WORKER_HEARTBEAT_SECONDS="1",
+            HUBLAB_WORKER_NAME=self.name,
+            HUBLAB_WORK_QUEUES=self.queue,
+            HUBLAB_RELEASE="trial",
+            NOTIFY_SOCKET=self.systemd.address,
+            **more,
+        )
+        command = ["-c", launch] if launch else ["-m", "worker"]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *command], env=self.environment, stdout=log, stderr=log, cwd=folder
+            )
+
+    def ready(self) -> Worker:
+        """Wait for READY=1."""
+        wait_for(
+            lambda: self.systemd.heard("READY=1") or self.process.poll() is not None, f"ready\n{self.log.read_text()}"
+        )
+        assert self.process.poll() is None, self.log.read_text()
+        return self
+
+    def term(self) -> Worker:
+        """As systemctl stop does."""
+        self.process.send_signal(signal.SIGTERM)
+        return self
+
+    def exit(self) -> int:
+        """Wait for its exit status."""
+        try:
+            return self.process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"worker does not end\n{self.log.read_text()}") from None
+
+    def drains(self) -> None:
+        """Wait until it has begun to drain."""
+        self.systemd.wait("STOPPING=1")
+
+    def close(self) -> None:
+        """Leave nothing of it behind, whatever became of it."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(LIMIT)
+        self.systemd.close()
+
+
+class Trial:
+    """The files by which a test follows and steers the flow `until` and its like."""
+
+    def __init__(self, folder: Path) -> None:
+        """In this folder."""
+        self._mark = folder / f"mark-{uuid.uuid4().hex[:8]}"
+        self._gate = self._mark.with_suffix(".gate")
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The flow's parameters."""
+        return {"mark": str(self._mark), "gate": str(self._gate)}
+
+    def lines(self, word: str) -> list[int]:
+        """Process ids from the lines that begin with the word."""
+        text = self._mark.read_text() if self._mark.exists() else ""
+        return [int(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(word)]
+
+    def text(self) -> str:
+        """All lines."""
+        return self._mark.read_text()
+
+    def begun(self, times: int = 1) -> int:
+        """Wait until the flow has begun that often; its engine's process id."""
+        wait_for(lambda: len(self.lines("begin")) >= times, f"flow begun {times} times")
+        return self.lines("begin")[-1]
+
+    def let_end(self) -> None:
+        """Let the flow end."""
+        self._gate.touch()
+
+
+@contextlib.contextmanager
+def prefect_server(home: Path) -> Iterator[int]:
+    """A real server on loopback; yields its port."""
+    port = free_port()
+    command = [str(Path(sys.executable).parent / "prefect"), "server", "start", "--port", str(port), "--no-ui"]
+    with (home / "server.log").open("wb") as log:
+        env = environment(home, PREFECT_SERVER_API_AUTH_STRING=AUTH, PREFECT_API_URL=f"http://127.0.0.1:{port}/api")
+        process = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=home)
+
+    def answers() -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"http://127.0.0.1:{port}/api/health").is_success
+        return False
+
+    try:
+        wait_for(answers, "Prefect's server answers", limit=180)
+        yield port
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
