@@ -115,5 +115,10 @@ def _delegate(folder: Path) -> None:
 
 
 def run_in(cgroup: Cgroup, command: Sequence[str | Path], *, timeout: float) -> None:
-    """Run a builder to its end inside the cgroup and in a mount namespace of its own, so that nothing outlives `down`."""
-    run(cgroup.enter(["unshare", "--mount", "--propagation", "private", *command]), timeout=timeout)
+    """Run a builder to its end inside the cgroup and in a mount namespace of its own, so that nothing outlives `down`.
+
+    Raises:
+        SandboxError: It failed, or ran out of time.
+    """
+    wrapped = cgroup.enter(["unshare", "--mount", "--propagation", "private", *command])
+    run(wrapped, timeout=timeout, shown=f"{command[0]} ... {command[-1]}")

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -213,7 +214,7 @@ class Machine:
             f"umask 077 && mkdir -p -m 755 $(dirname {quoted}) && cat > {quoted} && chmod {mode:o} {quoted}", stdin=text
         )
 
-    def shell(self, command: list[str]) -> int:
+    def shell(self, command: Sequence[str]) -> int:
         """Join the operator's terminal to a shell on it, or to one command, and return its exit status."""
         options = ("-t",) if os.isatty(0) and not command else ()
         line = [command[0] if len(command) == 1 else shlex.join(command)] if command else []

@@ -21,6 +21,7 @@ def run(
     check: bool = True,
     stdin: str | None = None,
     env: Mapping[str, str] | None = None,
+    shown: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end and capture what it says.
 
@@ -30,11 +31,13 @@ def run(
         check: Whether an exit status other than 0 is an error.
         stdin: Text to feed it; nothing by default.
         env: Its whole environment; this process's own by default.
+        shown: What an error calls it; its command line by default.
 
     Raises:
         SandboxError: It could not be started, failed (with ``check``), or ran out of time.
     """
     argv = [str(part) for part in command]
+    what = (shown or " ".join(argv))[:200]
     try:
         done = subprocess.run(
             argv,
@@ -47,12 +50,12 @@ def run(
             env=env,
         )
     except FileNotFoundError as error:
-        raise SandboxError(f"{argv[0]} is not installed (needed for: {' '.join(argv)[:120]})") from error
+        raise SandboxError(f"{argv[0]} is not installed (needed for: {what})") from error
     except subprocess.TimeoutExpired as error:
-        raise SandboxError(f"{' '.join(argv)[:200]}: not done after {timeout:.0f} s") from error
+        raise SandboxError(f"{what}: not done after {timeout:.0f} s") from error
     if check and done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-_SHOWN:]
-        raise SandboxError(f"{' '.join(argv)[:200]}: exit status {done.returncode}\n  " + "\n  ".join(said))
+        raise SandboxError(f"{what}: exit status {done.returncode}\n  " + "\n  ".join(said))
     return done
 
 

@@ -28,6 +28,8 @@ _SUITES = {
 }
 # Fetched while apt's lists are at hand, installed later, in the server's own layer.
 _FETCH = (
+    # Only what PostgreSQL adds: the packages of the tree itself are still in the cache at this point.
+    'rm -f "$1"/var/cache/apt/archives/*.deb && '
     'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get -y --no-install-recommends --download-only install postgresql'
     ' && mkdir -p {debs} && mv "$1"/var/cache/apt/archives/*.deb {debs}'
 )
@@ -38,8 +40,9 @@ mount -t proc proc "$4/proc"
 printf '#!/bin/sh\\nexit 101\\n' > "$4/usr/sbin/policy-rc.d"
 chmod 755 "$4/usr/sbin/policy-rc.d"
 mkdir -p "$4/etc/postgresql-common"
-printf "initdb_options = '--no-sync'\n" > "$4/etc/postgresql-common/createcluster.conf"
-env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive chroot "$4" sh -c 'exec dpkg --force-unsafe-io --install /mnt/*.deb'
+printf "initdb_options = '--no-sync'\\nadd_include_dir = 'conf.d'\\n" > "$4/etc/postgresql-common/createcluster.conf"
+env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
+    chroot "$4" sh -c 'exec dpkg --force-unsafe-io --install /mnt/*.deb'
 rm "$4/usr/sbin/policy-rc.d"
 chroot "$4" useradd --system --user-group --home-dir /var/lib/prefect prefect
 # A cut of the sandbox's power ends processes, not the kernel below: what was written is kept, synced or not.
