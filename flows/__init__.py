@@ -1,0 +1,1 @@
+"""What the workers run: the campaign that sends mails, each exactly once or with a clear error."""

@@ -1,0 +1,247 @@
+"""The only door to Notion: limited, retried only where that is safe, typed errors, no token in any of them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from notion_client import Client
+from notion_client.errors import HTTPResponseError, RequestTimeoutError
+
+from flows import notion_schema as schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from flows.settings import Settings
+
+PAGE_SIZE = 100
+TIMEOUT_MS = 60_000
+INLINE_PIECES = 25  # a page shows this many references of a property for certain; more are asked for one by one
+TRANSIENT = frozenset({500, 502, 503, 504, 529})
+BACKOFF_FIRST, BACKOFF_MOST = 0.5, 15.0
+_REFUSED, _CONFLICT = 429, 409
+
+
+class NotionError(Exception):
+    """A call to Notion that failed for good: what was called, Notion's status, code and message."""
+
+
+class NotionUnavailableError(NotionError):
+    """Notion did not answer well within the time for retries: to be tried again later."""
+
+
+class _Trouble(Exception):  # noqa: N818 - internal; becomes one of the two above
+    """One failed attempt, judged."""
+
+    def __init__(self, error: Exception) -> None:
+        self.status = getattr(error, "status", None)
+        self.code = str(getattr(getattr(error, "code", ""), "value", getattr(error, "code", "")))
+        self.never_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+        self.retry_after, self.committed = _hints(error)
+        lost = isinstance(error, httpx.TransportError | RequestTimeoutError)
+        blocked = self.code == "public_api_request_blocked" or "public_api_request_blocked" in getattr(
+            error, "body", ""
+        )
+        self.refused = self.status == _REFUSED and not blocked
+        self.transient = lost or self.refused or self.status in TRANSIENT or self.status == _CONFLICT
+        # Nothing was saved for certain: it never arrived, was refused at the door, or lost a race.
+        self.unsaved = self.never_sent or self.refused or self.status == _CONFLICT
+        super().__init__(f"{self.status or 'no answer'} {self.code or type(error).__name__}: {error}")
+
+
+def _hints(error: Exception) -> tuple[float | None, str | None]:
+    if not isinstance(error, HTTPResponseError):
+        return None, None
+    try:
+        wait: float | None = float(error.headers.get("retry-after", ""))
+    except ValueError:
+        wait = None
+    try:
+        body = json.loads(error.body)
+        committed = body.get("committed_resource_id") or (body.get("additional_data") or {}).get(
+            "committed_resource_id"
+        )
+    except (ValueError, AttributeError):
+        committed = None
+    return wait, committed
+
+
+class NotionGateway:
+    """Calls on the five databases. `limiter` waits for the shared limit; `calls` counts what was sent."""
+
+    refused = NotionError
+
+    def __init__(
+        self, settings: Settings, limiter: Callable[[], None], sources: Mapping[str, str] | None = None
+    ) -> None:
+        """`sources` are data source ids already known, by database id.
+
+        Raises:
+            MissingSettingError: no token.
+        """
+        logger = logging.getLogger("flows.notion_client")  # the SDK's own would gain a handler with each client
+        logger.propagate = False
+        self._client = Client(
+            auth=settings.get("notion-token"),
+            base_url=settings.get("HUBLAB_NOTION_URL"),
+            timeout_ms=TIMEOUT_MS,
+            retry=False,
+            logger=logger,
+            log_level=logging.CRITICAL,
+        )
+        self._settings, self._limiter = settings, limiter
+        self._patience = settings.number("HUBLAB_RETRY_SECONDS")
+        self._lag = settings.number("HUBLAB_NOTION_LAG_SECONDS")
+        self.sources = dict(sources or {})
+        self.calls = 0
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def page(self, page_id: str) -> dict[str, Any]:
+        """A page as it is now. Raises NotionError."""
+        return self._safe(f"read page {page_id}", lambda: self._client.pages.retrieve(page_id))
+
+    def markdown(self, page_id: str) -> str:
+        """A page's content. Raises NotionError, also when Notion cuts it off."""
+        found = self._safe(f"read content of {page_id}", lambda: self._client.pages.retrieve_markdown(page_id))
+        if found.get("truncated"):
+            raise NotionError(f"the content of page {page_id} is too long: Notion cut it off; shorten it")
+        return str(found["markdown"])
+
+    def database(self, block: str) -> dict[str, Any]:
+        """A database's data source, with the definition of its properties. Raises NotionError."""
+        source = self.source(block)
+        return self._safe(f"read {schema.TITLES[block]}", lambda: self._client.data_sources.retrieve(source))
+
+    def alter(self, block: str, properties: dict[str, Any]) -> None:
+        """Add properties to a database. Raises NotionError."""
+        source = self.source(block)
+        what = f"add properties to {schema.TITLES[block]}"
+        self._safe(what, lambda: self._client.data_sources.update(source, properties=properties))
+
+    def source(self, block: str) -> str:
+        """The data source id of a database, looked up once. Raises NotionError, MissingSettingError."""
+        database = self._settings.get(block)
+        if database not in self.sources:
+            what = f"read database {schema.TITLES[block]}"
+            found = self._safe(what, lambda: self._client.databases.retrieve(database))
+            if len(found.get("data_sources", [])) != 1:
+                raise NotionError(f"{what}: it has {len(found.get('data_sources', []))} data sources, not one")
+            self.sources[database] = str(found["data_sources"][0]["id"])
+        return self.sources[database]
+
+    def find(self, block: str, condition: dict[str, Any]) -> list[dict[str, Any]]:
+        """All pages that meet a filter, the oldest first. Raises NotionError, also for an incomplete answer."""
+        source, pages, cursor = self.source(block), list[dict[str, Any]](), None
+        what = f"query {schema.TITLES[block]}"
+        while True:
+            more: dict[str, Any] = {"start_cursor": cursor} if cursor else {}
+            answer = self._safe(
+                what,
+                lambda more=more: self._client.data_sources.query(  # type: ignore[misc]
+                    source,
+                    filter=condition,
+                    sorts=[{"timestamp": "created_time", "direction": "ascending"}],
+                    page_size=PAGE_SIZE,
+                    **more,
+                ),
+            )
+            if (answer.get("request_status") or {}).get("type") == "incomplete":
+                raise NotionError(f"{what}: Notion's answer is incomplete: more than 10,000 pages match")
+            pages += answer["results"]
+            cursor = answer.get("next_cursor")
+            if not cursor:
+                return pages
+
+    def equals(self, block: str, **wanted: str) -> list[dict[str, Any]]:
+        """All pages whose properties (underscores for spaces) have these values. Raises as `find`."""
+        parts = []
+        for raw, value in wanted.items():
+            name = raw.replace("_", " ")
+            parts.append({"property": name, schema.kind(block, name): {"equals": value}})
+        return self.find(block, {"and": parts})
+
+    def text(self, page: dict[str, Any], name: str) -> str:
+        """A text property, whole: one with many pieces is read piece by piece. Raises NotionError."""
+        found = page["properties"].get(name) or {"type": "rich_text", "rich_text": []}
+        if len(found[found["type"]]) < INLINE_PIECES:
+            return str(schema.read(page, name) or "")
+        parts, cursor = list[str](), None
+        while True:
+            more: dict[str, Any] = {"start_cursor": cursor} if cursor else {}
+            answer = self._safe(
+                f"read {name}",
+                lambda more=more: self._client.pages.properties.retrieve(  # type: ignore[misc]
+                    page["id"], found["id"], page_size=PAGE_SIZE, **more
+                ),
+            )
+            parts += [item[item["type"]]["plain_text"] for item in answer["results"]]
+            cursor = answer.get("next_cursor")
+            if not cursor:
+                return "".join(parts)
+
+    def update(self, block: str, page_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Write properties of a page; writing them twice is the same. Raises NotionError."""
+        properties = schema.written(block, values)
+        what = f"write page {page_id} of {schema.TITLES[block]}"
+        return self._safe(what, lambda: self._client.pages.update(page_id, properties=properties))
+
+    def create_once(
+        self, block: str, values: Mapping[str, Any], find: Callable[[], list[dict[str, Any]]]
+    ) -> dict[str, Any]:
+        """Create a page, without a second one when the first was saved and the answer was lost.
+
+        `find` looks for what was saved; it is asked only after an attempt whose outcome is not known, and only once
+        Notion's queries must show it. Raises NotionError.
+        """
+        source, properties = self.source(block), schema.written(block, values)
+        what = f"create a page in {schema.TITLES[block]}"
+        parent = {"type": "data_source_id", "data_source_id": source}
+        deadline, pause = time.monotonic() + self._patience, BACKOFF_FIRST
+        while True:
+            trouble = self._attempt(lambda: self._client.pages.create(parent=parent, properties=properties))
+            if not isinstance(trouble, _Trouble):
+                return dict(trouble)
+            if trouble.committed:
+                return self.page(trouble.committed)
+            if not trouble.transient:
+                raise NotionError(f"{what}: {trouble}") from None
+            if not trouble.unsaved:
+                time.sleep(self._lag)
+                found = find()
+                if found:
+                    return found[0]
+            pause = self._wait(what, trouble, deadline, pause)
+
+    def _safe(self, what: str, call: Callable[[], Any]) -> dict[str, Any]:
+        """A call that may be repeated: a read, or a write that says the same thing twice."""
+        deadline, pause = time.monotonic() + self._patience, BACKOFF_FIRST
+        while True:
+            result = self._attempt(call)
+            if not isinstance(result, _Trouble):
+                return dict(result)
+            if not result.transient:
+                raise NotionError(f"{what}: {result}") from None
+            pause = self._wait(what, result, deadline, pause)
+
+    def _attempt(self, call: Callable[[], Any]) -> Any:
+        self._limiter()
+        self.calls += 1
+        try:
+            return call()
+        except (HTTPResponseError, RequestTimeoutError, httpx.TransportError) as error:
+            return _Trouble(error)
+
+    @staticmethod
+    def _wait(what: str, trouble: _Trouble, deadline: float, pause: float) -> float:
+        wait = max(pause, trouble.retry_after or 0)
+        if time.monotonic() + wait > deadline:
+            raise NotionUnavailableError(f"{what}: {trouble}; given up for now") from None
+        time.sleep(wait)
+        return min(pause * 2, BACKOFF_MOST)

@@ -1,0 +1,143 @@
+"""What the flows are told: Secret blocks first, then the environment. One look-up for all of them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SEVEN = (
+    "notion-token",
+    "resend-api-key",
+    "notion-email-templates-db-id",
+    "notion-email-sequence-db-id",
+    "notion-businessx-db-id",
+    "notion-customer-projects-db-id",
+    "notion-email-analytics-db-id",
+)
+# Beside the seven: what else is a secret, or is kept where the secrets are.
+MORE = ("testing-mode", "webhook-secret", "calendly-signing-key", "resend-webhook-secret", "unsubscribe-secret")
+BLOCKS = SEVEN + MORE
+# Not secret; the Prefect variable `hublab_settings` holds them for all hosts.
+VARIABLE = "hublab_settings"
+PLAIN = (
+    "HUBLAB_SENDER",
+    "HUBLAB_REPLY_TO",
+    "HUBLAB_PUBLIC_URL",
+    "HUBLAB_CALENDLY_LINK",
+    "HUBLAB_PORTAL_URL",
+    "HUBLAB_NOTION_URL",
+    "HUBLAB_RESEND_URL",
+    "HUBLAB_NOTION_LAG_SECONDS",
+    "HUBLAB_RETRY_SECONDS",
+    "HUBLAB_TEMPLATE_SECONDS",
+    "HUBLAB_RESEND_WINDOW_HOURS",
+    "HUBLAB_CAMPAIGN_QUEUE",
+    "HUBLAB_NOTION_PER_MINUTE",
+    "HUBLAB_RESEND_PER_SECOND",
+)
+DEFAULTS = {
+    "HUBLAB_REPLY_TO": "",
+    "HUBLAB_CALENDLY_LINK": "",
+    "HUBLAB_PORTAL_URL": "",
+    "HUBLAB_NOTION_URL": "https://api.notion.com",
+    "HUBLAB_RESEND_URL": "https://api.resend.com",
+    "HUBLAB_NOTION_LAG_SECONDS": "35",  # reported: queries lag behind writes by 0.5 to 30 s
+    "HUBLAB_RETRY_SECONDS": "60",
+    "HUBLAB_TEMPLATE_SECONDS": "300",
+    "HUBLAB_RESEND_WINDOW_HOURS": "23",  # Resend keeps an idempotency key 24 h
+    "HUBLAB_CAMPAIGN_QUEUE": "default",
+    "HUBLAB_NOTION_PER_MINUTE": "180",
+    "HUBLAB_RESEND_PER_SECOND": "10",
+    "testing-mode": "false",
+}
+TRUE, FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off", ""})
+
+
+class MissingSettingError(LookupError):
+    """A setting that is nowhere; names it and the command that sets it."""
+
+    def __init__(self, name: str) -> None:
+        """`name` is the block's or the variable's."""
+        variable = environment_name(name)
+        where = f"neither the Prefect Secret block {name!r} nor" if name in BLOCKS else f"neither {VARIABLE!r} nor"
+        super().__init__(
+            f"{name}: {where} the environment variable {variable} is set; add {variable} to .env, `make secrets`"
+        )
+
+
+class BadSettingError(ValueError):
+    """A setting with a value that cannot be used; names it, never shows a secret."""
+
+
+def environment_name(name: str) -> str:
+    """The environment variable of a block: `notion-token` → `NOTION_TOKEN`."""
+    return name.upper().replace("-", "_")
+
+
+class Settings:
+    """All settings, read once. Prints as names only."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        """`values` by block name or variable name."""
+        self._values = dict(values)
+
+    def __repr__(self) -> str:
+        """The names alone: a traceback must not show a value."""
+        return f"Settings({', '.join(sorted(self._values))})"
+
+    def get(self, name: str) -> str:
+        """A setting's value.
+
+        Raises:
+            MissingSettingError: it is nowhere.
+        """
+        value = self._values.get(name) or DEFAULTS.get(name)
+        if value is None:
+            raise MissingSettingError(name)
+        return value
+
+    def number(self, name: str) -> float:
+        """A setting that is a number, not negative.
+
+        Raises:
+            BadSettingError: it is not one.
+        """
+        text = self.get(name)
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value < float("inf"):
+            raise BadSettingError(f"{name}: {text!r} is not a number from 0; correct it in .env and run `make secrets`")
+        return value
+
+    @property
+    def testing(self) -> bool:
+        """Whether mails go out minutes apart.
+
+        Raises:
+            BadSettingError: neither true nor false: a wrong guess would send a campaign in ten minutes.
+        """
+        text = self.get("testing-mode").strip().lower()
+        if text not in TRUE | FALSE:
+            raise BadSettingError(f"testing-mode: {text!r} is neither true nor false; set TESTING_MODE, `make secrets`")
+        return text in TRUE
+
+
+def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The settings that an environment (or an `.env` file) has, by block or variable name."""
+    names = {name: environment_name(name) for name in (*BLOCKS, *PLAIN)}
+    return {name: environment[key] for name, key in names.items() if environment.get(key)}
+
+
+def load(client: Any) -> Settings:
+    """The settings, from Prefect by a client of its, and from the environment what Prefect does not have."""
+    wanted = {"block_documents": {"name": {"any_": list(BLOCKS)}}, "include_secrets": True}
+    answer = client.request("POST", "/block_documents/filter", json=wanted)
+    blocks = {found["name"]: str(found["data"].get("value")) for found in answer.json()}
+    variable = client.read_variable_by_name(VARIABLE)
+    shared = variable.value if variable is not None and isinstance(variable.value, dict) else {}
+    return Settings(from_environment(os.environ) | {k: str(v) for k, v in shared.items()} | blocks)

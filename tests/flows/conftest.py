@@ -1,0 +1,66 @@
+"""One Prefect server (Prefect's own harness) for all tests here, and fresh stand-ins for each test that asks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from typing import TYPE_CHECKING
+
+# Before Prefect is imported: nothing of a test belongs in the home of whoever runs it.
+_HOME = tempfile.TemporaryDirectory(prefix="hublab-tests-")
+os.environ["PREFECT_HOME"] = _HOME.name
+os.environ["PREFECT_PROFILES_PATH"] = f"{_HOME.name}/profiles.toml"
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["PREFECT_LOGGING_LEVEL"] = "WARNING"
+for _name in ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PYTHONDONTWRITEBYTECODE"):
+    os.environ.pop(_name, None)
+
+import pytest  # noqa: E402
+from prefect.exceptions import ObjectAlreadyExists  # noqa: E402
+from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: E402
+from prefect.testing.utilities import prefect_test_harness  # noqa: E402
+
+from flows.prefect_api import Prefect  # noqa: E402
+from flows.settings import VARIABLE  # noqa: E402
+from sandbox.standins.serve import StandIns, stand_ins  # noqa: E402
+from tests.flows.world import World  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[None]:
+    """A Prefect server of the tests' own, with a work pool and everything registered."""
+    from prefect.client.schemas.actions import WorkPoolCreate  # noqa: PLC0415
+
+    with contextlib.ExitStack() as stack:
+        if running := os.environ.get("HUBLAB_TESTS_PREFECT_API"):  # a server that is kept running while one develops
+            stack.enter_context(temporary_settings({PREFECT_API_URL: running}))
+        else:
+            stack.enter_context(prefect_test_harness(server_startup_timeout=120))
+        with Prefect() as prefect:
+            with contextlib.suppress(ObjectAlreadyExists):
+                prefect.client.create_work_pool(WorkPoolCreate(name="default", type="process"))
+            # The limits are about the real services; here they would only take time.
+            prefect.remember(VARIABLE, {"HUBLAB_NOTION_PER_MINUTE": "60000", "HUBLAB_RESEND_PER_SECOND": "1000"})
+        from flows.register import register  # noqa: PLC0415
+
+        register("default")
+        yield
+
+
+@pytest.fixture
+def services() -> Iterator[StandIns]:
+    """Both stand-ins, fresh, on free ports."""
+    with stand_ins(per_minute=100_000) as both:
+        both.resend.per_second = 100_000
+        both.resend.store.delivery = 0.0
+        yield both
+
+
+@pytest.fixture
+def world(server: None, services: StandIns, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Server, stand-ins and settings that point at them; Notion's added properties are there."""
+    return World(services, monkeypatch)

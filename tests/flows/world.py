@@ -1,0 +1,165 @@
+"""Everything around the flows in a test: enrol somebody, run what is due, look at what came of it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.objects import StateType
+from prefect.flow_engine import run_flow
+from prefect.states import Scheduled
+
+from flows import notion_schema as schema
+from flows import notion_setup
+from flows.campaign import sequence as find_sequence
+from flows.prefect_api import Prefect
+from flows.register import flow_of
+from flows.settings import Settings, from_environment
+from sandbox.standins.faults import Fault
+
+if TYPE_CHECKING:
+    import pytest
+    from prefect.client.schemas.objects import FlowRun, State
+
+    from sandbox.standins.serve import StandIns
+
+PAYLOADS: dict[str, dict[str, Any]] = {
+    "signup": {"first_name": "Ada", "business_name": "Salon & Co", "assessment_score": 61, "red_systems": 2},
+    "noshow": {
+        "first_name": "Ada",
+        "business_name": "Salon",
+        "calendly_event_uri": "https://api.calendly.com/scheduled_events/1",
+        "scheduled_time": "2025-12-01T10:00:00Z",
+    },
+    "postcall": {"first_name": "Ada", "business_name": "Salon", "call_date": "2025-12-01"},
+    "onboarding": {
+        "first_name": "Ada",
+        "business_name": "Salon",
+        "payment_confirmed": True,
+        "payment_amount": 2500,
+        "payment_date": "2025-12-01",
+    },
+}
+HANDLERS = {
+    "signup": "christmas-signup-handler",
+    "noshow": "christmas-noshow-recovery-handler",
+    "postcall": "christmas-postcall-maybe-handler",
+    "onboarding": "christmas-onboarding-handler",
+}
+_numbers = itertools.count()
+
+
+class World:
+    """One test's world; each has addresses of its own, so that all may share one Prefect server."""
+
+    def __init__(self, services: StandIns, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.services = services
+        more = {
+            "HUBLAB_PUBLIC_URL": "https://hooks.hublab.test",
+            "HUBLAB_CALENDLY_LINK": "https://calendly.com/hublab/call",
+            "HUBLAB_PORTAL_URL": "https://portal.hublab.test",
+            "HUBLAB_NOTION_LAG_SECONDS": "0",
+            "HUBLAB_RETRY_SECONDS": "5",
+            "HUBLAB_TEMPLATE_SECONDS": "0",
+            "UNSUBSCRIBE_SECRET": "unsubscribe-test",
+            "WEBHOOK_SECRET": "webhook-test",
+            "CALENDLY_SIGNING_KEY": "calendly-test",
+            "RESEND_WEBHOOK_SECRET": "whsec_dGVzdC10ZXN0LXRlc3QtdGVzdA==",
+            "TESTING_MODE": "true",
+        }
+        self.environment = services.environment() | more
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
+        self.setenv = monkeypatch.setenv
+        assert notion_setup.main([]) == 0
+        self.forget_calls()
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(from_environment(os.environ))
+
+    def address(self, local: str = "delivered") -> str:
+        """An address that Resend's tests accept and no other test uses."""
+        return f"{local}+{next(_numbers)}-{time.time_ns()}@resend.dev"
+
+    def payload(self, sequence: str, **more: Any) -> dict[str, Any]:
+        return PAYLOADS[sequence] | {"email": self.address()} | more
+
+    def enrol(self, sequence: str, payload: dict[str, Any], received_at: str | None = None) -> FlowRun:
+        """The run of a sequence's handler, created under the enrolment's key as the webhook does; not run yet."""
+        key = find_sequence("christmas", sequence).key(payload["email"])
+        name = HANDLERS[sequence]
+        with Prefect() as prefect:
+            return prefect.start_once(f"{name}/{name}", {"payload": payload, "received_at": received_at}, key)
+
+    def run(self, run: FlowRun) -> State[Any]:
+        """Execute a run in this process, as a worker's engine would; one that is due later is due now."""
+        with Prefect() as prefect:
+            prefect.client.set_flow_run_state(run.id, Scheduled(), force=True)
+            run = prefect.client.read_flow_run(run.id)
+            entrypoint = prefect.client.read_deployment(run.deployment_id).entrypoint
+        flow = flow_of(entrypoint)
+        return cast("State[Any]", run_flow(flow, flow_run=run, parameters=run.parameters, return_type="state"))
+
+    def again(self, run: FlowRun) -> State[Any]:
+        """Run what was run before once more, as after a crash."""
+        return self.run(run)
+
+    def mails(self, email: str) -> list[FlowRun]:
+        """The runs of an address's mails, by step."""
+        with Prefect() as prefect:
+            scheduled = FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(StateType))),
+            )
+            runs = prefect.client.read_flow_runs(flow_run_filter=scheduled, limit=200)
+        mine = [r for r in runs if r.parameters.get("enrolment", {}).get("email") == email]
+        return sorted(mine, key=lambda r: r.parameters["step"])
+
+    def enrolled(self, sequence: str, **more: Any) -> tuple[str, list[FlowRun]]:
+        """Enrol a new address; the address and its mails' runs."""
+        payload = self.payload(sequence, **more)
+        state = self.run(self.enrol(sequence, payload))
+        assert state.is_completed(), state.message
+        return payload["email"], self.mails(payload["email"])
+
+    def accepted(self, email: str) -> list[dict[str, Any]]:
+        """What Resend accepted for an address."""
+        return [mail for mail in self.services.resend.store.mails if mail["to"] == [email]]
+
+    def rows(self, block: str, email: str) -> list[dict[str, Any]]:
+        """The pages of a database that are about an address, as Notion shows them."""
+        store = self.services.notion.store
+        source = store.database(self.services.databases[block])
+        pages = [store.shown(p) for p in store.pages.values() if p["source"] == source.id]
+        return [page for page in pages if schema.read(page, "Email") == email]
+
+    def record(self, email: str) -> dict[str, Any]:
+        """The one page of an address's enrolment."""
+        (page,) = self.rows(schema.SEQUENCE, email)
+        return page
+
+    def edit(self, block: str, page: dict[str, Any], **values: Any) -> None:
+        """Change a page as a person would, in Notion itself."""
+        written = schema.written(block, {name.replace("_", " "): value for name, value in values.items()})
+        self.services.notion.store.update_page(page["id"], {"properties": written})
+
+    def template(self, name: str) -> dict[str, Any]:
+        """A template's stored page."""
+        for page in self.services.notion.store.pages.values():
+            title = page["values"].get("Template Name")
+            if title and title[0]["plain_text"] == name:
+                return page
+        raise LookupError(name)
+
+    def notion_fault(self, kind: str, **rule: Any) -> None:
+        self.services.notion.book.rules.append(Fault(kind, **rule))
+
+    def resend_fault(self, kind: str, **rule: Any) -> None:
+        self.services.resend.book.rules.append(Fault(kind, **rule))
+
+    def forget_calls(self) -> None:
+        self.services.notion.book.calls.clear()
+        self.services.resend.book.calls.clear()
