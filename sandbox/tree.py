@@ -33,14 +33,14 @@ _FETCH = (
     'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get -y --no-install-recommends --download-only install postgresql'
     ' && mkdir -p {debs} && mv "$1"/var/cache/apt/archives/*.deb {debs}'
 )
-_INSTALL = """set -eu
+_INSTALL = r"""set -eu
 mount -t overlay overlay -o lowerdir="$1",upperdir="$2",workdir="$3" "$4"
 mount --bind "$5" "$4/mnt"
 mount -t proc proc "$4/proc"
-printf '#!/bin/sh\\nexit 101\\n' > "$4/usr/sbin/policy-rc.d"
+printf '#!/bin/sh\nexit 101\n' > "$4/usr/sbin/policy-rc.d"
 chmod 755 "$4/usr/sbin/policy-rc.d"
 mkdir -p "$4/etc/postgresql-common"
-printf "initdb_options = '--no-sync'\\nadd_include_dir = 'conf.d'\\n" > "$4/etc/postgresql-common/createcluster.conf"
+printf "initdb_options = '--no-sync'\nadd_include_dir = 'conf.d'\n" > "$4/etc/postgresql-common/createcluster.conf"
 env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
     chroot "$4" sh -c 'exec dpkg --force-unsafe-io --install /mnt/*.deb'
 rm "$4/usr/sbin/policy-rc.d"
@@ -109,7 +109,7 @@ def postgresql(layout: Layout, below: Path, cgroup: Cgroup) -> Path:
 
 
 def _debs(layout: Layout) -> Path:
-    return layout.trees / "debs.partial"
+    return layout.trees / "debs"
 
 
 def _fresh(tree: Path) -> Path:
