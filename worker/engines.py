@@ -131,7 +131,7 @@ class Engines:
         self._hooks: dict[UUID, HookProcess] = {}
         self._begun_at: dict[UUID, float] = {}
         self._settled: set[UUID] = set()
-        self._cancelling: set[UUID] = set()
+        self._cancelling: dict[UUID, anyio.Event] = {}
         self._proposer = Proposer(self, client)
         self.control = ControlChannel()
         self.processes = ProcessManager(on_remove=self._forget)
@@ -155,7 +155,7 @@ class Engines:
         self._hooks.pop(flow_run_id, None)
         self._begun_at.pop(flow_run_id, None)
         self._settled.discard(flow_run_id)
-        self._cancelling.discard(flow_run_id)
+        self._cancelling.pop(flow_run_id, None)
 
     async def execute(
         self, flow_run: FlowRun, configuration: ProcessJobConfiguration, cwd: Path, task_status: TaskStatus[int]
@@ -181,13 +181,16 @@ class Engines:
         async with anyio.create_task_group() as group:
             handle = await group.start(submit)
             task_status.started(handle.pid)
+        if cancelled := self._cancelling.get(flow_run.id):
+            # Its hooks need the folder and its state is still to be set: until then the run is in flight.
+            await cancelled.wait()
         if result is None or result.status_code is None:
             raise RuntimeError(f"flow run {flow_run.id}: its engine ended without a status")
         return int(handle.pid), result.status_code
 
     async def look_for_cancellations(self) -> list[FlowRun]:
         """Runs with an engine here that somebody wants cancelled, each one reported once."""
-        watched = self.processes.flow_run_ids() - self._cancelling
+        watched = self.processes.flow_run_ids() - self._cancelling.keys()
         if not watched:
             return []
         found = await self._client.read_flow_runs(
@@ -196,7 +199,8 @@ class Engines:
                 state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLING])),
             )
         )
-        self._cancelling |= {flow_run.id for flow_run in found}
+        found = [flow_run for flow_run in found if self.processes.get(flow_run.id)]
+        self._cancelling |= {flow_run.id: anyio.Event() for flow_run in found}
         return found
 
     async def cancel(self, flow_run: FlowRun) -> None:
@@ -209,7 +213,11 @@ class Engines:
             client=self._client,
             control_channel=self.control,
         )
-        await manager.cancel(flow_run)
+        try:
+            await manager.cancel(flow_run)
+        finally:
+            if done := self._cancelling.get(flow_run.id):
+                done.set()
 
     async def end(self, flow_run_id: UUID) -> bool:
         """End an engine whose run is to be handed back. False: the engine had concluded the run by itself."""

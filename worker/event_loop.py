@@ -14,7 +14,7 @@ import sys
 def uvloop_fault() -> str | None:
     """Why this interpreter may not run a worker, in words; None when it may."""
     try:
-        importable = sys.modules.get("uvloop") is not None or importlib.util.find_spec("uvloop") is not None
+        importable = importlib.util.find_spec("uvloop") is not None
     except ValueError:  # a module without a spec was put into sys.modules by hand
         importable = True
     if importable:

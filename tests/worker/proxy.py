@@ -22,6 +22,7 @@ class Hold:
     pattern: re.Pattern[bytes]
     answered: bool
     drop: bool
+    status: str
     seen: threading.Event = field(default_factory=threading.Event)
     go_on: threading.Event = field(default_factory=threading.Event)
 
@@ -48,6 +49,7 @@ class Proxy:
         for hold in self._holds:
             hold.go_on.set()
         self._run(self._stop())
+        self._run(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(LIMIT)
         self._loop.close()
@@ -68,9 +70,12 @@ class Proxy:
             if mode == "refuse":
                 self._run(self._listen())
 
-    def hold(self, pattern: bytes, *, answered: bool = False, drop: bool = False) -> Hold:
-        """Stop the next request that matches; `answered`: once the server has dealt with it; `drop`: lose that."""
-        hold = Hold(re.compile(pattern, re.DOTALL), answered, drop)
+    def hold(self, pattern: bytes, *, answered: bool = False, drop: bool = False, status: str = "") -> Hold:
+        """Stop the next request that matches; `answered`: once the server has dealt with it.
+
+        `drop`: lose that answer. `status`: answer so in the server's stead.
+        """
+        hold = Hold(re.compile(pattern, re.DOTALL), answered, drop, status)
         self._holds.append(hold)
         return hold
 
@@ -85,6 +90,13 @@ class Proxy:
         if self._server:
             self._server.close()
         await self._cut()
+
+    async def _end(self) -> None:
+        # A task that pauses in a thread ends by itself: close() lets it go on.
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
 
     async def _cut(self) -> None:
         for writer in tuple(self._open):
@@ -107,13 +119,15 @@ class Proxy:
         body = await reader.readexactly(int(length[1])) if length else b""
         if self._mode.isdigit():
             self.refused += 1
-            text = f"HTTP/1.1 {self._mode} No\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}"
-            writer.write(text.encode())
-            await writer.drain()
+            await _refuse(self._mode, writer)
             return
         hold = next((hold for hold in self._holds if hold.pattern.search(head + body)), None)
         if hold:
             self._holds.remove(hold)
+        if hold and hold.status:
+            hold.seen.set()
+            await _refuse(hold.status, writer)
+            return
         if hold and not hold.answered:
             await self._pause(hold)
         await self._forward(head, body, reader, writer, hold)
@@ -148,7 +162,12 @@ class Proxy:
     async def _pause(self, hold: Hold) -> None:
         hold.seen.set()
         if not hold.drop:
-            await asyncio.to_thread(hold.go_on.wait, LIMIT)
+            await asyncio.to_thread(hold.go_on.wait, 4 * LIMIT)
+
+
+async def _refuse(status: str, writer: asyncio.StreamWriter) -> None:
+    writer.write(f"HTTP/1.1 {status} No\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}".encode())
+    await writer.drain()
 
 
 async def _pour(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

@@ -79,6 +79,24 @@ def test_claimed_run_is_started_when_the_api_goes_away_right_then(
     assert len(trial.lines("begin")) == 1
 
 
+def test_refusal_of_one_run_does_not_end_another(
+    api: Api, proxy: Proxy, start: StartWorker, trial: Trial, tmp_path: Path
+) -> None:
+    """In Prefect's own worker that error ends the task group that owns all runs."""
+    worker = start(port=proxy.port).ready()
+    other = Trial(tmp_path)
+    run = api.start("until", worker.queue, **trial.files)
+    trial.begun()
+    refused = proxy.hold(rb"GET \S+/deployments/[0-9a-f-]+ ", status="400")
+    other.let_end()
+    second = api.start("until", worker.queue, **other.files)
+    assert refused.seen.wait(30)
+    assert api.wait_state(second, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
+    trial.let_end()
+    assert api.wait_state(run, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
+    assert len(trial.lines("begin")) == 1
+
+
 def test_engine_that_cannot_reach_the_api_at_its_start_is_no_crash(
     api: Api, proxy: Proxy, start: StartWorker, trial: Trial
 ) -> None:

@@ -44,13 +44,15 @@ def test_drain_waits_for_its_run_takes_no_other_and_keeps_its_heartbeat(
 @pytest.mark.parametrize("how", ["second signal", "limit"])
 def test_what_still_runs_is_handed_back_and_run_again(api: Api, start: StartWorker, trial: Trial, how: str) -> None:
     worker = start(HUBLAB_DRAIN_SECONDS="1" if how == "limit" else "900").ready()
-    run = api.start("until", worker.queue, **trial.files)
+    run = api.start("until", worker.queue, **trial.files, child=True)
     engine = trial.begun()
+    child = trial.child()
     worker.term().drains()
     if how == "second signal":
         worker.term()
     assert worker.exit() == 0
     assert not alive(engine)
+    assert not alive(child)
     state = api.run(run)["state"]
     assert (state["type"], state["name"]) == ("SCHEDULED", "AwaitingRetry")
     successor = start(name=worker.name, queue=worker.queue).ready()
@@ -67,7 +69,7 @@ def test_run_that_ignores_sigterm_is_ended_with_its_children_and_handed_back(
     worker = start(HUBLAB_DRAIN_SECONDS="0").ready()
     run = api.start("stubborn", worker.queue, **trial.files)
     engine = trial.begun()
-    child = int(trial.text().split()[1])
+    child = trial.child()
     assert worker.term().exit() == 0
     assert not alive(engine)
     assert not alive(child)

@@ -1,4 +1,4 @@
-"""Every private name of Prefect's (and httpx's) that the worker leans on, so that an upgrade which moves one fails here.
+"""Every private name of Prefect's (and httpx's) that the worker leans on: an upgrade that moves one fails here.
 
 The list is the whole of it; what the worker uses beside is public.
 """

@@ -16,14 +16,24 @@ def _note(mark: str, word: str) -> None:
         file.write(f"{word} {os.getpid()}\n")
 
 
+def _child(mark: str) -> None:
+    code = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(600)"
+    child = subprocess.Popen([sys.executable, "-S", "-c", code], stdout=subprocess.PIPE)
+    assert child.stdout
+    child.stdout.readline()
+    _note(mark, f"child {child.pid} of")
+
+
 def _wait(until: str) -> None:
     while not Path(until).exists():
         time.sleep(0.1)
 
 
 @flow
-def until(mark: str, gate: str) -> None:
-    """Print, wait until the file `gate` is there, print again."""
+def until(mark: str, gate: str, *, child: bool = False) -> None:
+    """Print, wait until the file `gate` is there, print again. The `child` outlives SIGTERM."""
+    if child:
+        _child(mark)
     _note(mark, "begin")
     print("began", flush=True)  # noqa: T201
     _wait(gate)
@@ -41,8 +51,7 @@ def _step() -> None:
 def stubborn(mark: str, gate: str) -> None:
     """Ignore SIGTERM, in a child as well."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
-    _note(mark, f"child {child.pid} of")
+    _child(mark)
     _note(mark, "begin")
     _wait(gate)
 

@@ -139,10 +139,14 @@ class Api:
         """As the button in Prefect's pages does."""
         self.post(f"/flow_runs/{flow_run}/set_state", {"state": {"type": "CANCELLING"}})
 
+    def workers(self) -> list[Any]:
+        """Those of the pool; none before the first has created it."""
+        answer = self._http.post(f"/work_pools/{POOL}/workers/filter", json={})
+        return list(answer.json()) if answer.is_success else []
+
     def heartbeat(self, worker: str) -> str:
         """When the server last heard of the worker."""
-        found = self.post(f"/work_pools/{POOL}/workers/filter", {})
-        return next(str(entry["last_heartbeat_time"]) for entry in found if entry["name"] == worker)
+        return next(str(entry["last_heartbeat_time"]) for entry in self.workers() if entry["name"] == worker)
 
 
 class Systemd:
@@ -252,9 +256,9 @@ class Trial:
         text = self._mark.read_text() if self._mark.exists() else ""
         return [int(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(word)]
 
-    def text(self) -> str:
-        """All lines."""
-        return self._mark.read_text()
+    def child(self) -> int:
+        """The process id of what the flow started."""
+        return int(self._mark.read_text().split()[1])
 
     def begun(self, times: int = 1) -> int:
         """Wait until the flow has begun that often; its engine's process id."""
