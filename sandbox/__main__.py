@@ -7,10 +7,13 @@ import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING
 
 from sandbox import Sandbox, SandboxError
 from sandbox.shell import say
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 
 def main() -> int:

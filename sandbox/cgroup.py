@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
 from sandbox.shell import run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _ENTER = 'for group in $GROUPS_TO_ENTER; do echo $$ > "$group/cgroup.procs"; done; unset GROUPS_TO_ENTER; exec "$@"'
 
@@ -82,7 +85,7 @@ class Cgroup:
                     continue
             if time.monotonic() > deadline:
                 raise SandboxError(
-                    f"processes {sorted(self.processes())} survive SIGKILL; look at /proc/PID/stack, then call down again"
+                    f"processes {sorted(self.processes())} survive SIGKILL; see /proc/PID/stack, then call down again"
                 )
             time.sleep(0.02)
         self._remove(deadline)

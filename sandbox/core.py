@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from sandbox import interpreter, needs, network, server, tree, venv
-from sandbox.cgroup import Cgroup
+from sandbox import build, identity, interpreter, needs, network, server, teardown
 from sandbox.errors import SandboxError
 from sandbox.layout import MAX_HOSTS, SERVER, Layout, layout
 from sandbox.machine import Machine
 from sandbox.shell import run, step
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import httpx
     from prefect.client.orchestration import PrefectClient
-
-_READY = "ready"  # marks a sandbox that was up once; without it, what is there is rubble
 
 
 @dataclass(frozen=True)
@@ -45,8 +38,8 @@ class Sandbox:
 
         Args:
             root: Folder for all its state.
-            trees: Folder for the file trees that machines share, when several sandboxes are to share them; ``down`` leaves
-                it alone then. Below ``root`` by default.
+            trees: Folder for the file trees that machines share, when several sandboxes are to share them: ``down``
+                leaves it alone then. Below ``root`` by default.
         """
         return cls(layout(root, trees))
 
@@ -64,38 +57,46 @@ class Sandbox:
             trees: As in ``at``.
 
         Raises:
-            SandboxError: Something is missing on this machine, or did not work in time. What was started has then been stopped.
+            SandboxError: Something is missing here, or did not work in time. A sandbox that was not up before has then
+                been stopped; interrupted, it is removed.
         """
         if not 1 <= hosts <= MAX_HOSTS:
             raise SandboxError(f"--hosts: {hosts} is not 1..{MAX_HOSTS}")
         sandbox = cls.at(root, trees)
         needs.ensure(sandbox.layout.root)
-        with sandbox._locked():
-            if not (sandbox.layout.root / _READY).exists():
-                sandbox._clear()
-            try:
-                sandbox._up(hosts)
-            except SandboxError:
-                sandbox._stop()
-                raise
-            except BaseException:
-                sandbox._down()
-                raise
-        if past:
-            from sandbox import past as before  # noqa: PLC0415 - it imports this module
-
-            before.give(sandbox, sandbox.hosts[:hosts])
+        with teardown.locked(sandbox.layout):
+            sandbox.ensure(hosts, past=past)
         return sandbox
+
+    def ensure(self, hosts: int, *, past: bool) -> None:
+        """Do what ``up`` says; the caller holds the lock. What was up before stays, whatever goes wrong here."""
+        was_up = self.layout.ready.exists()
+        if not was_up:
+            teardown.clear(self.layout)
+        try:
+            self._up(hosts)
+            if past:
+                from sandbox import past as before  # noqa: PLC0415 - it imports this module
+
+                before.give(self, self.hosts[:hosts])
+        except BaseException as error:
+            if was_up:
+                build.builders(self.layout).kill()
+            elif isinstance(error, SandboxError):
+                teardown.stop(self.layout)  # logs and whole trees are worth keeping
+            else:
+                teardown.down(self.layout)
+            raise
 
     def down(self) -> None:
         """Remove it: processes, mounts, interfaces, cgroups, files. Nothing there is success too."""
-        with self._locked():
-            self._down()
+        with teardown.locked(self.layout):
+            teardown.down(self.layout)
 
     @property
     def is_up(self) -> bool:
         """Whether it is complete and every machine of it runs."""
-        return (self.layout.root / _READY).exists() and all(machine.running for machine in self.machines)
+        return self.layout.ready.exists() and all(machine.running for machine in self.machines)
 
     @property
     def machines(self) -> list[Machine]:
@@ -169,117 +170,34 @@ class Sandbox:
 
     def _up(self, hosts: int) -> None:
         here = self.layout
-        first = not (here.root / _READY).exists()
+        first = not here.ready.exists()
         here.root.mkdir(parents=True, exist_ok=True)
-        here.root.chmod(0o755)
-        base, layers = self._build()
+        base, above = build.trees(here)
         with step(f"network {here.subnet}"):
             network.up(here)
             self._make_key()
         if not self.server.prepared:
-            self.server.prepare([*layers, base])
-            server.prepare(self.server)
+            self.server.prepare([*above, base])
+            server.configure(self.server)
         wanted = {f"hublab-{number}" for number in range(1, hosts + 1)} | {host.name for host in self.hosts}
         machines = [Machine(name, here) for name in sorted(wanted, key=here.number)]
         for machine in machines:
             if not machine.prepared:
                 machine.prepare([base])
         everyone = [self.server, *machines]
-        _write_whole(here.known_hosts, "".join(machine.host_key() for machine in everyone), mode=0o644)
+        _write_whole(here.known_hosts, "".join(identity.known_hosts(machine) for machine in everyone), mode=0o644)
         with step(f"boot {' '.join(machine.name for machine in everyone)}"):
-            together([machine.boot for machine in everyone])
-        with step(f"Prefect server at {self.api_url}" + (" (first start: makes its tables)" if first else "")):
+            build.together([machine.boot for machine in everyone])
+        with step(f"Prefect at {self.api_url}" + (" (first start)" if first else "")):
             server.await_ready(self.server, self.auth)
         self.write_env()
-        (here.root / _READY).touch()
-
-    def _build(self) -> tuple[Path, list[Path]]:
-        """Build the trees that are not there: the network and the processors are kept busy side by side."""
-        builders = Cgroup(f"{self.layout.cgroup}/build")
-        prefect = self.layout.trees / f"prefect-{server.digest()}"
-
-        def make_venv() -> None:
-            with step("Prefect from requirements.lock"):
-                venv.build(prefect, server.VENV, server.LOCK, builders)
-
-        def make_trees() -> tuple[Path, Path]:
-            base = tree.base(self.layout, builders)
-            return base, tree.postgresql(self.layout, base, builders)
-
-        with ThreadPoolExecutor() as pool:
-            other = pool.submit(make_venv) if not prefect.exists() else None
-            try:
-                base, postgresql = make_trees()
-            except BaseException:
-                builders.kill()  # the other builder would keep us for minutes before the error is seen
-                raise
-            if other is not None:
-                other.result()
-        return base, [prefect, postgresql]
+        here.ready.touch()
 
     def _make_key(self) -> None:
         key = self.layout.key
         if not key.exists():
             key.parent.mkdir(mode=0o700, exist_ok=True)
             run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hublab-sandbox", "-f", key], timeout=30)
-
-    def _stop(self) -> None:
-        Cgroup(self.layout.cgroup).kill()
-        network.down(self.layout)
-
-    def _clear(self) -> None:
-        """Remove all but the trees that are whole."""
-        self._stop()
-        if not self.layout.root.exists():
-            return
-        self._refuse_mounts()
-        for entry in self.layout.root.iterdir():
-            if entry != self.layout.trees:
-                _remove(entry)
-        if self.layout.trees.exists():
-            for entry in self.layout.trees.glob("*.partial"):
-                _remove(entry)
-
-    def _down(self) -> None:
-        self._stop()
-        self._refuse_mounts()
-        if self.layout.root.exists():
-            _remove(self.layout.root)
-
-    def _refuse_mounts(self) -> None:
-        """A mount below the root would be emptied with it; ours are in namespaces that ended with their processes."""
-        inside = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-        for mount in inside:
-            if Path(mount).is_relative_to(self.layout.root):
-                raise SandboxError(
-                    f"{mount} is a mount that the sandbox did not make; remedy: umount it, then call down again"
-                )
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep a second up or down of the same sandbox waiting. The lock is on the folder above: it leaves no file."""
-        above = self.layout.root.parent
-        above.mkdir(parents=True, exist_ok=True)
-        handle = os.open(above, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
-
-
-def together(calls: Iterable[Callable[[], object]]) -> None:
-    """Call all at once, wait for all, and raise the first error."""
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        for future in [pool.submit(call) for call in calls]:
-            future.result()
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
 
 
 def _write_whole(path: Path, text: str, *, mode: int) -> None:

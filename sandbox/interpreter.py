@@ -1,7 +1,7 @@
 """The Python that machines get: a copy of the one that runs the operator's virtual environment.
 
-Debian 12 has only 3.11, and a machine without a route can fetch none. The operator's 3.12 (or 3.13) is there, works, and
-is what the lock was resolved for; under /usr/local of the tree it takes the place that the `python:3.12` images use.
+Debian 12 has only 3.11, and a machine without a route can fetch none. The operator's 3.12 (or 3.13) is there, works,
+and is what the lock was resolved for. Under /usr/local of the tree it is where the `python:3.12` images have theirs.
 """
 
 from __future__ import annotations

@@ -89,6 +89,11 @@ class Layout:
         return {"operator": self.operator_address} | {name: self.address(name) for name in machines}
 
     @property
+    def ready(self) -> Path:
+        """Marks a sandbox that was up once. What is there without it is rubble of an `up` that was cut off."""
+        return self.root / "ready"
+
+    @property
     def machines(self) -> Path:
         """Folder with one folder per machine."""
         return self.root / "machines"

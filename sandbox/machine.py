@@ -11,25 +11,30 @@ import shlex
 import shutil
 import subprocess
 import time
-import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from sandbox import identity
 from sandbox.cgroup import Cgroup
 from sandbox.errors import SandboxError
-from sandbox.layout import Layout
 from sandbox.shell import run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sandbox.layout import Layout
 
 _BOOT_SECONDS = 90.0  # limit; 2 s is what it takes on an idle machine
 _PREPARED = "prepared"  # marks a machine whose own files are complete
 
-# The last line leaves a cgroup v2 tree to the machine, as on a real Debian, and lets its systemd load the BPF programs
-# behind IPAddressDeny= and DevicePolicy=. systemd-nspawn's own filter would refuse them and the units would run on without.
+# A cgroup v2 tree, as on a real Debian, whatever the operator's machine has; and leave for its systemd to load the BPF
+# programs behind IPAddressDeny= and DevicePolicy=: refused by nspawn's filter, units would run on without them.
 _START = """set -eu
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
-exec env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn --quiet --boot --directory="$2/root" --machine="$3" --hostname="$4" \
-    --network-bridge="$5" --register=no --keep-unit --link-journal=no --resolv-conf=off --timezone=off --console=read-only \
+export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
+exec systemd-nspawn --quiet --boot --directory="$2/root" --machine="$3" --hostname="$4" --network-bridge="$5" \
+    --register=no --keep-unit --link-journal=no --resolv-conf=off --timezone=off --console=read-only \
     --system-call-filter=bpf --capability=CAP_BPF,CAP_PERFMON
 """
 
@@ -58,7 +63,7 @@ class Machine:
 
     @property
     def upper(self) -> Path:
-        """What it wrote: the files of its root that differ from the shared trees. Look only: while it runs it owns them."""
+        """What it wrote: the files that differ from the shared trees. To be changed only while it is off."""
         return self.folder / "upper"
 
     @property
@@ -81,52 +86,13 @@ class Machine:
         return [Path(line) for line in (self.folder / "layers").read_text().splitlines()]
 
     def prepare(self, layers: list[Path]) -> None:
-        """Make what only this machine has: identity, host key, addresses, who may log in. Whatever was there goes."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        for name in ("upper", "work", "root"):
-            (self.folder / name).mkdir(parents=True)
-        self.set_layers(layers)
-        names = "".join(f"{address} {name}\n" for name, address in self.layout.names().items())
-        self._write("etc/hostname", f"{self.name}\n")
-        self._write("etc/machine-id", f"{uuid.uuid4().hex}\n")
-        # A name that does not resolve makes each sudo wait for a name server that is not there.
-        self._write("etc/hosts", f"127.0.0.1 localhost\n::1 localhost\n{names}")
-        self._write("etc/resolv.conf", "# No name server: this machine has no route to the outside.\n")
-        network = f"[Match]\nName=host0\n[Network]\nAddress={self.address}/24\nIPv6AcceptRA=no\nLLMNR=no\n"
-        self._write("etc/systemd/network/10-host0.network", network)
-        key = self._write("etc/ssh/ssh_host_ed25519_key", "")
-        key.unlink()
-        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", key], timeout=30)
-        public = self.layout.key.with_suffix(".pub").read_text()
-        self._write("root/.ssh/authorized_keys", public, mode=0o600)
-        operator = self._write("home/operator/.ssh/authorized_keys", public, mode=0o600)
-        _give_home(operator.parent, like=layers[-1] / "home/operator")
+        """Make it anew above shared trees, uppermost first; what it had written is gone."""
+        identity.prepare(self, layers)
         (self.folder / _PREPARED).touch()
 
     def set_layers(self, layers: list[Path]) -> None:
         """Put other shared trees below it, uppermost first, from its next boot on."""
         (self.folder / "layers").write_text("".join(f"{layer}\n" for layer in layers))
-
-    def _write(self, path: str, text: str, mode: int = 0o644) -> Path:
-        """Write a file of its root before its first boot; folders of the shared trees keep their mode and owner."""
-        file = self.upper / path
-        lower = self.layers[-1]
-        for parent in reversed(Path(path).parents[:-1]):
-            folder = self.upper / parent
-            if not folder.exists():
-                folder.mkdir()
-                if (lower / parent).exists():
-                    shutil.copystat(lower / parent, folder)
-                else:
-                    folder.chmod(0o700)
-        file.write_text(text)
-        file.chmod(mode)
-        return file
-
-    def host_key(self) -> str:
-        """Return its line for known_hosts."""
-        kind, key = (self.upper / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()[:2]
-        return f"{self.address},{self.name} {kind} {key}\n"
 
     def boot(self) -> None:
         """Switch it on and return when it is fully up and reachable over ssh. One that runs is left alone.
@@ -153,7 +119,7 @@ class Machine:
         (self.folder / "work").mkdir()
         lower = ":".join(str(layer) for layer in self.layers)
         short = f"{self.layout.tag}-{self.layout.number(self.name)}"
-        start = ["sh", "-c", _START, "sh", lower, self.folder, short, self.name, self.layout.bridge]
+        start: list[str | Path] = ["sh", "-c", _START, "sh", lower, self.folder, short, self.name, self.layout.bridge]
         self.layout.logs.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             subprocess.Popen(
@@ -174,7 +140,7 @@ class Machine:
         self._cgroup.kill()
 
     def power_off(self, timeout: float = 60.0) -> None:
-        """Shut it down as an operator would; its units are stopped in order. Cut the power after ``timeout`` seconds."""
+        """Shut it down in order, as an operator would; cut the power after ``timeout`` seconds."""
         if self.running:
             self.ssh("systemctl poweroff", check=False, timeout=20)
             deadline = time.monotonic() + timeout
@@ -227,10 +193,3 @@ class Machine:
     def _console(self) -> str:
         lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
         return f"  end of {self._log}:\n  " + "\n  ".join(lines[-15:])
-
-
-def _give_home(folder: Path, *, like: Path) -> None:
-    """Hand the folder, what is in it and the home around it to the owner of ``like``."""
-    owner = like.stat()
-    for path in (folder.parent, folder, *folder.iterdir()):
-        os.chown(path, owner.st_uid, owner.st_gid)

@@ -30,7 +30,7 @@ def ensure(root: Path) -> None:
     """
     if os.geteuid() != 0:
         raise SandboxError(
-            "machines are booted under systemd-nspawn, which takes root; remedy: sudo make deploy (or name hosts in .env)"
+            "machines are booted under systemd-nspawn, which takes root; remedy: sudo make deploy, or hosts in .env"
         )
     free = shutil.disk_usage(_existing(root)).free
     if free < _DISK_NEEDED:
@@ -53,7 +53,7 @@ def _existing(path: Path) -> Path:
 def _install(packages: list[str]) -> None:
     if shutil.which("apt-get") is None:
         raise SandboxError(
-            f"missing: {', '.join(packages)}, and there is no apt-get here; remedy: install them with your package manager"
+            f"missing: {', '.join(packages)}, and no apt-get is here; remedy: install them by other means"
         )
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with step(f"installing {' '.join(packages)} with apt-get"):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from ipaddress import IPv4Network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import SandboxError
-from sandbox.layout import Layout
 from sandbox.shell import run
+
+if TYPE_CHECKING:
+    from sandbox.layout import Layout
 
 _VETH = "vb-"  # what systemd-nspawn puts before a machine's name
 
@@ -51,7 +53,7 @@ def _refuse_taken(layout: Layout) -> None:
             continue
         if IPv4Network(destination, strict=False).overlaps(layout.subnet):
             raise SandboxError(
-                f"the sandbox's subnet {layout.subnet} is taken: {destination} is routed to {route.get('dev', 'elsewhere')}; "
+                f"the sandbox's subnet {layout.subnet} is taken: {destination} goes to {route.get('dev', '?')}; "
                 "remedy: HUBLAB_SANDBOX_SUBNET=10.x.y.0/24 with a subnet that is free"
             )
 

@@ -1,4 +1,4 @@
-"""Deployments and flow runs at the sandbox's server, over its plain HTTP API: what tests of workers need again and again."""
+"""Deployments and flow runs at the sandbox's server, over its plain HTTP API: what every test of a worker needs."""
 
 from __future__ import annotations
 

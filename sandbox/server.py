@@ -8,12 +8,15 @@ import shutil
 import time
 from base64 import urlsafe_b64encode
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 
 from sandbox.errors import SandboxError
 from sandbox.layout import CHECKOUT, SERVER, Layout
-from sandbox.machine import Machine
+
+if TYPE_CHECKING:
+    from sandbox.machine import Machine
 
 VENV = Path("/opt/prefect/venv")
 LOCK = CHECKOUT / "requirements.lock"
@@ -30,11 +33,8 @@ def api_url(layout: Layout) -> str:
     return f"http://{layout.address(SERVER)}:{PORT}/api"
 
 
-def prepare(machine: Machine) -> str:
-    """Put the server's configuration and units into the machine before its first boot, and return its credential.
-
-    The credential is what ``PREFECT_API_AUTH_STRING`` must be: ``user:password``.
-    """
+def configure(machine: Machine) -> None:
+    """Put the server's configuration and units into the machine before its first boot, with a credential of its own."""
     auth = f"hublab:{secrets.token_urlsafe(24)}"
     settings = {
         "PREFECT_HOME": "/var/lib/prefect",
@@ -59,11 +59,10 @@ def prepare(machine: Machine) -> str:
     for unit in sorted(set(_UNITS.glob("*.service")) - {_UNITS / OPEN_UNIT}):
         shutil.copyfile(unit, units / unit.name)
         (wanted / unit.name).symlink_to(f"/etc/systemd/system/{unit.name}")
-    return auth
 
 
 def credential(machine: Machine) -> str:
-    """Read back the credential of a server that was prepared before."""
+    """Return the server's credential, ``user:password``: what ``PREFECT_API_AUTH_STRING`` must be."""
     lines = (machine.upper / "etc/prefect/server.env").read_text().splitlines()
     return next(line.partition("=")[2] for line in lines if line.startswith("PREFECT_SERVER_API_AUTH_STRING="))
 
@@ -71,7 +70,7 @@ def credential(machine: Machine) -> str:
 def client(layout: Layout, auth: str) -> httpx.Client:
     """Return a plain HTTP client of the API; the caller closes it."""
     user, _, password = auth.partition(":")
-    # Prefect's API answers under a prefix; the environment's proxies must not see an address that only this machine has.
+    # No proxy of the environment's: the address exists on this machine alone.
     return httpx.Client(base_url=api_url(layout), auth=(user, password), timeout=30, trust_env=False)
 
 
@@ -87,7 +86,7 @@ def await_ready(machine: Machine, auth: str) -> None:
             if time.monotonic() > deadline:
                 journal = machine.ssh("journalctl -u prefect-server -n 20 --no-pager -o cat", check=False).stdout
                 raise SandboxError(
-                    f"the Prefect server at {api_url(machine.layout)} is not healthy after {_READY_SECONDS:.0f} s\n{journal}"
+                    f"{api_url(machine.layout)} is not healthy after {_READY_SECONDS:.0f} s; its journal:\n{journal}"
                 )
             time.sleep(0.1)
         _ensure_pool(api)
@@ -96,7 +95,7 @@ def await_ready(machine: Machine, auth: str) -> None:
 def open_door(machine: Machine) -> str:
     """Serve the API without a credential too, from now on and after a reboot, and return that address.
 
-    Prefect 3.4 needs it: it cannot present a credential for its event stream (see ``units/prefect-server-open.service``).
+    Prefect 3.4 needs it: it cannot present a credential for its event stream (see the unit itself).
 
     Raises:
         SandboxError: It was not in time.
@@ -109,7 +108,8 @@ def open_door(machine: Machine) -> str:
         while not _healthy(api):
             if time.monotonic() > deadline:
                 raise SandboxError(
-                    f"{url} is not healthy after {_READY_SECONDS:.0f} s; look: python -m sandbox ssh server journalctl -u {OPEN_UNIT}"
+                    f"{url} is not healthy after {_READY_SECONDS:.0f} s; "
+                    f"look: python -m sandbox ssh server journalctl -u {OPEN_UNIT}"
                 )
             time.sleep(0.2)
     return url

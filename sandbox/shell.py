@@ -5,16 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
 _SHOWN = 15  # lines of a failed program's output that go into the error
 
 
-def run(
+def run(  # noqa: PLR0913 - one line per thing that a caller may decide
     command: Sequence[str | Path],
     *,
     timeout: float,

@@ -8,13 +8,17 @@ from __future__ import annotations
 import platform
 import shlex
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sandbox import interpreter
 from sandbox.cgroup import Cgroup, run_in
 from sandbox.errors import SandboxError
-from sandbox.layout import Layout
 from sandbox.shell import run, step
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sandbox.layout import Layout
 
 # The shared libraries are those that the copied Python stands on; the rest is what a Debian server has.
 _COMMON = (

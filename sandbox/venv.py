@@ -33,7 +33,7 @@ def build(tree: Path, inside: Path, lock: Path, cgroup: Cgroup) -> Path:
     run_in(cgroup, [uv, "venv", "--no-config", "--python", found.executable, venv], timeout=60)
     run_in(
         cgroup,
-        # From the root folder: uv would apply the exclusions of the checkout's own pyproject.toml to whatever lock it is given.
+        # From the root folder: in the checkout, uv would keep out of any lock what its pyproject.toml excludes.
         [
             "env",
             "-C",

@@ -1,8 +1,8 @@
 """The past of a worker host: workers that crash every flow run they start, and one that nobody remembers.
 
 It takes four things together, and `requirements.lock` of this folder has them all: a worker started with
-``--with-healthcheck``, uvicorn up to 0.35, uvloop, Prefect up to 3.6.5. Uvicorn then sets uvloop's policy for the whole
-process, whose next subprocess asks it for a child watcher: ``NotImplementedError`` from ``get_child_watcher``.
+``--with-healthcheck``, uvicorn up to 0.35, uvloop, Prefect up to 3.6.5. Uvicorn then sets uvloop's policy for the
+whole process, and the next subprocess asks that for a child watcher: ``NotImplementedError``.
 
 Each host n gets ``legacy-n``, a unit that polls the queue ``default`` and crashes, and ``stray-n``, started with ``nohup``
 by an ordinary user, that polls the queue ``stray`` and, without the health check, can run flows: so a run can be in
@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox import runs, server, venv
-from sandbox.cgroup import Cgroup
-from sandbox.core import together
+from sandbox.build import builders, together
 from sandbox.errors import SandboxError
 from sandbox.shell import step
 
@@ -48,7 +47,8 @@ _STRAY = (
 )
 _STARTED = (
     f"for i in $(seq {_START_SECONDS:.0f}); do curl -fso /dev/null http://127.0.0.1:8080/health"
-    f" && grep -q 'started!' ~{STRAY_USER}/worker.log && exit 0; sleep 1; done; tail -30 ~{STRAY_USER}/worker.log; exit 1"
+    f" && grep -q 'started!' ~{STRAY_USER}/worker.log && exit 0; sleep 1; done; tail -30 ~{STRAY_USER}/worker.log; "
+    "exit 1"
 )
 
 
@@ -75,7 +75,8 @@ def give(sandbox: Sandbox, hosts: Sequence[Machine]) -> None:
         api_url = server.open_door(sandbox.server)
         together([partial(_give, host, layer, api_url) for host in hosts])
         with sandbox.api() as api:
-            runs.await_online(api, {name(host) for host in hosts for name in (legacy, stray)}, timeout=_START_SECONDS)
+            names = {name(host) for host in hosts for name in (legacy, stray)}
+            runs.await_online(api, names, timeout=_START_SECONDS)
 
 
 def greet(sandbox: Sandbox, *, queue: str = "default", timeout: float = 120.0) -> runs.RunState:
@@ -111,7 +112,7 @@ def _layer(layout: Layout) -> Path:
     tree = layout.trees / f"past-{digest}"
     if not tree.exists():
         with step("Prefect 3.4.1 with uvloop from sandbox/past/requirements.lock"):
-            venv.build(tree, VENV, _LOCK, Cgroup(f"{layout.cgroup}/build"))
+            venv.build(tree, VENV, _LOCK, builders(layout))
     return tree
 
 

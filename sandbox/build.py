@@ -1,0 +1,54 @@
+"""Building the shared trees, the network and the processors kept busy side by side."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from sandbox import server, tree, venv
+from sandbox.cgroup import Cgroup
+from sandbox.shell import step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from sandbox.layout import Layout
+
+
+def builders(layout: Layout) -> Cgroup:
+    """Return the cgroup in which builders run."""
+    return Cgroup(f"{layout.cgroup}/build")
+
+
+def trees(layout: Layout) -> tuple[Path, list[Path]]:
+    """Build what is not there; return the tree of every machine, and the server's layers above it, uppermost first.
+
+    Raises:
+        SandboxError: A builder failed; the others have been ended.
+    """
+    group = builders(layout)
+    prefect = layout.trees / f"prefect-{server.digest()}"
+
+    def make_venv() -> None:
+        if not prefect.exists():
+            with step("Prefect from requirements.lock"):
+                venv.build(prefect, server.VENV, server.LOCK, group)
+
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(make_venv)
+        try:
+            base = tree.base(layout, group)
+            postgresql = tree.postgresql(layout, base, group)
+        except BaseException:
+            group.kill()  # the other builder would keep the error from being seen for minutes
+            raise
+        other.result()
+    return base, [prefect, postgresql]
+
+
+def together(calls: Iterable[Callable[[], object]]) -> None:
+    """Call all at once, wait for all, and raise the first error."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        for future in [pool.submit(call) for call in calls]:
+            future.result()

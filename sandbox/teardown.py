@@ -1,0 +1,76 @@
+"""Leaving nothing behind, wherever an `up` was cut off."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandbox import network
+from sandbox.cgroup import Cgroup
+from sandbox.errors import SandboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox.layout import Layout
+
+
+def stop(layout: Layout) -> None:
+    """End every process and remove every interface and cgroup; the files stay."""
+    Cgroup(layout.cgroup).kill()
+    network.down(layout)
+
+
+def clear(layout: Layout) -> None:
+    """Stop it, and remove all files but the trees that are whole."""
+    stop(layout)
+    _refuse_mounts(layout)
+    if layout.root.exists():
+        for entry in layout.root.iterdir():
+            if entry != layout.trees:
+                _remove(entry)
+    if layout.trees.exists():
+        for entry in layout.trees.glob("*.partial"):
+            _remove(entry)
+
+
+def down(layout: Layout) -> None:
+    """Stop it, and remove all its files. Trees that it shares with other sandboxes stay."""
+    stop(layout)
+    _refuse_mounts(layout)
+    if layout.root.exists():
+        _remove(layout.root)
+
+
+@contextmanager
+def locked(layout: Layout) -> Iterator[None]:
+    """Keep a second up or down of the same sandbox waiting. The lock is on the folder above: it leaves no file."""
+    above = layout.root.parent
+    above.mkdir(parents=True, exist_ok=True)
+    handle = os.open(above, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _refuse_mounts(layout: Layout) -> None:
+    # What a mount shows would be deleted with the rest. Ours are in namespaces that ended with their processes.
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        mount = line.split(" ")[4]
+        if Path(mount).is_relative_to(layout.root):
+            raise SandboxError(
+                f"{mount} is a mount that the sandbox did not make; remedy: umount it, then call down again"
+            )
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
