@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from flows.notion_schema import TITLES
 from flows.prefect_api import NOTION_LIMIT, RESEND_LIMIT
 
 if TYPE_CHECKING:
@@ -31,7 +32,13 @@ def notion_door(prefect: Prefect, settings: Settings) -> Iterator[NotionGateway]
     finally:
         notion.close()
     if notion.sources != known:
-        prefect.remember(SOURCES, known | notion.sources)
+        # A variable holds 5,000 characters: only what these settings name is kept.
+        prefect.remember(SOURCES, {one: notion.sources[one] for one in databases(settings) & set(notion.sources)})
+
+
+def databases(settings: Settings) -> set[str]:
+    """The ids of the databases that the settings name."""
+    return {settings.get(name) for name in TITLES if settings.has(name)}
 
 
 def resend_door(prefect: Prefect, settings: Settings) -> ResendOperations:

@@ -99,6 +99,10 @@ class Settings:
             raise MissingSettingError(name)
         return value
 
+    def has(self, name: str) -> bool:
+        """Whether a setting is given or has a default."""
+        return bool(self._values.get(name) or DEFAULTS.get(name))
+
     def number(self, name: str) -> float:
         """A setting that is a number, not negative.
 

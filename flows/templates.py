@@ -160,5 +160,7 @@ def from_markdown(markdown: str) -> str:
     from markdown_it import MarkdownIt  # noqa: PLC0415 - only templates kept as page content need it
 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    # A `{{variable}}` in a link's address must stay as it is.
+    parser.normalizeLink = str  # type: ignore[method-assign, assignment]
     blocks = [token.content for token in parser.parse(markdown) if token.type == "fence"]
     return "".join(blocks) if blocks else str(parser.render(markdown))

@@ -24,7 +24,7 @@ from prefect.testing.utilities import prefect_test_harness  # noqa: E402
 from flows.prefect_api import Prefect  # noqa: E402
 from flows.settings import VARIABLE  # noqa: E402
 from sandbox.standins.serve import StandIns, stand_ins  # noqa: E402
-from tests.flows.world import World  # noqa: E402
+from tests.flows.world import World, notion_added, renewed  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,13 +51,19 @@ def server() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def services() -> Iterator[StandIns]:
-    """Both stand-ins, fresh, on free ports."""
+@pytest.fixture(scope="session")
+def running() -> Iterator[StandIns]:
+    """Both stand-ins on free ports; started once, for a start takes time."""
     with stand_ins(per_minute=100_000) as both:
-        both.resend.per_second = 100_000
-        both.resend.store.delivery = 0.0
+        notion_added(both)
         yield both
+
+
+@pytest.fixture
+def services(running: StandIns) -> StandIns:
+    """Both stand-ins as if they were new: only the templates are there, nothing misbehaves."""
+    renewed(running)
+    return running
 
 
 @pytest.fixture

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
 import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
@@ -13,10 +15,11 @@ from prefect.flow_engine import run_flow
 from prefect.states import Scheduled
 
 from flows import notion_schema as schema
-from flows import notion_setup
 from flows.campaign import sequence as find_sequence
+from flows.enrolment import enrol
 from flows.prefect_api import Prefect
 from flows.register import flow_of
+from flows.send_email_flow import send_email
 from flows.settings import Settings, from_environment
 from sandbox.standins.faults import Fault
 
@@ -52,6 +55,36 @@ HANDLERS = {
 _numbers = itertools.count()
 
 
+def notion_added(both: StandIns) -> None:
+    """Give the workspace the project's own properties, and keep what it looks like then."""
+    store = both.notion.store
+    source = store.database(both.databases[schema.SEQUENCE])
+    contacts = store.database(both.databases[schema.CONTACTS])
+    for name, kind in schema.ADDED[schema.SEQUENCE].items():
+        recipe = {"relation_property_name": "Contact", "rollup_property_name": schema.ROLLUPS.get(name)}
+        definition = {"relation": {"data_source_id": contacts.id}, "rollup": recipe}
+        source.schema[name] = {kind: definition.get(kind, {})}
+    _furnished.update(copy.deepcopy(store.pages))
+
+
+_furnished: dict[str, dict[str, Any]] = {}
+
+
+def renewed(both: StandIns) -> None:
+    """Put both stand-ins back to how they were at the start."""
+    notion, mails = both.notion, both.resend
+    notion.token, notion.per_minute, notion.store.lag = "ntn_standin_token", 100_000, 0.0
+    notion.store.pages = copy.deepcopy(_furnished)
+    notion.store.history = {key: [(datetime.min.replace(tzinfo=UTC), page)] for key, page in notion.store.pages.items()}
+    mails.per_second, mails.store.delivery = 100_000, 0.0
+    mails.store.clock._offset = timedelta()
+    for kept in (mails.store.mails, mails.store.keys, mails.store.suppressed, mails.store.in_flight):
+        kept.clear()
+    for book in (notion.book, mails.book):
+        book.rules.clear()
+        book.calls.clear()
+
+
 class World:
     """One test's world; each has addresses of its own, so that all may share one Prefect server."""
 
@@ -74,8 +107,6 @@ class World:
         for name, value in self.environment.items():
             monkeypatch.setenv(name, value)
         self.setenv = monkeypatch.setenv
-        assert notion_setup.main([]) == 0
-        self.forget_calls()
 
     @property
     def settings(self) -> Settings:
@@ -124,6 +155,24 @@ class World:
         state = self.run(self.enrol(sequence, payload))
         assert state.is_completed(), state.message
         return payload["email"], self.mails(payload["email"])
+
+    def quickly(self, sequence: str, **more: Any) -> dict[str, Any]:
+        """Enrol without an engine around it: what the mails' runs get as `enrolment`."""
+        payload = self.payload(sequence, **more)
+        state = enrol("christmas", sequence, payload, None)
+        assert state.name == "Completed", state.message
+        return self.enrolment(sequence, payload["email"])
+
+    def enrolment(self, sequence: str, email: str) -> dict[str, Any]:
+        """What the runs of an address's mails got as `enrolment`."""
+        with Prefect() as prefect:
+            run = prefect.run_of(f"{find_sequence('christmas', sequence).key(email)}:1")
+        assert run is not None
+        return cast("dict[str, Any]", run.parameters["enrolment"])
+
+    def send(self, enrolment: dict[str, Any], step: int = 2) -> State[Any]:
+        """The body of the send flow, without an engine around it."""
+        return cast("State[Any]", send_email.fn(enrolment, step))
 
     def accepted(self, email: str) -> list[dict[str, Any]]:
         """What Resend accepted for an address."""
