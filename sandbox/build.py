@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sandbox import server, tree, venv
 from sandbox.cgroup import Cgroup
 from sandbox.shell import step
+from sandbox.teardown import folder_locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -35,7 +36,8 @@ def trees(layout: Layout) -> tuple[Path, list[Path]]:
             with step("Prefect from requirements.lock"):
                 venv.build(prefect, server.VENV, server.LOCK, group)
 
-    with ThreadPoolExecutor() as pool:
+    # Another sandbox may be at the same trees.
+    with folder_locked(layout.trees), ThreadPoolExecutor() as pool:
         other = pool.submit(make_venv)
         try:
             base = tree.base(layout, group)

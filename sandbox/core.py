@@ -39,7 +39,7 @@ class Sandbox:
         Args:
             root: Folder for all its state.
             trees: Folder for the file trees that machines share, when several sandboxes are to share them: ``down``
-                leaves it alone then. Below ``root`` by default.
+                leaves it alone then. HUBLAB_SANDBOX_TREES, or else below ``root``, by default.
         """
         return cls(layout(root, trees))
 

@@ -120,6 +120,10 @@ class Layout:
 
 
 def layout(root: Path | None = None, trees: Path | None = None) -> Layout:
-    """Return the layout of the sandbox at ``root`` (the checkout's own by default)."""
+    """Return the layout of the sandbox at ``root`` (the checkout's own by default).
+
+    Its trees are below it unless ``trees``, or else HUBLAB_SANDBOX_TREES, names a folder that sandboxes share.
+    """
     real = (root or DEFAULT_ROOT).absolute()
-    return Layout(real, trees.absolute() if trees else real / "trees")
+    shared = trees or (Path(os.environ["HUBLAB_SANDBOX_TREES"]) if os.environ.get("HUBLAB_SANDBOX_TREES") else None)
+    return Layout(real, shared.absolute() if shared else real / "trees")

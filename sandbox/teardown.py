@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,16 +26,13 @@ def stop(layout: Layout) -> None:
 
 
 def clear(layout: Layout) -> None:
-    """Stop it, and remove all files but the trees that are whole."""
+    """Stop it, and remove all files but the trees: what is whole there can be used, and what is not is built anew."""
     stop(layout)
     _refuse_mounts(layout)
     if layout.root.exists():
         for entry in layout.root.iterdir():
             if entry != layout.trees:
                 _remove(entry)
-    if layout.trees.exists():
-        for entry in layout.trees.glob("*.partial"):
-            _remove(entry)
 
 
 def down(layout: Layout) -> None:
@@ -46,12 +43,16 @@ def down(layout: Layout) -> None:
         _remove(layout.root)
 
 
-@contextmanager
-def locked(layout: Layout) -> Iterator[None]:
+def locked(layout: Layout) -> AbstractContextManager[None]:
     """Keep a second up or down of the same sandbox waiting. The lock is on the folder above: it leaves no file."""
-    above = layout.root.parent
-    above.mkdir(parents=True, exist_ok=True)
-    handle = os.open(above, os.O_RDONLY | os.O_DIRECTORY)
+    return folder_locked(layout.root.parent)
+
+
+@contextmanager
+def folder_locked(folder: Path) -> Iterator[None]:
+    """Hold a folder, created when it is not there, for this process alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -4,9 +4,9 @@ It takes four things together, and `requirements.lock` of this folder has them a
 ``--with-healthcheck``, uvicorn up to 0.35, uvloop, Prefect up to 3.6.5. Uvicorn then sets uvloop's policy for the
 whole process, and the next subprocess asks that for a child watcher: ``NotImplementedError``.
 
-Each host n gets ``legacy-n``, a unit that polls the queue ``default`` and crashes, and ``stray-n``, started with ``nohup``
-by an ordinary user, that polls the queue ``stray`` and, without the health check, can run flows: so a run can be in
-flight on a host of the past. Two queues, so that a test decides which of the two gets a run.
+Each host n gets ``legacy-n``, a unit that polls the queue ``default`` and crashes, and ``stray-n``, started with
+``nohup`` by an ordinary user, that polls the queue ``stray`` and, without the health check, can run flows: so a run can
+be in flight on a host of the past. Two queues, so that a test decides which of the two gets a run.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sandbox import runs, server, venv
 from sandbox.build import builders, together
 from sandbox.errors import SandboxError
 from sandbox.shell import step
+from sandbox.teardown import folder_locked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,9 +111,10 @@ def _number(machine: Machine) -> str:
 def _layer(layout: Layout) -> Path:
     digest = hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:8]
     tree = layout.trees / f"past-{digest}"
-    if not tree.exists():
-        with step("Prefect 3.4.1 with uvloop from sandbox/past/requirements.lock"):
-            venv.build(tree, VENV, _LOCK, builders(layout))
+    with folder_locked(layout.trees):
+        if not tree.exists():
+            with step("Prefect 3.4.1 with uvloop from sandbox/past"):
+                venv.build(tree, VENV, _LOCK, builders(layout))
     return tree
 
 

@@ -1,0 +1,114 @@
+"""Up is idempotent, and down leaves nothing, wherever an up was cut off."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox import Sandbox, SandboxError
+from sandbox.layout import CHECKOUT
+from tests.sandbox import traces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sandbox import Machine
+    from sandbox.layout import Layout
+
+
+@pytest.fixture
+def root(tmp_path: Path, trees: Path) -> Iterator[Path]:
+    folder = tmp_path / "other"
+    yield folder
+    Sandbox.at(folder, trees).down()
+
+
+def test_down_leaves_no_process_mount_interface_cgroup_or_file(sandbox: Sandbox, root: Path, trees: Path) -> None:
+    layout = Sandbox.at(root, trees).layout
+    before = traces.of(layout)
+    other = Sandbox.up(root=root, trees=trees)
+    during = traces.of(layout)
+    assert len(during.processes) > 10
+    assert during.interfaces
+    assert during.routes
+    assert during.cgroups
+    other.down()
+    assert traces.of(layout) == before
+    other.down()
+    assert traces.of(layout) == before
+    assert sandbox.is_up  # the neighbour was left alone
+    sandbox.hosts[0].ssh("true")
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_an_up_that_is_cut_off_leaves_nothing(root: Path, end: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HUBLAB_SANDBOX_TREES", raising=False)  # it shall be cut off while it builds
+    sandbox = Sandbox.at(root)
+    before = traces.of(sandbox.layout)
+    command = [sys.executable, "-m", "sandbox", "--root", str(root), "up"]
+    with subprocess.Popen(command, cwd=CHECKOUT, stderr=subprocess.DEVNULL) as up:
+        await_builder(sandbox.layout, up)
+        up.send_signal(end)
+        assert up.wait(timeout=60) == (-signal.SIGKILL if end == signal.SIGKILL else 130)
+    if end == signal.SIGKILL:
+        assert traces.of(sandbox.layout).processes, "the builders outlive the process that was killed"
+        sandbox.down()
+    assert traces.of(sandbox.layout) == before
+
+
+def test_a_second_up_changes_nothing_and_a_cut_host_is_booted(sandbox: Sandbox) -> None:
+    began, auth = [started(machine) for machine in sandbox.machines], sandbox.auth
+    again = Sandbox.up(hosts=2, root=sandbox.layout.root, trees=sandbox.layout.trees)
+    assert ([started(machine) for machine in again.machines], again.auth) == (began, auth)
+    sandbox.hosts[0].kill()
+    again = Sandbox.up(hosts=1, root=sandbox.layout.root, trees=sandbox.layout.trees)
+    assert again.is_up
+    assert [started(machine) for machine in again.machines][::2] == began[::2]
+
+
+def started(machine: Machine) -> str:
+    return machine.ssh("stat -c %Y /proc/1; cat /etc/machine-id").stdout
+
+
+def test_rubble_is_cleared_away(root: Path, trees: Path, sandbox: Sandbox) -> None:
+    (root / "machines/hublab-9/upper").mkdir(parents=True)
+    other = Sandbox.up(root=root, trees=trees)
+    assert [host.name for host in other.hosts] == ["hublab-1"]
+
+
+def test_a_subnet_that_is_taken_is_refused(
+    root: Path, trees: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUBLAB_SANDBOX_SUBNET", str(sandbox.layout.subnet))
+    layout = Sandbox.at(root, trees).layout
+    before = traces.of(layout)
+    with pytest.raises(
+        SandboxError, match=rf"is taken: .* goes to {sandbox.layout.bridge}; remedy: HUBLAB_SANDBOX_SUBNET"
+    ):
+        Sandbox.up(root=root, trees=trees)
+    assert traces.of(layout).interfaces == before.interfaces
+
+
+def test_who_is_not_root_is_told_so(root: Path) -> None:
+    program = (
+        "import os, sandbox, sys; os.setuid(65534); sandbox.Sandbox.up(root=__import__('pathlib').Path(sys.argv[1]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(root)], cwd=CHECKOUT, capture_output=True, text=True, check=False
+    )
+    assert "takes root; remedy: sudo make deploy, or hosts in .env" in done.stderr
+
+
+def await_builder(layout: Layout, up: subprocess.Popen[bytes]) -> None:
+    """Return when mmdebstrap has begun to fill the tree."""
+    deadline = time.monotonic() + 60
+    while not list(layout.trees.glob("base-*.partial/*")):
+        assert up.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
