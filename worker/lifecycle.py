@@ -129,6 +129,8 @@ class Lifecycle:
         except Exception:  # noqa: BLE001 - see above
             _log.exception("Worker %s goes on after an error", self.worker.name)
             return False
+        if scope.cancelled_caught and not self.worker.health.problem:
+            self.worker.health.failed("does not answer")
         return not scope.cancelled_caught
 
     async def _drain(self) -> list[UUID]:

@@ -26,7 +26,7 @@ _PASSING = {401, 403, 408, 429}
 _SERVER_ERROR = 500
 # 25 minutes away must not mean 25 more until the worker looks again, hence the low ceiling.
 _LONGEST_WAIT = 10.0
-_TIMEOUT = httpx.Timeout(30, connect=10)
+_TIMEOUT = httpx.Timeout(20, connect=10)
 
 
 class ApiHealth:

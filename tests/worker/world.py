@@ -171,7 +171,10 @@ class Systemd:
 
     def wait(self, text: str, since: int = 0) -> None:
         """Wait for it."""
-        wait_for(lambda: self.heard(text, since), f"systemd hears {text!r}; last: {self.messages[-3:]}")
+        try:
+            wait_for(lambda: self.heard(text, since), f"systemd hears {text!r}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it heard {self.messages[since:][-3:]}") from None
 
     def close(self) -> None:
         """Listen no more."""
