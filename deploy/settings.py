@@ -31,6 +31,7 @@ KNOWN_KEYS = (
     "HUBLAB_GATE_SECONDS",
     "HUBLAB_MEMORY_MAX",
     "HUBLAB_PYTHON",
+    "HUBLAB_READ_PATHS",
     "HUBLAB_WHEELS",
     "PREFECT_API_URL",
     "PREFECT_API_AUTH_STRING",
@@ -40,6 +41,7 @@ HOST = re.compile(
     r"^(?:(?P<user>[a-z_][a-z0-9_-]*)@)?(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-fA-F:]+\])(?::(?P<port>\d+))?$"
 )
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")
+READ_PATH = re.compile(r"^/[A-Za-z0-9._/-]+$")
 MEMORY = re.compile(r"^[1-9]\d*[MG]$")
 
 
@@ -97,6 +99,7 @@ class Settings:
     gate_seconds: int = 180
     memory_max: str = "4G"
     python: str = "3.12"
+    read_paths: tuple[str, ...] = ()
     wheels: str = "push"
 
 
@@ -200,6 +203,7 @@ def parse(values: Mapping[str, str], source: Path) -> Settings:
         python=read.text(
             "HUBLAB_PYTHON", "3.12", re.compile(r"^(3\.1[23]|/.+)$"), "is neither 3.12, 3.13 nor an absolute path"
         ),
+        read_paths=_read_paths(read),
         wheels=read.text("HUBLAB_WHEELS", "push", re.compile(r"^(push|index)$"), "is neither push nor index"),
     )
     for queue in settings.work_queues:
@@ -220,6 +224,15 @@ def _refuse_unknown(read: _Reader) -> None:
         hint = f"did you mean {near[0]}?" if near else "remove it; .env.example lists the keys."
         shown = "***" if any(word in key for word in ("AUTH", "KEY", "TOKEN", "SECRET", "PASSWORD")) else repr(value)
         read.faults.append(f"{key}: unknown key (value {shown}); {hint}")
+
+
+def _read_paths(read: _Reader) -> tuple[str, ...]:
+    """Folders of the host, beside the release, that flows may read: code that deployments of before lie in."""
+    paths = [part.strip() for part in read.values.get("HUBLAB_READ_PATHS", "").split(",") if part.strip()]
+    for path in paths:
+        if not READ_PATH.match(path) or path.startswith(("/root", "/home", "/etc", "/proc", "/sys")):
+            read.fault("HUBLAB_READ_PATHS", path, "is not an absolute path outside /root, /home, /etc, /proc and /sys")
+    return tuple(paths)
 
 
 def _hosts(read: _Reader) -> tuple[Target, ...]:

@@ -36,6 +36,7 @@ class WorkerHost:
     gate_seconds: int
     memory_max: str
     python: str
+    read_paths: tuple[str, ...]
     wheels: str
     api_url: str
     auth_string: Secret | None
@@ -63,6 +64,7 @@ def worker_host(settings: Settings, target: Target) -> WorkerHost:
         gate_seconds=settings.gate_seconds,
         memory_max=settings.memory_max,
         python=settings.python,
+        read_paths=settings.read_paths,
         wheels=settings.wheels,
         api_url=settings.api_url,
         auth_string=settings.auth_string,

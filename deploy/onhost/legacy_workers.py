@@ -23,19 +23,25 @@ RECENT_SECONDS = 120
 CLOCK = re.compile(r"\.\d+|Z$|\+00:00$")
 
 
+def stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the third, the state, on (proc(5)); empty when the process is gone or a zombie."""
+    fields = read(f"/proc/{pid}/stat").decode().rpartition(")")[2].split()
+    return fields if fields and fields[0] != "Z" else []
+
+
 def alive(item: dict[str, Any]) -> bool:
     """Whether the process is still the one that was seen: a pid alone may have been given to another."""
-    fields = read(f"/proc/{item['pid']}/stat").decode().rpartition(")")[2].split()
+    fields = stat(item["pid"])
     boot = re.search(rb"btime (\d+)", read("/proc/stat"))
-    if not fields or not boot or fields[0] == "Z":
+    if not fields or not boot:
         return False
     return bool(abs(int(boot[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK") - item["started"]) < 2)  # noqa: PLR2004
 
 
 def children(pid: int) -> list[int]:
-    """All descendants of a process: the flow runs that a worker started, and their helpers."""
+    """All descendants of a process that still run: a frozen worker cannot collect those of its runs that have ended."""
     direct = [int(part) for path in Path("/proc", str(pid), "task").glob("*/children") for part in read(path).split()]
-    return direct + [below for child in direct for below in children(child)]
+    return [child for child in direct if stat(child)] + [below for child in direct for below in children(child)]
 
 
 def pending(query: dict[str, Any]) -> int:

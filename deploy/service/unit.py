@@ -30,7 +30,7 @@ SYSTEM_PATHS = (
     "-/etc/ca-certificates",
     "/run/systemd/notify",
 )
-EXECUTABLE = ("/usr/bin", "-/bin", "/usr/lib", "-/lib", "-/lib64", "-/usr/lib64", "-/usr/local/bin", "-/usr/local/lib")
+EXECUTABLE = ("/usr/bin", "/bin", "/usr/lib", "/lib", "/lib64", "/usr/lib64", "/usr/local/bin", "/usr/local/lib")
 TASKS_PER_RUN = 64
 
 
@@ -73,8 +73,8 @@ def render(host: spec.WorkerHost, *, hostname: str, number: int, release: str, p
         "profiles": spec.PROFILES,
         "memory_max": host.memory_max,
         "tasks_max": TASKS_PER_RUN * (host.concurrency + 2),
-        "read_only": _visible(folder, python_prefix),
-        "executable": [f"{folder}/venv", *_outside_usr(python_prefix), *EXECUTABLE],
+        "read_only": [folder, *_outside_usr(python_prefix), *host.read_paths, *SYSTEM_PATHS],
+        "executable": [f"-+{path}" for path in (f"{folder}/venv", *_outside_usr(python_prefix), *EXECUTABLE)],
     }
     digest = hashlib.sha256(_template().render(**values, digest="").encode()).hexdigest()[:12]
     return _template().render(**values, digest=digest)
@@ -87,7 +87,3 @@ def digest_of(unit: str) -> str:
 
 def _outside_usr(prefix: str) -> list[str]:
     return [] if prefix == "/usr" or prefix.startswith("/usr/") else [prefix]
-
-
-def _visible(folder: str, prefix: str) -> list[str]:
-    return [folder, *_outside_usr(prefix), *SYSTEM_PATHS]

@@ -1,0 +1,103 @@
+"""The proof, over SSH, against whatever the inventory names: a sandbox, or production. `make verify` runs it.
+
+It changes nothing but its own traces: one flow run of the gate's own flow for each worker.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from deploy import settings as deploy_settings
+from deploy import spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from testinfra.host import Host
+
+SETTINGS = deploy_settings.load()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Takes hosts, key and known_hosts from the deploy's own inventory, and lets all checks share one connection."""
+    folder = tempfile.mkdtemp(prefix="hublab-verify-")
+    ssh_config = Path(folder, "ssh_config")
+    lines = [
+        "Host *",
+        f"  UserKnownHostsFile {Path(SETTINGS.ssh_known_hosts).expanduser()}",
+        "  StrictHostKeyChecking yes",
+        "  ConnectTimeout 20",
+        "  ControlMaster auto",
+        f"  ControlPath {folder}/%C",
+        "  ControlPersist 60",
+    ]
+    if SETTINGS.ssh_key:
+        lines += [f"  IdentityFile {Path(SETTINGS.ssh_key).expanduser()}", "  IdentitiesOnly yes"]
+    ssh_config.write_text("\n".join(lines) + "\n")
+    config.option.ssh_config = str(ssh_config)
+    config.option.hosts = ",".join(f"ssh://{item.user}@{item.address}:{item.port}" for item in SETTINGS.hosts)
+    config.option.sudo = any(item.user != "root" for item in SETTINGS.hosts)
+
+
+@pytest.fixture(scope="session")
+def settings() -> deploy_settings.Settings:
+    return SETTINGS
+
+
+@pytest.fixture(params=range(1, SETTINGS.workers + 1), ids=lambda number: f"worker{number}")
+def number(request: pytest.FixtureRequest) -> int:
+    """Each worker that the settings ask for."""
+    return int(request.param)
+
+
+@pytest.fixture
+def unit(number: int) -> str:
+    return spec.unit_name(number)
+
+
+@pytest.fixture
+def properties(host: Host, unit: str) -> dict[str, str]:
+    """What systemd says of the running unit."""
+    text = host.check_output("systemctl show %s", unit)
+    return dict(line.partition("=")[::2] for line in text.splitlines())
+
+
+@pytest.fixture
+def pid(properties: dict[str, str]) -> str:
+    """The worker's process; a unit that is active has one."""
+    assert properties["MainPID"] != "0", f"{properties['Id']} has no process"
+    return properties["MainPID"]
+
+
+@pytest.fixture
+def release(properties: dict[str, str]) -> str:
+    """The release folder that the unit starts from."""
+    return properties["ExecStart"].partition("path=")[2].partition("/venv/")[0]
+
+
+@pytest.fixture
+def api(host: Host) -> Callable[..., Any]:
+    """Asks the Prefect server from the host itself, with the credential that lies there."""
+    script = """
+import base64, json, sys, tomllib, urllib.request
+profile = tomllib.load(open(sys.argv[1], "rb"))["profiles"]["hublab"]
+ask = urllib.request.Request(profile["PREFECT_API_URL"] + sys.argv[2], data=sys.argv[3].encode() or None)
+ask.add_header("Content-Type", "application/json")
+if "PREFECT_API_AUTH_STRING" in profile:
+    ask.add_header("Authorization", "Basic " + base64.b64encode(profile["PREFECT_API_AUTH_STRING"].encode()).decode())
+if "PREFECT_API_KEY" in profile:
+    ask.add_header("Authorization", "Bearer " + profile["PREFECT_API_KEY"])
+print(urllib.request.urlopen(ask, timeout=20).read().decode())
+"""
+
+    def ask(path: str, body: dict[str, Any] | None = None) -> Any:
+        data = json.dumps(body) if body is not None else ""
+        python = f"{spec.CURRENT}/venv/bin/python"
+        return json.loads(host.check_output("%s -I -c %s %s %s %s", python, script, spec.PROFILES, path, data))
+
+    return ask

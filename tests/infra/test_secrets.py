@@ -1,0 +1,73 @@
+"""The credential: where it must be, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deploy import spec
+
+if TYPE_CHECKING:
+    from testinfra.host import Host
+
+    from deploy.settings import Settings
+
+
+@pytest.fixture
+def secret(settings: Settings) -> str:
+    """The credential itself; a server without one has nothing that could leak."""
+    value = settings.auth_string or settings.api_key
+    assert value, "this server takes no credential: set PREFECT_API_AUTH_STRING or PREFECT_API_KEY"
+    return value.reveal().rpartition(":")[2]
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "owner"),
+    [
+        ("/etc/hublab", 0o755, "root"),
+        ("/etc/hublab/profiles.toml", 0o600, "root"),
+        ("/opt/hublab", 0o755, "root"),
+        ("/opt/hublab/releases", 0o755, "root"),
+        ("/opt/hublab/root", 0o755, "root"),
+        ("/var/lib/hublab", 0o755, "root"),
+        ("/var/lib/hublab/worker-1", 0o700, "hublab"),
+    ],
+)
+def test_mode_and_owner(host: Host, path: str, mode: int, owner: str) -> None:
+    found = host.file(path)
+    assert found.exists
+    assert (oct(found.mode), found.user) == (oct(mode), owner)
+
+
+def test_credential_arrives(host: Host, unit: str, pid: str, secret: str) -> None:
+    """The proof that the searches below look for the right thing: the worker is handed the file that has it."""
+    assert secret in host.file(spec.PROFILES).content_string
+    handed = f"/proc/{pid}/root/run/credentials/{unit}/profiles.toml"
+    assert secret in host.file(handed).content_string
+    assert host.check_output("stat -c %%a %s", handed) == "400"
+
+
+def test_not_in_systemctl_show(host: Host, unit: str, secret: str) -> None:
+    assert secret not in host.check_output("systemctl show %s", unit)
+    assert secret not in host.check_output("systemctl cat %s", unit)
+
+
+def test_not_in_the_workers_environment(host: Host, pid: str, secret: str) -> None:
+    assert secret not in host.check_output("tr '\\0' '\\n' < /proc/%s/environ", pid)
+
+
+def test_not_in_any_argument_list(host: Host, secret: str) -> None:
+    assert secret not in host.check_output("cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+
+
+def test_not_in_the_journal(host: Host, secret: str) -> None:
+    assert secret not in host.check_output("journalctl --no-pager --output=cat --lines=20000")
+
+
+def test_not_in_any_file_that_others_can_read(host: Host, secret: str) -> None:
+    folders = "/etc /opt/hublab /var/lib/hublab /var/log /tmp /var/tmp /run"
+    find = f"find {folders} -xdev -type f -perm /0044 -size -512k -not -path '*/site-packages/*' -print0"
+    text = host.check_output(f"{find} 2>/dev/null | xargs -0 cat 2>/dev/null | tr -c '[:print:]' '\\n' | sort -u")
+    assert len(text) > 1000, "the search read nothing"
+    assert secret not in text

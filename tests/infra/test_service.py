@@ -1,0 +1,113 @@
+"""The running units: alive as systemd sees it, and locked in as the kernel sees it."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deploy import spec
+
+if TYPE_CHECKING:
+    from testinfra.host import Host
+
+    from deploy.settings import Settings
+
+
+def test_unit_is_active_and_starts_at_boot(properties: dict[str, str]) -> None:
+    assert properties["ActiveState"] == "active"
+    assert properties["SubState"] == "running"
+    assert properties["UnitFileState"] == "enabled"
+    assert properties["NeedDaemonReload"] == "no"
+
+
+def test_no_unit_is_in_a_crash_loop(host: Host, settings: Settings) -> None:
+    """`active` is also what a unit says that dies every two seconds: what counts is that the process stays the same."""
+    units = " ".join(spec.unit_name(number) for number in range(1, settings.workers + 1))
+    show = f"systemctl show --property=Id,MainPID,NRestarts {units}"
+    before = host.check_output(show)
+    time.sleep(7)  # longer than RestartSec=5
+    assert host.check_output(show) == before
+
+
+def test_worker_speaks_to_systemd(properties: dict[str, str]) -> None:
+    assert properties["Type"] == "notify"
+    assert properties["NotifyAccess"] == "main"
+    assert re.match(r"polling .*, \d+ runs? in flight", properties["StatusText"]), properties["StatusText"]
+
+
+def test_watchdog_is_armed_and_fed(host: Host, unit: str, properties: dict[str, str]) -> None:
+    assert properties["WatchdogUSec"] == "1min"
+    before = properties["WatchdogTimestampMonotonic"]
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline:
+        if host.check_output("systemctl show --property=WatchdogTimestampMonotonic --value %s", unit) != before:
+            return
+        time.sleep(1)
+    pytest.fail(f"{unit} did not feed its watchdog for 40 s")
+
+
+def test_stopping_spares_the_runs(properties: dict[str, str]) -> None:
+    """Without KillMode=process, systemd itself would kill the flow runs that the worker waits for."""
+    assert properties["KillMode"] == "process"
+    assert properties["Restart"] == "always"
+
+
+def test_exposure(host: Host, unit: str) -> None:
+    """systemd's own judgement, 0 (shut) to 10 (open), of the unit as it runs."""
+    text = host.check_output("systemd-analyze security --no-pager %s", unit)
+    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", text)
+    assert found
+    assert float(found[1]) <= 1.0
+
+
+def test_process_has_no_privilege(host: Host, pid: str) -> None:
+    status = dict(line.split(":\t", 1) for line in host.check_output("cat /proc/%s/status", pid).splitlines() if ":\t" in line)
+    assert status["NoNewPrivs"] == "1"
+    assert status["Seccomp"] == "2"
+    assert {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0000000000000000"}
+    assert host.check_output("ps -o user= -p %s", pid).strip() == "hublab"
+
+
+def inside(host: Host, pid: str, script: str) -> tuple[int, str]:
+    """Runs a shell in the mount namespace of the worker, as its user."""
+    uid = host.check_output("id -u hublab")
+    done = host.run("nsenter --target %s --mount --root --setuid %s --setgid %s -- /bin/sh -c %s", pid, uid, uid, script)
+    return done.rc, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", ["/root", "/home", "/etc/hublab", "/etc/shadow", "/etc/ssh", "/boot", "/opt/hublab/wheels"])
+def test_worker_does_not_see(host: Host, pid: str, path: str) -> None:
+    rc, text = inside(host, pid, f"ls -A {path}")
+    assert rc != 0 or text.strip() == "", f"{path} is visible inside: {text}"
+
+
+@pytest.mark.parametrize("path", ["/", "/usr", "/opt/hublab", "/etc"])
+def test_worker_cannot_write(host: Host, pid: str, path: str) -> None:
+    rc, text = inside(host, pid, f"touch {path}/hublab-probe")
+    assert rc != 0
+    assert "Read-only file system" in text or "Permission denied" in text
+
+
+@pytest.mark.parametrize("folder", ["state", "/tmp", "/var/tmp", "/dev/shm"])
+def test_worker_can_execute_nothing_where_it_can_write(host: Host, pid: str, number: int, folder: str) -> None:
+    program = f"{folder.replace('state', f'{spec.STATE}/worker-{number}/tmp')}/hublab-probe"
+    rc, text = inside(host, pid, f"cp /usr/bin/true {program} && {program}; s=$?; rm -f {program}; exit $s")
+    assert rc == 126, text
+    assert "Permission denied" in text
+
+
+def test_worker_sees_only_its_own_release(host: Host, pid: str, release: str) -> None:
+    _, text = inside(host, pid, f"ls {spec.RELEASES}")
+    listed = set(text.split())
+    assert release.rpartition("/")[2] in listed
+    # Mount points of other workers' releases may be there; they are empty folders.
+    for other in listed - {release.rpartition("/")[2]}:
+        assert inside(host, pid, f"ls -A {spec.RELEASES}/{other}")[1].strip() == ""
+
+
+def test_worker_sees_no_other_process(host: Host, pid: str) -> None:
+    rc, _ = inside(host, pid, "test -e /proc/1/environ && cat /proc/1/environ")
+    assert rc != 0
