@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import ipaddress
 import socket
 import threading
@@ -91,7 +92,8 @@ def serving(app: Starlette, listener: socket.socket) -> Iterator[None]:
         RuntimeError: it did not start in time.
     """
     running = server(app)
-    thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
+    context = contextvars.copy_context()  # what the caller has set holds in the thread as well
+    thread = threading.Thread(target=context.run, args=(running.run, [listener]), daemon=True)
     thread.start()
     deadline = time.monotonic() + STARTUP_SECONDS
     while not running.started:

@@ -48,7 +48,10 @@ def server() -> Iterator[None]:
         from flows.register import register  # noqa: PLC0415
 
         register("default")
-        yield
+        # For threads and processes: the harness sets its address in this context alone.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
+            yield
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,80 @@
+"""Payloads on disk until Prefect has them: written, synced and named in this order, so that a 202 is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MAX_WAITING = 100_000
+
+
+class SpoolFullError(Exception):
+    """More payloads wait than the disk is to hold: the caller is to try again later."""
+
+
+class Spool:
+    """One folder, one file per payload, named by the payload's key: a second delivery is the same file."""
+
+    def __init__(self, folder: Path) -> None:
+        """The folder is made when it is missing; half-written files of an earlier process are removed."""
+        self.folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left in folder.glob("*.part"):
+            left.unlink()
+        self.waiting = sum(1 for _ in folder.glob("*.json"))
+        self._lock = threading.Lock()
+
+    def put(self, key: str, entry: dict[str, Any]) -> None:
+        """Keep an entry; it is on disk when this returns. The first of one key stays.
+
+        Raises:
+            SpoolFullError: `MAX_WAITING` entries wait.
+            OSError: the disk is full or gone.
+        """
+        with self._lock:
+            path = self.path(key)
+            if path.exists():
+                return
+            if self.waiting >= MAX_WAITING:
+                raise SpoolFullError(f"{self.waiting} payloads wait in {self.folder}")
+            part = path.with_suffix(".part")
+            with part.open("wb") as file:
+                file.write(json.dumps({"key": key, **entry}).encode())
+                file.flush()
+                os.fsync(file.fileno())
+            part.rename(path)
+            self._sync()
+            self.waiting += 1
+
+    def path(self, key: str) -> Path:
+        """Where the entry of a key lies."""
+        return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+
+    def entries(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """What waits, the oldest first."""
+        for path in sorted(self.folder.glob("*.json"), key=lambda one: one.stat().st_mtime_ns):
+            yield path, json.loads(path.read_bytes())
+
+    def done(self, path: Path) -> None:
+        """Remove an entry that is safe elsewhere."""
+        with self._lock:
+            path.unlink()
+            self.waiting -= 1
+
+    def oldest(self) -> float | None:
+        """When the oldest entry came, as a Unix time; None when nothing waits."""
+        return min((one.stat().st_mtime for one in self.folder.glob("*.json")), default=None)
+
+    def _sync(self) -> None:
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

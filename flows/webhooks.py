@@ -1,0 +1,231 @@
+"""The only door in: an ASGI app. 202 means: on disk, and Prefect gets it however long it is away.
+
+python -m flows.webhooks --host 127.0.0.1 --port 8080 --spool /var/lib/hublab/webhooks
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import time
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import ValidationError
+
+from flows import events, payloads, signatures, unsubscribe
+from flows.campaign import sequences
+from flows.forwarding import Forwarder, age
+from flows.prefect_api import Prefect
+from flows.signatures import NotAuthenticError
+from flows.spool import Spool, SpoolFullError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from flows.campaign import Sequence
+    from flows.settings import Settings
+
+MAX_BODY = 64 * 1024
+STALE_SECONDS = 900  # an entry that waits longer makes /health say so
+
+
+class Refusal(Exception):  # noqa: N818 - an answer
+    """A call that is answered with an error."""
+
+    def __init__(self, status: int, detail: Any) -> None:
+        """`status` is HTTP's."""
+        super().__init__(detail)
+        self.status, self.detail = status, detail
+
+
+async def limited(request: Request) -> bytes:
+    """The raw body. Raises Refusal: 413 over 64 KB, declared or not; 415 for what is not JSON."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Refusal(415, "the body must be application/json")
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdigit() or int(declared) > MAX_BODY:
+        raise Refusal(413, f"the body must not be over {MAX_BODY} bytes")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise Refusal(413, f"the body must not be over {MAX_BODY} bytes")
+    return bytes(body)
+
+
+def parsed(body: bytes) -> dict[str, Any]:
+    """The body as an object. Raises Refusal (422)."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refusal(422, "the body is not JSON") from None
+    if not isinstance(found, dict):
+        raise Refusal(422, "the body is not a JSON object")
+    return found
+
+
+class Door:
+    """What the routes share."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        """Settings are read once, at the start; enrolments do not wait behind events."""
+        self._settings = settings
+        self._enrolments, self._events = (Forwarder(Spool(folder / name)) for name in ("enrolments", "events"))
+
+    def start(self) -> None:
+        """Begin to forward."""
+        for forwarder in (self._enrolments, self._events):
+            forwarder.start()
+
+    def stop(self) -> None:
+        """End; what waits stays on disk."""
+        for forwarder in (self._enrolments, self._events):
+            forwarder.stop()
+
+    @staticmethod
+    async def keep(forwarder: Forwarder, key: str, entry: dict[str, Any]) -> JSONResponse:
+        """202 once the entry is on disk. Raises Refusal (503) when it cannot be kept."""
+        try:
+            await asyncio.to_thread(forwarder.spool.put, key, entry)
+        except (SpoolFullError, OSError) as error:
+            raise Refusal(503, "cannot be kept now; try again") from error
+        forwarder.notify()
+        return JSONResponse({"status": "accepted", "key": key}, 202)
+
+    def enrolment(self, sequence: Sequence) -> Callable[[Request], Any]:
+        """The endpoint of one sequence's webhook."""
+        model, secret = payloads.model(sequence), self._settings.get("webhook-secret")
+
+        async def endpoint(request: Request) -> Response:
+            body = await limited(request)
+            if "calendly-webhook-signature" in request.headers:
+                signatures.calendly(request.headers, body, self._settings.get("calendly-signing-key"), time.time())
+            else:
+                signatures.caller(request.headers, body, secret)
+            try:
+                details = model.model_validate(parsed(body)).model_dump(exclude_none=True)
+            except ValidationError as error:
+                raise Refusal(
+                    422, error.errors(include_url=False, include_input=False, include_context=False)
+                ) from None
+            entry = {
+                "kind": "enrolment",
+                "campaign": sequence.campaign,
+                "sequence": sequence.name,
+                "payload": details,
+                "received_at": datetime.now(UTC).isoformat(),
+            }
+            return await self.keep(self._enrolments, sequence.key(details["email"]), entry)
+
+        return endpoint
+
+    async def resend(self, request: Request) -> Response:
+        """An event of Resend's. Raises Refusal, NotAuthenticError."""
+        body = await limited(request)
+        signatures.resend(request.headers, body, self._settings.get("resend-webhook-secret"), time.time())
+        try:
+            event = events.understood(parsed(body))
+        except ValueError as error:
+            raise Refusal(422, str(error)) from None
+        if event is None:
+            return JSONResponse({"status": "ignored"}, 202)
+        return await self.keep(self._events, f"event-{request.headers['svix-id']}", {"kind": "event", "event": event})
+
+    async def unsubscribe(self, request: Request) -> Response:
+        """One click (RFC 8058), by POST alone: a mail scanner that follows links must not unsubscribe anybody."""
+        secret = self._settings.get("unsubscribe-secret")
+        try:
+            email = unsubscribe.address(secret, str(request.path_params["token"]))
+        except unsubscribe.BadTokenError as error:
+            raise Refusal(404, str(error)) from None
+        if request.method == "GET":
+            form = "<!doctype html><title>Unsubscribe</title><form method=post><button>Unsubscribe</button></form>"
+            return Response(form, media_type="text/html")
+        event = {"unsubscribe": True, "email": email}
+        return await self.keep(self._events, f"unsubscribe-{email}", {"kind": "event", "event": event})
+
+    async def health(self, _: Request) -> Response:
+        """200 while what comes in also goes out; 503 when an entry waits too long, with the reason."""
+        body, late = {}, False
+        for name, forwarder in (("enrolments", self._enrolments), ("events", self._events)):
+            waits = age(await asyncio.to_thread(forwarder.spool.oldest))
+            late = late or waits > STALE_SECONDS
+            waiting = forwarder.spool.waiting
+            body[name] = {"waiting": waiting, "oldest_seconds": round(waits), "trouble": forwarder.trouble}
+        return JSONResponse(body, 503 if late else 200)
+
+
+def _described(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    202: {"description": "safe: on disk or at Prefect"},
+    401: {"description": "the sender is not who it must be"},
+    413: {"description": "over 64 KB"},
+    415: {"description": "not JSON"},
+    422: {"description": "a required field is missing or a value is wrong"},
+    503: {"description": "cannot be kept now; try again"},
+}
+
+
+def build(settings: Settings, folder: Path) -> FastAPI:
+    """The app; `folder` is the spool.
+
+    Raises:
+        MissingSettingError: a secret that a route needs is not set.
+    """
+    door = Door(settings, folder)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        door.start()
+        yield
+        await asyncio.to_thread(door.stop)
+
+    app = FastAPI(title="Hublab webhooks", lifespan=lifespan, docs_url=None, redoc_url=None)
+    for sequence in sequences().values():
+        schema = payloads.model(sequence).model_json_schema(ref_template="#/components/schemas/{model}")
+        path, more = f"/webhook/{sequence.webhook}", _described(schema)
+        app.add_api_route(
+            path, door.enrolment(sequence), methods=["POST"], openapi_extra=more, responses=_ANSWERS, status_code=202
+        )
+    more = _described({"type": "object"})
+    app.add_api_route(
+        "/webhook/resend", door.resend, methods=["POST"], openapi_extra=more, responses=_ANSWERS, status_code=202
+    )
+    app.add_api_route("/unsubscribe/{token}", door.unsubscribe, methods=["GET", "POST"], include_in_schema=False)
+    app.add_api_route("/health", door.health, methods=["GET"], responses={503: {"description": "an entry waits long"}})
+
+    @app.exception_handler(Refusal)
+    async def refused(_: Request, refusal: Refusal) -> Response:
+        return JSONResponse({"detail": refusal.detail}, refusal.status)
+
+    @app.exception_handler(NotAuthenticError)
+    async def unknown(_: Request, error: NotAuthenticError) -> Response:
+        return JSONResponse({"detail": str(error)}, 401)
+
+    return app
+
+
+def main() -> None:
+    """Serve until SIGTERM; uvicorn on asyncio's own loop."""
+    parser = argparse.ArgumentParser(prog="python -m flows.webhooks", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--spool", type=Path, default=Path("/var/lib/hublab/webhooks"))
+    asked = parser.parse_args()
+    with Prefect() as prefect:
+        settings = prefect.settings()
+    uvicorn.run(build(settings, asked.spool), host=asked.host, port=asked.port, loop="asyncio", access_log=False)
+
+
+if __name__ == "__main__":
+    main()

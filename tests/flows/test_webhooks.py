@@ -1,0 +1,243 @@
+"""The door in: who may come, what is kept, and that nothing of it is lost."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from flows import notion_schema as schema
+from flows import unsubscribe
+from flows.campaign import sequence as find_sequence
+from flows.prefect_api import Prefect
+from flows.spool import Spool
+from flows.webhooks import MAX_BODY, build
+from sandbox.standins.delivery import signature
+from sandbox.standins.serve import bound, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.flows.world import World
+
+SECRET = {"x-webhook-secret": "webhook-test"}
+PAGES = {"signup": "christmas-signup", "noshow": "calendly-noshow", "postcall": "postcall-maybe"}
+
+
+@pytest.fixture
+def door(world: World, tmp_path: Path) -> Iterator[httpx.Client]:
+    """The app behind a real socket."""
+    listener = bound("127.0.0.1")
+    url = "http://{}:{}".format(*listener.getsockname())
+    with (
+        serving(build(world.settings, tmp_path / "spool"), listener),
+        httpx.Client(base_url=url, trust_env=False) as client,
+    ):
+        yield client
+
+
+def eventually(look: Callable[[], Any], seconds: float = 20) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.05)
+    return found
+
+
+def run_of(sequence: str, email: str) -> Any:
+    with Prefect() as prefect:
+        return prefect.run_of(find_sequence("christmas", sequence).key(email))
+
+
+@pytest.mark.parametrize(("sequence", "path"), [*PAGES.items(), ("onboarding", "onboarding-start")])
+def test_each_webhook_becomes_one_run_of_its_handler(
+    world: World, door: httpx.Client, sequence: str, path: str
+) -> None:
+    payload = world.payload(sequence, unknown="is kept out")
+    for _ in range(2):
+        answer = door.post(f"/webhook/{path}", json=payload, headers=SECRET)
+        assert answer.status_code == 202, answer.text
+    run = eventually(lambda: run_of(sequence, payload["email"]))
+    assert run.parameters["payload"] == payload | {"unknown": None} or "unknown" not in run.parameters["payload"]
+    eventually(lambda: all(part["waiting"] == 0 for part in door.get("/health").json().values()))
+
+
+def test_signatures_of_our_callers_and_of_calendly_are_accepted(world: World, door: httpx.Client) -> None:
+    body = json.dumps(world.payload("noshow")).encode()
+    kind = {"content-type": "application/json"}
+    mac = hmac.new(b"webhook-test", body, hashlib.sha256).hexdigest()
+    signed = kind | {"x-webhook-signature": f"sha256={mac}"}
+    assert door.post("/webhook/calendly-noshow", content=body, headers=signed).status_code == 202
+    stamp = str(int(time.time()))
+    mac = hmac.new(b"calendly-test", f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
+    for given, status in ((f"t={stamp},v1={mac}", 202), (f"t={stamp},v1={mac[:-1]}0", 401), (f"t=1,v1={mac}", 401)):
+        headers = kind | {"calendly-webhook-signature": given}
+        found = door.post("/webhook/calendly-noshow", content=body, headers=headers).status_code
+        assert found == status or (mac.endswith("0") and found == 202)
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"x-webhook-secret": "wrong"}, {"x-webhook-signature": "sha256=00"}, {"x-webhook-secret": "ä"}]
+)
+def test_who_does_not_prove_himself_gets_401(world: World, door: httpx.Client, headers: dict[str, str]) -> None:
+    raw = {name.encode(): value.encode() for name, value in headers.items()}
+    assert door.post("/webhook/christmas-signup", json=world.payload("signup"), headers=raw).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"email": "not an address"}, "email"),
+        ({"first_name": ""}, "first_name"),
+        ({"first_name": "Ada\r\nBcc: all@example.com"}, "first_name"),
+        ({"assessment_score": 101}, "assessment_score"),
+        ({"red_systems": 9}, "red_systems"),
+        ({"red_systems": "2"}, "red_systems"),
+    ],
+)
+def test_a_wrong_value_gets_422_and_names_the_field(
+    world: World, door: httpx.Client, change: dict[str, Any], field: str
+) -> None:
+    answer = door.post("/webhook/christmas-signup", json=world.payload("signup") | change, headers=SECRET)
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == [field]
+
+
+def test_nobody_unpaid_is_onboarded(world: World, door: httpx.Client) -> None:
+    payload = world.payload("onboarding", payment_confirmed=False)
+    assert door.post("/webhook/onboarding-start", json=payload, headers=SECRET).status_code == 422
+
+
+def test_other_bodies_get_413_415_and_422(door: httpx.Client) -> None:
+    path, kind = "/webhook/christmas-signup", SECRET | {"content-type": "application/json"}
+    large = b"[" + b" " * MAX_BODY + b"]"
+    assert door.post(path, content=large, headers=kind).status_code == 413
+    chunked = iter([large[: MAX_BODY // 2], large[MAX_BODY // 2 :]])
+    assert door.post(path, content=chunked, headers=kind).status_code == 413
+    assert door.post(path, content=b"{}", headers=SECRET).status_code == 415
+    for body in (b"{", b"[]", b"[" * 5000):
+        assert door.post(path, content=body, headers=kind).status_code == 422
+    assert door.get(path).status_code == 405
+
+
+def test_what_was_accepted_while_prefect_is_away_is_enrolled_once_when_it_is_back(world: World, tmp_path: Path) -> None:
+    from prefect.settings import (  # noqa: PLC0415
+        PREFECT_API_URL,
+        PREFECT_CLIENT_MAX_RETRIES,
+        temporary_settings,
+    )
+
+    payloads = [world.payload("signup") for _ in range(10)]
+    spool = tmp_path / "spool"
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}):
+        listener = bound("127.0.0.1")
+        url = "http://{}:{}".format(*listener.getsockname())
+        with serving(build(world.settings, spool), listener), httpx.Client(base_url=url, trust_env=False) as door:
+            for payload in payloads * 2:
+                assert door.post("/webhook/christmas-signup", json=payload, headers=SECRET).status_code == 202
+            eventually(lambda: door.get("/health").json()["enrolments"]["trouble"])
+    assert len(list((spool / "enrolments").glob("*.json"))) == 10
+    listener = bound("127.0.0.1")
+    with serving(build(world.settings, spool), listener):
+        eventually(lambda: not list((spool / "enrolments").glob("*.json")))
+    assert all(run_of("signup", payload["email"]) for payload in payloads)
+
+
+def test_an_entry_is_on_disk_before_the_answer_and_health_tells_of_one_that_waits(
+    world: World, door: httpx.Client, tmp_path: Path
+) -> None:
+    entry = {"kind": "enrolment", "campaign": "gone", "sequence": "gone", "payload": {}, "received_at": ""}
+    spool = Spool(tmp_path / "spool" / "enrolments")
+    spool.put("x", entry)
+    os.utime(spool.path("x"), (1, 1))
+    assert door.get("/health").status_code == 503
+    payload = world.payload("signup")  # what cannot go does not hold up what comes after it
+    assert door.post("/webhook/christmas-signup", json=payload, headers=SECRET).status_code == 202
+    eventually(lambda: run_of("signup", payload["email"]))
+
+
+def test_a_full_disk_is_503(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.spool.MAX_WAITING", 0)
+    listener = bound("127.0.0.1")
+    url = "http://{}:{}".format(*listener.getsockname())
+    with serving(build(world.settings, tmp_path), listener), httpx.Client(base_url=url, trust_env=False) as door:
+        answer = door.post("/webhook/christmas-signup", json=world.payload("signup"), headers=SECRET)
+        assert answer.status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("local", "status", "contact"),
+    [
+        ("delivered", "Delivered", "Signed Up"),
+        ("bounced", "Bounced", "Bounced"),
+        ("complained", "Complained", "Complained"),
+    ],
+)
+def test_resends_events_go_into_email_analytics_and_suppress_where_they_must(
+    world: World, door: httpx.Client, local: str, status: str, contact: str
+) -> None:
+    hook = {"url": f"{door.base_url}/webhook/resend", "secret": world.environment["RESEND_WEBHOOK_SECRET"]}
+    httpx.post(f"{world.services.resend_url}/_standin/settings", json={"webhook": hook}, trust_env=False)
+    enrolment = world.quickly("signup", email=world.address(local))
+    assert world.send(enrolment).name == "Completed"
+
+    def told() -> bool:
+        rows = world.rows(schema.ANALYTICS, enrolment["email"])
+        return len(rows) == 1 and schema.read(rows[0], "Status") == status
+
+    eventually(told)
+    (row,) = world.rows(schema.ANALYTICS, enrolment["email"])
+    assert schema.read(row, "Template ID") == "christmas_email_2"
+    assert schema.read(row, "Resend Email ID") == world.services.resend.store.mails[-1]["id"]
+
+    def marked() -> bool:
+        (page,) = world.rows(schema.CONTACTS, enrolment["email"])
+        return bool(schema.read(page, "Christmas Campaign Status") == contact)
+
+    eventually(marked)
+    assert world.send(enrolment, 3).name == ("Completed" if local == "delivered" else "Skipped")
+
+
+def test_a_forged_event_is_refused_and_one_that_means_nothing_is_ignored(world: World, door: httpx.Client) -> None:
+    body = json.dumps({"type": "email.sent", "created_at": "2025-12-01T00:00:00Z", "data": {}})
+    now = int(time.time())
+
+    def post(secret: str, stamp: int, text: str = body) -> int:
+        headers = {
+            "content-type": "application/json",
+            "svix-id": "msg_1",
+            "svix-timestamp": str(stamp),
+            "svix-signature": "v1,AAAA " + signature(secret, "msg_1", stamp, text),
+        }
+        return door.post("/webhook/resend", content=text, headers=headers).status_code
+
+    good = world.environment["RESEND_WEBHOOK_SECRET"]
+    assert post(good, now) == 202
+    assert post(good, now - 400) == 401
+    assert post("whsec_AAAA", now) == 401
+    assert post(good, now, '{"type": "email.bounced"}') == 422
+    assert post(good, now, '{"type": "email.bounced", "data": {"tags": []}}') in {202, 422}
+
+
+def test_one_click_unsubscribes_and_a_link_that_is_only_followed_does_not(world: World, door: httpx.Client) -> None:
+    enrolment = world.quickly("signup")
+    token = unsubscribe.token("unsubscribe-test", enrolment["email"])
+    assert door.get(f"/unsubscribe/{token}").status_code == 200
+    assert world.send(enrolment, 2).name == "Completed"
+    assert door.post(f"/unsubscribe/{token}", data={"List-Unsubscribe": "One-Click"}).status_code == 202
+    for wrong in (token[:-1] + ("A" if token[-1] != "A" else "B"), "%00", "x"):
+        assert door.post(f"/unsubscribe/{wrong}").status_code == 404
+
+    def marked() -> bool:
+        (page,) = world.rows(schema.CONTACTS, enrolment["email"])
+        return bool(schema.read(page, "Christmas Campaign Status") == "Unsubscribed")
+
+    eventually(marked)
+    assert world.send(enrolment, 3).name == "Skipped"
