@@ -221,8 +221,7 @@ class Engines:
 
     async def end(self, flow_run_id: UUID) -> bool:
         """End an engine whose run is to be handed back. False: the engine had concluded the run by itself."""
-        handle = self.processes.get(flow_run_id)
-        if handle is None:
+        if self.processes.get(flow_run_id) is None:
             self.settle(flow_run_id)
             return True
         told = await self.control.signal(flow_run_id, "reschedule")
@@ -230,10 +229,8 @@ class Engines:
             self.settle(flow_run_id)
         # An engine that did not hear why it is ended would report a crash on SIGTERM: it gets no chance to.
         silent = told is ControlSignalStatus.NOT_ACKNOWLEDGED
+        # The whole process group goes, what the flow started included, before another worker begins the run anew.
         await self.processes.kill(flow_run_id, KILL_GRACE_SECONDS, force=silent)
-        # What the flow started itself goes too, before another worker begins the run anew.
-        with contextlib.suppress(OSError):
-            handle.hard_kill()
         return told is not ControlSignalStatus.ALREADY_CONCLUDED
 
     async def never_reached_the_api(self, flow_run_id: UUID) -> bool:

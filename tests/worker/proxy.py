@@ -36,6 +36,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._mode = "pass"
         self._holds: list[Hold] = []
+        self._all_holds: list[Hold] = []
         self._open: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -46,7 +47,7 @@ class Proxy:
 
     def close(self) -> None:
         """Stop."""
-        for hold in self._holds:
+        for hold in self._all_holds:
             hold.go_on.set()
         self._run(self._stop())
         self._run(self._end())
@@ -77,6 +78,7 @@ class Proxy:
         """
         hold = Hold(re.compile(pattern, re.DOTALL), answered, drop, status)
         self._holds.append(hold)
+        self._all_holds.append(hold)
         return hold
 
     def _run(self, work: object) -> None:

@@ -98,12 +98,14 @@ def test_run_polled_but_not_claimed_stays_scheduled(
 ) -> None:
     worker = start(port=proxy.port).ready()
     pattern = request_ % worker.queue.encode() if b"%s" in request_ else request_
-    held = proxy.hold(pattern, answered=True)
+    # Its repetitions too: the worker must not get there by patience.
+    held = [proxy.hold(pattern, answered=True) for _ in range(5)]
     run = api.start("until", worker.queue, **trial.files)
-    assert held.seen.wait(30)
+    assert held[0].seen.wait(30)
     worker.term()
     assert worker.exit() == 0  # without waiting for the answer
-    held.go_on.set()
+    for hold in held:
+        hold.go_on.set()
     assert api.run(run)["state"]["name"] == "Scheduled"
     assert not trial.lines("begin")
 

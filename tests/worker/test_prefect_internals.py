@@ -58,7 +58,7 @@ RUNNER_METHODS = {
     ("_cancellation_manager", "CancellationManager"): "cancel",
     ("_control_channel", "ControlChannel"): "register unregister signal get_conclusion",
     ("_flow_run_executor", "FlowRunExecutor"): "submit",
-    ("_process_manager", "ProcessHandle"): "hard_kill pid returncode",
+    ("_process_manager", "ProcessHandle"): "pid returncode",
     ("_process_manager", "ProcessManager"): "flow_run_ids get kill",
     ("_state_proposer", "StateProposer"): "propose_crashed propose_cancelled",
 }
