@@ -12,9 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from prefect.client.schemas.objects import Artifact
-
-    from flows.prefect_api import Prefect
+    from flows.prefect_api import Artifact, Prefect
 
 KIND = "hublab-mail"
 
@@ -42,7 +40,7 @@ class FrozenMail:
 
     def drop(self, prefect: Prefect) -> None:
         """Forget the mail: only where it is known not to have gone out."""
-        prefect.client.delete_artifact(self._artifact.id)
+        prefect.drop(self._artifact)
 
 
 def thaw(prefect: Prefect, enrolment: str, step: int) -> FrozenMail | None:
@@ -50,7 +48,7 @@ def thaw(prefect: Prefect, enrolment: str, step: int) -> FrozenMail | None:
     artifact = prefect.artifact(artifact_key(enrolment, step))
     if artifact is None:
         return None
-    data: dict[str, Any] = artifact.data  # type: ignore[assignment]
+    data = artifact.data
     accepted_at = data.get("accepted_at")
     return FrozenMail(
         payload=data.get("payload") or {},

@@ -49,7 +49,7 @@ def get(  # noqa: PLR0913 - what a template is found by
     """
     key = f"templates-{sequence.campaign}-{sequence.name}"
     kept = prefect.artifact(key)
-    data: dict[str, Any] = kept.data if kept is not None else {}  # type: ignore[assignment]
+    data: dict[str, Any] = kept.data if kept is not None else {}
     young = data and datetime.now(UTC) - datetime.fromisoformat(data["read_at"]) < timedelta(seconds=life)
     if fresh or not young or name not in data["templates"]:
         templates = read(notion, [step.template for step in sequence.steps])

@@ -1,0 +1,166 @@
+"""The process is killed before and after each call that it makes, then run again: accepted once, recorded once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from flows import notion_schema as schema
+from flows.campaign import sequence as find_sequence
+from flows.prefect_api import Prefect
+from tests.flows.killing import Tries, tries
+from tests.flows.zygote import DONE, LATER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.flows.world import World
+
+EXAMPLES = int(os.environ.get("HUBLAB_PROPERTY_EXAMPLES", "4"))
+MOST_CALLS = 40
+FAULTS = [
+    ("notion", {"kind": "saved-but-refused", "status": 503, "method": "POST", "path": "/pages$"}),
+    ("notion", {"kind": "drop-after", "path": "/pages"}),
+    ("notion", {"kind": "refuse", "status": 429, "code": "rate_limited"}),
+    ("resend", {"kind": "saved-but-refused", "status": 500}),
+    ("resend", {"kind": "drop-after"}),
+    ("resend", {"kind": "refuse", "status": 409, "code": "concurrent_idempotent_requests"}),
+]
+
+
+@pytest.fixture
+def doomed(world: World) -> Iterator[Tries]:
+    with tries(os.environ["PREFECT_API_URL"], world.environment) as found:
+        yield found
+
+
+def finish(doomed: Tries, what: str, arguments: list[Any]) -> None:
+    """Run again until it is done, as Prefect would."""
+    for runs in range(2, 6):
+        if doomed.once(what, arguments, runs) == DONE:
+            return
+    raise AssertionError(f"{what} does not come to an end")
+
+
+def each_call(number: int) -> Iterator[tuple[int, str]]:
+    return ((at, when) for at in range(1, number + 1) for when in ("before", "after"))
+
+
+def test_a_mail_killed_before_and_after_each_of_its_calls(world: World, doomed: Tries) -> None:
+    enrolment = world.quickly("signup")
+    assert doomed.once("send", [enrolment, 2], 1) == DONE
+    names = list(doomed.killer.calls)
+    assert any("/emails" in name for name in names)
+    for at, when in each_call(len(names)):
+        one = enrolment | {"key": f"{enrolment['key']}-{at}-{when}", "email": world.address()}
+        one["page"] = world.services.notion.store.create_page(
+            world.services.notion.store.database(world.services.databases[schema.SEQUENCE]),
+            schema.written(schema.SEQUENCE, {"Email": one["email"]}),
+        )["id"]
+        assert doomed.once("send", [one, 2], 1, at, when) == -signal.SIGKILL, (at, when, names)
+        finish(doomed, "send", [one, 2])
+        assert len(world.accepted(one["email"])) == 1, (when, names[at - 1])
+        assert schema.read(world.record(one["email"]), "Email 2 Sent"), (when, names[at - 1])
+
+
+def test_an_enrolment_killed_before_and_after_each_of_its_calls(world: World, doomed: Tries) -> None:
+    def arguments() -> list[Any]:
+        return ["christmas", "noshow", world.payload("noshow"), "2025-12-01T10:00:00+00:00"]
+
+    assert doomed.once("enrol", arguments(), 1) == DONE
+    names = list(doomed.killer.calls)
+    for at, when in each_call(len(names)):
+        one = arguments()
+        email = one[2]["email"]
+        assert doomed.once("enrol", one, 1, at, when) == -signal.SIGKILL, (at, when, names)
+        finish(doomed, "enrol", one)
+        with Prefect() as prefect:
+            key = find_sequence("christmas", "noshow").key(email)
+            runs = [prefect.run_of(f"{key}:{step}") for step in (1, 2, 3)]
+        pages = {run.parameters["enrolment"]["page"] for run in runs if run}
+        assert None not in runs, (when, names[at - 1])
+        assert pages == {world.record(email)["id"]}, (when, names[at - 1])
+        assert len(world.rows(schema.CONTACTS, email)) == 1, (when, names[at - 1])
+
+
+class Campaign(RuleBasedStateMachine):
+    """One enrolment of three mails, in a world where anything may happen between the calls."""
+
+    world: World
+    doomed: Tries
+
+    @initialize()
+    def begin(self) -> None:
+        self.payload = self.world.payload("noshow")
+        self.handler = ["christmas", "noshow", self.payload, "2025-12-01T10:00:00+00:00"]
+        self.runs: dict[str, int] = {}
+        self.edits = 0
+
+    def enrolment(self) -> dict[str, Any] | None:
+        with Prefect() as prefect:
+            run = prefect.run_of(f"{find_sequence('christmas', 'noshow').key(self.payload['email'])}:3")
+        return run.parameters["enrolment"] if run else None
+
+    def attempt(self, name: str, what: str, arguments: list[Any], at: int, when: str) -> int:
+        self.runs[name] = self.runs.get(name, 0) + 1
+        return self.doomed.once(what, arguments, self.runs[name], at, when)
+
+    @rule(at=st.integers(0, MOST_CALLS), when=st.sampled_from(["before", "after"]))
+    def enrol(self, at: int, when: str) -> None:
+        assert self.attempt("handler", "enrol", self.handler, at, when) in {DONE, LATER, -signal.SIGKILL}
+
+    @rule(step=st.integers(1, 3), at=st.integers(0, MOST_CALLS), when=st.sampled_from(["before", "after"]))
+    def send(self, step: int, at: int, when: str) -> None:
+        if enrolment := self.enrolment():
+            status = self.attempt(f"mail {step}", "send", [enrolment, step], at, when)
+            assert status in {DONE, LATER, -signal.SIGKILL}
+
+    @rule(fault=st.sampled_from(FAULTS))
+    def misbehave(self, fault: tuple[str, dict[str, Any]]) -> None:
+        (self.world.notion_fault if fault[0] == "notion" else self.world.resend_fault)(**fault[1])
+
+    @rule()
+    def edit_the_templates(self) -> None:
+        self.edits += 1
+        for step in (1, 2, 3):
+            page = self.world.template(f"noshow_recovery_email_{step}")
+            self.world.edit(schema.TEMPLATES, page, Subject_Line=f"Subject {step}, edit {self.edits}")
+
+    def teardown(self) -> None:
+        if not hasattr(self, "payload"):
+            return
+        for book in (self.world.services.notion.book, self.world.services.resend.book):
+            book.rules.clear()
+        finish(self.doomed, "enrol", self.handler)
+        enrolment = self.enrolment()
+        assert enrolment
+        for step in (1, 2, 3):
+            finish(self.doomed, "send", [enrolment, step])
+        record = self.world.record(self.payload["email"])
+        keys = sorted(mail["key"] for mail in self.world.accepted(self.payload["email"]))
+        assert keys == [f"{enrolment['key']}:{step}" for step in (1, 2, 3)]
+        assert all(schema.read(record, f"Email {step} Sent") for step in (1, 2, 3))
+        assert schema.read(record, "Sequence Completed") is True
+
+
+def test_whatever_happens_in_whatever_order_each_mail_is_accepted_and_recorded_once(
+    world: World, doomed: Tries
+) -> None:
+    Campaign.world, Campaign.doomed = world, doomed
+    run_state_machine_as_test(
+        Campaign,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=6,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
