@@ -4,6 +4,10 @@ SHELL := /bin/bash
 BIN := .venv/bin
 UV := $(BIN)/uv
 export UV_NO_PROGRESS := 1
+# Byte code is what makes a second start fast; and the sandboxes of one test run share their file trees.
+unexport PYTHONDONTWRITEBYTECODE
+test: export HUBLAB_SANDBOX_TREES ?= $(CURDIR)/.hublab/trees
+-include flows/flows.mk
 
 .venv/ready: requirements-dev.lock deploy/bootstrap.sh
 	@deploy/bootstrap.sh
@@ -32,15 +36,19 @@ plan: .venv/ready ## what a deploy would do; changes nothing
 
 .PHONY: verify
 verify: .venv/ready ## prove that the hosts are as they must be (testinfra)
-	@$(BIN)/pytest -q tests/infra/verify
+	@$(BIN)/pytest -q tests/infra
 
 .PHONY: sandbox-down
 sandbox-down: .venv/ready ## remove the sandbox, with everything it made
 	@$(BIN)/python -m sandbox down
 
 .PHONY: test
-test: .venv/ready lint ## everything: lint, types, tests on real hosts (root)
-	@$(BIN)/pytest -q
+test: .venv/ready lint ## everything: lint, types, and the tests, on real hosts that it boots and removes (root)
+	@$(BIN)/pytest -q --durations=15 $(TESTS)
+
+.PHONY: clean
+clean: sandbox-down ## remove also what only saves time: downloaded wheels, file trees of the tests
+	rm -rf .hublab
 
 .PHONY: lint
 lint: .venv/ready ## ruff and mypy

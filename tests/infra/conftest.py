@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     from testinfra.host import Host
 
-SETTINGS = deploy_settings.load()
+try:
+    SETTINGS = deploy_settings.load()
+except deploy_settings.SettingsError as error:
+    raise pytest.UsageError(str(error)) from None
 
 
 def pytest_configure(config: pytest.Config) -> None:

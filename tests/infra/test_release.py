@@ -13,8 +13,10 @@ from deploy.release import identity, wheels
 if TYPE_CHECKING:
     from testinfra.host import Host
 
-LIST_PACKAGES = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
-ABOUT = "import json, platform; print(json.dumps([platform.machine(), platform.python_version(), '-'.join(platform.libc_ver())]))"
+LIST_PACKAGES = (
+    "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
+)
+ABOUT = "import json, platform as p; print(json.dumps([p.machine(), p.python_version(), '-'.join(p.libc_ver())]))"
 
 
 def python(release: str) -> str:
@@ -31,9 +33,14 @@ def test_interpreter_is_one_the_lock_is_made_for(host: Host, release: str) -> No
 
 def test_packages_equal_the_lock(host: Host, release: str) -> None:
     """An extra package is how uvloop came back; a missing one is a release that was damaged."""
-    installed = {normal(key): value for key, value in json.loads(host.check_output("%s -I -c %s", python(release), LIST_PACKAGES)).items()}
+    installed = {
+        normal(key): value
+        for key, value in json.loads(host.check_output("%s -I -c %s", python(release), LIST_PACKAGES)).items()
+    }
     platform = wheels.Platform(*json.loads(host.check_output("%s -I -c %s", python(release), ABOUT)))
-    locked = dict(re.findall(r"^([\w.-]+)==(\S+)", wheels.concrete_lock(identity.LOCK.read_text(), platform), re.MULTILINE))
+    locked = dict(
+        re.findall(r"^([\w.-]+)==(\S+)", wheels.concrete_lock(identity.LOCK.read_text(), platform), re.MULTILINE)
+    )
     assert installed == {normal(key): value for key, value in locked.items()}
 
 
@@ -52,7 +59,10 @@ def test_uvloop_cannot_be_imported(host: Host, release: str) -> None:
     done = host.run("%s -c 'import uvloop'", python(release))
     assert done.rc == 1
     assert "uvloop" in done.stderr
-    assert host.check_output("%s -c %s", python(release), "import importlib.util as u; print(u.find_spec('uvloop'))") == "None"
+    assert (
+        host.check_output("%s -c %s", python(release), "import importlib.util as u; print(u.find_spec('uvloop'))")
+        == "None"
+    )
 
 
 def test_uvloop_has_no_file_in_the_release(host: Host, release: str) -> None:

@@ -64,7 +64,9 @@ def test_exposure(host: Host, unit: str) -> None:
 
 
 def test_process_has_no_privilege(host: Host, pid: str) -> None:
-    status = dict(line.split(":\t", 1) for line in host.check_output("cat /proc/%s/status", pid).splitlines() if ":\t" in line)
+    status = dict(
+        line.split(":\t", 1) for line in host.check_output("cat /proc/%s/status", pid).splitlines() if ":\t" in line
+    )
     assert status["NoNewPrivs"] == "1"
     assert status["Seccomp"] == "2"
     assert {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0000000000000000"}
@@ -74,11 +76,15 @@ def test_process_has_no_privilege(host: Host, pid: str) -> None:
 def inside(host: Host, pid: str, script: str) -> tuple[int, str]:
     """Runs a shell in the mount namespace of the worker, as its user."""
     uid = host.check_output("id -u hublab")
-    done = host.run("nsenter --target %s --mount --root --setuid %s --setgid %s -- /bin/sh -c %s", pid, uid, uid, script)
+    done = host.run(
+        "nsenter --target %s --mount --root --setuid %s --setgid %s -- /bin/sh -c %s", pid, uid, uid, script
+    )
     return done.rc, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("path", ["/root", "/home", "/etc/hublab", "/etc/shadow", "/etc/ssh", "/boot", "/opt/hublab/wheels"])
+@pytest.mark.parametrize(
+    "path", ["/root", "/home", "/etc/hublab", "/etc/shadow", "/etc/ssh", "/boot", "/opt/hublab/wheels"]
+)
 def test_worker_does_not_see(host: Host, pid: str, path: str) -> None:
     rc, text = inside(host, pid, f"ls -A {path}")
     assert rc != 0 or text.strip() == "", f"{path} is visible inside: {text}"

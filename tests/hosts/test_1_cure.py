@@ -1,0 +1,90 @@
+"""The fault is real and is cured: a host that crashes every flow run becomes one that crashes none."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox import past, runs
+from tests.hosts.conftest import WORKERS, first_run
+
+if TYPE_CHECKING:
+    from sandbox import Machine, Sandbox
+    from tests.hosts.conftest import Operator
+
+RESTARTS = 20
+LEGACY_PYTHON = "/opt/prefect/venv/bin/python"
+
+
+def fingerprint(machine: Machine) -> str:
+    """Every file of the host with its mode, owner and content, but for what a running system writes by itself."""
+    paths = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/log", "/home/operator")
+    left_out = " -o ".join(f"-path {path}" for path in paths)
+    what = "\\( -type f -o -type l -o -type d \\) -printf '%M %u %g %s %p %l\\n'"
+    listing = f"find / \\( {left_out} \\) -prune -o {what} | sort | sha256sum"
+    contents = "find /etc /opt/prefect/flows /var/spool -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum"
+    return machine.ssh(f"{listing}; {contents}; ps -eo args= | grep '[p]refect' | sort", timeout=120).stdout
+
+
+def test_before_every_run_crashes(sandbox: Sandbox, machine: Machine) -> None:
+    """NotImplementedError from get_child_watcher: the traceback, since the state's message differs by version."""
+    state = past.greet(sandbox)
+    assert state.type == "CRASHED"
+    journal = past.journal(machine)
+    assert "get_child_watcher" in journal
+    assert "NotImplementedError" in journal
+
+
+def test_the_plan_names_what_it_found_and_changes_nothing(operator: Operator, machine: Machine) -> None:
+    before = fingerprint(machine)
+    result = operator.plan()
+    assert result.status == 0, result.text
+    assert "legacy-1 (pid" in result.text
+    assert "unit prefect-worker.service" in result.text
+    assert "stray-1 (pid" in result.text
+    assert "started by hand, user operator" in result.text
+    assert "uvloop 0.21.0 will be removed from /opt/prefect/venv/bin/python" in result.text
+    assert fingerprint(machine) == before
+
+
+def test_deploy_retires_what_it_found_after_its_runs(operator: Operator, sandbox: Sandbox, machine: Machine) -> None:
+    in_flight = past.nap(sandbox, 100)
+    result = operator.deploy()
+    assert result.status == 0, result.text
+    with sandbox.api() as api:
+        assert runs.state(api, in_flight).type == "COMPLETED"
+    assert "3 of 3 COMPLETED" in result.text
+    assert machine.ssh("pgrep -af 'prefect worker start'", check=False).stdout == ""
+    assert machine.ssh(f"{LEGACY_PYTHON} -c 'import uvloop'", check=False).returncode == 1
+    assert machine.ssh("systemctl is-enabled prefect-worker.service", check=False).stdout.strip() == "masked"
+
+
+def test_after_the_same_run_completes(sandbox: Sandbox) -> None:
+    assert past.greet(sandbox).type == "COMPLETED"
+
+
+def test_second_deploy_changes_nothing(operator: Operator) -> None:
+    result = operator.deploy()
+    assert result.status == 0, result.text
+    assert "plan: nothing to do" in result.text
+    assert result.text.count("No changes") == 3
+
+
+def test_everything_verifies(operator: Operator) -> None:
+    result = operator.verify()
+    assert result.status == 0, result.text
+
+
+@pytest.mark.timeout(1200)
+def test_first_run_after_each_restart_completes(sandbox: Sandbox, machine: Machine) -> None:
+    """Each worker takes turns, as in the field: three restart at once, and each one's first run is looked at."""
+    ended = []
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for _ in range(-(-RESTARTS // WORKERS)):
+            numbers = range(1, WORKERS + 1)
+            machine.ssh("systemctl restart " + " ".join(f"prefect-worker@{number}" for number in numbers), timeout=180)
+            ended += list(pool.map(lambda number: first_run(sandbox, f"{machine.name}-{number}").type, numbers))
+    assert len(ended) >= RESTARTS
+    assert set(ended) == {"COMPLETED"}

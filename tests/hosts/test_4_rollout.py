@@ -1,0 +1,144 @@
+"""The rolling restart: no run lost, none doubled, all workers but one poll; and a bad release that hurts nobody."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from sandbox import runs
+from sandbox.past import FLOWS
+from tests.hosts.conftest import WORKERS, main_pids
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sandbox import Machine, Sandbox
+    from tests.hosts.conftest import Operator
+
+SHOW = " ".join(f"prefect-worker@{number}" for number in range(1, WORKERS + 1))
+
+
+class Load(threading.Thread):
+    """Short flow runs, one every two seconds, until told to stop; and a look at who polls, as often."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__()
+        self.sandbox, self.stopped = sandbox, threading.Event()
+        self.created: list[str] = []
+        self.polling: list[int] = []
+
+    def run(self) -> None:
+        with self.sandbox.api() as api:
+            deployment = runs.register(api, "flows.py:nap", directory=str(FLOWS), queue="default")
+            while not self.stopped.is_set() and len(self.created) < 200:
+                self.created.append(runs.start(api, deployment, {"seconds": 1.0}))
+                status = self.sandbox.hosts[0].ssh(f"systemctl show --property=StatusText --value {SHOW}").stdout
+                self.polling.append(status.count("polling"))
+                self.stopped.wait(2)
+
+    def finish(self) -> list[tuple[str, int]]:
+        """State and number of attempts of every run, once all have ended."""
+        self.stopped.set()
+        self.join(60)
+        ended = []
+        with self.sandbox.api() as api:
+            for run in self.created:
+                runs.await_state(api, run, timeout=300)
+                found = api.get(f"/flow_runs/{run}").raise_for_status().json()
+                ended.append((found["state"]["type"], found["run_count"]))
+        return ended
+
+
+def test_rolling_restart_under_load(deployed: Operator, sandbox: Sandbox, machine: Machine) -> None:
+    load, before = Load(sandbox), main_pids(machine)
+    load.start()
+    try:
+        result = deployed.deploy(HUBLAB_CONCURRENCY="3")
+    finally:
+        ended = load.finish()
+    assert result.status == 0, result.text
+    assert not set(before.values()) & set(main_pids(machine).values()), "not every worker was restarted"
+    assert len(ended) > 10
+    assert set(ended) == {("COMPLETED", 1)}
+    assert min(load.polling) >= WORKERS - 1, load.polling
+
+
+def test_a_release_whose_workers_do_not_start_is_put_back(
+    deployed: Operator, machine: Machine, sandbox: Sandbox, broken_checkout: Path
+) -> None:
+    before = main_pids(machine)
+    release = machine.ssh("readlink /opt/hublab/current").stdout
+    main = broken_checkout / "worker/__main__.py"
+    main.write_text('raise SystemExit("this release is broken on purpose")\n' + main.read_text())
+    result = deployed.at(broken_checkout).deploy()
+    assert result.status != 0
+    assert "hublab-1-1: FAILED" in result.text
+    assert "this release is broken on purpose" in result.text, "the journal's last lines are not on the screen"
+    assert "hublab-1-1: put back on release" in result.text
+    after = main_pids(machine)
+    assert (after[2], after[3]) == (before[2], before[3]), "workers that the rollout had not reached were touched"
+    assert machine.ssh("readlink /opt/hublab/current").stdout == release
+    with sandbox.api() as api:
+        assert {runs.workers(api)[f"{machine.name}-{number}"] for number in (1, 2, 3)} == {"ONLINE"}
+
+
+def test_a_release_whose_runs_crash_is_put_back(deployed: Operator, machine: Machine, broken_checkout: Path) -> None:
+    """The worker runs, polls and is ONLINE; only its flow runs do not complete: what a health check does not see."""
+    flow = broken_checkout / "worker/probe_flow.py"
+    flow.write_text('raise RuntimeError("every run crashes")\n' + flow.read_text())
+    before = main_pids(machine)
+    result = deployed.at(broken_checkout).deploy(HUBLAB_GATE_SECONDS="60")
+    assert result.status != 0
+    assert "hublab-1-1: FAILED" in result.text
+    assert "hublab-1-1: put back on release" in result.text
+    assert main_pids(machine)[2] == before[2]
+
+
+def test_stop_waits_for_the_run_in_flight(deployed: Operator, sandbox: Sandbox, machine: Machine) -> None:
+    with sandbox.api() as api:
+        deployment = runs.register(api, "flows.py:nap", directory=str(FLOWS), queue=f"probe-{machine.name}-1")
+        run = runs.start(api, deployment, {"seconds": 20.0})
+        runs.await_state(api, run, {"RUNNING"})
+        machine.ssh("systemctl stop prefect-worker@1", timeout=120)
+        # The worker waits for the process; the state is there before it.
+        assert runs.state(api, run).type == "COMPLETED"
+    shown = machine.ssh("systemctl show --property=Result,ExecMainStatus prefect-worker@1").stdout
+    assert shown.split() == ["Result=success", "ExecMainStatus=0"]
+    machine.ssh("systemctl start prefect-worker@1")
+
+
+def test_worker_killed_outright_leaves_its_run_to_complete(
+    deployed: Operator, sandbox: Sandbox, machine: Machine
+) -> None:
+    with sandbox.api() as api:
+        deployment = runs.register(api, "flows.py:nap", directory=str(FLOWS), queue=f"probe-{machine.name}-2")
+        run = runs.start(api, deployment, {"seconds": 20.0})
+        runs.await_state(api, run, {"RUNNING"})
+        machine.ssh("systemctl kill --kill-whom=main --signal=KILL prefect-worker@2")
+        assert runs.await_state(api, run).type == "COMPLETED"
+        assert api.get(f"/flow_runs/{run}").json()["run_count"] == 1
+    deadline = time.monotonic() + 60
+    while machine.ssh("systemctl is-active prefect-worker@2", check=False).stdout.strip() != "active":
+        assert time.monotonic() < deadline, "systemd did not start the worker again"
+        time.sleep(1)
+
+
+def test_worker_that_hangs_is_replaced(deployed: Operator, machine: Machine) -> None:
+    """WATCHDOG=1 comes from the polling loop: a process that is there and does nothing is killed and started again."""
+    before = main_pids(machine)[3]
+    machine.ssh("systemctl kill --kill-whom=main --signal=STOP prefect-worker@3")
+    deadline = time.monotonic() + 120
+    while main_pids(machine)[3] in (before, "0"):
+        assert time.monotonic() < deadline, "the watchdog did not fire"
+        time.sleep(2)
+
+
+def test_power_cut_and_boot(deployed: Operator, sandbox: Sandbox, machine: Machine) -> None:
+    machine.kill()
+    machine.boot()
+    result = deployed.deploy()
+    assert result.status == 0, result.text
+    assert "plan: nothing to do" in result.text or "COMPLETED" in result.text
+    with sandbox.api() as api:
+        runs.await_online(api, {f"{machine.name}-{number}" for number in (1, 2, 3)}, timeout=60)
