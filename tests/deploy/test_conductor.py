@@ -1,0 +1,197 @@
+"""The order of a rollout, and what happens when a step of it fails."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from deploy.plan import Plan, make
+from deploy.rollout.conductor import conduct
+from tests.deploy.factories import SENTINEL, bare, converged, finished, legacy, release_name, running, wanted
+
+if TYPE_CHECKING:
+    from deploy.spec import WorkerHost
+    from deploy.state import HostState
+
+OPERATOR = "deploy@desk"
+
+
+@dataclass
+class Recorder:
+    """A machine that does nothing but write down what it was asked, in a journal that all share."""
+
+    wanted: WorkerHost
+    state: HostState
+    plan: Plan
+    journal: list[str]
+    failing: frozenset[str]
+    asked: dict[str, tuple[dict[str, Any], bool]] = field(default_factory=dict)
+
+    def run(self, program: str, query: dict[str, Any], *, detached: bool = False) -> bool:
+        what = {"roll_worker": query.get("worker"), "legacy_workers": query.get("phase")}.get(program, program)
+        self.asked[str(what)] = (json.loads(json.dumps(query)), detached)
+        self.journal.append(f"{self.wanted.address} {what}")
+        return what not in self.failing
+
+    def say(self, text: str) -> None:
+        raise AssertionError(text)
+
+
+class Fleet:
+    """Hosts h1, h2, ... with a state each, in the inventory's order."""
+
+    def __init__(self, *states: HostState, failing: str = "", workers: int = 2) -> None:
+        self.journal: list[str] = []
+        self.machines = []
+        for number, state in enumerate(states, 1):
+            host = wanted(address=f"h{number}", workers=workers)
+            named = bare(**{**state.__dict__, "hostname": state.hostname if state.workers else f"h{number}"})
+            fails = frozenset(item.partition(" ")[2] for item in failing.split(",") if item.startswith(f"h{number} "))
+            self.machines.append(Recorder(host, named, make(host, named), self.journal, fails))
+        self.outcomes = conduct(self.machines, OPERATOR)
+
+    def query(self, number: int, what: str) -> dict[str, Any]:
+        return self.machines[number - 1].asked[what][0]
+
+
+def test_worker_by_worker_host_by_host() -> None:
+    fleet = Fleet(bare(), bare())
+    assert fleet.journal == ["h1 h1-1", "h1 h1-2", "h1 finish_host", "h2 h2-1", "h2 h2-2", "h2 finish_host"]
+    for number in (1, 2):
+        outcome = fleet.outcomes[f"h{number}"]
+        assert (outcome.ok, outcome.reached, outcome.gates, outcome.reason) == (True, True, 2, "")
+        assert outcome.done == [f"h{number}-1", f"h{number}-2"]
+
+
+def test_first_failure_stops_everything_after_it() -> None:
+    fleet = Fleet(bare(), bare(), bare(), failing="h2 h2-1")
+    assert fleet.journal == ["h1 h1-1", "h1 h1-2", "h1 finish_host", "h2 h2-1", "h2 finish_host"]
+    first, second, third = fleet.outcomes.values()
+    assert first.ok
+    assert (second.ok, second.reached, second.gates, second.reason) == (False, True, 0, "h2-1 failed its gate")
+    assert (third.ok, third.reached) == (False, False)
+    assert third.reason == "not started: the rollout stopped at h2"
+
+
+def test_host_that_is_as_wanted_is_not_spoken_to() -> None:
+    fleet = Fleet(converged(wanted(workers=2)), bare(), failing="h2 h2-2")
+    assert fleet.journal == ["h2 h2-1", "h2 h2-2", "h2 finish_host"]
+    assert fleet.outcomes["h1"].ok
+    assert not fleet.outcomes["h1"].reached
+
+
+def test_legacy_workers_stop_polling_before_the_first_gate_anywhere() -> None:
+    fleet = Fleet(bare(), bare(legacy=(legacy(),)), workers=1)
+    assert fleet.journal == ["h2 freeze", "h1 h1-1", "h1 finish_host", "h2 h2-1", "h2 retire", "h2 finish_host"]
+    assert all(outcome.ok for outcome in fleet.outcomes.values())
+
+
+def test_failure_anywhere_lets_legacy_workers_poll_again() -> None:
+    fleet = Fleet(bare(legacy=(legacy(),)), bare(), bare(legacy=(legacy(),)), failing="h2 h2-1", workers=1)
+    assert fleet.journal == [
+        *("h1 freeze", "h3 freeze"),
+        *("h1 h1-1", "h1 retire", "h1 finish_host"),
+        *("h2 h2-1", "h2 finish_host"),
+        "h3 thaw",
+    ]
+
+
+def test_failed_gate_beside_a_legacy_worker_keeps_that_one() -> None:
+    fleet = Fleet(bare(legacy=(legacy(),)), failing="h1 h1-1")
+    assert fleet.journal == ["h1 freeze", "h1 h1-1", "h1 finish_host", "h1 thaw"]
+
+
+def test_legacy_workers_that_cannot_be_held_stop_the_rollout_before_it_begins() -> None:
+    states = bare(legacy=(legacy(),)), bare(legacy=(legacy(),)), bare()
+    fleet = Fleet(*states, failing="h2 freeze")
+    assert fleet.journal == ["h1 freeze", "h2 freeze", "h1 thaw", "h2 thaw"]
+    assert [outcome.ok for outcome in fleet.outcomes.values()] == [False, False, False]
+    assert fleet.outcomes["h2"].reason == "its legacy workers could not be held"
+    assert fleet.outcomes["h1"].reason == "not started: the rollout stopped at h2"
+
+
+def test_legacy_workers_that_cannot_be_retired_are_told_and_thawed() -> None:
+    fleet = Fleet(bare(legacy=(legacy(),)), bare(), failing="h1 retire", workers=1)
+    assert fleet.journal == ["h1 freeze", "h1 h1-1", "h1 retire", "h1 finish_host", "h1 thaw"]
+    assert fleet.outcomes["h1"].reason == "its legacy workers could not be retired"
+
+
+def test_dead_legacy_unit_is_retired_without_a_freeze() -> None:
+    fleet = Fleet(bare(legacy_units=("prefect-worker.service",)), workers=1)
+    assert fleet.journal == ["h1 h1-1", "h1 retire", "h1 finish_host"]
+    assert fleet.query(1, "retire")["legacy_units"] == ["prefect-worker.service"]
+
+
+def test_last_step_that_fails_counts() -> None:
+    fleet = Fleet(bare(), bare(), failing="h1 finish_host", workers=1)
+    assert (fleet.outcomes["h1"].ok, fleet.outcomes["h1"].reason) == (False, "the last step failed")
+    assert fleet.outcomes["h2"].reason == "not started: the rollout stopped at h1"
+
+
+def test_steps_that_must_not_be_cut_run_detached() -> None:
+    asked = Fleet(bare(legacy=(legacy(),)), failing="h1 finish_host", workers=1).machines[0].asked
+    assert {what: detached for what, (_, detached) in asked.items()} == {
+        "freeze": False,
+        "h1-1": True,
+        "retire": True,
+        "finish_host": True,
+        "thaw": False,
+    }
+
+
+def test_roll_query() -> None:
+    fleet = Fleet(bare(), workers=1)
+    query = fleet.query(1, "h1-1")
+    assert query.pop("text") == fleet.machines[0].plan.workers[0].unit
+    assert query == {
+        "unit": "prefect-worker@1.service",
+        "units": "/etc/systemd/system",
+        "folder": f"/opt/hublab/releases/{release_name()}",
+        "worker": "h1-1",
+        "pool": "default",
+        "api_url": "https://prefect.example.com/api",
+        "profiles": "/etc/hublab/profiles.toml",
+        "user": "hublab",
+        "drain_seconds": 900,
+        "gate_seconds": 180,
+    }
+
+
+def upgraded() -> HostState:
+    """Runs release `old` with three workers where two are wanted; `older` is of no use to anybody."""
+    host = wanted()
+    workers = {number: running(host, number, "old") for number in (1, 2, 3)}
+    return bare(current="old", releases={name: finished(name) for name in ("old", "older")}, workers=workers)
+
+
+def test_finish_query_after_success() -> None:
+    query = Fleet(upgraded()).query(1, "finish_host")
+    assert (query["surplus"], query["prune"]) == (["prefect-worker@3.service"], ["older"])
+    assert (query["switch"], query["release"], query["previous"]) == (True, release_name(), "old")
+    assert (query["base"], query["state"], query["drain_seconds"]) == ("/opt/hublab", "/var/lib/hublab", 900)
+    assert query["audit"] == {
+        "who": OPERATOR,
+        "what": "deploy",
+        "from": "old",
+        "to": release_name(),
+        "workers": ["hublab-1-1", "hublab-1-2"],
+        "result": "ok",
+    }
+
+
+def test_finish_query_after_a_failure_writes_the_audit_line_and_nothing_else() -> None:
+    query = Fleet(upgraded(), failing="h1 hublab-1-2").query(1, "finish_host")
+    assert (query["surplus"], query["prune"], query["switch"]) == ([], [], False)
+    assert query["audit"]["workers"] == ["hublab-1-1"]
+    assert query["audit"]["result"] == "hublab-1-2 failed its gate"
+
+
+@pytest.mark.parametrize("failing", ["", "h1 h1-1"])
+def test_secret_goes_only_to_the_program_that_asks_the_server(failing: str) -> None:
+    asked = Fleet(bare(legacy=(legacy(),)), failing=failing).machines[0].asked
+    told = {what for what, (query, _) in asked.items() if SENTINEL in json.dumps(query)}
+    assert told == {"freeze", "thaw" if failing else "retire"}
+    assert asked["freeze"][0]["auth"] == f"admin:{SENTINEL}"

@@ -1,0 +1,191 @@
+"""How a host is looked at: releases against what they were, and which processes are workers of others."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deploy.onhost import inspect_host
+from deploy.onhost.common import guard_digest, packages, tree_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+FILES = {"worker/__init__.py": "", "worker/__main__.py": "print()\n", "flows/mails.py": "x = 1\n"}
+SITE = "venv/lib/python3.12/site-packages"
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    """A finished release as far as its folder tells."""
+    folder = tmp_path / "3.8.8-0123456789"
+    for name, content in {
+        **FILES,
+        f"{SITE}/hublab.pth": "import sys\n",
+        f"{SITE}/prefect-3.8.8.dist-info/RECORD": "",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    written = {
+        "id": folder.name,
+        "prefect": "3.8.8",
+        "code": tree_digest(folder, list(FILES)),
+        "code_files": list(FILES),
+        "guard": guard_digest(folder),
+        "packages": packages(folder),
+    }
+    (folder / "REVISION").write_text(json.dumps(written))
+    return folder
+
+
+def test_release_as_it_was_built(release: Path) -> None:
+    found = inspect_host.release(release)
+    assert found.pop("revision")["prefect"] == "3.8.8"
+    assert found == {"complete": True, "added": [], "missing": [], "code_changed": False, "guard": True}
+
+
+def swap(release: Path) -> None:
+    (release / "worker/__main__.py").write_text("import os\n")
+
+
+def drop(release: Path) -> None:
+    (release / "flows/mails.py").unlink()
+
+
+def add(release: Path) -> None:
+    (release / SITE / "uvloop-0.21.0.dist-info").mkdir()
+
+
+def upgrade(release: Path) -> None:
+    (release / SITE / "prefect-3.8.8.dist-info").rename(release / SITE / "prefect-3.9.0.dist-info")
+
+
+def open_guard(release: Path) -> None:
+    (release / SITE / "hublab.pth").write_text("")
+
+
+def remove_guard(release: Path) -> None:
+    (release / SITE / "hublab.pth").unlink()
+
+
+@pytest.mark.parametrize(
+    ("tamper", "key", "value"),
+    [
+        (swap, "code_changed", True),
+        (drop, "code_changed", True),
+        (add, "added", ["uvloop-0.21.0"]),
+        (upgrade, "added", ["prefect-3.9.0"]),
+        (upgrade, "missing", ["prefect-3.8.8"]),
+        (open_guard, "guard", False),
+        (remove_guard, "guard", False),
+    ],
+)
+def test_tampering_is_seen(release: Path, tamper: Callable[[Path], None], key: str, value: object) -> None:
+    before = inspect_host.release(release)
+    tamper(release)
+    after = inspect_host.release(release)
+    assert before[key] != value
+    assert after[key] == value
+
+
+@pytest.mark.parametrize("text", [None, "", "{", '{"id": '])
+def test_release_without_its_last_word_is_not_complete(release: Path, text: str | None) -> None:
+    (release / "REVISION").unlink()
+    if text is not None:
+        (release / "REVISION").write_text(text)
+    assert inspect_host.release(release) == {"complete": False}
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["/srv/venv/bin/python3", "/srv/venv/bin/prefect", "worker", "start", "--pool", "default"],
+        ["python", "-m", "prefect", "worker", "start", "--with-healthcheck"],
+        ["/usr/bin/python3.12", "-I", "prefect", "worker", "start"],
+    ],
+)
+def test_worker_of_others(argv: list[str]) -> None:
+    assert inspect_host.is_worker_start(argv)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["python"],
+        ["/opt/hublab/releases/r/venv/bin/python", "-m", "worker"],
+        ["/srv/venv/bin/python3", "/srv/venv/bin/prefect", "worker", "ls"],
+        ["/srv/venv/bin/python3", "/srv/venv/bin/prefect", "server", "start"],
+        ["/srv/venv/bin/python3", "-m", "prefect.flow_engine"],
+        ["grep", "prefect", "worker", "start"],
+        ["sh", "-c", "prefect worker start"],
+        ["sudo", "prefect", "worker", "start"],
+    ],
+)
+def test_no_worker_of_others(argv: list[str]) -> None:
+    assert not inspect_host.is_worker_start(argv)
+
+
+def test_running_worker_of_others_is_found_and_ours_is_not(tmp_path: Path) -> None:
+    """A real process with that argument list; it does nothing but wait for its standard input to end."""
+    script = tmp_path / "prefect"
+    script.write_text("input()\n")
+    command = [sys.executable, str(script), "worker", "start", "--name", "old"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE)
+    before = time.time()
+    try:
+        deadline = time.monotonic() + 20
+        while not (mine := [item for item in inspect_host.legacy_processes() if item["pid"] == process.pid]):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        process.communicate(b"\n", timeout=30)
+    (item,) = mine
+    assert (item["name"], item["container"], item["python"]) == ("old", False, sys.executable)
+    assert item["prefect"].startswith("3.")
+    assert item["uvloop"] == ""
+    assert abs(item["started"] - before) < 30
+    assert all(found["pid"] != process.pid for found in inspect_host.legacy_processes())
+
+
+def test_unit_files_that_start_a_worker(tmp_path: Path) -> None:
+    for name, line in {
+        "prefect-worker.service": "ExecStart=/srv/venv/bin/prefect worker start --pool default",
+        "other.service": "ExecStart=/usr/bin/true\n# ExecStart=prefect worker start",
+        "prefect-worker@1.service": "ExecStart=/x/prefect worker start",
+        "server.service": "ExecStart=/srv/venv/bin/prefect server start",
+    }.items():
+        (tmp_path / name).write_text(f"[Service]\n{line}\n")
+    (tmp_path / "masked-worker.service").symlink_to("/dev/null")
+    assert inspect_host.legacy_units("prefect-worker@", str(tmp_path)) == ["prefect-worker.service"]
+
+
+def test_version_of_a_package_as_an_interpreter_sees_it() -> None:
+    assert inspect_host.installed(sys.executable, "prefect").startswith("3.")
+    assert inspect_host.installed(sys.executable, "uvloop") == ""
+    assert inspect_host.installed("/nowhere/python", "prefect") == ""
+
+
+def test_facts_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "profiles.toml"
+    path.write_text("secret")
+    path.chmod(0o640)
+    found = inspect_host.file_facts(str(path))
+    assert found is not None
+    assert (found["mode"], found["uid"], found["gid"]) == ("0640", os.getuid(), path.stat().st_gid)
+    assert found["sha256"] == hashlib.sha256(b"secret").hexdigest()
+    assert abs(found["mtime"] - time.time()) < 60
+    assert (inspect_host.file_facts(str(tmp_path)) or {})["sha256"] == ""
+    assert inspect_host.file_facts(str(tmp_path / "nothing")) is None
+
+
+def test_free_space_of_a_folder_that_will_be(tmp_path: Path) -> None:
+    assert inspect_host.free_bytes(str(tmp_path / "a/b/c")) > 0

@@ -1,0 +1,154 @@
+"""Workers that others started: their runs are waited for, their uvloop is removed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deploy.onhost import inspect_host, legacy_workers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FOREVER = [sys.executable, "-S", "-c", "input()"]
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[bytes]]:
+    """A short-lived process of ours; ends with its standard input."""
+    child = subprocess.Popen(FOREVER, stdin=subprocess.PIPE)
+    yield child
+    child.communicate(timeout=30)
+
+
+def until_ended(pid: int) -> None:
+    """Until it is a zombie, that is: ended, and not yet collected by us."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+def test_stat_of_what_runs(process: subprocess.Popen[bytes]) -> None:
+    fields = legacy_workers.stat(process.pid)
+    assert fields[0] in "RSD"
+    assert int(fields[1]) == os.getpid()
+
+
+def test_stat_of_a_zombie_and_of_nothing(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    until_ended(process.pid)
+    assert Path(f"/proc/{process.pid}/stat").exists()
+    assert legacy_workers.stat(process.pid) == []
+    process.wait(timeout=30)
+    assert legacy_workers.stat(process.pid) == []
+
+
+def test_same_process_is_alive_and_another_of_its_pid_is_not(process: subprocess.Popen[bytes]) -> None:
+    item = {"pid": process.pid, "started": inspect_host.started(process.pid)}
+    assert abs(item["started"] - time.time()) < 30
+    assert legacy_workers.alive(item)
+    assert not legacy_workers.alive({**item, "started": item["started"] - 60})
+    process.kill()
+    until_ended(process.pid)
+    assert not legacy_workers.alive(item)
+
+
+def test_children_are_all_that_still_run(process: subprocess.Popen[bytes]) -> None:
+    assert process.pid in legacy_workers.children(os.getpid())
+    assert legacy_workers.children(process.pid) == []
+    process.kill()
+    until_ended(process.pid)
+    assert process.pid not in legacy_workers.children(os.getpid())
+
+
+def test_grandchildren_count() -> None:
+    """A run of a worker starts helpers of its own."""
+    code = "import subprocess, sys; p = subprocess.Popen(['cat']); print(p.pid, flush=True); p.wait()"
+    outer = subprocess.Popen([sys.executable, "-S", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert outer.stdout is not None
+        inner = int(outer.stdout.readline())
+        assert legacy_workers.children(outer.pid) == [inner]
+        assert {outer.pid, inner} <= set(legacy_workers.children(os.getpid()))
+    finally:
+        outer.communicate(timeout=30)
+
+
+def test_runs_are_waited_for_up_to_a_limit(
+    process: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    item = {"pid": os.getpid(), "name": "old"}
+    assert legacy_workers.wait_for_runs(item, 0.1) >= 1
+    assert "legacy worker old: waiting for its runs (" in capsys.readouterr().out
+    assert legacy_workers.wait_for_runs({"pid": process.pid, "name": ""}, 60) == 0
+
+
+def test_signal_to_what_is_gone_is_no_error() -> None:
+    gone = subprocess.Popen(FOREVER, stdin=subprocess.PIPE)
+    gone.communicate(timeout=30)
+    legacy_workers.send([gone.pid], signal.SIGCONT)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    """A real virtual environment without pip, with a uvloop that was installed as pip does it."""
+    venv.create(tmp_path / "venv", symlinks=True)
+    site = next((tmp_path / "venv/lib").glob("python3*/site-packages"))
+    files = {
+        "uvloop/__init__.py": "installed = True\n",
+        "uvloop/loop.abi3.so": "",
+        "uvloop-0.21.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: uvloop\nVersion: 0.21.0\n",
+        "uvloop-0.21.0.dist-info/INSTALLER": "pip\n",
+    }
+    files["uvloop-0.21.0.dist-info/RECORD"] = "".join(
+        f"{name},,\n" for name in [*files, "uvloop-0.21.0.dist-info/RECORD"]
+    )
+    for name, content in files.items():
+        (site / name).parent.mkdir(exist_ok=True)
+        (site / name).write_text(content)
+    (site / "neighbour.py").write_text("")
+    return tmp_path / "venv/bin/python"
+
+
+def imports(python: Path, module: str) -> bool:
+    code = f"import importlib.util as u; s = u.find_spec('{module}'); raise SystemExit(not (s and s.origin))"
+    return subprocess.run([python, "-I", "-c", code], check=False, timeout=60).returncode == 0
+
+
+def site_of(python: Path) -> Path:
+    return next(python.parent.parent.glob("lib/python3*/site-packages"))
+
+
+def test_uvloop_is_removed_by_the_list_of_its_files(environment: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert imports(environment, "uvloop")
+    assert inspect_host.installed(str(environment), "uvloop") == "0.21.0"
+    legacy_workers.remove_uvloop(str(environment))
+    assert not imports(environment, "uvloop")
+    assert imports(environment, "neighbour")
+    assert not [path for path in site_of(environment).glob("uvloop*/*") if path.is_file()]
+    assert capsys.readouterr().out == f"uvloop removed from {environment}\n"
+
+
+def test_uvloop_is_removed_by_the_environments_own_pip(environment: Path) -> None:
+    pip = importlib.util.find_spec("pip")
+    assert pip is not None
+    assert pip.origin is not None
+    (site_of(environment) / "pip").symlink_to(Path(pip.origin).parent)
+    legacy_workers.remove_uvloop(str(environment))
+    assert inspect_host.installed(str(environment), "uvloop") == ""
+    assert not list(site_of(environment).glob("uvloop*"))
+
+
+def test_uvloop_that_stays_is_told(environment: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a list of its files nothing is guessed at."""
+    (site_of(environment) / "uvloop-0.21.0.dist-info/RECORD").unlink()
+    legacy_workers.remove_uvloop(str(environment))
+    assert imports(environment, "uvloop")
+    assert capsys.readouterr().out == f"uvloop could not be removed from {environment}\n"

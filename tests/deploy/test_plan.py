@@ -1,0 +1,181 @@
+"""From what is wanted and what is there to what will be done: releases, folders, workers, and the words for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from deploy.plan import make
+from deploy.state import HostState, Release
+from tests.deploy.factories import bare, converged, file_fact, finished, legacy, release_name, running, wanted
+
+PROFILES = "/etc/hublab/profiles.toml"
+
+
+def test_bare_host_gets_everything() -> None:
+    plan = make(wanted(), bare())
+    assert plan.problems == ()
+    assert (plan.build, plan.create_user, plan.switch, plan.previous) == (True, True, True, None)
+    assert set(plan.fix_paths) == {
+        *("/etc/hublab", PROFILES, "/var/lib/hublab"),
+        *("/opt/hublab", "/opt/hublab/releases", "/opt/hublab/root"),
+    }
+    assert [(step.number, step.name, step.reasons) for step in plan.restarts] == [
+        (1, "hublab-1-1", ("new",)),
+        (2, "hublab-1-2", ("new",)),
+        (3, "hublab-1-3", ("new",)),
+    ]
+    assert (plan.surplus, plan.legacy, plan.legacy_units, plan.prune) == ((), (), (), ())
+    assert plan.changes
+    assert plan.activates
+
+
+def test_words_for_a_bare_host() -> None:
+    words = make(wanted(workers=1), bare()).words
+    assert words[0].startswith(f"release {release_name()} will be built (Prefect 3.")
+    assert words[0].endswith(", Python 3.12.1, no uvloop)")
+    assert words[1] == f"release of record: none → {release_name()}"
+    assert "user hublab will be created" in words
+    assert any(word.startswith("/etc/hublab, ") and word.endswith(" will be written") for word in words)
+    assert words[-1] == "hublab-1-1 will be started: new"
+
+
+def test_folders_come_before_what_lies_in_them() -> None:
+    paths = make(wanted(), bare()).fix_paths
+    for index, path in enumerate(paths):
+        assert not any(later != path and path.startswith(f"{later}/") for later in paths[index:])
+
+
+def test_converged_host_is_left_alone() -> None:
+    plan = make(wanted(), converged(wanted()))
+    assert not plan.changes
+    assert not plan.activates
+    assert plan.words == ()
+    assert plan.release == release_name()
+    assert len(plan.workers) == 3
+
+
+def test_surplus_workers_are_removed_and_the_others_stay() -> None:
+    plan = make(wanted(workers=1), converged(wanted(workers=3)))
+    assert plan.surplus == (2, 3)
+    assert plan.restarts == ()
+    assert "prefect-worker@3.service will be drained and removed: only 1 are wanted" in plan.words
+
+
+def test_one_more_worker_touches_no_other() -> None:
+    plan = make(wanted(workers=4), converged(wanted(workers=3)))
+    assert [step.name for step in plan.restarts] == ["hublab-1-4"]
+
+
+@pytest.mark.parametrize("path", ["/etc/hublab", "/opt/hublab/releases", "/opt/hublab/root", "/var/lib/hublab"])
+@pytest.mark.parametrize("fault", [{"mode": "0777"}, {"uid": 1000}, {"gid": 1000}])
+def test_loosened_folder_is_put_right(path: str, fault: dict[str, Any]) -> None:
+    state = converged(wanted())
+    plan = make(wanted(), replace(state, files=state.files | {path: file_fact(path, **fault)}))
+    assert plan.fix_paths == (path,)
+    assert plan.restarts == ()
+    assert plan.words == (f"{path} will be put right",)
+
+
+def test_readable_credential_is_put_right() -> None:
+    state = converged(wanted())
+    loose = file_fact(PROFILES, wanted().profiles(), mode="0644")
+    assert make(wanted(), replace(state, files=state.files | {PROFILES: loose})).fix_paths == (PROFILES,)
+
+
+def test_user_that_is_gone_is_created_again() -> None:
+    plan = make(wanted(), converged(wanted(), user=False))
+    assert plan.create_user
+    assert plan.words == ("user hublab will be created",)
+
+
+def damaged(**damage: Any) -> HostState:
+    name = release_name()
+    return converged(wanted(), releases={name: finished(name, **damage)})
+
+
+@pytest.mark.parametrize(
+    ("damage", "word"),
+    [
+        ({"added": ("uvloop-0.21.0",)}, "uvloop-0.21.0 was added"),
+        ({"missing": ("prefect-3.8.8",)}, "prefect-3.8.8 is missing"),
+        ({"code_changed": True}, "its code changed"),
+        ({"guard": False}, "its guard against uvloop changed"),
+    ],
+)
+def test_tampered_release_gets_a_fresh_one_beside_it(damage: dict[str, Any], word: str) -> None:
+    name = release_name()
+    plan = make(wanted(), damaged(**damage))
+    assert (plan.release, plan.build, plan.switch, plan.previous) == (f"{name}.2", True, True, name)
+    assert all(step.reasons == (f"runs release {name}",) for step in plan.workers)
+    assert name not in plan.prune
+    assert plan.words[0] == f"release {name} was tampered with ({word}): a fresh one is built beside it"
+    assert plan.words[1].startswith(f"release {name}.2 will be built")
+
+
+def test_half_built_release_is_built_again_under_its_name() -> None:
+    name = release_name()
+    plan = make(wanted(), bare(releases={name: Release(name, complete=False)}))
+    assert (plan.release, plan.build, plan.prune) == (name, True, ())
+
+
+def test_finished_release_is_not_built_again() -> None:
+    name = release_name()
+    plan = make(wanted(), bare(releases={name: finished(name)}))
+    assert (plan.release, plan.build, plan.switch) == (name, False, True)
+
+
+def test_upgrade_keeps_wanted_previous_and_running() -> None:
+    name = release_name()
+    releases = {item: finished(item) for item in ("current", "previous", "running", "old")}
+    half = Release("half", complete=False)
+    state = converged(wanted(), releases=releases | {"half": half}, current="current", previous="previous")
+    state = replace(state, workers={1: running(wanted(), 1, "current"), 2: running(wanted(), 2, "running")})
+    plan = make(wanted(), state)
+    assert (plan.release, plan.previous, plan.build) == (name, "current", True)
+    assert plan.prune == ("half", "old", "previous")
+    assert "release old will be removed" in plan.words
+    assert f"release of record: current → {name}" in plan.words
+
+
+def test_no_upgrade_keeps_the_release_before() -> None:
+    name = release_name()
+    releases = {item: finished(item) for item in (name, "previous", "old")}
+    plan = make(wanted(), converged(wanted(), releases=releases, previous="previous"))
+    assert plan.prune == ("old",)
+    assert not plan.switch
+
+
+def test_legacy_workers_are_retired_and_containers_left_alone() -> None:
+    stray = legacy(pid=78, unit=None, name="", prefect="", uvloop="")
+    boxed = legacy(pid=79, container=True, name="boxed")
+    state = converged(wanted(), legacy=(legacy(), stray, boxed), legacy_units=("prefect-worker.service",))
+    plan = make(wanted(), state)
+    assert plan.legacy == (legacy(), stray)
+    assert plan.legacy_units == ("prefect-worker.service",)
+    assert plan.activates
+    assert plan.restarts == ()
+    assert plan.words == (
+        (
+            "legacy worker old (pid 77, unit prefect-worker.service, Prefect 3.4.1) will be retired after its runs"
+            "; uvloop 0.21.0 will be removed from /srv/venv/bin/python"
+        ),
+        (
+            "legacy worker (no name) (pid 78, started by hand, user deploy, Prefect unknown) will be retired "
+            "after its runs"
+        ),
+        "legacy unit prefect-worker.service will be disabled and masked",
+        "worker boxed runs in a container and is left alone",
+    )
+
+
+def test_container_alone_changes_nothing() -> None:
+    assert not make(wanted(), converged(wanted(), legacy=(legacy(container=True),))).changes
+
+
+def test_no_word_shows_the_credential() -> None:
+    for state in (bare(), converged(wanted(), current="other")):
+        plan = make(wanted(), state)
+        assert "sentinel" not in repr(plan)

@@ -1,0 +1,120 @@
+"""What stands in the way of a deploy is told with what, where and the remedy, and then nothing is planned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from deploy.plan import Plan, make
+from deploy.settings import Secret
+from deploy.state import HostState
+from tests.deploy.factories import bare, converged, wanted
+
+MIB = 1024**2
+
+
+def barred(state: HostState, **host: Any) -> tuple[str, str]:
+    """The one problem: what, and the remedy."""
+    plan = make(wanted(**host), state)
+    assert plan == Plan(plan.address, plan.problems), "a host with a problem gets no steps"
+    assert not plan.changes
+    (problem,) = plan.problems
+    return problem.what, problem.remedy
+
+
+def test_sudo_refused() -> None:
+    what, remedy = barred(HostState(problem="sudo", found="deploy"))
+    assert what == "sudo is refused to user deploy"
+    assert "without a password" in remedy
+    assert "HUBLAB_HOSTS" in remedy
+
+
+@pytest.mark.parametrize(("found", "told"), [("Python 3.9.2", "Python 3.9.2"), ("", "none")])
+def test_python_missing_or_too_old(found: str, told: str) -> None:
+    what, remedy = barred(HostState(problem="python", found=found))
+    assert what == f"HUBLAB_PYTHON: no Python 3.12 on the host (found: {told})"
+    assert "3.12 or 3.13" in remedy
+    assert "absolute path in HUBLAB_PYTHON" in remedy
+
+
+def test_host_that_answers_nothing() -> None:
+    what, remedy = barred(HostState(problem="silent"))
+    assert "answered nothing" in what
+    assert "-vvv" in remedy
+
+
+@pytest.mark.parametrize("prefix", ["/root/.pyenv/versions/3.12.1", "/home/deploy/python"])
+def test_python_in_a_home_folder(prefix: str) -> None:
+    what, remedy = barred(bare(python_prefix=prefix, python=f"{prefix}/bin/python3.12"))
+    assert what.startswith(f"HUBLAB_PYTHON: {prefix}/bin/python3.12 lies in a home folder")
+    assert "/usr/local or /opt" in remedy
+
+
+@pytest.mark.parametrize("fault", [{"systemd": 249}, {"systemd": 247}, {"booted": False}])
+def test_systemd_too_old_or_not_in_charge(fault: dict[str, Any]) -> None:
+    what, remedy = barred(bare(**fault))
+    assert f"systemd {fault.get('systemd', 252)}" in what
+    assert "Debian 12" in remedy
+
+
+def test_systemd_250_is_enough() -> None:
+    assert make(wanted(), bare(systemd=250)).problems == ()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    ("host", "key"),
+    [
+        ({}, "PREFECT_API_AUTH_STRING"),
+        ({"auth_string": None}, "PREFECT_API_AUTH_STRING"),
+        ({"auth_string": None, "api_key": Secret("sentinel-key")}, "PREFECT_API_KEY"),
+    ],
+)
+def test_refused_credential_is_told_by_its_key(status: int, host: dict[str, Any], key: str) -> None:
+    what, remedy = barred(bare(api_status=status), **host)
+    assert what == f"{key}: https://prefect.example.com/api refuses it ({status})"
+    assert ".env" in remedy
+    assert "sentinel" not in what + remedy
+
+
+def test_api_that_cannot_be_reached() -> None:
+    what, remedy = barred(bare(api_status=None, api_error="Connection refused"))
+    assert what.startswith("PREFECT_API_URL: https://prefect.example.com/api could not be reached from the host")
+    assert "(Connection refused)" in what
+    assert "the way from the host" in remedy
+
+
+@pytest.mark.parametrize("status", [500, 503, 404, 301])
+def test_api_that_answers_wrongly(status: int) -> None:
+    what, _ = barred(bare(api_status=status))
+    assert what == f"PREFECT_API_URL: https://prefect.example.com/api answered {status}"
+
+
+@pytest.mark.parametrize("path", ["/opt/hublab", "/var/lib", "/etc"])
+def test_full_disk_is_told_by_its_path(path: str) -> None:
+    free = converged(wanted()).free | {path: 49 * MIB}
+    what, remedy = barred(converged(wanted(), free=free))
+    assert what == f"{path}: 49 MiB free, 50 MiB are needed"
+    assert "make room" in remedy
+
+
+def test_room_for_a_release_is_asked_for_only_when_one_is_built() -> None:
+    free = {"/opt/hublab": 699 * MIB, "/var/lib": 60 * MIB, "/etc": 60 * MIB}
+    what, _ = barred(bare(free=free))
+    assert what == "/opt/hublab: 699 MiB free, 700 MiB are needed"
+    assert make(wanted(), bare(free=free | {"/opt/hublab": 700 * MIB})).build
+    assert make(wanted(), converged(wanted(), free=free)).problems == ()
+
+
+def test_several_problems_are_told_at_once() -> None:
+    state = bare(systemd=247, api_status=401, python_prefix="/root/x", free={"/opt/hublab": 0, "/etc": 0})
+    assert len(make(wanted(), state).problems) == 5
+
+
+def test_problem_keeps_what_runs() -> None:
+    """A server that is away for a moment must not make a deploy take down what serves."""
+    plan = make(wanted(workers=1), converged(wanted(), api_status=None, current="other"))
+    assert plan.problems
+    assert (plan.restarts, plan.surplus, plan.prune, plan.switch) == ((), (), (), False)
+    assert plan.words == ()

@@ -1,0 +1,116 @@
+"""Why a worker is restarted: decided on what its process carries, never on which file this run will write."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from deploy.plan import Plan, make
+from deploy.settings import Secret
+from tests.deploy.factories import STARTED_AT, converged, file_fact, release_name, running, wanted
+
+if TYPE_CHECKING:
+    from deploy.spec import WorkerHost
+
+PROFILES = "/etc/hublab/profiles.toml"
+
+
+def plan_with(host: WorkerHost | None = None, **worker: Any) -> Plan:
+    """The plan for a converged host whose second worker differs."""
+    state = converged(wanted())
+    second = replace(state.workers[2], **worker)
+    return make(host or wanted(), replace(state, workers=state.workers | {2: second}))
+
+
+@pytest.mark.parametrize(
+    ("worker", "reason"),
+    [
+        ({"release": "3.8.0-old"}, "runs release 3.8.0-old"),
+        ({"release": ""}, "runs release unknown"),
+        ({"unit_digest": "000000000000"}, "its settings changed"),
+        ({"unit_sha256": "0" * 64}, "its unit file was edited"),
+        ({"needs_reload": True}, "systemd has not read its unit file"),
+        ({"enabled": "disabled"}, "does not start at boot"),
+        ({"enabled": ""}, "does not start at boot"),
+        ({"active": "inactive", "pid": 0}, "is inactive"),
+        ({"active": "failed", "pid": 0}, "is failed"),
+        ({"active": "activating"}, "is activating"),
+        ({"active": "active", "pid": 0}, "is active"),
+        ({"uvloop": True}, "has uvloop loaded"),
+        ({"started": 1.0}, "the credential or the API's address changed"),
+    ],
+)
+def test_reason(worker: dict[str, Any], reason: str) -> None:
+    plan = plan_with(**worker)
+    assert [(step.name, step.reasons) for step in plan.restarts] == [("hublab-1-2", (reason,))]
+    assert plan.words == (f"hublab-1-2 will be drained and restarted: {reason}",)
+
+
+def test_worker_that_systemd_does_not_know_is_new() -> None:
+    state = converged(wanted())
+    plan = make(wanted(), replace(state, workers={1: state.workers[1], 3: state.workers[3]}))
+    assert [(step.name, step.reasons) for step in plan.restarts] == [("hublab-1-2", ("new",))]
+
+
+def test_reasons_are_gathered_and_none_is_told_twice() -> None:
+    plan = plan_with(release="old", unit_sha256="0", needs_reload=True, uvloop=True, enabled="disabled", started=1.0)
+    assert plan.restarts[0].reasons == (
+        "runs release old",
+        "has uvloop loaded",
+        "does not start at boot",
+        "the credential or the API's address changed",
+    )
+
+
+def test_a_file_already_written_does_not_hide_an_old_process() -> None:
+    """A deploy that was cut off after it wrote the unit: the file is right, the process is not."""
+    plan = plan_with(unit_digest="000000000000", needs_reload=True)
+    assert plan.restarts[0].reasons == ("its settings changed",)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"work_pool": "other"},
+        {"work_queues": ("default", "slow")},
+        {"concurrency": 5},
+        {"drain_seconds": 901},
+        {"memory_max": "5G"},
+        {"read_paths": ("/srv/flows",)},
+    ],
+)
+def test_setting_that_a_worker_carries_restarts_each(setting: dict[str, Any]) -> None:
+    plan = make(wanted(**setting), converged(wanted()))
+    assert [step.reasons for step in plan.workers] == [("its settings changed",)] * 3
+
+
+@pytest.mark.parametrize("setting", [{"gate_seconds": 60}, {"wheels": "index"}, {"python": "/usr/local/bin/python3"}])
+def test_setting_of_the_deploy_alone_restarts_none(setting: dict[str, Any]) -> None:
+    assert not make(wanted(**setting), converged(wanted())).changes
+
+
+def test_new_credential_is_written_and_restarts_each() -> None:
+    plan = make(wanted(auth_string=Secret("admin:new")), converged(wanted()))
+    assert plan.fix_paths == (PROFILES,)
+    assert [step.reasons for step in plan.workers] == [("the credential or the API's address changed",)] * 3
+
+
+def test_credential_written_by_a_deploy_that_was_cut_off_restarts_each() -> None:
+    state = converged(wanted())
+    late = file_fact(PROFILES, wanted().profiles(), mtime=STARTED_AT + 1)
+    plan = make(wanted(), replace(state, files=state.files | {PROFILES: late}))
+    assert plan.fix_paths == ()
+    assert len(plan.restarts) == 3
+
+
+def test_other_api_restarts_each() -> None:
+    plan = make(wanted(api_url="https://other.example.com/api"), converged(wanted()))
+    assert len(plan.restarts) == 3
+
+
+def test_restart_carries_the_unit_that_will_be_written() -> None:
+    step = plan_with(active="failed", pid=0).restarts[0]
+    assert f"ExecStart=/opt/hublab/releases/{release_name()}/venv/bin/python -m worker" in step.unit
+    assert running(wanted(), 2).unit_digest in step.unit

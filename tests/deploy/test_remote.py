@@ -1,0 +1,153 @@
+"""The launcher and a program of ours, run by a real shell and a real interpreter on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import remote
+
+COMMON = (Path(remote.__file__).parent / "onhost/common.py").read_text()
+TRIAL = """
+import glob, json, sys
+from deploy.onhost.common import read
+
+def main(query):
+    lines = [read(path).decode(errors="replace") for path in glob.glob("/proc/[0-9]*/cmdline")]
+    if query.get("status"):
+        return query["status"]
+    print(json.dumps({
+        "argv": [line for line in lines if query["secret"] in line],
+        "processes": len(lines),
+        "version": "%d.%d" % sys.version_info[:2],
+        "query": query,
+    }))
+"""
+
+
+@pytest.fixture
+def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program `trial` beside the real `common`."""
+    (tmp_path / "onhost").mkdir()
+    (tmp_path / "onhost/common.py").write_text(COMMON)
+    (tmp_path / "onhost/trial.py").write_text(TRIAL)
+    monkeypatch.setattr(remote, "ONHOST", tmp_path / "onhost")
+
+
+def on_path(folder: Path, **programs: str) -> dict[str, str]:
+    """An environment in which some programs are shell lines of ours."""
+    folder.mkdir(exist_ok=True)
+    for name, line in programs.items():
+        program = folder / name.replace("_", ".")
+        program.write_text(f"#!/bin/sh\n{line}\n")
+        program.chmod(0o755)
+    return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def launch(python: str, text: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = ["sh", "-c", remote.launcher(python)]
+    return subprocess.run(command, input=text, env=env, capture_output=True, text=True, check=False, timeout=60)
+
+
+def answer(python: str, text: str, env: dict[str, str]) -> dict[str, Any]:
+    done = launch(python, text, env)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> dict[str, str]:
+    """As root, whoever runs the tests."""
+    return on_path(tmp_path / "bin", id="echo 0")
+
+
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@pytest.mark.usefixtures("trial")
+def test_program_runs_with_its_question_and_no_argument_list_has_the_secret(root: dict[str, str]) -> None:
+    query = {"secret": secrets.token_hex(16), "text": "quotes ' \" \\ {braces} $HOME\nline two – é 😀"}
+    found = answer(sys.executable, remote.program("trial", query), root)
+    assert found["query"] == query
+    assert found["argv"] == []
+    assert found["processes"] > 1
+    assert found["version"] == HERE
+
+
+@pytest.mark.usefixtures("trial")
+def test_search_for_the_secret_finds_one_that_is_there(root: dict[str, str]) -> None:
+    """The check above can fail: a process that carries the secret is seen."""
+    secret = secrets.token_hex(16)
+    bearer = subprocess.Popen([sys.executable, "-c", "input()", secret], stdin=subprocess.PIPE)
+    try:
+        found = answer(sys.executable, remote.program("trial", {"secret": secret}), root)
+    finally:
+        bearer.communicate(b"\n", timeout=30)
+    assert len(found["argv"]) == 1
+
+
+@pytest.mark.usefixtures("trial")
+def test_status_of_the_program_is_the_launchers(root: dict[str, str]) -> None:
+    text = remote.program("trial", {"secret": "x", "status": 3})
+    assert launch(sys.executable, text, root).returncode == 3
+
+
+@pytest.mark.usefixtures("trial")
+def test_interpreter_is_found_by_its_version(tmp_path: Path) -> None:
+    """Whatever the folders that are looked at first have, it is of the version that was asked for."""
+    env = on_path(tmp_path / "bin", id="echo 0", **{f"python{HERE.replace('.', '_')}": f'exec {sys.executable} "$@"'})
+    assert answer(HERE, remote.program("trial", {"secret": "nobody has this"}), env)["version"] == HERE
+
+
+def test_wrong_version_is_a_problem_and_runs_nothing(tmp_path: Path) -> None:
+    """A shim that answers to the name without having the version."""
+    env = on_path(
+        tmp_path / "bin", id="echo 0", python3="echo Python 3.9.2", shim='test "$2" = -c && echo 3.9 || echo RUN'
+    )
+    found = answer(str(tmp_path / "bin/shim"), "print('ran')", env)
+    assert found == {"problem": "python", "found": "Python 3.9.2"}
+
+
+def test_absent_interpreter_is_a_problem(tmp_path: Path) -> None:
+    env = on_path(tmp_path / "bin", id="echo 0", python3="echo Python 3.9.2")
+    assert answer("/nowhere/python 3.12", "", env) == {"problem": "python", "found": "Python 3.9.2"}
+
+
+def test_refused_sudo_is_a_problem_by_the_users_name(tmp_path: Path) -> None:
+    env = on_path(tmp_path / "bin", id='test "$1" = -un && echo deploy || echo 1000', sudo="cat >/dev/null; exit 1")
+    assert answer(sys.executable, "print('ran')", env) == {"problem": "sudo", "found": "deploy"}
+
+
+@pytest.mark.usefixtures("trial")
+def test_granted_sudo_runs_the_program(tmp_path: Path) -> None:
+    """`sudo -n`: a password is never asked for. Looking for sudo must not eat the program on standard input."""
+    env = on_path(
+        tmp_path / "bin", id="echo 1000", sudo='test "$1" = -n || exit 1; shift; test "$1" != true || cat; exec "$@"'
+    )
+    assert answer(sys.executable, remote.program("trial", {"secret": "nobody has this"}), env)["version"] == HERE
+
+
+@pytest.mark.parametrize("python", ["3.12", "3.13", "/opt/python 3/bin/python"])
+def test_step_that_must_not_be_cut_is_a_unit_of_the_hosts_own(python: str) -> None:
+    assert "systemd-run" not in remote.launcher(python)
+    detached = remote.launcher(python, detached=True)
+    assert "systemd-run --quiet --collect --pipe --wait --unit=hublab-rollout" in detached
+    assert subprocess.run(["sh", "-n", "-c", detached], check=False, timeout=20).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["inspect_host", "build_release", "roll_worker", "legacy_workers", "finish_host"])
+def test_every_program_compiles_and_speaks_no_package(name: str) -> None:
+    """Standard library alone: on the host there is nothing else yet."""
+    text, asked, _ = remote.program(name, {}).rpartition("sys.exit(")
+    assert asked
+    command = [sys.executable, "-I", "-S", "-c", f"{text}print(sys.modules['deploy.onhost.{name}'].main)"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("<function main")

@@ -1,0 +1,92 @@
+"""The table that the operator reads at the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from deploy.plan import make
+from deploy.rollout.activate import Member
+from deploy.rollout.conductor import Outcome
+from deploy.rollout.report import render, row
+from tests.deploy.factories import bare, converged, finished, legacy, release_name, running, wanted
+
+if TYPE_CHECKING:
+    from deploy.state import HostState
+
+
+def member(before: HostState, after: HostState | None = None, outcome: Outcome | None = None, **host: Any) -> Member:
+    """A host of this run; only the table's own part of it, no connection."""
+    made = wanted(**host)
+    return Member(cast("Any", None), made, after or before, make(made, before), outcome)
+
+
+def test_deployed_host() -> None:
+    outcome = Outcome(reached=True, gates=3)
+    assert row(member(bare(), converged(wanted()), outcome)) == (
+        "hublab-1 (hublab-1.example.com)",
+        release_name(),
+        "3.8.8",
+        "absent",
+        "3 of 3",
+        "3 of 3 COMPLETED",
+        "deployed",
+    )
+
+
+def test_host_that_was_as_wanted() -> None:
+    assert row(member(converged(wanted())))[4:] == ("3 of 3", "not needed", "no change")
+
+
+def test_failed_host_says_why_and_shows_what_still_serves() -> None:
+    name, host = release_name(), wanted()
+    mixed = {1: running(host, 1), 2: running(host, 2, "old"), 3: running(host, 3, "old", active="failed", pid=0)}
+    before = converged(host, "old")
+    releases = {"old": finished("old", prefect="3.6.6"), name: finished(name)}
+    after = bare(workers=mixed, releases=releases, online=frozenset({"hublab-1-1", "hublab-1-2"}))
+    outcome = Outcome(ok=False, reached=True, gates=1, reason="hublab-1-2 failed its gate")
+    assert row(member(before, after, outcome))[1:] == (
+        " + ".join(sorted((name, "old"))),
+        "3.6.6 + 3.8.8",
+        "absent",
+        "2 of 3",
+        "1 of 3 COMPLETED",
+        "FAILED: hublab-1-2 failed its gate",
+    )
+
+
+def test_host_that_was_not_started() -> None:
+    outcome = Outcome(ok=False, reason="not started: the rollout stopped at h1")
+    assert row(member(bare(), outcome=outcome))[1:] == (
+        *("none", "–", "absent", "0 of 3", "0 of 3 COMPLETED"),
+        "FAILED: not started: the rollout stopped at h1",
+    )
+
+
+def test_host_that_nobody_came_to() -> None:
+    assert row(member(bare()))[-1] == "not reached"
+
+
+def test_uvloop_is_told_wherever_it_is_loaded() -> None:
+    host = wanted()
+    loaded = converged(host, workers={1: running(host, 1, uvloop=True)})
+    assert row(member(loaded))[3] == "PRESENT"
+    assert row(member(converged(host, legacy=(legacy(),))))[3] == "PRESENT"
+    assert row(member(converged(host, legacy=(legacy(uvloop=""),))))[3] == "absent"
+
+
+def test_only_wanted_workers_count_as_online() -> None:
+    state = converged(wanted(), online=frozenset({"hublab-1-1", "elsewhere-1", "hublab-1-9"}))
+    assert row(member(state))[4] == "1 of 3"
+
+
+def test_table_is_aligned() -> None:
+    text = render([member(converged(wanted())), member(bare(hostname=""), address="10.0.0.7")])
+    lines = text.splitlines()
+    assert len(lines) == 4
+    assert lines[0].split()[:5] == ["host", "release", "Prefect", "uvloop", "workers"]
+    assert set(lines[1]) == {"─", " "}
+    assert lines[3].startswith("10.0.0.7 ")
+    starts = [lines[1].index("─", at) for at in (0, lines[1].index(" "))]
+    assert lines[2][starts[1] :].startswith(release_name())
+    assert lines[3][starts[1] :].startswith("none")
+    assert not any(line.endswith(" ") for line in lines)

@@ -1,0 +1,192 @@
+"""`.env` as the operator writes it: what is right is read, what is wrong is refused by key, value and remedy."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deploy.settings import KNOWN_KEYS, Secret, SettingsError, Target, parse
+
+SOURCE = Path(".env")
+GOOD = {"HUBLAB_HOSTS": "hublab.example.com", "PREFECT_API_URL": "https://prefect.example.com/api"}
+SENTINEL = "sentinel-90ab"
+PATHS_AND_URLS = ("HUBLAB_SSH_KEY", "HUBLAB_SSH_KNOWN_HOSTS", "PREFECT_API_URL")
+
+
+def refusal(**values: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        parse({**GOOD, **values}, SOURCE)
+    return str(caught.value)
+
+
+def test_two_keys_are_enough() -> None:
+    found = parse(GOOD, SOURCE)
+    assert found.hosts == (Target("hublab.example.com", "root", 22),)
+    assert (found.workers, found.work_pool, found.work_queues, found.concurrency) == (3, "default", ("default",), 4)
+    assert (found.drain_seconds, found.gate_seconds, found.memory_max) == (900, 180, "4G")
+    assert (found.python, found.read_paths, found.wheels) == ("3.12", (), "push")
+    assert (found.auth_string, found.api_key) == (None, None)
+    assert (found.ssh_key, found.ssh_known_hosts) == (None, "~/.ssh/known_hosts")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "name", "read"),
+    [
+        ("HUBLAB_WORKERS", "1", "workers", 1),
+        ("HUBLAB_WORKERS", "64", "workers", 64),
+        ("HUBLAB_WORKERS", " 5 ", "workers", 5),
+        ("HUBLAB_WORKERS", "", "workers", 3),
+        ("HUBLAB_WORK_POOL", "pool-1.b_c", "work_pool", "pool-1.b_c"),
+        ("HUBLAB_WORK_QUEUES", "a, b,,a", "work_queues", ("a", "b")),
+        ("HUBLAB_CONCURRENCY", "100", "concurrency", 100),
+        ("HUBLAB_DRAIN_SECONDS", "86400", "drain_seconds", 86_400),
+        ("HUBLAB_DRAIN_SECONDS", "1", "drain_seconds", 1),
+        ("HUBLAB_GATE_SECONDS", "10", "gate_seconds", 10),
+        ("HUBLAB_GATE_SECONDS", "3600", "gate_seconds", 3_600),
+        ("HUBLAB_MEMORY_MAX", "512M", "memory_max", "512M"),
+        ("HUBLAB_PYTHON", "3.13", "python", "3.13"),
+        ("HUBLAB_PYTHON", "/opt/python/bin/python3", "python", "/opt/python/bin/python3"),
+        ("HUBLAB_READ_PATHS", "/srv/flows, /var/lib/code", "read_paths", ("/srv/flows", "/var/lib/code")),
+        ("HUBLAB_WHEELS", "index", "wheels", "index"),
+        ("PREFECT_API_URL", "http://10.0.0.1:4200/api/", "api_url", "http://10.0.0.1:4200/api"),
+        ("PREFECT_API_AUTH_STRING", "admin:a b:c", "auth_string", Secret("admin:a b:c")),
+        ("PREFECT_API_KEY", "pnu_1", "api_key", Secret("pnu_1")),
+    ],
+)
+def test_good_value(key: str, value: str, name: str, read: object) -> None:
+    assert getattr(parse({**GOOD, key: value}, SOURCE), name) == read
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "remedy"),
+    [
+        ("HUBLAB_WORKERS", "0", "from 1 to 64"),
+        ("HUBLAB_WORKERS", "65", "from 1 to 64"),
+        ("HUBLAB_WORKERS", "-1", "from 1 to 64"),
+        ("HUBLAB_WORKERS", "3.0", "from 1 to 64"),
+        ("HUBLAB_WORKERS", "²", "from 1 to 64"),
+        ("HUBLAB_WORK_POOL", "a/b", "work pool"),
+        ("HUBLAB_WORK_POOL", "-a", "work pool"),
+        ("HUBLAB_WORK_POOL", "a\nb", "work pool"),
+        ("HUBLAB_WORK_QUEUES", "a%b", "queue"),
+        ("HUBLAB_WORK_QUEUES", "probe-hublab-1-1", "probe-"),
+        ("HUBLAB_CONCURRENCY", "0", "from 1 to 100"),
+        ("HUBLAB_CONCURRENCY", "101", "from 1 to 100"),
+        ("HUBLAB_DRAIN_SECONDS", "0", "from 1 to 86400"),
+        ("HUBLAB_DRAIN_SECONDS", "86401", "from 1 to 86400"),
+        ("HUBLAB_DRAIN_SECONDS", "15m", "from 1 to 86400"),
+        ("HUBLAB_GATE_SECONDS", "9", "from 10 to 3600"),
+        ("HUBLAB_GATE_SECONDS", "3601", "from 10 to 3600"),
+        ("HUBLAB_MEMORY_MAX", "4", "512M or 4G"),
+        ("HUBLAB_MEMORY_MAX", "0G", "512M or 4G"),
+        ("HUBLAB_MEMORY_MAX", "4GB", "512M or 4G"),
+        ("HUBLAB_PYTHON", "3.11", "3.12, 3.13 nor an absolute path"),
+        ("HUBLAB_PYTHON", "python3.12", "3.12, 3.13 nor an absolute path"),
+        ("HUBLAB_READ_PATHS", "flows", "absolute path"),
+        ("HUBLAB_READ_PATHS", "/root/flows", "outside /root"),
+        ("HUBLAB_READ_PATHS", "/home/a", "outside /root, /home"),
+        ("HUBLAB_READ_PATHS", "/etc/hublab", "/etc"),
+        ("HUBLAB_READ_PATHS", "/srv/a b", "absolute path"),
+        ("HUBLAB_READ_PATHS", "/srv/%h", "absolute path"),
+        ("HUBLAB_WHEELS", "auto", "neither push nor index"),
+        ("HUBLAB_SSH_KEY", "/nowhere/id_ed25519", "not a file on this machine"),
+        ("HUBLAB_SSH_KNOWN_HOSTS", "/nowhere/known_hosts", "not a file on this machine"),
+        ("PREFECT_API_URL", "prefect.example.com/api", "ends in /api"),
+        ("PREFECT_API_URL", "ftp://prefect.example.com/api", "ends in /api"),
+        ("PREFECT_API_URL", "https://prefect.example.com", "ends in /api"),
+        ("PREFECT_API_URL", "https:///api", "ends in /api"),
+    ],
+)
+def test_bad_value_is_refused_by_key_value_and_remedy(key: str, value: str, remedy: str) -> None:
+    message = refusal(**{key: value})
+    assert message.startswith(f".env: {key}: {value!r} ")
+    assert remedy in message
+    assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize("key", ["HUBLAB_HOSTS", "PREFECT_API_URL"])
+@pytest.mark.parametrize("value", [None, "", "  "])
+def test_what_has_no_default_must_be_given(key: str, value: str | None) -> None:
+    values = {name: given for name, given in GOOD.items() if name != key} | ({} if value is None else {key: value})
+    with pytest.raises(SettingsError, match=rf"^\.env: {key}: missing\. .+example|^\.env: {key}: missing\. Name"):
+        parse(values, SOURCE)
+
+
+def test_all_faults_at_once() -> None:
+    message = refusal(HUBLAB_WORKERS="0", HUBLAB_MEMORY_MAX="lots", HUBLAB_HOSTS="a b", HUBLAB_WORKRES="3")
+    assert len(message.splitlines()) == 4
+    assert all(line.startswith(".env: HUBLAB_") for line in message.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("HUBLAB_WORKRES", "did you mean HUBLAB_WORKERS?"),
+        ("HUBLAB_HOST", "did you mean HUBLAB_HOSTS?"),
+        ("PREFECT_API_ULR", "did you mean PREFECT_API_URL?"),
+        ("SOMETHING_ELSE", ".env.example lists the keys"),
+    ],
+)
+def test_unknown_key_is_refused_with_the_nearest_one(key: str, hint: str) -> None:
+    message = refusal(**{key: "3"})
+    assert f"{key}: unknown key (value '3')" in message
+    assert hint in message
+
+
+@pytest.mark.parametrize(
+    "key", ["NOTION_TOKEN", "RESEND_API_KEY", "TESTING_MODE", "WEBHOOK_PORT", "CALENDLY_URL", "CAMPAIGN_X", "FUNNEL_Y"]
+)
+def test_the_campaigns_keys_are_its_own_affair(key: str) -> None:
+    parse({**GOOD, key: "anything at all"}, SOURCE)
+
+
+def test_the_example_names_exactly_the_known_keys() -> None:
+    lines = (Path(__file__).parents[2] / ".env.example").read_text().splitlines()
+    named = {
+        line.lstrip("#").partition("=")[0] for line in lines if line.lstrip("#").startswith(("HUBLAB_", "PREFECT_"))
+    }
+    assert named == set(KNOWN_KEYS)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"PREFECT_API_AUTH_STRING": SENTINEL},
+        {"PREFECT_API_AUTH_STRING": f"a:{SENTINEL}", "PREFECT_API_KEY": SENTINEL},
+        {"PREFECT_API_KEY": f"{SENTINEL}\n{SENTINEL}"},
+        {"PREFECT_API_KEY": SENTINEL * 400},
+        {"PREFECT_API_AUTHSTRING": f"a:{SENTINEL}"},
+        {"PREFECT_APIKEY": SENTINEL},
+        {"HUBLAB_TOKEN": SENTINEL},
+        {"PREFECT_API_URL": f"https://admin:{SENTINEL}@prefect.example.com/api"},
+    ],
+)
+def test_no_error_shows_a_secret(values: dict[str, str]) -> None:
+    message = refusal(**values)
+    assert any(key in message for key in values)
+    assert SENTINEL not in message
+
+
+def test_nothing_that_shows_settings_shows_a_secret() -> None:
+    found = parse({**GOOD, "PREFECT_API_AUTH_STRING": f"admin:{SENTINEL}"}, SOURCE)
+    secret = found.auth_string
+    assert secret is not None
+    assert secret.reveal() == f"admin:{SENTINEL}"
+    assert SENTINEL not in f"{found!r} {found} {secret} {secret!r} {[secret]}"
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from([key for key in KNOWN_KEYS if key not in PATHS_AND_URLS]) | st.text(max_size=8),
+        st.text(max_size=20) | st.sampled_from(["a:b", "3", "/srv", "~", "1M", "a@b:1", "[::1]", "[::1", "a,b", "٣"]),
+    )
+)
+def test_parse_raises_its_own_error_only(values: dict[str, str]) -> None:
+    """Whatever is in the file; paths of this machine and the URL have cases of their own above."""
+    with contextlib.suppress(SettingsError):
+        parse({**GOOD, **values}, SOURCE)

@@ -1,0 +1,140 @@
+"""HUBLAB_HOSTS, and which file decides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deploy.settings import SettingsError, Target, find_env_file, load, parse
+from deploy.spec import worker_host
+
+URL = "https://prefect.example.com/api"
+
+
+def hosts(text: str) -> tuple[Target, ...]:
+    return parse({"HUBLAB_HOSTS": text, "PREFECT_API_URL": URL}, Path(".env")).hosts
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("hublab", [Target("hublab", "root", 22)]),
+        ("deploy@hublab.example.com:2222", [Target("hublab.example.com", "deploy", 2222)]),
+        ("10.0.0.1:65535", [Target("10.0.0.1", "root", 65_535)]),
+        (" a , b@c ,", [Target("a", "root", 22), Target("c", "b", 22)]),
+        ("root@[fd00::1]:2222, [fd00::2]", [Target("fd00::1", "root", 2222), Target("fd00::2", "root", 22)]),
+    ],
+)
+def test_forms(text: str, read: list[Target]) -> None:
+    assert list(hosts(text)) == read
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a b",
+        "a:0",
+        "a:65536",
+        "a:ssh",
+        "@a",
+        "a@",
+        "A@b",
+        "a@b@c",
+        "-oProxyCommand=x",
+        "a;b",
+        "$(a)",
+        "fd00::1",
+        "[fd00::1",
+        "a:",
+    ],
+)
+def test_what_is_no_host_is_named(text: str) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        hosts(f"good,{text}")
+    assert str(refusal.value) == f".env: HUBLAB_HOSTS: {text!r} is not [user@]host[:port]"
+
+
+def test_a_host_named_twice_is_refused() -> None:
+    with pytest.raises(SettingsError, match="HUBLAB_HOSTS: 'deploy@a' is named twice"):
+        hosts("a,b,deploy@a")
+
+
+LABEL = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9.-]{0,20}", fullmatch=True).filter(str.isascii)
+ADDRESS = LABEL | st.ip_addresses(v=6).map(str)
+TARGET = st.builds(Target, ADDRESS, st.from_regex(r"[a-z_][a-z0-9_-]{0,10}", fullmatch=True), st.integers(1, 65_535))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(TARGET, min_size=1, max_size=5, unique_by=lambda item: item.address))
+def test_hosts_round_trip(targets: list[Target]) -> None:
+    written = [
+        f"{item.user}@{f'[{item.address}]' if ':' in item.address else item.address}:{item.port}" for item in targets
+    ]
+    assert list(hosts(", ".join(written))) == targets
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_named_file_comes_first(tmp_path: Path) -> None:
+    write(tmp_path / ".env", "HUBLAB_HOSTS=a\n")
+    write(tmp_path / ".sandbox/env", "HUBLAB_HOSTS=b\n")
+    named = write(tmp_path / "other", "HUBLAB_HOSTS=c\n")
+    assert find_env_file(tmp_path, {"HUBLAB_ENV_FILE": str(named)}) == named
+
+
+def test_named_file_must_be_there(tmp_path: Path) -> None:
+    write(tmp_path / ".env", "HUBLAB_HOSTS=a\n")
+    with pytest.raises(SettingsError, match=r"^HUBLAB_ENV_FILE: /nowhere/env is not a file\. Unset it"):
+        find_env_file(tmp_path, {"HUBLAB_ENV_FILE": "/nowhere/env"})
+
+
+def test_env_comes_before_the_sandbox(tmp_path: Path) -> None:
+    env = write(tmp_path / ".env", "HUBLAB_HOSTS=a\n")
+    write(tmp_path / ".sandbox/env", "HUBLAB_HOSTS=b\n")
+    assert find_env_file(tmp_path, {}) == env
+
+
+def test_env_that_speaks_of_the_campaign_alone_leaves_it_to_the_sandbox(tmp_path: Path) -> None:
+    write(tmp_path / ".env", "NOTION_TOKEN=x\n# HUBLAB_HOSTS=a\n")
+    sandbox = write(tmp_path / ".sandbox/env", "HUBLAB_HOSTS=b\n")
+    assert find_env_file(tmp_path, {}) == sandbox
+
+
+def test_nothing_to_deploy_to_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"HUBLAB_HOSTS.*make deploy"):
+        find_env_file(tmp_path, {})
+
+
+def test_the_file_is_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the environment nor an interpolation of it decides anything."""
+    monkeypatch.setenv("HUBLAB_WORKERS", "9")
+    monkeypatch.setenv("USER", "somebody")
+    env = write(
+        tmp_path / "env",
+        f"# comment\nHUBLAB_HOSTS=a,b\nPREFECT_API_URL={URL}\nPREFECT_API_AUTH_STRING='admin:${{USER}}'\n",
+    )
+    found = load(env)
+    assert found.workers == 3
+    assert found.auth_string is not None
+    assert found.auth_string.reveal() == "admin:${USER}"
+    assert found.source == env
+
+
+def test_keys_on_this_machine_are_kept_as_written(tmp_path: Path) -> None:
+    key = write(tmp_path / "id", "")
+    read = {"HUBLAB_HOSTS": "a", "PREFECT_API_URL": URL, "HUBLAB_SSH_KEY": str(key), "HUBLAB_SSH_KNOWN_HOSTS": str(key)}
+    found = parse(read, Path(".env"))
+    assert (found.ssh_key, found.ssh_known_hosts) == (str(key), str(key))
+
+
+def test_each_host_gets_its_part() -> None:
+    found = parse({"HUBLAB_HOSTS": "a,b", "PREFECT_API_URL": URL, "HUBLAB_WORKERS": "2"}, Path(".env"))
+    parts = [worker_host(found, target) for target in found.hosts]
+    assert [(part.address, part.workers, part.api_url) for part in parts] == [("a", 2, URL), ("b", 2, URL)]

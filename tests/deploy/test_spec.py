@@ -1,0 +1,154 @@
+"""The credential's file, the names, and the question that goes to a host."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deploy import spec
+from deploy.remedies import remedy_for
+from deploy.settings import Secret
+from deploy.state import HostState, Release, Worker, parse, question
+from tests.deploy.factories import SENTINEL, wanted
+
+# What a credential can be typed as. Beyond the Basic Multilingual Plane JSON's escapes are not TOML's.
+TYPED = st.text(st.characters(codec="utf-8", max_codepoint=0xFFFF, exclude_characters="\x7f"), min_size=1, max_size=40)
+
+
+@settings(max_examples=50, deadline=None)
+@given(TYPED)
+def test_profile_says_what_was_typed(secret: str) -> None:
+    read = tomllib.loads(wanted(auth_string=Secret(secret)).profiles())
+    assert read == {
+        "active": "hublab",
+        "profiles": {
+            "hublab": {"PREFECT_API_URL": "https://prefect.example.com/api", "PREFECT_API_AUTH_STRING": secret}
+        },
+    }
+
+
+def test_profile_with_a_key_or_with_nothing() -> None:
+    read = tomllib.loads(wanted(auth_string=None, api_key=Secret("pnu_1")).profiles())
+    assert read["profiles"]["hublab"]["PREFECT_API_KEY"] == "pnu_1"
+    assert "PREFECT_API_KEY" not in wanted(auth_string=None).profiles()
+    assert "AUTH" not in wanted(auth_string=None).profiles()
+
+
+def test_wanted_host_shows_no_secret() -> None:
+    assert SENTINEL not in repr(wanted(api_key=Secret(SENTINEL)))
+
+
+def test_names() -> None:
+    assert spec.unit_name(2) == "prefect-worker@2.service"
+    assert spec.worker_name("hublab-1", 2) == "hublab-1-2"
+
+
+def test_question() -> None:
+    asked = question(wanted())
+    assert (asked["base"], asked["units"], asked["unit"]) == ("/opt/hublab", "/etc/systemd/system", "prefect-worker@")
+    assert (asked["auth"], asked["key"]) == (f"admin:{SENTINEL}", "")
+    assert "/etc/hublab/profiles.toml" in asked["files"]
+
+
+ANSWER: dict[str, Any] = {
+    "hostname": "h",
+    "machine": "x86_64",
+    "libc": "glibc-2.36",
+    "systemd": 252,
+    "booted": True,
+    "python": {"executable": "/usr/local/bin/python3.12", "prefix": "/usr/local", "version": "3.12.1"},
+    "free": {"/etc": 1},
+    "user": True,
+    "releases": {
+        "half": {"complete": False},
+        "r": {
+            "complete": True,
+            "revision": {"prefect": "3.8.8"},
+            "added": ["uvloop-0.21.0"],
+            "missing": [],
+            "code_changed": False,
+            "guard": True,
+        },
+    },
+    "current": "r",
+    "previous": None,
+    "wheels": ["a.whl"],
+    "files": {"/etc/hublab": None},
+    "workers": {
+        "1": {"sha256": "ab"},
+        "2": {
+            "sha256": "cd",
+            "active": "active",
+            "sub": "running",
+            "pid": 7,
+            "restarts": 1,
+            "needs_reload": True,
+            "enabled": "enabled",
+            "started": 5.0,
+            "environment": {"HUBLAB_RELEASE": "r", "HUBLAB_UNIT": "d"},
+            "uvloop": True,
+        },
+    },
+    "legacy": [],
+    "legacy_units": ["x.service"],
+    "api": {"status": 200, "version": "3.8.8", "online": ["h-2"]},
+}
+
+
+def test_answer_is_read() -> None:
+    found = parse(ANSWER)
+    assert (found.python, found.python_prefix, found.python_version) == (
+        "/usr/local/bin/python3.12",
+        "/usr/local",
+        "3.12.1",
+    )
+    assert found.releases == {
+        "half": Release("half", complete=False),
+        "r": Release("r", complete=True, added=("uvloop-0.21.0",), prefect="3.8.8"),
+    }
+    assert not found.releases["r"].intact
+    assert found.workers[1] == Worker(1, "ab")
+    assert found.workers[2] == Worker(2, "cd", "active", 7, 1, True, "enabled", 5.0, "r", "d", True)  # noqa: FBT003
+    assert (found.online, found.wheels, found.legacy_units) == (
+        frozenset({"h-2"}),
+        frozenset({"a.whl"}),
+        ("x.service",),
+    )
+
+
+@pytest.mark.parametrize("raw", [{"problem": "sudo", "found": "deploy"}, {"problem": "silent"}])
+def test_answer_of_a_host_that_cannot_be_asked(raw: dict[str, Any]) -> None:
+    assert parse(raw) == HostState(problem=raw["problem"], found=raw.get("found", ""))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"complete": False}, {"guard": False}, {"added": ("x",)}, {"missing": ("x",)}, {"code_changed": True}],
+)
+def test_release_is_intact_only_when_everything_is(damage: dict[str, Any]) -> None:
+    whole = Release("r", complete=True)
+    assert whole.intact
+    assert not replace(whole, **damage).intact
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        ("SSH error: No host key for hublab-1 found in known_hosts", "ssh-keyscan hublab-1 >>"),
+        ("Host key for hublab-1 does not match.", "ssh-keygen -R hublab-1"),
+        ("Authentication error: no key", "HUBLAB_SSH_KEY"),
+        ("Could not resolve hostname: x", "HUBLAB_HOSTS"),
+        ("Could not connect: timed out", "HUBLAB_HOSTS"),
+    ],
+)
+def test_connection_error_has_a_remedy(message: str, remedy: str) -> None:
+    assert remedy in (remedy_for(message) or "")
+
+
+def test_other_error_has_none() -> None:
+    assert remedy_for("something else") is None

@@ -1,0 +1,118 @@
+"""The unit of one worker, line by line: what is locked in and what the worker is told."""
+
+from __future__ import annotations
+
+import re
+
+from tests.deploy.units import RELEASE, directives, environment, render
+
+# The whole unit, literally: whoever adds, drops or loosens a line says so here as well.
+EXPECTED = [
+    ("[Unit]", ""),
+    ("Description", f"Prefect worker hublab-1-1 ({RELEASE})"),
+    ("Documentation", "https://docs.prefect.io/v3/concepts/workers"),
+    ("Wants", "network-online.target"),
+    ("After", "network-online.target"),
+    ("StartLimitIntervalSec", "0"),
+    ("[Service]", ""),
+    ("Type", "notify"),
+    ("NotifyAccess", "main"),
+    ("ExecStart", f"/opt/hublab/releases/{RELEASE}/venv/bin/python -m worker"),
+    ("WorkingDirectory", "/var/lib/hublab/worker-1"),
+    ("User", "hublab"),
+    ("Group", "hublab"),
+    ("Restart", "always"),
+    ("RestartSec", "5"),
+    ("RestartPreventExitStatus", "78"),
+    ("TimeoutStartSec", "120"),
+    ("WatchdogSec", "60"),
+    ("KillMode", "process"),
+    ("TimeoutStopSec", "960"),
+    ("OOMPolicy", "continue"),
+    ("LoadCredential", "profiles.toml:/etc/hublab/profiles.toml"),
+    ("StateDirectory", "hublab/worker-1 hublab/worker-1/tmp hublab/worker-1/prefect"),
+    ("StateDirectoryMode", "0700"),
+    ("UMask", "0077"),
+    ("NoNewPrivileges", "yes"),
+    ("CapabilityBoundingSet", ""),
+    ("AmbientCapabilities", ""),
+    ("PrivateUsers", "yes"),
+    ("PrivateTmp", "yes"),
+    ("PrivateDevices", "yes"),
+    ("PrivateIPC", "yes"),
+    ("PrivateMounts", "yes"),
+    ("DevicePolicy", "closed"),
+    ("ProtectSystem", "strict"),
+    ("ProtectHome", "yes"),
+    ("ProtectProc", "invisible"),
+    ("ProcSubset", "pid"),
+    ("ProtectClock", "yes"),
+    ("ProtectHostname", "yes"),
+    ("ProtectKernelLogs", "yes"),
+    ("ProtectKernelModules", "yes"),
+    ("ProtectKernelTunables", "yes"),
+    ("ProtectControlGroups", "yes"),
+    ("LockPersonality", "yes"),
+    ("MemoryDenyWriteExecute", "yes"),
+    ("RestrictRealtime", "yes"),
+    ("RestrictSUIDSGID", "yes"),
+    ("RestrictNamespaces", "yes"),
+    ("RemoveIPC", "yes"),
+    ("KeyringMode", "private"),
+    ("SystemCallArchitectures", "native"),
+    ("SystemCallFilter", "@system-service"),
+    ("SystemCallFilter", "~@privileged @resources"),
+    ("SystemCallErrorNumber", "EPERM"),
+    ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6"),
+    ("RootDirectory", "/opt/hublab/root"),
+    ("MountAPIVFS", "yes"),
+    (
+        "BindReadOnlyPaths",
+        (
+            f"/opt/hublab/releases/{RELEASE} /opt/python3.12 /usr -/bin -/lib -/lib64 -/etc/ld.so.cache -/etc/hosts"
+            " -/etc/resolv.conf -/etc/nsswitch.conf -/etc/host.conf -/etc/gai.conf -/etc/passwd -/etc/group"
+            " -/etc/localtime -/etc/ssl -/etc/ca-certificates /run/systemd/notify"
+        ),
+    ),
+    ("BindPaths", "/var/lib/hublab/worker-1"),
+    ("NoExecPaths", "+/ +/var/lib/hublab/worker-1 +/tmp +/var/tmp +/dev/shm"),
+    (
+        "ExecPaths",
+        (
+            f"-+/opt/hublab/releases/{RELEASE}/venv -+/opt/python3.12 -+/usr/bin -+/bin -+/usr/lib -+/lib -+/lib64"
+            " -+/usr/lib64 -+/usr/local/bin -+/usr/local/lib"
+        ),
+    ),
+    ("MemoryMax", "4G"),
+    ("TasksMax", "384"),
+    ("LimitCORE", "0"),
+    ("LimitNOFILE", "4096"),
+    ("[Install]", ""),
+    ("WantedBy", "multi-user.target"),
+]
+
+
+def test_whole_unit() -> None:
+    assert directives(render()) == EXPECTED
+
+
+def test_what_the_worker_is_told() -> None:
+    found = environment(render())
+    assert re.fullmatch(r"[0-9a-f]{12}", found.pop("HUBLAB_UNIT"))
+    assert found == {
+        "HUBLAB_RELEASE": RELEASE,
+        "HUBLAB_WORKER_NAME": "hublab-1-1",
+        "HUBLAB_WORK_POOL": "default",
+        "HUBLAB_WORK_QUEUES": "default",
+        "HUBLAB_CONCURRENCY": "4",
+        "HUBLAB_DRAIN_SECONDS": "900",
+        "PREFECT_API_URL": "https://prefect.example.com/api",
+        "PREFECT_HOME": "/var/lib/hublab/worker-1/prefect",
+        "HOME": "/var/lib/hublab/worker-1",
+        "TMPDIR": "/var/lib/hublab/worker-1/tmp",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "PREFECT_PROFILES_PATH": "%d/profiles.toml",
+    }
