@@ -1,0 +1,23 @@
+# What the operator does to the campaign. Included by the Makefile.
+FLOWS := $(BIN)/python -m
+
+.PHONY: secrets register notion-setup preflight preview test-send pause-campaign resume bench-flows
+secrets: .venv/ready ## Secret blocks at Prefect from .env; prints names only
+	@$(FLOWS) flows.secret_blocks --env $(or $(ENV),.env)
+register: .venv/ready ## deployments and rate limits at Prefect
+	@$(FLOWS) flows.register
+notion-setup: .venv/ready ## add the project's own properties to the Notion workspace
+	@$(FLOWS) flows.notion_setup
+preflight: .venv/ready ## is everything there that the next mail needs?
+	@$(FLOWS) flows.preflight
+preview: .venv/ready ## TEMPLATE=name: the mail as HTML, text and PNG
+	@$(FLOWS) flows.preview $(TEMPLATE)
+test-send: .venv/ready ## TEMPLATE=name TO=address: send one
+	@$(FLOWS) flows.preview $(TEMPLATE) --to $(TO)
+pause-campaign: .venv/ready ## stop all sends; none is lost
+	@$(FLOWS) flows.operate pause
+resume: .venv/ready ## continue all sends
+	@$(FLOWS) flows.operate resume
+bench-flows: .venv/ready ## webhook throughput, calls and CPU per mail
+	@$(FLOWS) bench.flows_webhooks
+	@$(FLOWS) bench.flows_calls

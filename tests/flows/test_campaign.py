@@ -1,0 +1,176 @@
+"""Campaigns as data, pure: delays, keys, segments, faults in a file; and a second campaign that is a file alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flows import campaign, campaign_handler, payloads, templates
+from flows.campaign import CampaignError, parse
+from flows.campaign import sequence as find_sequence
+from flows.prefect_api import Prefect
+from flows.templates import Template, UnusableTemplateError, render
+from sandbox.standins.workspace import put_template
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.flows.world import World
+
+NOON = datetime(2025, 12, 1, 12, tzinfo=UTC)
+# The domain's own table, as literals.
+DELAYS: dict[str, list[float]] = {
+    "signup": [0, 48, 72, 96, 144, 192, 240],
+    "noshow": [5 / 60, 24, 48],
+    "postcall": [1, 72, 168],
+    "onboarding": [1, 24, 72],
+}
+SECOND = """
+campaign = "spring"
+label = "Spring 2026"
+[sequences.hello]
+webhook = "spring-hello"
+type = "Spring"
+steps = [{ template = "spring_1", after = "0h" }, { template = "spring_2", after = "2d" }]
+[sequences.hello.fields]
+email = "address!"
+first_name = "text!"
+[sequences.hello.record]
+"First Name" = "first_name"
+[sequences.hello.contact]
+"First Name" = "first_name"
+"""
+
+
+@pytest.mark.parametrize("name", DELAYS)
+def test_delays_are_the_domains_and_in_testing_mode_minutes(name: str) -> None:
+    sequence = find_sequence("christmas", name)
+    for number, hours in enumerate(DELAYS[name], 1):
+        assert sequence.due(number, NOON, testing=False) == NOON + timedelta(hours=hours)
+        minutes = number - 1 if name == "signup" else number
+        assert sequence.due(number, NOON, testing=True) == NOON + timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize(
+    ("red", "orange", "wanted"),
+    [
+        (2, 0, "CRITICAL"),
+        (8, 8, "CRITICAL"),
+        (1, 0, "URGENT"),
+        (0, 2, "URGENT"),
+        (0, 1, "OPTIMIZE"),
+        (0, 0, "OPTIMIZE"),
+    ],
+)
+def test_segments(red: int, orange: int, wanted: str) -> None:
+    assert campaign.segment(red, orange) == wanted
+
+
+def test_a_key_is_the_same_for_the_same_address_and_shows_none_of_it() -> None:
+    sequence = find_sequence("christmas", "signup")
+    assert sequence.key(" Ada@Resend.dev ") == sequence.key("ada@resend.dev") != sequence.key("ida@resend.dev")
+    assert "ada" not in sequence.key("ada@resend.dev").removeprefix("christmas-signup-")
+
+
+def test_a_round_lets_every_address_in_once_more() -> None:
+    (first,) = parse(SECOND, "spring.toml").values()
+    (again,) = parse(SECOND.replace('type = "Spring"', "round = 2"), "spring.toml").values()
+    assert again.key("a@resend.dev") == first.key("a@resend.dev") + "-r2"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [
+        ('after = "2d"', 'after = "soon"', r"spring.toml: sequences.hello.steps\[2\]"),
+        ('type = "Spring"', 'typo = "Spring"', "unknown key typo"),
+        ('webhook = "spring-hello"', "", "the key webhook is missing"),
+        ('email = "address!"', "", "email is missing"),
+        ('campaign = "spring"', 'campaign = "Spring 1"', "lower-case"),
+        ('campaign = "spring"', "", "'campaign' is missing"),
+        ("[sequences.hello]", "[sequences.hello", "not TOML"),
+        ('{ template = "spring_1", after = "0h" }, { template = "spring_2", after = "2d" }', "", "0 is not 1..7"),
+    ],
+)
+def test_a_faulty_file_is_named_with_its_key(old: str, new: str, match: str) -> None:
+    with pytest.raises(CampaignError, match=match):
+        parse(SECOND.replace(old, new), "spring.toml")
+
+
+def test_unknown_sequences_steps_and_field_types_are_errors() -> None:
+    with pytest.raises(CampaignError, match="christmas/none: no such sequence; there are christmas/"):
+        find_sequence("christmas", "none")
+    with pytest.raises(CampaignError, match=r"step 4 is not 1\.\.3"):
+        find_sequence("christmas", "noshow").step(4)
+    (sequence,) = parse(SECOND.replace('"text!"', '"texte!"'), "spring.toml").values()
+    with pytest.raises(CampaignError, match="first_name: 'texte' is none of"):
+        payloads.model(sequence)
+
+
+def test_a_second_campaign_is_a_file_alone(world: World, tmp_path: Path) -> None:
+    (tmp_path / "spring.toml").write_text(SECOND)
+    world.setenv("HUBLAB_CAMPAIGNS", str(tmp_path))
+    store = world.services.notion.store
+    source = store.database(world.services.databases["notion-email-templates-db-id"])
+    for number in (1, 2):
+        put_template(store, source, f"spring_{number}", f"Spring {number}", "<p>Hello {{first_name}}</p>")
+    email = world.address()
+    state = campaign_handler.handle.fn("spring", "hello", {"email": email, "first_name": "Ada"})
+    assert "2 mails of hello" in state.message
+    with Prefect() as prefect:
+        runs = [prefect.run_of(f"{find_sequence('spring', 'hello').key(email)}:{step}") for step in (1, 2)]
+    for run in runs:
+        assert run is not None
+        assert world.send(run.parameters["enrolment"], run.parameters["step"]).name == "Completed"
+    assert [mail["payload"]["subject"] for mail in world.accepted(email)] == ["Spring 1", "Spring 2"]
+    (tmp_path / "again.toml").write_text(SECOND)
+    campaign._loaded.cache_clear()
+    with pytest.raises(CampaignError, match="its name or webhook is taken"):
+        campaign.sequences()
+
+
+SUPPLIED = frozenset({"first_name", "link", "objections", "payment_amount"})
+VALUES: dict[str, Any] = {"first_name": "<b>Ada & Co</b>", "link": "https://hublab.test/?a=1&b=2"}
+
+
+def test_values_are_escaped_css_is_inlined_and_there_is_a_text_part() -> None:
+    body = "<style>p{color:red}@media(max-width:9px){p{color:blue}}/*{#no comment*/</style>"
+    body += "<p>{{first_name}}, <a href='{{link}}'>go</a> {{objections}} {{payment_amount}}</p>"
+    values = VALUES | {"objections": ["price", "time"], "payment_amount": 2500.0}
+    mail = render(Template("t", "For {{first_name}}", body), values, SUPPLIED)
+    assert '<p style="color: red;">&lt;b&gt;Ada &amp; Co&lt;/b&gt;' in mail.html
+    assert "@media" in mail.html
+    assert "price, time 2500</p>" in mail.html
+    assert mail.subject == "For <b>Ada & Co</b>"
+    assert "https://hublab.test/?a=1&b=2" in mail.text
+    assert "<p" not in mail.text
+
+
+@pytest.mark.parametrize(
+    ("subject", "body", "match"),
+    [
+        ("x", "{% for i in range(10**9) %}x{% endfor %}", "more than a plain"),
+        ("x", "{{ first_name.__class__ }}", "more than a plain"),
+        ("x", "{{ first_name or 'friend' }}", "more than a plain"),
+        ("x", "{{ first_name | default('friend') }}", "more than a plain"),
+        ("x", "{% include 'a' %}", "more than a plain"),
+        ("x" * 201, "<p>x</p>", "not one line of 1..200"),
+        ("a\nb", "<p>x</p>", "not one line"),
+        ("x", "<p>" + "x" * 100_001, "bytes, over 100000"),
+        ("x", "<img src='https://hublab.test/a.png'>", "shows no text"),
+        ("x", "<p>{{objections}}</p>", "{{objections}} has no value"),
+    ],
+)
+def test_what_cannot_become_a_mail_is_an_error(subject: str, body: str, match: str) -> None:
+    with pytest.raises(UnusableTemplateError, match=match):
+        render(Template("t", subject, body), VALUES | {"objections": []}, SUPPLIED)
+
+
+def test_a_value_that_is_too_long_is_an_error() -> None:
+    with pytest.raises(UnusableTemplateError, match="too long"):
+        render(Template("t", "x", "{{first_name}}"), {"first_name": "x" * 5001}, SUPPLIED)
+
+
+def test_a_code_block_in_a_page_is_the_mails_html() -> None:
+    assert templates.from_markdown("A note.\n\n```html\n<p>{{first_name}}</p>\n```\n") == "<p>{{first_name}}</p>\n"

@@ -1,0 +1,201 @@
+"""The operator's commands: secrets, preflight, preview, test-send, pause, the added properties."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flows import notion_schema as schema
+from flows import notion_setup, operate, preflight, preview, register, secret_blocks
+from flows.prefect_api import Prefect
+from flows.settings import BLOCKS, VARIABLE, BadSettingError, MissingSettingError, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.flows.world import World
+
+
+@pytest.fixture
+def blocks(server: None) -> Iterator[None]:
+    """Leaves no Secret block behind, and the shared settings as they were: other tests go by the environment."""
+    with Prefect() as prefect:
+        before = prefect.client.read_variable_by_name(VARIABLE).value
+        yield
+        prefect.remember(VARIABLE, before)
+        for name in BLOCKS:
+            with contextlib.suppress(LookupError):
+                found = prefect.client.request(
+                    "POST", "/block_documents/filter", json={"block_documents": {"name": {"any_": [name]}}}
+                ).json()
+                for one in found:
+                    prefect.client.request("DELETE", "/block_documents/{id}", path_params={"id": one["id"]})
+
+
+def test_secrets_are_made_rotated_and_left_alone_and_never_printed(
+    world: World, blocks: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env = tmp_path / ".env"
+
+    def run() -> str:
+        env.write_text("".join(f"{name}={value!r}\n" for name, value in world.environment.items()))
+        assert secret_blocks.main(["--env", str(env)]) == 0
+        return capsys.readouterr().out
+
+    first = run()
+    assert "created   notion-token" in first
+    assert "created   testing-mode" in first
+    assert "created" not in (second := run())
+    assert "unchanged notion-token" in second
+    world.environment["NOTION_TOKEN"] = "ntn_rotated"
+    third = run()
+    assert "rotated   notion-token" in third
+    assert third.count("rotated") == 1
+    for secret in ("ntn_standin_token", "ntn_rotated", "re_standin_key"):
+        assert secret not in first + second + third
+    with Prefect() as prefect:
+        settings = prefect.settings()
+    assert settings.get("notion-token") == "ntn_rotated"  # the block comes before the environment
+    assert "ntn_rotated" not in repr(settings)
+
+
+def test_secrets_says_what_is_missing(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert secret_blocks.main(["--env", str(tmp_path / "none")]) == 1
+    monkeypatch.delenv("RESEND_API_KEY")
+    (tmp_path / ".env").write_text("")
+    assert secret_blocks.main(["--env", str(tmp_path / ".env")]) == 1
+    assert "resend-api-key: add RESEND_API_KEY" in capsys.readouterr().err
+
+
+def test_a_missing_or_wrong_setting_is_named_with_the_command_that_sets_it() -> None:
+    with pytest.raises(MissingSettingError, match=r"notion-token.*NOTION_TOKEN to \.env, `make secrets`"):
+        Settings({}).get("notion-token")
+    with pytest.raises(BadSettingError, match="testing-mode: 'maybe' is neither true nor false"):
+        _ = Settings({"testing-mode": "maybe"}).testing
+    for wrong in ("soon", "-1", "inf"):
+        with pytest.raises(BadSettingError, match="HUBLAB_RETRY_SECONDS"):
+            Settings({"HUBLAB_RETRY_SECONDS": wrong}).number("HUBLAB_RETRY_SECONDS")
+
+
+def problems(capsys: pytest.CaptureFixture[str]) -> str:
+    assert preflight.main([]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    return "\n".join(line for line in lines if line.startswith("FAIL"))
+
+
+def test_preflight_is_content_with_a_workspace_that_has_everything(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = preflight.rows("default")
+    # No worker polls in this test; everything else is as in production.
+    assert [row.what for row in found if not row.ok] == ["queue default of pool default"]
+
+
+def test_preflight_names_every_fault_with_its_remedy(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    store = world.services.notion.store
+    source = store.database(world.services.databases[schema.SEQUENCE])
+    kept = dict(source.schema)
+    try:
+        del source.schema["Cancelled"]
+        source.schema["Segment"] = {"rich_text": {}}
+        world.edit(schema.TEMPLATES, world.template("christmas_email_4"), Email_Body_HTML="{{frist_name}}")
+        store.update_page(world.template("noshow_recovery_email_1")["id"], {"in_trash": True})
+        world.services.resend.store.domains["hublab.test"] = "pending"
+        found = problems(capsys)
+    finally:
+        source.schema.clear()
+        source.schema.update(kept)
+        world.services.resend.store.domains["hublab.test"] = "verified"
+    for part in (
+        "property 'Cancelled' (checkbox) is missing: python -m flows.notion_setup",
+        "property 'Segment' is rich_text, not select: change its type in Notion",
+        "christmas_email_4",
+        "{{frist_name}}",
+        "'noshow_recovery_email_1' is not in the database 'Email Templates': create it in Notion",
+        "domain 'hublab.test' is pending, not verified",
+    ):
+        assert part in found
+
+
+def test_preflight_without_settings_or_with_a_stranger_at_notion(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.services.notion.token = "another"
+    found = problems(capsys)
+    assert "401 unauthorized" in found
+    monkeypatch.delenv("NOTION_TOKEN")
+    monkeypatch.setenv("HUBLAB_RETRY_SECONDS", "soon")
+    found = problems(capsys)
+    assert "add NOTION_TOKEN to .env" in found
+    assert "HUBLAB_RETRY_SECONDS: 'soon' is not a number" in found
+
+
+def test_notion_setup_adds_what_is_missing_and_nothing_twice(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    source = world.services.notion.store.database(world.services.databases[schema.SEQUENCE])
+    kept = dict(source.schema)
+    try:
+        for name in schema.ADDED[schema.SEQUENCE]:
+            del source.schema[name]
+        assert notion_setup.main(["--dry-run"]) == 0
+        assert "would add 'Contact' (relation)" in capsys.readouterr().out
+        assert "Contact" not in source.schema
+        assert notion_setup.main([]) == 0
+        assert set(source.schema) == set(kept)
+        assert notion_setup.main([]) == 0
+        assert "nothing to add" in capsys.readouterr().out
+    finally:
+        source.schema.clear()
+        source.schema.update(kept)
+
+
+def test_preview_writes_the_mail_and_test_send_sends_one(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert preview.main(["christmas_email_2", "--folder", str(tmp_path)]) == 0
+    assert "(first_name)" in (tmp_path / "christmas_email_2.html").read_text()
+    assert (tmp_path / "christmas_email_2.txt").read_text().startswith("Subject: christmas_email_2")
+    to = world.address()
+    for _ in range(2):  # each is a mail of its own
+        assert preview.main(["christmas_email_2", "--to", to]) == 0
+    assert len(world.accepted(to)) == 2
+    assert preview.main(["no_such_template"]) == 1
+    assert "no_such_template" in capsys.readouterr().err
+
+
+def test_pause_stops_the_queue_of_all_sends_and_resume_continues_it(world: World) -> None:
+    def paused() -> bool:
+        with Prefect() as prefect:
+            found = prefect.client.request("POST", "/work_pools/default/queues/filter", json={}).json()
+        return bool(next(one for one in found if one["name"] == "default")["is_paused"])
+
+    try:
+        assert operate.main(["pause"]) == 0
+        assert paused()
+        assert not preflight.queue(Prefect().__enter__(), "default", "default").ok
+    finally:
+        assert operate.main(["resume"]) == 0
+    assert not paused()
+    assert operate.main(["--pool", "none", "pause"]) == 1
+
+
+def test_register_is_repeatable_and_names_a_pool_that_is_not_there(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert register.main(["--pool", "none"]) == 1
+    assert "work pool 'none' is not at Prefect" in capsys.readouterr().err
+    for _ in range(2):
+        assert register.main([]) == 0
+    assert "registered christmas-send-email/christmas-send-email" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "window", "most"), [("notion", 60, 180), ("resend", 1, 10)])
+def test_no_window_of_a_service_sees_more_calls_than_it_allows(name: str, window: int, most: int) -> None:
+    limits = {one: (burst, refill) for one, burst, refill in register.rates(Settings({}))}
+    burst, refill = limits[name]
+    assert burst + refill * window <= most
+    assert burst + refill * window >= most * 0.9
