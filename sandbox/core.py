@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from sandbox import build, identity, interpreter, needs, network, server, teardown
@@ -190,6 +191,7 @@ class Sandbox:
             build.together([machine.boot for machine in everyone])
         with step(f"Prefect at {self.api_url}" + (" (first start)" if first else "")):
             server.await_ready(self.server, self.auth)
+        build.together([partial(server.check_reach, machine) for machine in machines])
         self.write_env()
         here.ready.touch()
 

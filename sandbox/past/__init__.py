@@ -38,7 +38,7 @@ STRAY_USER = "operator"
 STRAY_QUEUE = "stray"
 _HERE = Path(__file__).parent
 _LOCK = _HERE / "requirements.lock"
-_START_SECONDS = 90.0
+_START_SECONDS = 180.0  # limit; 15 s on an idle machine
 
 # Prefect 3.4 keeps its runs' files in one folder of the temporary one, and the first user to come owns it.
 _STRAY = (
@@ -120,7 +120,7 @@ def _layer(layout: Layout) -> Path:
 
 def _give(host: Machine, layer: Path, api_url: str) -> None:
     if host.ssh(f"{VENV}/bin/python -c 'import uvloop'", check=False).returncode:
-        host.power_off()
+        host.kill()
         shutil.rmtree(host.upper / HOME.relative_to("/"), ignore_errors=True)  # what a deploy changed there
         host.set_layers([layer, *(tree for tree in host.layers if tree != layer)])
         host.boot()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory, trees: Path) -> Iterator[Sandbox]:
     """A sandbox of this session's own, in a folder of its own, with two hosts."""
+    # A run of the tests that is told to stop shall take its machines with it.
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))
     root = tmp_path_factory.mktemp("own") / "sandbox"
     try:
         yield Sandbox.up(hosts=2, root=root, trees=trees)

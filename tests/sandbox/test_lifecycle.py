@@ -95,6 +95,20 @@ def test_a_subnet_that_is_taken_is_refused(
     assert traces.of(layout).interfaces == before.interfaces
 
 
+def test_a_firewall_between_host_and_server_is_named(sandbox: Sandbox) -> None:
+    layout = sandbox.layout
+    ports = [f"vb-{layout.tag}-{layout.number(machine.name)}" for machine in (sandbox.server, sandbox.hosts[0])]
+    try:
+        for port in ports:
+            subprocess.run(["ip", "link", "set", port, "type", "bridge_slave", "isolated", "on"], check=True)
+        with pytest.raises(SandboxError, match=rf"hublab-1 does not reach .*FORWARD -i {layout.bridge}"):
+            Sandbox.up(hosts=1, root=layout.root, trees=layout.trees)
+    finally:
+        for port in ports:
+            subprocess.run(["ip", "link", "set", port, "type", "bridge_slave", "isolated", "off"], check=True)
+    assert sandbox.is_up
+
+
 def test_who_is_not_root_is_told_so(root: Path) -> None:
     program = (
         "import os, sandbox, sys; os.setuid(65534); sandbox.Sandbox.up(root=__import__('pathlib').Path(sys.argv[1]))"

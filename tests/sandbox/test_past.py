@@ -39,4 +39,4 @@ def test_without_uvloop_the_same_worker_runs_the_same_flow(sandbox: Sandbox) -> 
     host.ssh(f"{past.VENV}/bin/python -m pip uninstall -q -y uvloop && systemctl restart {past.UNIT}")
     assert past.greet(sandbox).type == "COMPLETED"
     past.give(sandbox, [host])
-    assert past.greet(sandbox).type == "CRASHED"
+    host.ssh(f"{past.VENV}/bin/python -c 'import uvloop'")
