@@ -4,7 +4,8 @@ from pyinfra import host, state
 
 from deploy.plan import make
 from deploy.release.install import install
-from deploy.rollout.activate import Member, Rollout, activate
+from deploy.rollout.activate import Rollout, activate
+from deploy.rollout.member import Member
 from deploy.service.configure import configure
 from deploy.state import look
 

@@ -24,7 +24,7 @@ CLOCK = re.compile(r"\.\d+|Z$|\+00:00$")
 
 
 def stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat from the third, the state, on (proc(5)); empty when the process is gone or a zombie."""
+    """The fields of /proc/PID/stat (proc(5)) from the third, its state, on; empty when it is gone or a zombie."""
     fields = read(f"/proc/{pid}/stat").decode().rpartition(")")[2].split()
     return fields if fields and fields[0] != "Z" else []
 

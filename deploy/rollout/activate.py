@@ -5,17 +5,15 @@ from __future__ import annotations
 import atexit
 import getpass
 import socket
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from gevent.event import AsyncResult
 from pyinfra import logger
 from pyinfra.api import DeployError, FunctionCommand, operation
 
-from deploy import remote
-from deploy.rollout.conductor import Outcome, conduct
+from deploy.rollout.conductor import conduct
 from deploy.rollout.report import announce, conclude
-from deploy.state import HostState, look
+from deploy.state import look
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -24,30 +22,8 @@ if TYPE_CHECKING:
     from pyinfra.api.command import PyinfraCommand
 
     from deploy.plan import Plan
-    from deploy.spec import WorkerHost
-
-
-@dataclass
-class Member:
-    """One host of this run: what is wanted, what was found, what will be done, and how it went."""
-
-    host: Host
-    wanted: WorkerHost
-    state: HostState
-    plan: Plan
-    outcome: Outcome | None = None
-
-    def run(self, program: str, query: dict[str, Any], *, detached: bool = False) -> bool:
-        """Runs an on-host program; a connection that breaks counts as a failure of this host."""
-        try:
-            return remote.run(self.host, self.wanted.python, program, query, detached=detached)
-        except Exception as error:  # noqa: BLE001 - whatever ends the connection, the others must learn of it
-            self.say(f"{program}: the connection broke ({error}); what the host had begun, it ends by itself")
-            return False
-
-    def say(self, text: str) -> None:
-        """One line to the operator."""
-        logger.info("%s%s", self.host.print_prefix, text)
+    from deploy.rollout.conductor import Outcome
+    from deploy.rollout.member import Member
 
 
 class Rollout:
@@ -62,7 +38,7 @@ class Rollout:
         """The one rollout of this run; pyinfra executes the deploy file once for each host, all of them meet here."""
         if "hublab_rollout" not in state.__dict__:
             state.__dict__["hublab_rollout"] = rollout = cls()
-            atexit.register(conclude, state, rollout)
+            atexit.register(conclude, state, rollout.members)
         return state.__dict__["hublab_rollout"]  # type: ignore[no-any-return]
 
     def join(self, state: State, member: Member) -> None:

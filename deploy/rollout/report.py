@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from pyinfra.api import State
 
-    from deploy.rollout.activate import Member, Rollout
+    from deploy.rollout.member import Member
 
 HEADINGS = ("host", "release", "Prefect", "uvloop", "workers online", "probe", "result")
 
@@ -56,7 +56,7 @@ def announce(member: Member) -> None:
         (logger.error if plan.problems else logger.info)("%s%s", member.host.print_prefix, line)
 
 
-def conclude(state: State, rollout: Rollout) -> None:
+def conclude(state: State, members: dict[str, Member]) -> None:
     """Prints the table, when anything was or would have been done; a plan alone needs none."""
-    if state.current_stage >= StateStage.Execute and rollout.members:
-        print("\n" + render(rollout.members.values()))  # noqa: T201 - the result goes to standard output
+    if state.current_stage >= StateStage.Execute and members:
+        print("\n" + render(members.values()))  # noqa: T201 - the result goes to standard output
