@@ -19,7 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.worker.world import AUTH, POOL, Api, environment, prefect_server, wait_for
+from tests.worker.server import Api, prefect_server
+from tests.worker.world import AUTH, POOL, environment, wait_for
 
 CONCURRENCY = 4
 TICKS = os.sysconf("SC_CLK_TCK")

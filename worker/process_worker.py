@@ -206,8 +206,9 @@ class HublabWorker(ProcessWorker):
     async def hand_back(self, flow_run_id: UUID) -> bool:
         """End a run here and give it back to Prefect, to be run again. False when Prefect could not be told."""
         mine = await self.engines.end(flow_run_id)
-        with anyio.move_on_after(2):
+        with anyio.move_on_after(5):
             await self.in_flight.released(flow_run_id)
         if scope := self._submissions.get(flow_run_id):
             scope.cancel()
+            await self.in_flight.released(flow_run_id)
         return not mine or await self.engines.propose_again(flow_run_id, "Its worker was stopped; to be run again.")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from tests.worker.proxy import Proxy
-from tests.worker.world import Api, Trial, Worker, prefect_server, survivors
+from tests.worker.server import Api, prefect_server
+from tests.worker.world import Trial, Worker, survivors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

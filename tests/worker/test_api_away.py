@@ -13,7 +13,7 @@ from tests.worker.world import POOL, Trial, wait_for
 if TYPE_CHECKING:
     from tests.worker.conftest import StartWorker
     from tests.worker.proxy import Proxy
-    from tests.worker.world import Api
+    from tests.worker.server import Api
 
 # Stock Prefect's loops give up after 4 times 3 failures in a row (workers/base.py), and at once on 401 and 403.
 STOCK_GIVES_UP_AFTER = 12

@@ -11,7 +11,8 @@ from tests.worker.world import alive, wait_for
 if TYPE_CHECKING:
     from tests.worker.conftest import StartWorker
     from tests.worker.proxy import Proxy
-    from tests.worker.world import Api, Trial
+    from tests.worker.server import Api
+    from tests.worker.world import Trial
 
 
 def test_idle_worker_exits_0_on_sigterm_and_has_spoken_to_systemd(start: StartWorker) -> None:

@@ -10,7 +10,8 @@ from tests.worker.world import alive, wait_for
 
 if TYPE_CHECKING:
     from tests.worker.conftest import StartWorker
-    from tests.worker.world import Api, Trial, Worker
+    from tests.worker.server import Api
+    from tests.worker.world import Trial, Worker
 
 
 def test_engine_killed_is_reported_crashed(api: Api, worker: Worker, trial: Trial) -> None:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.worker.conftest import StartWorker
-    from tests.worker.world import Api, Trial
+    from tests.worker.server import Api
+    from tests.worker.world import Trial
 
 # As uvloop's: it rules the process, and has no child watcher for a loop that is asyncio's.
 FOREIGN_POLICY = """

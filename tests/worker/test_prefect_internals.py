@@ -40,7 +40,7 @@ ATTRIBUTES = (
     "heartbeat_interval_seconds",
     "is_setup",
 )
-# Used in worker/engines.py: where, what, keyword arguments that are passed.
+# Used in worker/engines.py and worker/engine_process.py: where, what, keyword arguments that are passed.
 RUNNER_PARTS = [
     ("_cancellation_manager", "CancellationManager", "process_manager hook_runner state_proposer event_emitter client"),
     ("_cancellation_manager", "CancellationManager", "control_channel"),

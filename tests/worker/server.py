@@ -1,0 +1,112 @@
+"""A real Prefect server, and what a test asks of it directly."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from tests.worker.world import AUTH, POOL, environment, free_port, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+class Api:
+    """Prefect's server, asked directly, not through any proxy."""
+
+    def __init__(self, port: int) -> None:
+        """Ask the server on this port."""
+        self.port = port
+        user, _, word = AUTH.partition(":")
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}/api", auth=(user, word), timeout=30)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Ask; SQLite may be locked for a moment, which the server answers with 503."""
+
+        def ask() -> httpx.Response | None:
+            answer = self._http.post(path, json=body)
+            return None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer
+
+        answer = wait_for(ask, path)
+        assert answer
+        return answer.raise_for_status().json()
+
+    def get(self, path: str) -> Any:
+        """Read."""
+        return self._http.get(path).raise_for_status().json()
+
+    def delete(self, path: str) -> None:
+        """Remove."""
+        self._http.delete(path).raise_for_status()
+
+    def deploy(self, entrypoint: str, name: str) -> str:
+        """Register a deployment of a flow; the same name is the same deployment."""
+        flow = self.post("/flows/", {"name": name})["id"]
+        wanted = {"name": name, "flow_id": flow, "entrypoint": entrypoint, "work_pool_name": POOL}
+        wanted |= {"work_queue_name": "nobody", "enforce_parameter_schema": False}
+        return str(self.post("/deployments/", wanted)["id"])
+
+    def start(self, entrypoint: str, queue: str, **parameters: Any) -> str:
+        """Put a run of `trial_flows.<entrypoint>` on the queue."""
+        deployment = self.deploy(f"trial_flows.{entrypoint}", entrypoint)
+        body = {"work_queue_name": queue, "parameters": parameters, "state": {"type": "SCHEDULED"}}
+        return str(self.post(f"/deployments/{deployment}/create_flow_run", body)["id"])
+
+    def run(self, flow_run: str) -> Any:
+        """The run as the server has it."""
+        return self.get(f"/flow_runs/{flow_run}")
+
+    def state(self, flow_run: str) -> str:
+        """The type of its state."""
+        return str(self.run(flow_run)["state"]["type"])
+
+    def wait_state(self, flow_run: str, *states: str) -> str:
+        """Wait until it is in one of these states."""
+        wait_for(
+            lambda: self.state(flow_run) in states, f"flow run in {states}, which is {self.run(flow_run)['state']}"
+        )
+        return self.state(flow_run)
+
+    def cancel(self, flow_run: str) -> None:
+        """As the button in Prefect's pages does."""
+        self.post(f"/flow_runs/{flow_run}/set_state", {"state": {"type": "CANCELLING"}})
+
+    def workers(self) -> list[Any]:
+        """Those of the pool; none before the first has created it."""
+        answer = self._http.post(f"/work_pools/{POOL}/workers/filter", json={})
+        return list(answer.json()) if answer.is_success else []
+
+    def heartbeat(self, worker: str) -> str:
+        """When the server last heard of the worker."""
+        return next(str(entry["last_heartbeat_time"]) for entry in self.workers() if entry["name"] == worker)
+
+
+@contextlib.contextmanager
+def prefect_server(home: Path) -> Iterator[int]:
+    """A real server on loopback; yields its port."""
+    port = free_port()
+    command = [str(Path(sys.executable).parent / "prefect"), "server", "start", "--port", str(port), "--no-ui"]
+    with (home / "server.log").open("wb") as log:
+        env = environment(home, PREFECT_SERVER_API_AUTH_STRING=AUTH, PREFECT_API_URL=f"http://127.0.0.1:{port}/api")
+        process = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=home)
+
+    def answers() -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"http://127.0.0.1:{port}/api/health").is_success
+        return False
+
+    try:
+        wait_for(answers, "Prefect's server answers", limit=180)
+        yield port
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
