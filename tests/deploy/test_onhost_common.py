@@ -6,7 +6,6 @@ import io
 import json
 import os
 import tarfile
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -86,32 +85,22 @@ def test_packages_by_their_metadata(tmp_path: Path) -> None:
     assert packages(tmp_path) == ["a-1", "b-2"]
 
 
-def test_link_is_never_absent(tmp_path: Path) -> None:
-    """A reader that looks all the time, while the link is moved 120 times, always finds one of the targets."""
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
+def test_link_is_never_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is replaced in one rename, never removed: a worker that starts in that very moment finds one of the two."""
+    removed: list[Path] = []
+    unlink = Path.unlink
+
+    def recorded(path: Path, *, missing_ok: bool = False) -> None:
+        removed.append(path)
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", recorded)
     current = tmp_path / "current"
-    link(current, tmp_path / "a")
-    missed, done = [], threading.Event()
-
-    def look() -> None:
-        while not done.is_set():
-            try:
-                current.readlink()
-            except OSError as error:
-                missed.append(error)
-
-    reader = threading.Thread(target=look)
-    reader.start()
-    try:
-        for _ in range(60):
-            link(current, tmp_path / "b")
-            link(current, tmp_path / "a")
-    finally:
-        done.set()
-        reader.join(timeout=20)
-    assert missed == []
-    assert current.readlink() == tmp_path / "a"
+    for target in ("a", "b"):
+        link(current, tmp_path / target)
+        assert current.readlink() == tmp_path / target
+    assert current not in removed
+    assert listing(tmp_path) == ["current"]
 
 
 def test_link_that_was_cut_off_before_is_no_hindrance(tmp_path: Path) -> None:
