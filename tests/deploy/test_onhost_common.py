@@ -6,7 +6,8 @@ import io
 import json
 import os
 import tarfile
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,6 @@ from deploy.onhost.common import HostError, ask, must, packages, read, tree_dige
 from deploy.onhost.finish_host import audit, link
 from deploy.onhost.finish_host import main as finish
 from deploy.release import identity, install
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def listing(folder: Path) -> list[str]:
