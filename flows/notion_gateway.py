@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 from notion_client import Client
 from notion_client.errors import HTTPResponseError, RequestTimeoutError
 
 from flows import notion_schema as schema
+from flows.notion_errors import NotionError, NotionMissingError, NotionUnavailableError, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,53 +21,7 @@ if TYPE_CHECKING:
 PAGE_SIZE = 100
 TIMEOUT_MS = 60_000
 INLINE_PIECES = 25  # a page shows this many references of a property for certain; more are asked for one by one
-TRANSIENT = frozenset({500, 502, 503, 504, 529})
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 15.0
-_REFUSED, _CONFLICT = 429, 409
-
-
-class NotionError(Exception):
-    """A call to Notion that failed for good: what was called, Notion's status, code and message."""
-
-
-class NotionUnavailableError(NotionError):
-    """Notion did not answer well within the time for retries: to be tried again later."""
-
-
-class _Trouble(Exception):  # noqa: N818 - internal; becomes one of the two above
-    """One failed attempt, judged."""
-
-    def __init__(self, error: Exception) -> None:
-        self.status = getattr(error, "status", None)
-        self.code = str(getattr(getattr(error, "code", ""), "value", getattr(error, "code", "")))
-        self.never_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-        self.retry_after, self.committed = _hints(error)
-        lost = isinstance(error, httpx.TransportError | RequestTimeoutError)
-        blocked = self.code == "public_api_request_blocked" or "public_api_request_blocked" in getattr(
-            error, "body", ""
-        )
-        self.refused = self.status == _REFUSED and not blocked
-        self.transient = lost or self.refused or self.status in TRANSIENT or self.status == _CONFLICT
-        # Nothing was saved for certain: it never arrived, was refused at the door, or lost a race.
-        self.unsaved = self.never_sent or self.refused or self.status == _CONFLICT
-        super().__init__(f"{self.status or 'no answer'} {self.code or type(error).__name__}: {error}")
-
-
-def _hints(error: Exception) -> tuple[float | None, str | None]:
-    if not isinstance(error, HTTPResponseError):
-        return None, None
-    try:
-        wait: float | None = float(error.headers.get("retry-after", ""))
-    except ValueError:
-        wait = None
-    try:
-        body = json.loads(error.body)
-        committed = body.get("committed_resource_id") or (body.get("additional_data") or {}).get(
-            "committed_resource_id"
-        )
-    except (ValueError, AttributeError):
-        committed = None
-    return wait, committed
 
 
 class NotionGateway:
@@ -116,8 +70,10 @@ class NotionGateway:
 
     def database(self, block: str) -> dict[str, Any]:
         """A database's data source, with the definition of its properties. Raises NotionError."""
-        source = self.source(block)
-        return self._safe(f"read {schema.TITLES[block]}", lambda: self._client.data_sources.retrieve(source))
+        what = f"read {schema.TITLES[block]}"
+        read = self._client.data_sources.retrieve
+        found = self._sourced(block, lambda source: self._safe(what, lambda: read(source)))
+        return cast("dict[str, Any]", found)
 
     def alter(self, block: str, properties: dict[str, Any]) -> None:
         """Add properties to a database. Raises NotionError."""
@@ -136,9 +92,24 @@ class NotionGateway:
             self.sources[database] = str(found["data_sources"][0]["id"])
         return self.sources[database]
 
+    def _sourced(self, block: str, work: Callable[[str], Any]) -> Any:
+        """Do work on a data source; one that was learnt by an earlier run and is gone is looked up again."""
+        database = self._settings.get(block)
+        known = database in self.sources
+        try:
+            return work(self.source(block))
+        except NotionMissingError:
+            if not known:
+                raise
+            del self.sources[database]
+            return work(self.source(block))
+
     def find(self, block: str, condition: dict[str, Any]) -> list[dict[str, Any]]:
         """All pages that meet a filter, the oldest first. Raises NotionError, also for an incomplete answer."""
-        source, pages, cursor = self.source(block), list[dict[str, Any]](), None
+        return cast("list[dict[str, Any]]", self._sourced(block, lambda source: self._query(source, block, condition)))
+
+    def _query(self, source: str, block: str, condition: dict[str, Any]) -> list[dict[str, Any]]:
+        pages, cursor = list[dict[str, Any]](), None
         what = f"query {schema.TITLES[block]}"
         while True:
             more: dict[str, Any] = {"start_cursor": cursor} if cursor else {}
@@ -200,18 +171,24 @@ class NotionGateway:
         `find` looks for what was saved; it is asked only after an attempt whose outcome is not known, and only once
         Notion's queries must show it. Raises NotionError.
         """
-        source, properties = self.source(block), schema.written(block, values)
+        properties = schema.written(block, values)
+        page = self._sourced(block, lambda source: self._create(block, source, properties, find))
+        return cast("dict[str, Any]", page)
+
+    def _create(
+        self, block: str, source: str, properties: dict[str, Any], find: Callable[[], list[dict[str, Any]]]
+    ) -> dict[str, Any]:
         what = f"create a page in {schema.TITLES[block]}"
         parent = {"type": "data_source_id", "data_source_id": source}
         deadline, pause = time.monotonic() + self._patience, BACKOFF_FIRST
         while True:
             trouble = self._attempt(lambda: self._client.pages.create(parent=parent, properties=properties))
-            if not isinstance(trouble, _Trouble):
+            if not isinstance(trouble, Trouble):
                 return dict(trouble)
             if trouble.committed:
                 return self.page(trouble.committed)
             if not trouble.transient:
-                raise NotionError(f"{what}: {trouble}") from None
+                raise trouble.final(what) from None
             if not trouble.unsaved:
                 time.sleep(self._lag)
                 found = find()
@@ -224,10 +201,10 @@ class NotionGateway:
         deadline, pause = time.monotonic() + self._patience, BACKOFF_FIRST
         while True:
             result = self._attempt(call)
-            if not isinstance(result, _Trouble):
+            if not isinstance(result, Trouble):
                 return dict(result)
             if not result.transient:
-                raise NotionError(f"{what}: {result}") from None
+                raise result.final(what) from None
             pause = self._wait(what, result, deadline, pause)
 
     def _attempt(self, call: Callable[[], Any]) -> Any:
@@ -236,10 +213,10 @@ class NotionGateway:
         try:
             return call()
         except (HTTPResponseError, RequestTimeoutError, httpx.TransportError) as error:
-            return _Trouble(error)
+            return Trouble(error)
 
     @staticmethod
-    def _wait(what: str, trouble: _Trouble, deadline: float, pause: float) -> float:
+    def _wait(what: str, trouble: Trouble, deadline: float, pause: float) -> float:
         wait = max(pause, trouble.retry_after or 0)
         if time.monotonic() + wait > deadline:
             raise NotionUnavailableError(f"{what}: {trouble}; given up for now") from None

@@ -11,7 +11,7 @@ from flows import mail, register, template_store
 from flows import notion_schema as schema
 from flows.campaign import sequences
 from flows.doors import notion_door, resend_door
-from flows.notion_gateway import NotionError
+from flows.notion_errors import NotionError
 from flows.prefect_api import NOTION_LIMIT, RESEND_LIMIT, NotRegisteredError, Prefect
 from flows.resend_operations import ResendFailedError
 from flows.settings import BLOCKS, DEFAULTS, SEVEN, BadSettingError, MissingSettingError

@@ -10,7 +10,7 @@ import pytest
 from flows import notion_schema as schema
 from flows import operate
 from flows.enrolment import enrol
-from flows.notion_gateway import NotionError, NotionUnavailableError
+from flows.notion_errors import NotionError, NotionUnavailableError
 from flows.resend_operations import ResendFailedError
 from flows.send_email_flow import UncertainSendError
 
