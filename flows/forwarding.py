@@ -68,11 +68,10 @@ class Forwarder:
     def once(self) -> int:
         """Forward all that waits; how many went. Raises what the first service that is away raises."""
         count, failed = 0, None
-        waiting = list(self.spool.entries())
-        if not waiting:
+        if not self.spool.waiting:
             return 0
         with Prefect() as prefect:
-            for path, entry in waiting:
+            for path, entry in self.spool.entries():
                 if self._stop.is_set():
                     break
                 try:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import threading
+import uuid
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,8 +29,13 @@ class Spool:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in folder.glob("*.part"):
             left.unlink()
-        self.waiting = sum(1 for _ in folder.glob("*.json"))
+        self._names = {path.name for path in folder.glob("*.json")}
         self._lock = threading.Lock()
+
+    @property
+    def waiting(self) -> int:
+        """How many entries wait."""
+        return len(self._names)
 
     def put(self, key: str, entry: dict[str, Any]) -> None:
         """Keep an entry; it is on disk when this returns. The first of one key stays.
@@ -38,20 +44,22 @@ class Spool:
             SpoolFullError: `MAX_WAITING` entries wait.
             OSError: the disk is full or gone.
         """
+        path = self.path(key)
+        if path.exists():
+            self._sync()  # whoever wrote it may not have come that far
+            return
+        if self.waiting >= MAX_WAITING:
+            raise SpoolFullError(f"{self.waiting} payloads wait in {self.folder}")
+        # Without a lock: the file system syncs what several threads ask for at once in one go.
+        part = path.with_suffix(f".{uuid.uuid4().hex}.part")
+        with part.open("xb") as file:
+            file.write(json.dumps({"key": key, **entry}).encode())
+            file.flush()
+            os.fsync(file.fileno())
         with self._lock:
-            path = self.path(key)
-            if path.exists():
-                return
-            if self.waiting >= MAX_WAITING:
-                raise SpoolFullError(f"{self.waiting} payloads wait in {self.folder}")
-            part = path.with_suffix(".part")
-            with part.open("wb") as file:
-                file.write(json.dumps({"key": key, **entry}).encode())
-                file.flush()
-                os.fsync(file.fileno())
             part.rename(path)
-            self._sync()
-            self.waiting += 1
+            self._names.add(path.name)
+        self._sync()
 
     def path(self, key: str) -> Path:
         """Where the entry of a key lies."""
@@ -66,7 +74,7 @@ class Spool:
         """Remove an entry that is safe elsewhere."""
         with self._lock:
             path.unlink()
-            self.waiting -= 1
+            self._names.discard(path.name)
 
     def oldest(self) -> float | None:
         """When the oldest entry came, as a Unix time; None when nothing waits."""

@@ -1,0 +1,93 @@
+"""What a signup of seven mails costs: `python -m bench.flows_calls [--signups 5]`.
+
+Calls to Notion and Resend as shares of their limits, CPU seconds of this process per mail (without the engine that
+Prefect starts for each run). Prefect's own test server, the stand-ins, the real SDKs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import time
+from typing import Any
+
+NOTION_PER_DAY, RESEND_PER_DAY = 180 * 60 * 24, 10 * 86_400
+MAILS = 7
+
+
+def settings_of(environment: dict[str, str]) -> None:
+    """Point the flows at the stand-ins, without limits that would only take time."""
+    more = {
+        "HUBLAB_PUBLIC_URL": "https://hooks.hublab.test",
+        "HUBLAB_NOTION_PER_MINUTE": "60000",
+        "HUBLAB_RESEND_PER_SECOND": "1000",
+        "UNSUBSCRIBE_SECRET": "bench",
+        "TESTING_MODE": "true",
+    }
+    os.environ.update(environment | more)
+
+
+def measure(signups: int) -> dict[str, float]:
+    """Enrol and send; totals."""
+    from flows.campaign import sequence  # noqa: PLC0415 - after the harness has set Prefect up
+    from flows.enrolment import enrol  # noqa: PLC0415
+    from flows.prefect_api import Prefect  # noqa: PLC0415
+    from flows.send_email_flow import send_email  # noqa: PLC0415
+
+    scheduling, began, cpu = 0.0, time.monotonic(), resource.getrusage(resource.RUSAGE_SELF)
+    for number in range(signups):
+        email = f"delivered+bench{number}@resend.dev"
+        payload: dict[str, Any] = {"email": email, "first_name": "Ada", "business_name": "Salon", "red_systems": 2}
+        start = time.monotonic()
+        enrol("christmas", "signup", payload | {"assessment_score": 60}, None)
+        scheduling += time.monotonic() - start
+        with Prefect() as prefect:
+            run = prefect.run_of(f"{sequence('christmas', 'signup').key(email)}:1")
+        assert run is not None
+        for step in range(1, MAILS + 1):
+            assert send_email.fn(run.parameters["enrolment"], step).name == "Completed"
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    spent = after.ru_utime + after.ru_stime - cpu.ru_utime - cpu.ru_stime
+    return {"scheduling": scheduling / signups, "wall": time.monotonic() - began, "cpu": spent}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--signups", type=int, default=5)
+    signups = parser.parse_args().signups
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+    from prefect.client.schemas.actions import WorkPoolCreate  # noqa: PLC0415 - after the level is set
+    from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415
+
+    from flows import notion_setup, register  # noqa: PLC0415
+    from flows.prefect_api import Prefect  # noqa: PLC0415
+    from sandbox.standins.serve import stand_ins  # noqa: PLC0415
+
+    with prefect_test_harness(server_startup_timeout=120), stand_ins(per_minute=1_000_000) as both:
+        both.resend.per_second = 1_000_000
+        settings_of(both.environment())
+        with Prefect() as prefect:
+            prefect.client.create_work_pool(WorkPoolCreate(name="default", type="process"))
+        register.register("default")
+        notion_setup.main([])
+        for book in (both.notion.book, both.resend.book):
+            book.calls.clear()
+        found = measure(signups)
+        notion, resend = len(both.notion.book.calls) / signups, len(both.resend.book.calls) / signups
+        accepted = len(both.resend.store.mails)
+    assert accepted == signups * MAILS, accepted
+    mails = signups * MAILS
+    print(
+        f"Notion: {notion:.1f} calls a signup (at most 17): {NOTION_PER_DAY / notion:,.0f} signups a day at its limit"
+    )
+    print(f"Resend: {resend / MAILS:.2f} calls a mail: {RESEND_PER_DAY * MAILS / resend:,.0f} mails a day at its limit")
+    print(
+        f"one process, no engine: {found['cpu'] / mails:.2f} CPU s and {found['wall'] / mails:.2f} s a mail, ", end=""
+    )
+    print(f"{60 * mails / found['wall']:.0f} mails a minute; signup to scheduled {found['scheduling']:.2f} s")
+
+
+if __name__ == "__main__":
+    main()
