@@ -27,7 +27,8 @@ for candidate in {candidates}; do
         {accepted}) exec $sudo {wrap} "$path" -I - ;;
     esac
 done
-echo '{{"problem": "python", "found": "'"$(python3 --version 2>&1)"'"}}'
+found=$(python3 --version 2>&1 | head -n 1 | tr -d '"\\')
+echo '{{"problem": "python", "found": "'"$found"'"}}'
 """
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from deploy.settings import Secret, Settings, Target
+    from deploy.secret import Secret
+    from deploy.settings import Settings, Target
 
 BASE = "/opt/hublab"
 RELEASES = f"{BASE}/releases"
@@ -44,11 +45,11 @@ class WorkerHost:
 
     def profiles(self) -> str:
         """The Prefect profile that carries the credential; becomes a root-only file on the host."""
-        lines = ['active = "hublab"', "[profiles.hublab]", f"PREFECT_API_URL = {json.dumps(self.api_url)}"]
+        lines = ['active = "hublab"', "[profiles.hublab]", f"PREFECT_API_URL = {toml_string(self.api_url)}"]
         if self.auth_string:
-            lines.append(f"PREFECT_API_AUTH_STRING = {json.dumps(self.auth_string.reveal())}")
+            lines.append(f"PREFECT_API_AUTH_STRING = {toml_string(self.auth_string.reveal())}")
         if self.api_key:
-            lines.append(f"PREFECT_API_KEY = {json.dumps(self.api_key.reveal())}")
+            lines.append(f"PREFECT_API_KEY = {toml_string(self.api_key.reveal())}")
         return "\n".join(lines) + "\n"
 
 
@@ -80,3 +81,8 @@ def unit_name(number: int) -> str:
 def worker_name(hostname: str, number: int) -> str:
     """The worker's name at the Prefect server: unique as long as host names are."""
     return f"{hostname}-{number}"
+
+
+def toml_string(value: str) -> str:
+    """A TOML basic string. JSON's escapes are TOML's, but for surrogate pairs and the delete character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -24,7 +24,7 @@ def question(host: WorkerHost) -> dict[str, Any]:
         "user": spec.USER,
         "units": spec.UNITS,
         "unit": spec.UNIT,
-        "files": [spec.PROFILES, spec.CONFIG, spec.STATE, spec.BASE, spec.RELEASES, spec.ROOT_FOLDER],
+        "files": [spec.PROFILES, spec.CONFIG, spec.STATE, spec.BASE, spec.RELEASES, spec.ROOT_FOLDER, *host.read_paths],
         "pool": host.work_pool,
         "api_url": host.api_url,
         "auth": host.auth_string.reveal() if host.auth_string else "",

@@ -86,8 +86,15 @@ def tree_digest(root: Path, names: list[str]) -> str:
     """One digest over the named files below a folder and their contents."""
     total = hashlib.sha256()
     for name in sorted(names):
-        total.update(name.encode() + b"\0" + hashlib.sha256(read(root / name)).digest())
+        there = (root / name).is_file()
+        total.update(name.encode() + b"\0" + (hashlib.sha256(read(root / name)).digest() if there else b"absent"))
     return total.hexdigest()
+
+
+def shipped(release: Path) -> list[str]:
+    """The code files that a release holds: a file that somebody added is one that was not shipped."""
+    files = (path for folder in ("worker", "flows") for path in (release / folder).rglob("*") if path.is_file())
+    return sorted(str(path.relative_to(release)) for path in files if "__pycache__" not in path.parts)
 
 
 def packages(release: Path) -> list[str]:
@@ -98,15 +105,15 @@ def packages(release: Path) -> list[str]:
 
 
 def guard_digest(release: Path) -> str:
-    """The digest of the file that keeps uvloop out of a release's venv."""
-    return hashlib.sha256(
-        b"".join(read(path) for path in release.glob("venv/lib/python3*/site-packages/hublab.pth"))
-    ).hexdigest()
+    """One digest over all .pth files of a release's venv: the one that keeps uvloop out, and none that undoes it."""
+    found = sorted(release.glob("venv/lib/python3*/site-packages/*.pth"))
+    return hashlib.sha256(b"".join(path.name.encode() + b"\0" + read(path) for path in found)).hexdigest()
 
 
 def revision(release: Path) -> dict[str, Any] | None:
     """What was written down when a release was finished; None while it is not."""
     try:
-        return dict(json.loads((release / "REVISION").read_text()))
+        found = json.loads((release / "REVISION").read_text())
     except (OSError, ValueError):
         return None
+    return found if isinstance(found, dict) and found.keys() >= {"code", "code_files", "guard", "packages"} else None

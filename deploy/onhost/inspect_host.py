@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from deploy.onhost.common import ask, guard_digest, packages, read, revision, tree_digest
+from deploy.onhost.common import ask, guard_digest, packages, read, revision, shipped, tree_digest
 
 HTTP_NOT_FOUND = 404
 WORKER_PROPERTIES = "Id,ActiveState,SubState,MainPID,NRestarts,NeedDaemonReload,UnitFileState,Result"
@@ -48,7 +48,8 @@ def release(path: Path) -> dict[str, Any]:
         "revision": {key: value for key, value in written.items() if isinstance(value, str)},
         "added": sorted(found - built),
         "missing": sorted(built - found),
-        "code_changed": tree_digest(path, written["code_files"]) != written["code"],
+        "code_changed": tree_digest(path, written["code_files"]) != written["code"]
+        or shipped(path) != sorted(written["code_files"]),
         "guard": guard_digest(path) == written["guard"],
     }
 
@@ -128,7 +129,10 @@ def legacy_processes() -> list[dict[str, Any]]:
 def is_worker_start(argv: list[str]) -> bool:
     """Whether an argument list is Prefect's own `prefect worker start`, run by a Python."""
     words = [Path(part).name for part in argv]
-    return any(words[i : i + 3] == ["prefect", "worker", "start"] for i in range(len(words))) and "python" in words[0]
+    if not words or "python" not in words[0] or "prefect" not in words:
+        return False
+    rest = words[words.index("prefect") + 1 :]
+    return any(rest[i : i + 2] == ["worker", "start"] for i in range(len(rest)))
 
 
 def interpreter(argv: list[str], entry: str) -> dict[str, Any]:
@@ -139,7 +143,9 @@ def interpreter(argv: list[str], entry: str) -> dict[str, Any]:
 
 def installed(python: str, package: str) -> str:
     """The version of a package as an interpreter itself sees it; empty when it has none."""
-    code = f"import importlib.metadata as m\ntry: print(m.version({package!r}))\nexcept m.PackageNotFoundError: pass"
+    code = (
+        f"import importlib.metadata as m\ntry: print(m.version({package!r}) or '')\nexcept m.PackageNotFoundError: pass"
+    )
     return ask(python, "-I", "-c", code).strip()
 
 

@@ -123,7 +123,10 @@ def remove_uvloop(python: str) -> None:
         "import importlib.metadata as m, sys\n"
         "try: files = m.distribution('uvloop').files or []\n"
         "except m.PackageNotFoundError: sys.exit()\n"
-        "for item in files: item.locate().unlink(missing_ok=True)\n"
+        "for path in [item.locate() for item in files]:\n"
+        "    path.unlink(missing_ok=True)\n"
+        "    try: path.parent.rmdir()\n"
+        "    except OSError: pass\n"
     )
     subprocess.run([python, "-I", "-c", code], check=False, capture_output=True, timeout=60)
     look = "import importlib.util as u; s = u.find_spec('uvloop'); print(bool(s and s.origin))"

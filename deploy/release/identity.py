@@ -57,14 +57,21 @@ def locked_versions(lock: Path = LOCK) -> Mapping[str, str]:
     return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock.read_text(), re.MULTILINE))
 
 
-def release_id(python_version: str) -> str:
+def release_id(python_version: str, python_prefix: str) -> str:
     """`<Prefect's version>-<digest>`: the same inputs give the same name on every host.
 
     Args:
         python_version: of the host's interpreter, `3.12.1`.
+        python_prefix: where it lies; the release's venv points there.
     """
     total = hashlib.sha256()
-    for part in (LOCK.read_bytes(), python_version.encode(), shipped_code().digest.encode(), GUARD.encode()):
+    for part in (
+        LOCK.read_bytes(),
+        python_version.encode(),
+        python_prefix.encode(),
+        shipped_code().digest.encode(),
+        GUARD.encode(),
+    ):
         total.update(hashlib.sha256(part).digest())
     return f"{locked_versions()['prefect']}-{total.hexdigest()[:10]}"
 

@@ -44,7 +44,7 @@ class Platform:
         """Every manylinux tag that the host's C library satisfies (PEP 600), and the old names (PEP 599)."""
         name, _, version = self.libc.partition("-")
         if name != "glibc":
-            raise WheelsError(f"the host's C library is {self.libc or 'unknown'}; wheels are brought for glibc only")
+            raise WheelsError(f"the host's C library is {name or 'unknown'}; wheels are brought for glibc only")
         newest = int(version.split(".")[1])
         return [f"manylinux_2_{minor}_{self.machine}" for minor in range(newest, OLDEST_GLIBC - 1, -1)] + [
             f"manylinux2014_{self.machine}"

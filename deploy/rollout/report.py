@@ -8,7 +8,7 @@ from pyinfra import logger
 from pyinfra.api.state import StateStage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from pyinfra.api import State
 
@@ -17,7 +17,23 @@ if TYPE_CHECKING:
 HEADINGS = ("host", "release", "Prefect", "uvloop", "workers online", "probe", "result")
 
 
-def row(member: Member) -> tuple[str, ...]:
+def result(member: Member, *, failed: bool) -> str:
+    """How it went on one host, in a word. Pure.
+
+    Args:
+        member: the host.
+        failed: whether pyinfra counts it as failed.
+    """
+    if not member.plan.changes:
+        return "no change"
+    if member.outcome:
+        return "deployed" if member.outcome.ok else f"FAILED: {member.outcome.reason}"
+    if failed:
+        return "FAILED: see above"
+    return "not reached" if member.plan.activates else "deployed"
+
+
+def row(member: Member, *, failed: bool = False) -> tuple[str, ...]:
     """One host in words. Pure."""
     state, outcome, plan = member.state, member.outcome, member.plan
     running = [worker for worker in state.workers.values() if worker.active == "active" and worker.pid]
@@ -30,18 +46,19 @@ def row(member: Member) -> tuple[str, ...]:
         " + ".join(sorted({state.releases[item].prefect for item in releases if item in state.releases})) or "–",
         "PRESENT" if loaded else "absent",
         f"{len(names & state.online)} of {len(plan.workers)}",
-        f"{outcome.gates} of {len(plan.restarts)} COMPLETED" if outcome and plan.restarts else "not needed",
-        ("deployed" if outcome.ok else f"FAILED: {outcome.reason}")
-        if outcome and plan.changes
-        else "no change"
-        if not plan.changes
-        else "not reached",
+        f"{outcome.gates if outcome else 0} of {len(plan.restarts)} COMPLETED" if plan.restarts else "not needed",
+        result(member, failed=failed),
     )
 
 
-def render(members: Iterable[Member]) -> str:
-    """The whole table as text, aligned. Pure."""
-    rows = [HEADINGS, *(row(member) for member in members)]
+def render(members: Iterable[Member], failed: Collection[str] = ()) -> str:
+    """The whole table as text, aligned. Pure.
+
+    Args:
+        members: the hosts in order.
+        failed: the addresses of those that pyinfra counts as failed.
+    """
+    rows = [HEADINGS, *(row(member, failed=member.plan.address in failed) for member in members)]
     widths = [max(len(line[column]) for line in rows) for column in range(len(HEADINGS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in rows]
     return "\n".join([lines[0], "  ".join("─" * width for width in widths), *lines[1:]])
@@ -59,4 +76,4 @@ def announce(member: Member) -> None:
 def conclude(state: State, members: dict[str, Member]) -> None:
     """Prints the table, when anything was or would have been done; a plan alone needs none."""
     if state.current_stage >= StateStage.Execute and members:
-        print("\n" + render(members.values()))  # noqa: T201 - the result goes to standard output
+        print("\n" + render(members.values(), {host.name for host in state.failed_hosts}))  # noqa: T201 - the result goes to standard output

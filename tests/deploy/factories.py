@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from deploy.release import identity
+from deploy.secret import Secret
 from deploy.service import unit
-from deploy.settings import Secret
 from deploy.spec import WorkerHost
 from deploy.state import HostState, Legacy, Release, Worker
 
@@ -65,7 +65,7 @@ def bare(**changes: Any) -> HostState:
 
 
 def release_name() -> str:
-    return identity.release_id(PYTHON)
+    return identity.release_id(PYTHON, "/usr/local")
 
 
 def finished(name: str, **changes: Any) -> Release:

@@ -31,34 +31,34 @@ def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_name_begins_with_prefects_version() -> None:
-    assert re.fullmatch(r"3\.\d+\.\d+-[0-9a-f]{10}", release_id("3.12.1"))
+    assert re.fullmatch(r"3\.\d+\.\d+-[0-9a-f]{10}", release_id("3.12.1", "/usr/local"))
 
 
 def test_same_inputs_same_name(inputs: Path) -> None:
-    assert release_id("3.12.1") == release_id("3.12.1")
+    assert release_id("3.12.1", "/usr/local") == release_id("3.12.1", "/usr/local")
 
 
 def test_lock_decides(inputs: Path) -> None:
-    before = release_id("3.12.1")
+    before = release_id("3.12.1", "/usr/local")
     (inputs / "requirements.lock").write_text(LOCK.replace("sha256:00", "sha256:02"))
-    assert release_id("3.12.1") != before
+    assert release_id("3.12.1", "/usr/local") != before
 
 
 def test_python_decides(inputs: Path) -> None:
-    assert len({release_id(version) for version in ("3.12.1", "3.12.11", "3.13.1")}) == 3
+    assert len({release_id(version, "/usr/local") for version in ("3.12.1", "3.12.11", "3.13.1")}) == 3
 
 
 @pytest.mark.parametrize("name", ["worker/__init__.py", "flows/mails.py", "flows/new.py", "worker/data.toml"])
 def test_code_decides(inputs: Path, name: str) -> None:
-    before = release_id("3.12.1")
+    before = release_id("3.12.1", "/usr/local")
     (inputs / name).write_text("# changed\n")
-    assert release_id("3.12.1") != before
+    assert release_id("3.12.1", "/usr/local") != before
 
 
 def test_guard_decides(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = release_id("3.12.1")
+    before = release_id("3.12.1", "/usr/local")
     monkeypatch.setattr(identity, "GUARD", "import sys\n")
-    assert release_id("3.12.1") != before
+    assert release_id("3.12.1", "/usr/local") != before
 
 
 @pytest.mark.parametrize(
@@ -66,10 +66,10 @@ def test_guard_decides(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ["pyproject.toml", "requirements-dev.lock", "deploy/plan.py", "flows/__pycache__/mails.py", "flows/notes.md"],
 )
 def test_nothing_else_decides(inputs: Path, name: str) -> None:
-    before = release_id("3.12.1")
+    before = release_id("3.12.1", "/usr/local")
     (inputs / name).parent.mkdir(exist_ok=True)
     (inputs / name).write_text("changed\n")
-    assert release_id("3.12.1") == before
+    assert release_id("3.12.1", "/usr/local") == before
 
 
 def test_moved_file_changes_the_digest() -> None:

@@ -60,6 +60,14 @@ def drop(release: Path) -> None:
     (release / "flows/mails.py").unlink()
 
 
+def smuggle(release: Path) -> None:
+    (release / "flows/extra.py").write_text("import uvloop\n")
+
+
+def undo_guard(release: Path) -> None:
+    (release / SITE / "zz.pth").write_text("import sys; sys.modules.pop('uvloop')\n")
+
+
 def add(release: Path) -> None:
     (release / SITE / "uvloop-0.21.0.dist-info").mkdir()
 
@@ -81,6 +89,8 @@ def remove_guard(release: Path) -> None:
     [
         (swap, "code_changed", True),
         (drop, "code_changed", True),
+        (smuggle, "code_changed", True),
+        (undo_guard, "guard", False),
         (add, "added", ["uvloop-0.21.0"]),
         (upgrade, "added", ["prefect-3.9.0"]),
         (upgrade, "missing", ["prefect-3.8.8"]),
@@ -96,7 +106,7 @@ def test_tampering_is_seen(release: Path, tamper: Callable[[Path], None], key: s
     assert after[key] == value
 
 
-@pytest.mark.parametrize("text", [None, "", "{", '{"id": '])
+@pytest.mark.parametrize("text", [None, "", "{", '{"id": ', "[1]", "{}"])
 def test_release_without_its_last_word_is_not_complete(release: Path, text: str | None) -> None:
     (release / "REVISION").unlink()
     if text is not None:

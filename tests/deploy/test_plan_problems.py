@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deploy.plan import Plan, make
-from deploy.settings import Secret
+from deploy.secret import Secret
 from deploy.state import HostState
 from tests.deploy.factories import bare, converged, wanted
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deploy.plan import Plan, make
-from deploy.settings import Secret
+from deploy.secret import Secret
 from tests.deploy.factories import STARTED_AT, converged, file_fact, release_name, running, wanted
 
 if TYPE_CHECKING:
@@ -82,13 +82,24 @@ def test_a_file_already_written_does_not_hide_an_old_process() -> None:
     ],
 )
 def test_setting_that_a_worker_carries_restarts_each(setting: dict[str, Any]) -> None:
-    plan = make(wanted(**setting), converged(wanted()))
+    state = converged(wanted())
+    state.files["/srv/flows"] = {"mode": "0755", "uid": 0, "gid": 0, "sha256": "", "mtime": 0.0}
+    plan = make(wanted(**setting), state)
     assert [step.reasons for step in plan.workers] == [("its settings changed",)] * 3
 
 
 @pytest.mark.parametrize("setting", [{"gate_seconds": 60}, {"wheels": "index"}, {"python": "/usr/local/bin/python3"}])
 def test_setting_of_the_deploy_alone_restarts_none(setting: dict[str, Any]) -> None:
     assert not make(wanted(**setting), converged(wanted())).changes
+
+
+def test_credential_that_is_gone_is_written_and_restarts_each() -> None:
+    """Otherwise the deploy after this one would restart them all, for a file that it did not touch."""
+    state = converged(wanted())
+    state.files["/etc/hublab/profiles.toml"] = None
+    assert [step.reasons for step in make(wanted(), state).workers] == [
+        ("the credential or the API's address changed",)
+    ] * 3
 
 
 def test_new_credential_is_written_and_restarts_each() -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.settings import KNOWN_KEYS, Secret, SettingsError, Target, parse
+from deploy.secret import Secret
+from deploy.settings import KNOWN_KEYS, SettingsError, Target, parse
 
 SOURCE = Path(".env")
 GOOD = {"HUBLAB_HOSTS": "hublab.example.com", "PREFECT_API_URL": "https://prefect.example.com/api"}
@@ -69,9 +70,23 @@ def test_good_value(key: str, value: str, name: str, read: object) -> None:
         ("HUBLAB_WORKERS", "-1", "from 1 to 64"),
         ("HUBLAB_WORKERS", "3.0", "from 1 to 64"),
         ("HUBLAB_WORKERS", "²", "from 1 to 64"),
-        ("HUBLAB_WORK_POOL", "a/b", "work pool"),
-        ("HUBLAB_WORK_POOL", "-a", "work pool"),
-        ("HUBLAB_WORK_POOL", "a\nb", "work pool"),
+        ("HUBLAB_WORK_POOL", "a/b", "is not a name"),
+        ("HUBLAB_WORK_POOL", "-a", "is not a name"),
+        ("HUBLAB_WORK_POOL", "a\nb", "is not a name"),
+        ("HUBLAB_WORK_POOL", "two words", "is not a name"),
+        ("HUBLAB_WORK_POOL", "x" * 64, "is not a name"),
+        ("HUBLAB_WORK_QUEUES", ",", "names nothing"),
+        ("HUBLAB_HOSTS", "host:" + "9" * 5000, "is not [user@]host[:port]"),
+        ("HUBLAB_WORKERS", "1" * 5000, "from 1 to 64"),
+        ("HUBLAB_SSH_KEY", "~nosuchuser/key", "is not a file"),
+        ("HUBLAB_SSH_KEY", "/" + "x" * 5000, "is not a file"),
+        ("HUBLAB_READ_PATHS", "/var/../root", "is not a plain absolute path"),
+        ("HUBLAB_READ_PATHS", "//root", "is not a plain absolute path"),
+        ("HUBLAB_READ_PATHS", "/.", "is not a plain absolute path"),
+        ("PREFECT_API_URL", "http://[::1/api", "ends in /api"),
+        ("PREFECT_API_URL", "http://a b/api", "ends in /api"),
+        ("PREFECT_API_URL", "http://host:99999/api", "ends in /api"),
+        ("PREFECT_API_URL", "http://host/api\nEnvironment=X=1", "ends in /api"),
         ("HUBLAB_WORK_QUEUES", "a%b", "queue"),
         ("HUBLAB_WORK_QUEUES", "probe-hublab-1-1", "probe-"),
         ("HUBLAB_CONCURRENCY", "0", "from 1 to 100"),
@@ -103,7 +118,7 @@ def test_good_value(key: str, value: str, name: str, read: object) -> None:
 )
 def test_bad_value_is_refused_by_key_value_and_remedy(key: str, value: str, remedy: str) -> None:
     message = refusal(**{key: value})
-    assert message.startswith(f".env: {key}: {value!r} ")
+    assert message.startswith(f".env: {key}: {value[:80]!r} ")
     assert remedy in message
     assert len(message.splitlines()) == 1
 
@@ -133,8 +148,29 @@ def test_all_faults_at_once() -> None:
 )
 def test_unknown_key_is_refused_with_the_nearest_one(key: str, hint: str) -> None:
     message = refusal(**{key: "3"})
-    assert f"{key}: unknown key (value '3')" in message
+    assert f"{key}: unknown key" in message
     assert hint in message
+
+
+@pytest.mark.parametrize("key", ["PREFECT_API_AUHT_STRING", "prefect_api_auth_string", "PASSWROD"])
+def test_the_value_of_an_unknown_key_is_not_shown(key: str) -> None:
+    """It may be a credential under a misspelt name."""
+    assert "correct-horse" not in refusal(**{key: "user:correct-horse"})
+
+
+def test_a_url_with_a_password_is_not_shown() -> None:
+    message = refusal(PREFECT_API_URL="https://user:correct-horse@host/x")
+    assert "correct-horse" not in message
+    assert "carries a password" in message
+
+
+def test_hosts_that_are_only_a_comma_are_missing() -> None:
+    assert "HUBLAB_HOSTS: missing" in refusal(HUBLAB_HOSTS=",")
+
+
+def test_a_line_without_a_value_is_refused() -> None:
+    with pytest.raises(SettingsError, match="HUBLAB_WORKERS: a line without a value"):
+        parse({**GOOD, "HUBLAB_WORKERS": None}, SOURCE)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from deploy import spec
 from deploy.remedies import remedy_for
-from deploy.settings import Secret
+from deploy.secret import Secret
 from deploy.state import HostState, Release, Worker, parse, question
 from tests.deploy.factories import SENTINEL, wanted
 

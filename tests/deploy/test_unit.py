@@ -9,8 +9,8 @@ import pytest
 
 from deploy.onhost.common import HostError
 from deploy.onhost.roll_worker import verify
+from deploy.secret import Secret
 from deploy.service import unit
-from deploy.settings import Secret
 from tests.deploy.factories import SENTINEL
 from tests.deploy.units import directives, environment, render
 

@@ -54,7 +54,8 @@ def test_rolling_restart_under_load(deployed: Operator, sandbox: Sandbox, machin
     load, before = Load(sandbox), main_pids(machine)
     load.start()
     try:
-        result = deployed.deploy(HUBLAB_CONCURRENCY="3")
+        # Over sudo, as a user who is not root: everything that changes a host must work that way too.
+        result = deployed.deploy(HUBLAB_CONCURRENCY="3", HUBLAB_HOSTS=f"operator@{machine.address}")
     finally:
         ended = load.finish()
     assert result.status == 0, result.text
@@ -71,7 +72,7 @@ def test_a_release_whose_workers_do_not_start_is_put_back(
     release = machine.ssh("readlink /opt/hublab/current").stdout
     main = broken_checkout / "worker/__main__.py"
     main.write_text('raise SystemExit("this release is broken on purpose")\n' + main.read_text())
-    result = deployed.at(broken_checkout).deploy()
+    result = deployed.at(broken_checkout).deploy(HUBLAB_HOSTS=f"operator@{machine.address}")
     assert result.status != 0
     assert "hublab-1-1: FAILED" in result.text
     assert "this release is broken on purpose" in result.text, "the journal's last lines are not on the screen"
@@ -93,6 +94,19 @@ def test_a_release_whose_runs_crash_is_put_back(deployed: Operator, machine: Mac
     assert "hublab-1-1: FAILED" in result.text
     assert "hublab-1-1: put back on release" in result.text
     assert main_pids(machine)[2] == before[2]
+
+
+def test_a_worker_less_and_one_more_touch_no_other(deployed: Operator, sandbox: Sandbox, machine: Machine) -> None:
+    before = main_pids(machine)
+    less = deployed.deploy(HUBLAB_WORKERS="2")
+    assert less.status == 0, less.text
+    assert machine.ssh("ls /etc/systemd/system/prefect-worker@3.service", check=False).returncode != 0
+    assert machine.ssh("systemctl is-active prefect-worker@3", check=False).stdout.strip() == "inactive"
+    more = deployed.deploy()
+    assert more.status == 0, more.text
+    assert "1 of 1 COMPLETED" in more.text
+    after = main_pids(machine)
+    assert (after[1], after[2]) == (before[1], before[2])
 
 
 def test_stop_waits_for_the_run_in_flight(deployed: Operator, sandbox: Sandbox, machine: Machine) -> None:

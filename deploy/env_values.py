@@ -1,0 +1,140 @@
+"""Reads single values of a `.env`: each either usable, or a fault that names key, value and remedy."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from deploy.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HOST = re.compile(
+    r"(?:(?P<user>[a-z_][a-z0-9_-]*)@)?(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-fA-F:]+\])(?::(?P<port>\d{1,5}))?"
+)
+# The worker's own rule for the names of pools, queues and workers: what it refuses at start is refused here.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(?:/[A-Za-z0-9._~/-]*)?/api")
+READ_PATH = re.compile(r"/[A-Za-z0-9._/-]+")
+HIDDEN = ("root", "home", "etc", "proc", "sys")
+LONGEST_SECRET = 4096
+HIGHEST_PORT = 65_535
+
+
+@dataclass
+class Reader:
+    """The values of one file and the faults found so far."""
+
+    values: Mapping[str, str]
+    faults: list[str] = field(default_factory=list)
+
+    def fault(self, key: str, value: str, remedy: str) -> None:
+        """Notes that a value is not usable."""
+        self.faults.append(f"{key}: {value[:80]!r} {remedy}")
+
+    def raw(self, key: str) -> str:
+        """The value as written, without the space around it."""
+        return self.values.get(key, "").strip()
+
+    def text(self, key: str, default: str, pattern: re.Pattern[str], remedy: str) -> str:
+        """A value that fits a pattern from end to end."""
+        value = self.raw(key) or default
+        if not pattern.fullmatch(value):
+            self.fault(key, value, remedy)
+        return value
+
+    def number(self, key: str, default: int, low: int, high: int) -> int:
+        """A whole number within bounds."""
+        value = self.raw(key) or str(default)
+        digits = value.isascii() and value.isdecimal() and len(value) <= len(str(high))
+        if not digits or not low <= int(value) <= high:
+            self.fault(key, value, f"is not a whole number from {low} to {high}")
+            return default
+        return int(value)
+
+    def secret(self, key: str) -> Secret | None:
+        """A credential; its faults never show it."""
+        value = self.raw(key)
+        if not value.isprintable() or len(value) > LONGEST_SECRET:
+            self.faults.append(
+                f"{key}: not one line of at most {LONGEST_SECRET} characters. Put the bare credential there."
+            )
+        return Secret(value) if value else None
+
+    def file(self, key: str) -> str | None:
+        """A file of this machine."""
+        value = self.raw(key)
+        try:
+            there = not value or Path(value).expanduser().is_file()
+        except (OSError, RuntimeError, ValueError):
+            there = False
+        if not there:
+            self.fault(key, value, "is not a file on this machine")
+        return value or None
+
+    def names(self, key: str, default: str) -> tuple[str, ...]:
+        """Names of work queues, separated by commas."""
+        found = tuple(dict.fromkeys(part.strip() for part in (self.raw(key) or default).split(",") if part.strip()))
+        if not found:
+            self.fault(key, self.raw(key), "names nothing; leave it out, or name at least one queue")
+        for name in found:
+            if not NAME.fullmatch(name) or name.startswith("probe-"):
+                self.fault(
+                    key,
+                    name,
+                    "is not a queue's name: letters, digits, '.', '_', '-', at most 63; probe-* is the gate's",
+                )
+        return found
+
+    def folders(self, key: str) -> tuple[str, ...]:
+        """Folders of the host, beside the release, that flows may read: where the code of older deployments lies."""
+        paths = tuple(part.strip() for part in self.raw(key).split(",") if part.strip())
+        for path in paths:
+            first = posixpath.normpath(path).strip("/").partition("/")[0]
+            if not READ_PATH.fullmatch(path) or path != posixpath.normpath(path) or not first or first in HIDDEN:
+                self.fault(
+                    key, path, f"is not a plain absolute path outside {', '.join('/' + name for name in HIDDEN)}"
+                )
+        return paths
+
+    def hosts(self, key: str) -> tuple[tuple[str, str, int], ...]:
+        """Address, user and port of each host."""
+        targets: dict[str, tuple[str, str, int]] = {}
+        for part in filter(None, (part.strip() for part in self.raw(key).split(","))):
+            match = HOST.fullmatch(part)
+            port = int(match["port"] or 22) if match else 0
+            if not match or not 0 < port <= HIGHEST_PORT:
+                self.fault(key, part, "is not [user@]host[:port]")
+                continue
+            address = match["host"].strip("[]")
+            if address in targets:
+                self.fault(key, part, "is named twice")
+            targets[address] = (address, match["user"] or "root", port)
+        if not targets and not any(fault.startswith(key) for fault in self.faults):
+            self.faults.append(f"{key}: missing. Name at least one host, as [user@]host[:port], separated by commas.")
+        return tuple(targets.values())
+
+    def api_url(self, key: str) -> str:
+        """The URL of Prefect's API, without a credential in it."""
+        url = self.raw(key).rstrip("/")
+        if not url:
+            self.faults.append(f"{key}: missing. Give the server's API, such as https://prefect.example.com/api.")
+        elif "@" in url:
+            # Not shown: what stands before the sign is a credential.
+            self.faults.append(f"{key}: carries a password. Move it to PREFECT_API_AUTH_STRING; URLs end up in logs.")
+        elif not URL.fullmatch(url) or not _has_valid_port(url):
+            self.fault(key, url, "is not a URL that ends in /api, such as https://prefect.example.com/api")
+        return url
+
+
+def _has_valid_port(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False

@@ -1,0 +1,91 @@
+"""What stands in the way of a deploy to one host. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deploy import spec
+    from deploy.state import HostState
+
+# A release takes 420 MB with its byte code, the wheels 45 MB once, and their archive as much again.
+NEEDED_BYTES = 700 * 1024 * 1024
+SPARE_BYTES = 50 * 1024 * 1024
+OLDEST_SYSTEMD = 250  # %d in Environment= came with 250
+HTTP_OK = 200
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What stands in the way of a deploy, where, and what to do about it."""
+
+    what: str
+    remedy: str
+
+
+def find(host: spec.WorkerHost, state: HostState) -> list[Problem]:
+    """What stands in the way on a host, whatever the plan; the first questions first."""
+    early = {
+        "sudo": Problem(
+            f"sudo is refused to user {state.found or '?'}",
+            "give the user sudo without a password, or name root in HUBLAB_HOSTS",
+        ),
+        "python": Problem(
+            f"HUBLAB_PYTHON: no Python {host.python} on the host (found: {state.found or 'none'})",
+            "install Python 3.12 or 3.13 there, or give the interpreter's absolute path in HUBLAB_PYTHON",
+        ),
+        "silent": Problem("the host answered nothing to the first question", "run with -vvv to see what it printed"),
+    }
+    if state.problem:
+        return [early[state.problem]]
+    found = []
+    if not state.booted or state.systemd < OLDEST_SYSTEMD:
+        found.append(
+            Problem(
+                f"systemd {state.systemd} is not running as process 1, or older than {OLDEST_SYSTEMD}",
+                "use Debian 12 or later",
+            )
+        )
+    if state.python_prefix.startswith(("/root", "/home")):
+        found.append(
+            Problem(
+                f"HUBLAB_PYTHON: {state.python} lies in a home folder, which the workers' sandbox hides",
+                "install Python under /usr/local or /opt",
+            )
+        )
+    found += [
+        Problem(f"HUBLAB_READ_PATHS: there is no {path} on the host", "correct the path, or leave it out")
+        for path in host.read_paths
+        if state.files.get(path) is None
+    ]
+    if state.api_status != HTTP_OK:
+        found.append(_api_problem(host, state))
+    found += [disk(path, free, SPARE_BYTES) for path, free in state.free.items() if free < SPARE_BYTES]
+    return found
+
+
+def _api_problem(host: spec.WorkerHost, state: HostState) -> Problem:
+    if state.api_status in (401, 403):
+        key = "PREFECT_API_AUTH_STRING" if host.auth_string or not host.api_key else "PREFECT_API_KEY"
+        return Problem(
+            f"{key}: {host.api_url} refuses it ({state.api_status})",
+            "put the credential that the server was started with into .env",
+        )
+    seen = (
+        f"answered {state.api_status}"
+        if state.api_status
+        else f"could not be reached from the host ({state.api_error})"
+    )
+    return Problem(
+        f"PREFECT_API_URL: {host.api_url} {seen}", "check the URL, the server, and the way from the host to it"
+    )
+
+
+def disk(path: str, free: int, needed: int) -> Problem:
+    """Too little room at a path; sizes in bytes."""
+    mib = 1024 * 1024
+    return Problem(
+        f"{path}: {free // mib} MiB free, {needed // mib} MiB are needed",
+        "make room there, or give the file system more space",
+    )

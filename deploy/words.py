@@ -1,0 +1,69 @@
+"""A plan in words that a person reads. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deploy import spec
+from deploy.release import identity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deploy.plan import Plan
+    from deploy.state import HostState, Release
+
+
+def describe(plan: Plan, state: HostState) -> tuple[str, ...]:
+    """What a deploy will do on one host, a sentence for each thing."""
+    words = [*_release_words(plan, state), *_host_words(plan, state), *_legacy_words(plan, state)]
+    for step in plan.restarts:
+        verb = "started" if step.reasons == ("new",) else "drained and restarted"
+        words.append(f"{step.name} will be {verb}: {', '.join(step.reasons)}")
+    surplus = f"will be drained and removed: only {len(plan.workers)} are wanted"
+    words += [f"{spec.unit_name(number)} {surplus}" for number in plan.surplus]
+    words += [f"release {name} will be removed" for name in plan.prune]
+    return tuple(words)
+
+
+def _release_words(plan: Plan, state: HostState) -> Iterator[str]:
+    if plan.build:
+        wanted = identity.release_id(state.python_version, state.python_prefix)
+        for item in state.releases.values():
+            if item.complete and not item.intact and item.id.startswith(wanted):
+                yield f"release {item.id} was tampered with ({_damage(item)}): a fresh one is built beside it"
+        prefect = identity.locked_versions()["prefect"]
+        yield f"release {plan.release} will be built (Prefect {prefect}, Python {state.python_version}, no uvloop)"
+    if plan.switch:
+        yield f"release of record: {plan.previous or 'none'} → {plan.release}"
+
+
+def _host_words(plan: Plan, state: HostState) -> Iterator[str]:
+    if plan.create_user:
+        yield f"user {spec.USER} will be created"
+    written = [path for path in plan.fix_paths if state.files.get(path) is None]
+    righted = [path for path in plan.fix_paths if path not in written]
+    if written:
+        yield f"{', '.join(written)} will be written"
+    if righted:
+        yield f"{', '.join(righted)} will be put right"
+
+
+def _legacy_words(plan: Plan, state: HostState) -> Iterator[str]:
+    for item in plan.legacy:
+        where = f"unit {item.unit}" if item.unit else f"started by hand, user {item.user}"
+        removed = f"; uvloop {item.uvloop} will be removed from {item.python}" if item.uvloop else ""
+        who = f"legacy worker {item.name or '(no name)'} (pid {item.pid}, {where}, Prefect {item.prefect or 'unknown'})"
+        yield f"{who} will be retired after its runs{removed}"
+    for name in plan.legacy_units:
+        yield f"legacy unit {name} will be disabled and masked"
+    for item in state.legacy:
+        if item.container:
+            yield f"worker {item.name or item.pid} runs in a container and is left alone"
+
+
+def _damage(item: Release) -> str:
+    parts = [f"{', '.join(item.added)} was added"] if item.added else []
+    parts += [f"{', '.join(item.missing)} is missing"] if item.missing else []
+    parts += ["its code changed"] if item.code_changed else []
+    return "; ".join(parts) or "its guard against uvloop changed"
