@@ -26,6 +26,7 @@ _PASSING = {401, 403, 408, 429}
 _SERVER_ERROR = 500
 # 25 minutes away must not mean 25 more until the worker looks again, hence the low ceiling.
 _LONGEST_WAIT = 10.0
+_WORTH_TELLING_SECONDS = 5.0
 _TIMEOUT = httpx.Timeout(20, connect=10)
 
 
@@ -36,19 +37,22 @@ class ApiHealth:
         """Begin without knowledge."""
         self.problem: str | None = None
         self.since = 0.0
+        self._told = False
         self.last_problem_at = float("-inf")
         """`time.monotonic()` of the last failed attempt."""
 
     def answered(self) -> None:
         """A request got an answer that can be used."""
-        if self.problem:
+        if self._told:
             _log.warning("Prefect's API answers again, after %.0f s (%s)", time.time() - self.since, self.problem)
-        self.problem = None
+        self.problem, self._told = None, False
 
     def failed(self, problem: str) -> None:
         """An attempt came to nothing."""
         if not self.problem:
             self.since = time.time()
+        if not self._told and time.time() - self.since > _WORTH_TELLING_SECONDS:
+            self._told = True
             _log.warning("Prefect's API %s; runs in flight go on, nothing new is started until it answers", problem)
         self.problem = problem
         self.last_problem_at = time.monotonic()

@@ -27,18 +27,20 @@ class Api:
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Ask; SQLite may be locked for a moment, which the server answers with 503."""
-
-        def ask() -> httpx.Response | None:
-            answer = self._http.post(path, json=body)
-            return None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer
-
-        answer = wait_for(ask, path)
-        assert answer
-        return answer.raise_for_status().json()
+        return self._ask("POST", path, body)
 
     def get(self, path: str) -> Any:
         """Read."""
-        return self._http.get(path).raise_for_status().json()
+        return self._ask("GET", path)
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        def ask() -> httpx.Response | None:
+            answer = self._http.request(method, path, json=body)
+            return None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer
+
+        answer = wait_for(ask, path)
+        assert answer is not None
+        return answer.raise_for_status().json()
 
     def delete(self, path: str) -> None:
         """Remove."""

@@ -22,7 +22,7 @@ TOP = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 AUTH = "admin:sentinel"
 POOL = "default"
-LIMIT = 60.0
+LIMIT = 120.0
 MARK = f"HUBLAB_TEST_SESSION={uuid.uuid4()}"
 """In the environment of every process that these tests start, however deep."""
 
