@@ -31,7 +31,8 @@ from pathlib import Path
 import uvicorn
 from flows.settings import Settings
 from flows.webhooks import build
-app = build(Settings({"webhook-secret": "s"}), Path(sys.argv[1]))
+given = {"webhook-secret": "s", "resend-webhook-secret": "whsec_dGVzdA==", "unsubscribe-secret": "u"}
+app = build(Settings(given), Path(sys.argv[1]))
 uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), loop="asyncio", access_log=False, log_level="critical")
 """
 

@@ -46,7 +46,7 @@ def enrol(campaign: str, name: str, payload: dict[str, Any], received_at: str | 
         with Prefect() as prefect:
             settings = prefect.settings()
             try:
-                page = _record(prefect, settings, sequence, details, enrolled)
+                page = record(prefect, settings, sequence, details, enrolled)
             except NotEnrolledError as reason:
                 return Completed(name="Skipped", message=f"not enrolled: {reason}")
             first = _schedule(prefect, settings, sequence, details, page, enrolled)
@@ -55,10 +55,15 @@ def enrol(campaign: str, name: str, payload: dict[str, Any], received_at: str | 
     return or_later(work)
 
 
-def _record(
+def record(
     prefect: Prefect, settings: Settings, sequence: Sequence, details: dict[str, Any], enrolled: datetime
 ) -> str:
-    """The id of the enrolment's page, made or found; raises NotEnrolledError with the reason not to enrol."""
+    """The id of the enrolment's page, made or found.
+
+    Raises:
+        NotEnrolledError: the contact is not to be enrolled; says why.
+        NotionError: Notion could not be read or written.
+    """
     key, again = sequence.key(details["email"]), (runtime.flow_run.run_count or 1) > 1
     first = prefect.run_of(f"{key}:1") if again else None
     if first is not None:
@@ -84,6 +89,19 @@ def _record(
         return str(page["id"])
 
 
+def described(sequence: Sequence, details: dict[str, Any], page: str, enrolled: datetime) -> dict[str, Any]:
+    """What the run of each mail is given: everything that is not in Notion, and the id of what is."""
+    return {
+        "key": sequence.key(details["email"]),
+        "campaign": sequence.campaign,
+        "sequence": sequence.name,
+        "email": details["email"],
+        "page": page,
+        "enrolled_at": enrolled.isoformat(),
+        "variables": payloads.values(sequence, details),
+    }
+
+
 def _schedule(  # noqa: PLR0913 - what an enrolment consists of
     prefect: Prefect,
     settings: Settings,
@@ -92,16 +110,8 @@ def _schedule(  # noqa: PLR0913 - what an enrolment consists of
     page: str,
     enrolled: datetime,
 ) -> datetime:
-    key = sequence.key(details["email"])
-    enrolment = {
-        "key": key,
-        "campaign": sequence.campaign,
-        "sequence": sequence.name,
-        "email": details["email"],
-        "page": page,
-        "enrolled_at": enrolled.isoformat(),
-        "variables": payloads.values(sequence, details),
-    }
+    enrolment = described(sequence, details, page, enrolled)
+    key = enrolment["key"]
     due = [sequence.due(step.number, enrolled, testing=settings.testing) for step in sequence.steps]
     for step, when in zip(sequence.steps, due, strict=True):
         prefect.start_once(

@@ -56,6 +56,14 @@ def calendly(headers: Mapping[str, str], body: bytes, secret: str, now: float) -
         raise NotAuthenticError("Calendly-Webhook-Signature: v1 is wrong")
 
 
+def is_svix_secret(secret: str) -> bool:
+    """Whether a secret can be decoded as one of Resend's webhooks."""
+    try:
+        return bool(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
+    except ValueError:
+        return False
+
+
 def resend(headers: Mapping[str, str], body: bytes, secret: str, now: float) -> None:
     """Resend: the svix scheme, base64 HMAC over `id.timestamp.body` with the decoded secret.
 

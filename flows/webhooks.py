@@ -23,6 +23,7 @@ from flows import events, payloads, signatures, unsubscribe
 from flows.campaign import sequences
 from flows.forwarding import Forwarder, age
 from flows.prefect_api import Prefect
+from flows.settings import BadSettingError
 from flows.signatures import NotAuthenticError
 from flows.spool import Spool, SpoolFullError
 
@@ -75,8 +76,19 @@ class Door:
     """What the routes share."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
-        """Settings are read once, at the start; enrolments do not wait behind events."""
-        self._settings = settings
+        """Settings are read once, at the start; enrolments do not wait behind events.
+
+        Raises:
+            MissingSettingError, BadSettingError: a secret that a route needs is not set or cannot be one.
+        """
+        self._caller, self._resend = settings.get("webhook-secret"), settings.get("resend-webhook-secret")
+        self._unsubscribe = settings.get("unsubscribe-secret")
+        # Without it Calendly's own signature is refused; what posts for Calendly may use the callers' secret.
+        self._calendly = settings.get("calendly-signing-key") if settings.has("calendly-signing-key") else None
+        if not signatures.is_svix_secret(self._resend):
+            raise BadSettingError(
+                "resend-webhook-secret: is not what Resend shows (whsec_…); correct it, `make secrets`"
+            )
         self._enrolments, self._events = (Forwarder(Spool(folder / name)) for name in ("enrolments", "events"))
 
     def start(self) -> None:
@@ -101,14 +113,16 @@ class Door:
 
     def enrolment(self, sequence: Sequence) -> Callable[[Request], Any]:
         """The endpoint of one sequence's webhook."""
-        model, secret = payloads.model(sequence), self._settings.get("webhook-secret")
+        model = payloads.model(sequence)
 
         async def endpoint(request: Request) -> Response:
             body = await limited(request)
-            if "calendly-webhook-signature" in request.headers:
-                signatures.calendly(request.headers, body, self._settings.get("calendly-signing-key"), time.time())
+            if "calendly-webhook-signature" not in request.headers:
+                signatures.caller(request.headers, body, self._caller)
+            elif self._calendly:
+                signatures.calendly(request.headers, body, self._calendly, time.time())
             else:
-                signatures.caller(request.headers, body, secret)
+                raise NotAuthenticError("Calendly-Webhook-Signature: calendly-signing-key is not set here")
             try:
                 details = model.model_validate(parsed(body)).model_dump(exclude_none=True)
             except ValidationError as error:
@@ -129,7 +143,7 @@ class Door:
     async def resend(self, request: Request) -> Response:
         """An event of Resend's. Raises Refusal, NotAuthenticError."""
         body = await limited(request)
-        signatures.resend(request.headers, body, self._settings.get("resend-webhook-secret"), time.time())
+        signatures.resend(request.headers, body, self._resend, time.time())
         try:
             event = events.understood(parsed(body))
         except ValueError as error:
@@ -140,9 +154,8 @@ class Door:
 
     async def unsubscribe(self, request: Request) -> Response:
         """One click (RFC 8058), by POST alone: a mail scanner that follows links must not unsubscribe anybody."""
-        secret = self._settings.get("unsubscribe-secret")
         try:
-            email = unsubscribe.address(secret, str(request.path_params["token"]))
+            email = unsubscribe.address(self._unsubscribe, str(request.path_params["token"]))
         except unsubscribe.BadTokenError as error:
             raise Refusal(404, str(error)) from None
         if request.method == "GET":

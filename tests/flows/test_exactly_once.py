@@ -9,7 +9,6 @@ import pytest
 
 from flows import notion_schema as schema
 from flows import operate
-from flows.enrolment import enrol
 from flows.notion_errors import NotionError, NotionUnavailableError
 from flows.resend_operations import ResendFailedError
 from flows.send_email_flow import UncertainSendError
@@ -38,15 +37,13 @@ def once(world: World, enrolment: dict[str, Any], step: int = 2) -> None:
     ids=lambda rule: f"{rule['kind']}-{rule.get('status', '')}",
 )
 def test_notion_misbehaves_at_the_enrolment_and_at_the_send(world: World, rule: dict[str, Any]) -> None:
-    payload = world.payload("signup")
     for path in ("/query$", "/pages$"):
         world.notion_fault(**rule | {"path": path})
-    enrol("christmas", "signup", payload, None)
-    enrolment = world.enrolment("signup", payload["email"])
+    enrolment = world.quickly("signup")
     world.notion_fault(**rule | {"path": "/pages/"})
     assert world.send(enrolment).name == "Completed"
     once(world, enrolment)
-    assert len(world.rows(schema.CONTACTS, payload["email"])) == 1
+    assert len(world.rows(schema.CONTACTS, enrolment["email"])) == 1
 
 
 @pytest.mark.parametrize(
@@ -161,10 +158,9 @@ def test_a_write_saved_and_answered_with_503_is_not_made_twice_when_queries_lag(
     world.services.notion.store.lag = 1.0
     world.setenv("HUBLAB_NOTION_LAG_SECONDS", "1.2")
     world.notion_fault("drop-after", path="/pages$", times=2)
-    payload = world.payload("signup")
-    enrol("christmas", "signup", payload, None)
-    assert len(world.rows(schema.CONTACTS, payload["email"])) == 1
-    assert len(world.rows(schema.SEQUENCE, payload["email"])) == 1
+    enrolment = world.quickly("signup")
+    assert len(world.rows(schema.CONTACTS, enrolment["email"])) == 1
+    assert len(world.rows(schema.SEQUENCE, enrolment["email"])) == 1
 
 
 def test_notions_refusals_are_errors_without_the_token(world: World) -> None:

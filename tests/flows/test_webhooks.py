@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 
 from flows import notion_schema as schema
 from flows import unsubscribe
 from flows.campaign import sequence as find_sequence
 from flows.prefect_api import Prefect
+from flows.settings import BadSettingError, MissingSettingError
 from flows.spool import Spool
 from flows.webhooks import MAX_BODY, build
 from sandbox.standins.delivery import signature
@@ -224,6 +226,35 @@ def test_a_forged_event_is_refused_and_one_that_means_nothing_is_ignored(world: 
     assert post("whsec_AAAA", now) == 401
     assert post(good, now, '{"type": "email.bounced"}') == 422
     assert post(good, now, '{"type": "email.bounced", "data": {"tags": []}}') in {202, 422}
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("WEBHOOK_SECRET", MissingSettingError), ("UNSUBSCRIBE_SECRET", MissingSettingError)],
+)
+def test_the_door_does_not_open_without_its_secrets(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: type[Exception]
+) -> None:
+    monkeypatch.delenv(name)
+    with pytest.raises(error, match=name):
+        build(world.settings, tmp_path)
+
+
+def test_a_secret_of_resends_that_cannot_be_one_is_refused_at_the_start(world: World, tmp_path: Path) -> None:
+    world.setenv("RESEND_WEBHOOK_SECRET", "not base64!")
+    with pytest.raises(BadSettingError, match="resend-webhook-secret"):
+        build(world.settings, tmp_path)
+
+
+def test_calendlys_signature_is_refused_where_its_key_is_not_set(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CALENDLY_SIGNING_KEY")
+    app = build(world.settings, tmp_path)
+    with TestClient(app) as door:
+        headers = {"calendly-webhook-signature": "t=1,v1=0"}
+        answer = door.post("/webhook/calendly-noshow", json=world.payload("noshow"), headers=headers)
+    assert answer.status_code == 401
 
 
 def test_one_click_unsubscribes_and_a_link_that_is_only_followed_does_not(world: World, door: httpx.Client) -> None:
