@@ -118,9 +118,9 @@ def test_python_too_old(operator: Operator, machine: Machine) -> None:
 
 
 def test_disk_full(operator: Operator, machine: Machine) -> None:
-    """The folder of the releases is on a disk of 40 MB, so that a release cannot be built there."""
-    machine.ssh("mount -t tmpfs -o size=40m tmpfs /opt/hublab")
+    """The folder of the releases is on a disk of 100 MB, so that a release cannot be built there."""
+    machine.ssh("mount -t tmpfs -o size=100m tmpfs /opt/hublab")
     try:
-        refused(operator, machine, "/opt/hublab: 40 MiB free, 700 MiB are needed", "make room")
+        refused(operator, machine, "/opt/hublab: 100 MiB free, 700 MiB are needed", "make room")
     finally:
         machine.ssh("umount /opt/hublab")

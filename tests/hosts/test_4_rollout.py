@@ -20,7 +20,7 @@ SHOW = " ".join(f"prefect-worker@{number}" for number in range(1, WORKERS + 1))
 
 
 class Load(threading.Thread):
-    """Short flow runs, one every two seconds, until told to stop; and a look at who polls, as often."""
+    """Short flow runs, one every four seconds, until told to stop; and a look at who polls, as often."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Load(threading.Thread):
                 self.created.append(runs.start(api, deployment, {"seconds": 1.0}))
                 status = self.sandbox.hosts[0].ssh(f"systemctl show --property=StatusText --value {SHOW}").stdout
                 self.polling.append(status.count("polling"))
-                self.stopped.wait(2)
+                self.stopped.wait(4)
 
     def finish(self) -> list[tuple[str, int]]:
         """State and number of attempts of every run, once all have ended."""
@@ -60,7 +60,7 @@ def test_rolling_restart_under_load(deployed: Operator, sandbox: Sandbox, machin
         ended = load.finish()
     assert result.status == 0, result.text
     assert not set(before.values()) & set(main_pids(machine).values()), "not every worker was restarted"
-    assert len(ended) > 10
+    assert len(ended) > 8
     assert set(ended) == {("COMPLETED", 1)}
     assert min(load.polling) >= WORKERS - 1, load.polling
 
