@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ def trees(layout: Layout) -> tuple[Path, list[Path]]:
     def make_venv() -> None:
         if not prefect.exists():
             with step("Prefect from requirements.lock"):
-                venv.build(prefect, server.VENV, server.LOCK, group)
+                venv.build(prefect, server.VENV, server.LOCK, group, layout.temporary)
 
     # Another sandbox may be at the same trees.
     with folder_locked(layout.trees), ThreadPoolExecutor() as pool:
@@ -46,6 +47,7 @@ def trees(layout: Layout) -> tuple[Path, list[Path]]:
             group.kill()  # the other builder would keep the error from being seen for minutes
             raise
         other.result()
+        shutil.rmtree(layout.temporary, ignore_errors=True)
     return base, [prefect, postgresql]
 
 

@@ -117,11 +117,15 @@ def _delegate(folder: Path) -> None:
                     continue
 
 
-def run_in(cgroup: Cgroup, command: Sequence[str | Path], *, timeout: float) -> None:
-    """Run a builder to its end inside the cgroup and in a mount namespace of its own, so that nothing outlives `down`.
+def run_in(cgroup: Cgroup, command: Sequence[str | Path], *, temporary: Path, timeout: float) -> None:
+    """Run a builder to its end, so that nothing of it outlives `down`, also when it is cut off.
+
+    It is inside the cgroup, in a mount namespace of its own, and its temporary files are in ``temporary``.
 
     Raises:
         SandboxError: It failed, or ran out of time.
     """
-    wrapped = cgroup.enter(["unshare", "--mount", "--propagation", "private", *command])
+    temporary.mkdir(parents=True, exist_ok=True)
+    temporary.chmod(0o1777)
+    wrapped = cgroup.enter(["env", f"TMPDIR={temporary}", "unshare", "--mount", "--propagation", "private", *command])
     run(wrapped, timeout=timeout, shown=f"{command[0]} ... {command[-1]}")

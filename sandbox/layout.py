@@ -94,6 +94,11 @@ class Layout:
         return self.root / "ready"
 
     @property
+    def temporary(self) -> Path:
+        """Folder of the builders' temporary files."""
+        return self.trees / "temporary.partial"
+
+    @property
     def machines(self) -> Path:
         """Folder with one folder per machine."""
         return self.root / "machines"

@@ -87,7 +87,7 @@ def base(layout: Layout, cgroup: Cgroup) -> Path:
             cgroup,
             ["mmdebstrap", "--mode=root", "--quiet", "--variant=minbase", f"--include={_COMMON},{renamed}",
              f"--customize-hook={_FETCH.format(debs=debs)}", name, building],
-            timeout=900,
+            temporary=layout.temporary, timeout=900,
         )  # fmt: skip
     with step(f"Python {found.version} of {found.executable.parent.parent}"):
         interpreter.copy_into(building, found)
@@ -105,7 +105,12 @@ def postgresql(layout: Layout, below: Path, cgroup: Cgroup) -> Path:
     for folder in (building, work, root):
         folder.mkdir(parents=True, exist_ok=True)
     with step("PostgreSQL from Debian's packages"):
-        run_in(cgroup, ["sh", "-c", _INSTALL, "sh", below, building, work, root, _debs(layout)], timeout=600)
+        run_in(
+            cgroup,
+            ["sh", "-c", _INSTALL, "sh", below, building, work, root, _debs(layout)],
+            temporary=layout.temporary,
+            timeout=600,
+        )
     for folder in (work, root, _debs(layout)):
         shutil.rmtree(folder)
     building.rename(tree)

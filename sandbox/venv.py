@@ -16,7 +16,7 @@ from sandbox.errors import SandboxError
 from sandbox.layout import CHECKOUT
 
 
-def build(tree: Path, inside: Path, lock: Path, cgroup: Cgroup) -> Path:
+def build(tree: Path, inside: Path, lock: Path, cgroup: Cgroup, temporary: Path) -> Path:
     """Return ``tree``, a layer with the virtual environment ``inside``; build it from ``lock`` when it is not there.
 
     Raises:
@@ -30,7 +30,7 @@ def build(tree: Path, inside: Path, lock: Path, cgroup: Cgroup) -> Path:
     venv.parent.mkdir(parents=True)
     found = interpreter.find()
     uv = _uv()
-    run_in(cgroup, [uv, "venv", "--no-config", "--python", found.executable, venv], timeout=60)
+    run_in(cgroup, [uv, "venv", "--no-config", "--python", found.executable, venv], temporary=temporary, timeout=60)
     run_in(
         cgroup,
         # From the root folder: in the checkout, uv would keep out of any lock what its pyproject.toml excludes.
@@ -47,6 +47,7 @@ def build(tree: Path, inside: Path, lock: Path, cgroup: Cgroup) -> Path:
             venv / "bin/python",
             lock,
         ],
+        temporary=temporary,
         timeout=900,
     )
     _move(venv, inside, found)

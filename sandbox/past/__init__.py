@@ -114,7 +114,7 @@ def _layer(layout: Layout) -> Path:
     with folder_locked(layout.trees):
         if not tree.exists():
             with step("Prefect 3.4.1 with uvloop from sandbox/past"):
-                venv.build(tree, VENV, _LOCK, builders(layout))
+                venv.build(tree, VENV, _LOCK, builders(layout), layout.temporary)
     return tree
 
 

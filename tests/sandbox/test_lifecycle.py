@@ -50,6 +50,9 @@ def test_down_leaves_no_process_mount_interface_cgroup_or_file(sandbox: Sandbox,
 def test_an_up_that_is_cut_off_leaves_nothing(root: Path, end: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HUBLAB_SANDBOX_TREES", raising=False)  # it shall be cut off while it builds
     sandbox = Sandbox.at(root)
+    temporary = root.with_name("temporary")
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     before = traces.of(sandbox.layout)
     command = [sys.executable, "-m", "sandbox", "--root", str(root), "up"]
     with subprocess.Popen(command, cwd=CHECKOUT, stderr=subprocess.DEVNULL) as up:
@@ -60,6 +63,7 @@ def test_an_up_that_is_cut_off_leaves_nothing(root: Path, end: signal.Signals, m
         assert traces.of(sandbox.layout).processes, "the builders outlive the process that was killed"
         sandbox.down()
     assert traces.of(sandbox.layout) == before
+    assert not list(temporary.iterdir())
 
 
 def test_a_second_up_changes_nothing_and_a_cut_host_is_booted(sandbox: Sandbox) -> None:
