@@ -30,8 +30,8 @@ class Killer:
         self._lock = threading.Lock()
         self.aim(None, 0, "before")
 
-    def aim(self, pid: int | None, at: int, when: str) -> None:
-        """Kill `pid` `before` or `after` its call number `at`, from 1; 0 kills nobody."""
+    def aim(self, pid: int | None, at: int | str, when: str) -> None:
+        """Kill `pid` `before` or `after` its call number `at`, from 1, or the first of that name; 0 kills nobody."""
         with self._lock:
             self.pid, self.at, self.when, self.calls = pid, at, when, list[str]()
 
@@ -39,7 +39,7 @@ class Killer:
         """Count a call; what to do with it."""
         with self._lock:
             self.calls.append(name)
-            return self.when if self.pid and len(self.calls) == self.at else None
+            return self.when if self.pid and self.at in (len(self.calls), name) else None
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -107,7 +107,7 @@ class Tries:
     def __init__(self, zygote: subprocess.Popen[str], killer: Killer) -> None:
         self._zygote, self.killer = zygote, killer
 
-    def once(self, what: str, arguments: list[Any], runs: int, at: int = 0, when: str = "before") -> int:
+    def once(self, what: str, arguments: list[Any], runs: int, at: int | str = 0, when: str = "before") -> int:
         """One try; its status, negative for the signal that ended it."""
         assert self._zygote.stdin
         assert self._zygote.stdout

@@ -65,13 +65,20 @@ def test_rolling_restart_under_load(deployed: Operator, sandbox: Sandbox, machin
     assert min(load.polling) >= WORKERS - 1, load.polling
 
 
+def spoil(module: Path, statement: str) -> None:
+    """The module still compiles, or the release would be refused when it is built; it fails when it is imported."""
+    future = "from __future__ import annotations\n"
+    text = module.read_text()
+    assert future in text
+    module.write_text(text.replace(future, f"{future}\n{statement}\n", 1))
+
+
 def test_a_release_whose_workers_do_not_start_is_put_back(
     deployed: Operator, machine: Machine, sandbox: Sandbox, broken_checkout: Path
 ) -> None:
     before = main_pids(machine)
     release = machine.ssh("readlink /opt/hublab/current").stdout
-    main = broken_checkout / "worker/__main__.py"
-    main.write_text('raise SystemExit("this release is broken on purpose")\n' + main.read_text())
+    spoil(broken_checkout / "worker/__main__.py", 'raise SystemExit("this release is broken on purpose")')
     result = deployed.at(broken_checkout).deploy(HUBLAB_HOSTS=f"operator@{machine.address}")
     assert result.status != 0
     assert "hublab-1-1: FAILED" in result.text
@@ -84,10 +91,22 @@ def test_a_release_whose_workers_do_not_start_is_put_back(
         assert {runs.workers(api)[f"{machine.name}-{number}"] for number in (1, 2, 3)} == {"ONLINE"}
 
 
+def test_a_release_that_does_not_compile_is_never_used(
+    deployed: Operator, machine: Machine, broken_checkout: Path
+) -> None:
+    before = main_pids(machine)
+    with (broken_checkout / "worker/probe_flow.py").open("a") as module:
+        module.write("def\n")
+    result = deployed.at(broken_checkout).deploy()
+    assert result.status != 0
+    assert "could not be built; nothing else was changed" in result.text
+    assert "SyntaxError" in result.text
+    assert main_pids(machine) == before
+
+
 def test_a_release_whose_runs_crash_is_put_back(deployed: Operator, machine: Machine, broken_checkout: Path) -> None:
     """The worker runs, polls and is ONLINE; only its flow runs do not complete: what a health check does not see."""
-    flow = broken_checkout / "worker/probe_flow.py"
-    flow.write_text('raise RuntimeError("every run crashes")\n' + flow.read_text())
+    spoil(broken_checkout / "worker/probe_flow.py", 'raise RuntimeError("every run crashes")')
     before = main_pids(machine)
     result = deployed.at(broken_checkout).deploy(HUBLAB_GATE_SECONDS="60")
     assert result.status != 0

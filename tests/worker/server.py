@@ -33,6 +33,10 @@ class Api:
         """Read."""
         return self._ask("GET", path)
 
+    def delete(self, path: str) -> None:
+        """Remove."""
+        self._ask("DELETE", path)
+
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         def ask() -> httpx.Response | None:
             answer = self._http.request(method, path, json=body)
@@ -40,11 +44,8 @@ class Api:
 
         answer = wait_for(ask, path)
         assert answer is not None
-        return answer.raise_for_status().json()
-
-    def delete(self, path: str) -> None:
-        """Remove."""
-        self._http.delete(path).raise_for_status()
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
 
     def deploy(self, entrypoint: str, name: str) -> str:
         """Register a deployment of a flow; the same name is the same deployment."""
