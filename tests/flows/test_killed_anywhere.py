@@ -58,7 +58,8 @@ def killed_at_each_call(
     """
     assert doomed.once(what, fresh(), 1) == DONE  # what is learnt once and kept for all is learnt here
     for when in ("before", "after"):
-        for at in itertools.chain([saving], itertools.count(1)):
+        places: Iterator[int | str] = itertools.chain([saving], itertools.count(1))
+        for at in places:
             arguments = fresh()
             if doomed.once(what, arguments, 1, at, when) == DONE:
                 assert isinstance(at, int), f"{saving} was not called: {doomed.killer.calls}"
