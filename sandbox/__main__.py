@@ -57,13 +57,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _short(path: Path) -> str:
+    """A path as an operator in this folder would type it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 def _run(arguments: argparse.Namespace) -> int:
     sandbox = Sandbox.at(arguments.root)
     match arguments.command:
         case "up":
             began = time.monotonic()
             Sandbox.up(arguments.hosts, past=arguments.past, root=arguments.root)
-            say(f"up after {time.monotonic() - began:.1f} s; the deploy reads {sandbox.env_file}")
+            say(f"up after {time.monotonic() - began:.1f} s; the deploy reads {_short(sandbox.env_file)}")
         case "down":
             sandbox.down()
             say("gone")

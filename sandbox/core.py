@@ -146,6 +146,12 @@ class Sandbox:
         """Credential of the Prefect API, as in ``PREFECT_API_AUTH_STRING``."""
         return server.credential(self.server)
 
+    def rotate_credential(self) -> None:
+        """Give the API another credential; ``auth`` is the new one, and the inventory has it."""
+        server.rotate(self.server)
+        server.await_ready(self.server, self.auth)
+        self.write_env()
+
     def api(self) -> httpx.Client:
         """Return a plain HTTP client of the Prefect API; close it, or use it in a ``with``."""
         return server.client(self.layout, self.auth)

@@ -67,6 +67,13 @@ def credential(machine: Machine) -> str:
     return next(line.partition("=")[2] for line in lines if line.startswith("PREFECT_SERVER_API_AUTH_STRING="))
 
 
+def rotate(machine: Machine) -> None:
+    """Give the server another credential; whoever has the old one alone gets 401 from now on."""
+    line = f"PREFECT_SERVER_API_AUTH_STRING=hublab:{secrets.token_urlsafe(24)}\n"
+    replace = "cd /etc/prefect && { sed /^PREFECT_SERVER_API_AUTH_STRING=/d server.env; cat; } > server.env.new"
+    machine.ssh(f"umask 077; {replace} && mv server.env.new server.env && systemctl restart prefect-server", stdin=line)
+
+
 def client(layout: Layout, auth: str) -> httpx.Client:
     """Return a plain HTTP client of the API; the caller closes it."""
     user, _, password = auth.partition(":")

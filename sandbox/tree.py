@@ -89,7 +89,7 @@ def base(layout: Layout, cgroup: Cgroup) -> Path:
              f"--customize-hook={_FETCH.format(debs=debs)}", name, building],
             temporary=layout.temporary, timeout=900,
         )  # fmt: skip
-    with step(f"Python {found.version} of {found.executable.parent.parent}"):
+    with step(f"Python {found.version} from this machine"):
         interpreter.copy_into(building, found)
     _settle(building)
     building.rename(tree)

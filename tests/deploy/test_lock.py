@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -166,3 +169,28 @@ def test_operator_with_another_version_is_seen() -> None:
     assert len(found) == 1
     assert found[0].startswith("prefect 3.")
     assert rules.agreement_faults(LOCK, without(DEV, "coolname"))
+
+
+def resolved(pyproject: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """What `make lock` would make of a pyproject.toml."""
+    (folder / "pyproject.toml").write_text(pyproject)
+    command = ["uv", "pip", "compile", "-q", "pyproject.toml", "--universal", "--python-version", "3.12", "--no-header"]
+    command[0] = str(Path(sys.executable).with_name("uv"))
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+
+
+WANTS_UVLOOP = edited(PYPROJECT, '"uvicorn>=0.36"', '"uvicorn[standard]>=0.36"')
+
+
+def test_dependency_that_wants_uvloop_does_not_get_it(tmp_path: Path) -> None:
+    done = resolved(WANTS_UVLOOP, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "httptools==" in done.stdout
+    assert "uvloop==" not in done.stdout
+
+
+def test_without_the_exclusion_nothing_resolves(tmp_path: Path) -> None:
+    """The tripwire: whoever takes the first line out gets an error, not uvloop."""
+    done = resolved(edited(WANTS_UVLOOP, 'exclude-dependencies = ["uvloop"]', ""), tmp_path)
+    assert done.returncode != 0
+    assert "uvloop" in done.stderr

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hosts.conftest import TREES, first_run
+from sandbox import runs
+from sandbox.past import FLOWS
+from tests.hosts.conftest import TREES, first_run, main_pids
 
 if TYPE_CHECKING:
     from sandbox import Machine, Sandbox
@@ -98,3 +100,22 @@ def test_uvloop_is_blocked_then_refused_then_replaced(operator: Operator, machin
     assert "was tampered with (uvloop-0.21.0 was added" in mended.text
     assert operator.verify(*checks).status == 0
     assert first_run(sandbox, f"{machine.name}-1").type == "COMPLETED"
+
+
+def test_flow_that_installs_its_policy_fails_alone(operator: Operator, machine: Machine, sandbox: Sandbox) -> None:
+    """What a flow does to its own process stays there; and even there it finds no uvloop."""
+    assert operator.deploy().status == 0
+    bring_uvloop(machine)
+    flow = "import asyncio\nimport uvloop\nfrom prefect import flow\n\n@flow\ndef fast():\n    asyncio.run(None)\n"
+    machine.put(
+        f"{FLOWS}/fast.py", flow.replace("\nfrom", "\nasyncio.set_event_loop_policy(uvloop.EventLoopPolicy())\nfrom")
+    )
+    before = main_pids(machine)
+    with sandbox.api() as api:
+        deployment = runs.register(api, "fast.py:fast", directory=str(FLOWS), queue=f"probe-{machine.name}-1")
+        ended = runs.await_state(api, runs.start(api, deployment), timeout=120)
+    assert ended.type in {"FAILED", "CRASHED"}
+    assert "uvloop" in ended.message
+    assert main_pids(machine) == before
+    assert first_run(sandbox, f"{machine.name}-1").type == "COMPLETED"
+    assert operator.deploy().status == 0

@@ -128,6 +128,22 @@ def test_a_worker_less_and_one_more_touch_no_other(deployed: Operator, sandbox: 
     assert (after[1], after[2]) == (before[1], before[2])
 
 
+def test_a_secret_is_rotated(operator: Operator, deployed: Operator, sandbox: Sandbox, machine: Machine) -> None:
+    """The server has a new credential already; the workers of the old one wait, and none of them gives up."""
+    before, old = main_pids(machine), sandbox.auth
+    sandbox.rotate_credential()
+    assert "answers 401" in deployed.plan().text
+    operator.settings["PREFECT_API_AUTH_STRING"] = sandbox.auth
+    result = deployed.deploy()
+    assert result.status == 0, result.text
+    assert result.text.count("the credential or the API's address changed") == WORKERS
+    assert "3 of 3 COMPLETED" in result.text
+    assert not set(before.values()) & set(main_pids(machine).values())
+    assert old not in result.text
+    assert sandbox.auth not in result.text
+    assert machine.ssh(f"grep -rlF '{old}' /etc /var/lib/hublab /run/credentials", check=False).stdout == ""
+
+
 def test_stop_waits_for_the_run_in_flight(deployed: Operator, sandbox: Sandbox, machine: Machine) -> None:
     with sandbox.api() as api:
         deployment = runs.register(api, "flows.py:nap", directory=str(FLOWS), queue=f"probe-{machine.name}-1")

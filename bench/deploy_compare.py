@@ -1,0 +1,93 @@
+"""First deploy and no-op deploy against a bash script over one ssh and Ansible, in one run, as ratios of medians.
+
+    python -m bench.deploy_compare [--hosts 1,5,10] [--first 1] [--no-op 5]
+
+Root, on Debian: it boots its own sandbox hosts. All tools bring the same wheels, lock, code and units; all restart
+worker by worker through the same probe. Rounds alternate between the tools, so that a busy machine is busy for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.rivals import artefacts, tools
+from deploy.settings import ROOT
+from sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+FLOOR = "bash"
+
+
+def timed(job: Callable[[], None]) -> float:
+    """Seconds of wall time."""
+    start = time.monotonic()
+    job()
+    return time.monotonic() - start
+
+
+def show(title: str, times: Mapping[str, list[float]]) -> None:
+    """Medians and their ratio to the floor."""
+    floor = statistics.median(times[FLOOR])
+    print(f"\n{title}\n  {'tool':22} {'median':>8} {'min':>8} {'max':>8}  × bash")
+    for name, found in times.items():
+        middle = statistics.median(found)
+        print(f"  {name:22} {middle:7.2f}s {min(found):7.2f}s {max(found):7.2f}s {middle / floor:7.2f}", flush=True)
+
+
+def compare(sandbox: Sandbox, count: int, first: int, noop: int) -> None:
+    """All figures for one number of hosts."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = artefacts.make(sandbox, Path(folder))
+        ours = partial(tools.hublab, sandbox)
+        floor = partial(tools.bash, made)
+        pipelined = partial(tools.ansible, made)
+        mitogen = partial(tools.ansible, made, mitogen=True)
+        deploys = {FLOOR: floor, "hublab": ours, "ansible, pipelining": pipelined}
+        times: dict[str, list[float]] = {name: [] for name in deploys}
+        for _ in range(first):
+            for name, job in deploys.items():
+                tools.clear(made.hosts)
+                times[name].append(timed(job))
+        if first:
+            show(f"first deploy, {count} hosts × {artefacts.WORKERS} workers, {first} rounds", times)
+        # The last to have deployed must be this project, whose release carries a record of itself.
+        tools.clear(made.hosts)
+        ours()
+        quick = {FLOOR: floor, "hublab": ours, "ansible, pipelining": pipelined, "ansible, mitogen": mitogen}
+        times = {name: [] for name in quick}
+        for job in quick.values():
+            job()
+        before = tools.pids(made.hosts)
+        for _ in range(noop):
+            for name, job in quick.items():
+                times[name].append(timed(job))
+        assert tools.pids(made.hosts) == before, "a tool found something to do"
+        show(f"nothing to do, {count} hosts × {artefacts.WORKERS} workers, {noop} rounds", times)
+
+
+def main() -> None:
+    """Boots as many hosts as are wanted, one size after the other."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--hosts", default="1,5,10")
+    options.add_argument("--first", type=int, default=1)
+    options.add_argument("--no-op", type=int, default=5, dest="noop")
+    given = options.parse_args()
+    tools.install_ansible()
+    for count in sorted(int(item) for item in given.hosts.split(",")):
+        box = Sandbox.up(hosts=count, root=ROOT / ".hublab/bench/hosts", trees=ROOT / ".hublab/trees")
+        try:
+            compare(box, count, given.first, given.noop)
+        finally:
+            box.down()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The same job by other means: a bash script over one ssh, and Ansible."""

@@ -1,0 +1,123 @@
+"""How each tool is called. Every function ends when the hosts are as wanted, or raises."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from bench.rivals.artefacts import SCRIPTS, WORKERS, Artefacts
+from deploy import spec
+from deploy.settings import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from sandbox import Machine, Sandbox
+
+VENV = ROOT / ".hublab" / "bench" / "ansible"
+PACKAGES = ("ansible-core==2.21.5", "mitogen==0.3.54")
+
+
+def hublab(sandbox: Sandbox) -> None:
+    """This project."""
+    _run(["pyinfra", "-y", "deploy/inventory.py", "deploy/workers.py"], {"HUBLAB_ENV_FILE": str(sandbox.env_file)})
+
+
+def bash(made: Artefacts) -> None:
+    """The floor: what must be done, by one shell over one ssh per host and stage; all hosts at once but to activate."""
+    checks = [(host, f"bash -c {shlex.quote(made.check(host))}", None) for host in made.hosts]
+    wrong = [host for host, status in _everywhere(checks) if status]
+    build = (SCRIPTS / "build.sh").read_text()
+    arguments = f"{made.release} {made.python} {spec.USER}"
+    builds = [(host, f"bash -c {shlex.quote(build)} build {arguments}", made.archive(host)) for host in wrong]
+    failed = [host.name for host, status in _everywhere(builds) if status]
+    assert not failed, f"the build failed on {failed}"
+    activate = (SCRIPTS / "activate.sh").read_text()
+    arguments = f"{made.release} {spec.USER} {made.pool} {made.api}"
+    for host in wrong:
+        subprocess.run(
+            [*host.ssh_command(), f"bash -c {shlex.quote(activate)} activate {arguments}"],
+            check=True,
+            capture_output=True,
+        )
+
+
+def ansible(made: Artefacts, *, mitogen: bool = False) -> None:
+    """Ansible with pipelining, or with mitogen's strategy."""
+    environment = {
+        "ANSIBLE_PIPELINING": "1",
+        "ANSIBLE_FORKS": str(len(made.hosts)),
+        "ANSIBLE_RETRY_FILES_ENABLED": "0",
+        "ANSIBLE_LOCALHOST_WARNING": "0",
+        "ANSIBLE_HOST_KEY_CHECKING": "1",
+    }
+    if mitogen:
+        plugins = next(VENV.glob("lib/python3*/site-packages/ansible_mitogen/plugins/strategy"))
+        environment |= {"ANSIBLE_STRATEGY": "mitogen_linear", "ANSIBLE_STRATEGY_PLUGINS": str(plugins)}
+    _run([str(VENV / "bin/ansible-playbook"), "-i", str(_inventory(made)), str(SCRIPTS / "playbook.yml")], environment)
+
+
+def install_ansible() -> None:
+    """Into a venv of its own, once."""
+    if not (VENV / "bin/ansible-playbook").exists():
+        _run(["uv", "venv", "--quiet", "--python", sys.executable, str(VENV)], {})
+        _run(["uv", "pip", "install", "--quiet", "--python", str(VENV / "bin/python"), *PACKAGES], {})
+
+
+def pids(hosts: Iterable[Machine]) -> list[str]:
+    """Which processes serve; the same before and after shows that nothing was done."""
+    return [host.ssh("systemctl show --property=MainPID 'prefect-worker@*'").stdout for host in hosts]
+
+
+def clear(hosts: Iterable[Machine]) -> None:
+    """Every host is bare again."""
+    script = (SCRIPTS / "clear.sh").read_text()
+    _everywhere([(host, f"bash -c {shlex.quote(script)}", None) for host in hosts])
+
+
+def _inventory(made: Artefacts) -> Path:
+    host = made.hosts[0]
+    command = host.ssh_command()
+    options = [item for item in command[1:-1] if item not in ("-i", str(host.layout.key))]
+    names = {one.address: [spec.worker_name(one.name, n) for n in range(1, WORKERS + 1)] for one in made.hosts}
+    shared = {
+        "ansible_user": "root",
+        "ansible_python_interpreter": made.python,
+        "ansible_ssh_private_key_file": str(host.layout.key),
+        "ansible_ssh_common_args": shlex.join(options),
+        "release": made.release, "python": made.python, "user": spec.USER, "pool": made.pool, "api": made.api,
+        "auth": made.auth, "folder": str(made.folder), "scripts": str(SCRIPTS), "names": names,
+        "units": [spec.unit_name(number) for number in range(1, WORKERS + 1)],
+    }  # fmt: skip
+    hosts = {one.address: {"archive": str(made.archive(one))} for one in made.hosts}
+    path = made.folder / "inventory.json"
+    path.write_text(json.dumps({"all": {"hosts": hosts, "vars": shared}}))
+    path.chmod(0o600)
+    return path.rename(path.with_suffix(".yml"))  # JSON is YAML, and Ansible goes by the name
+
+
+def _everywhere(jobs: Iterable[tuple[Machine, str, Path | None]]) -> list[tuple[Machine, int]]:
+    """One ssh per host, all at once; what each ended with."""
+    started = []
+    for host, command, archive in jobs:
+        stdin = archive.open("rb") if archive else subprocess.DEVNULL
+        pipe = subprocess.DEVNULL
+        started.append((host, subprocess.Popen([*host.ssh_command(), command], stdin=stdin, stdout=pipe, stderr=pipe)))
+        if not isinstance(stdin, int):
+            stdin.close()
+    return [(host, process.wait()) for host, process in started]
+
+
+def _run(command: list[str], environment: Mapping[str, str]) -> None:
+    program = command[0] if command[0].startswith("/") else str(ROOT / ".venv/bin" / command[0])
+    done = subprocess.run(
+        [program, *command[1:]], cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, (
+        f"{command} ended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    )
