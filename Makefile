@@ -43,8 +43,16 @@ sandbox-down: .venv/ready ## remove the sandbox, with everything it made
 	@$(BIN)/python -m sandbox down
 
 .PHONY: test
-test: .venv/ready lint ## everything: lint, types, and the tests, on real hosts that it boots and removes (root)
-	@$(BIN)/pytest -q --durations=15 $(TESTS)
+test: .venv/ready lint ## everything: lint, types, and the tests, on real hosts that it boots and removes (root) [TESTS=folder]
+	@$(if $(TESTS),$(PYTEST) $(TESTS),$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-here test-hosts)
+
+# Two lanes: the one waits for hosts most of the time, the other computes.
+.PHONY: test-here test-hosts
+PYTEST = $(BIN)/pytest -q --durations=15
+test-here: .venv/ready
+	@$(PYTEST) tests/deploy tests/worker tests/flows
+test-hosts: .venv/ready
+	@$(PYTEST) tests/sandbox tests/hosts
 
 .PHONY: clean
 clean: sandbox-down ## remove also what only saves time: downloaded wheels, file trees of the tests

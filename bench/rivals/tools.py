@@ -50,6 +50,7 @@ def bash(made: Artefacts) -> None:
 def ansible(made: Artefacts, *, mitogen: bool = False) -> None:
     """Ansible with pipelining, or with mitogen's strategy."""
     environment = {
+        "ANSIBLE_HOME": str(made.folder / "ansible"),
         "ANSIBLE_PIPELINING": "1",
         "ANSIBLE_FORKS": str(len(made.hosts)),
         "ANSIBLE_RETRY_FILES_ENABLED": "0",

@@ -132,7 +132,7 @@ def test_a_secret_is_rotated(operator: Operator, deployed: Operator, sandbox: Sa
     """The server has a new credential already; the workers of the old one wait, and none of them gives up."""
     before, old = main_pids(machine), sandbox.auth
     sandbox.rotate_credential()
-    assert "answers 401" in deployed.plan().text
+    assert "refuses it (401)" in deployed.plan().text
     operator.settings["PREFECT_API_AUTH_STRING"] = sandbox.auth
     result = deployed.deploy()
     assert result.status == 0, result.text
