@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from deploy import problems, spec, words
 from deploy.release import identity
-from deploy.service import unit
+from deploy.service import unit, webhooks_unit
 
 if TYPE_CHECKING:
     from deploy.state import HostState, Legacy, Worker
@@ -17,6 +17,7 @@ MODES = {
     spec.CONFIG: "0755",
     spec.STATE: "0755",
     spec.PROFILES: "0600",
+    spec.WEBHOOK_SECRETS: "0600",
     spec.BASE: "0755",
     spec.RELEASES: "0755",
     spec.ROOT_FOLDER: "0755",
@@ -46,6 +47,8 @@ class Plan:
     fix_paths: tuple[str, ...] = ()
     workers: tuple[WorkerStep, ...] = ()
     surplus: tuple[int, ...] = ()
+    webhooks: WorkerStep | None = None
+    webhooks_surplus: bool = False
     legacy: tuple[Legacy, ...] = ()
     legacy_units: tuple[str, ...] = ()
     prune: tuple[str, ...] = ()
@@ -58,9 +61,15 @@ class Plan:
         return tuple(step for step in self.workers if step.reasons)
 
     @property
+    def moves_webhooks(self) -> bool:
+        """Whether the webhooks are touched."""
+        return bool(self.webhooks_surplus or (self.webhooks and self.webhooks.reasons))
+
+    @property
     def activates(self) -> bool:
         """Whether anything that runs is touched."""
-        return bool(self.restarts or self.surplus or self.legacy or self.legacy_units or self.switch or self.prune)
+        touched = self.restarts or self.surplus or self.legacy or self.legacy_units or self.moves_webhooks
+        return bool(touched or self.switch or self.prune)
 
     @property
     def changes(self) -> bool:
@@ -86,6 +95,8 @@ def make(host: spec.WorkerHost, state: HostState) -> Plan:
         fix_paths=tuple(_paths_to_fix(host, state)),
         workers=steps,
         surplus=tuple(sorted(number for number in state.workers if number > host.workers)),
+        webhooks=_webhooks_step(host, state, release),
+        webhooks_surplus=state.webhooks is not None and host.webhooks is None,
         legacy=tuple(item for item in state.legacy if not item.container),
         legacy_units=state.legacy_units,
         prune=tuple(_prunable(state, release)),
@@ -96,19 +107,31 @@ def make(host: spec.WorkerHost, state: HostState) -> Plan:
 
 def _paths_to_fix(host: spec.WorkerHost, state: HostState) -> list[str]:
     """Folders and files of ours that are absent, or not as they must be."""
+    secret = host.secret_files()
     wrong = []
     for path, mode in MODES.items():
+        if path == spec.WEBHOOK_SECRETS and path not in secret:
+            continue
         facts = state.files.get(path)
-        if not facts or facts["mode"] != mode or facts["uid"] != 0 or facts["gid"] != 0:
+        if (
+            not facts
+            or (facts["mode"], facts["uid"], facts["gid"]) != (mode, 0, 0)
+            or (path in secret and facts["sha256"] != hashlib.sha256(secret[path].encode()).hexdigest())
+        ):
             wrong.append(path)
-    profiles = state.files.get(spec.PROFILES)
-    if (
-        profiles
-        and spec.PROFILES not in wrong
-        and profiles["sha256"] != hashlib.sha256(host.profiles().encode()).hexdigest()
-    ):
-        wrong.append(spec.PROFILES)
     return wrong
+
+
+def _webhooks_step(host: spec.WorkerHost, state: HostState, release: str) -> WorkerStep | None:
+    if host.webhooks is None:
+        return None
+    rendered = webhooks_unit.render(host, host.webhooks, release=release, python_prefix=state.python_prefix)
+    reasons = _reasons(host, state, state.webhooks, rendered, release)
+    secrets = state.files.get(spec.WEBHOOK_SECRETS)
+    changed = not secrets or spec.WEBHOOK_SECRETS in _paths_to_fix(host, state)
+    if state.webhooks and state.webhooks.pid and (changed or (secrets and secrets["mtime"] > state.webhooks.started)):
+        reasons.append("its secrets changed")
+    return WorkerStep(0, "webhooks", rendered, tuple(reasons))
 
 
 def _worker_step(host: spec.WorkerHost, state: HostState, number: int, release: str) -> WorkerStep:
@@ -148,4 +171,5 @@ def _prunable(state: HostState, release: str) -> list[str]:
     """Releases that nothing needs: not the wanted, not the one before it, none that a worker runs; or half-built."""
     before = state.current if state.current != release else state.previous
     kept = {release, before, *(worker.release for worker in state.workers.values())}
+    kept |= {state.webhooks.release} if state.webhooks else set()
     return sorted(name for name in state.releases if name not in kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,8 +77,14 @@ def program(name: str, query: dict[str, Any]) -> str:
         query: what its main() gets; anything that JSON can hold.
     """
     sources = {"deploy": "", "deploy.onhost": ""}
-    sources |= {f"deploy.onhost.{part}": (ONHOST / f"{part}.py").read_text() for part in ("common", name)}
+    sources |= {f"deploy.onhost.{part}": (ONHOST / f"{part}.py").read_text() for part in parts(name)}
     return BOOT.format(sources=json.dumps(sources), name=f"deploy.onhost.{name}", query=json.dumps(query))
+
+
+def parts(name: str) -> list[str]:
+    """The modules that an on-host program consists of, each after those that it imports."""
+    imported = re.findall(r"^from deploy\.onhost\.(\w+) import", (ONHOST / f"{name}.py").read_text(), re.MULTILINE)
+    return list(dict.fromkeys([*(below for one in imported for below in parts(one)), name]))
 
 
 def run(host: Host, python: str, name: str, query: dict[str, Any], *, detached: bool = False) -> bool:

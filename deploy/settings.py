@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dotenv import dotenv_values
 
+from deploy import webhooks
 from deploy.env_values import NAME, Reader
 
 if TYPE_CHECKING:
@@ -21,7 +22,24 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 SANDBOX_ENV = ROOT / ".sandbox" / "env"
 # The campaign's own keys live in the same file; `flows/settings.py` checks those.
-CAMPAIGN_PREFIXES = ("NOTION_", "RESEND_", "TESTING_", "WEBHOOK_", "CALENDLY_", "CAMPAIGN_", "FUNNEL_")
+CAMPAIGN_PREFIXES = ("NOTION_", "RESEND_", "TESTING_", "WEBHOOK_", "CALENDLY_", "CAMPAIGN_", "FUNNEL_", "UNSUBSCRIBE_")
+CAMPAIGN_KEYS = (
+    "HUBLAB_SENDER",
+    "HUBLAB_REPLY_TO",
+    "HUBLAB_PUBLIC_URL",
+    "HUBLAB_CALENDLY_LINK",
+    "HUBLAB_PORTAL_URL",
+    "HUBLAB_NOTION_URL",
+    "HUBLAB_RESEND_URL",
+    "HUBLAB_NOTION_LAG_SECONDS",
+    "HUBLAB_RETRY_SECONDS",
+    "HUBLAB_TEMPLATE_SECONDS",
+    "HUBLAB_RESEND_WINDOW_HOURS",
+    "HUBLAB_CAMPAIGN_QUEUE",
+    "HUBLAB_NOTION_PER_MINUTE",
+    "HUBLAB_RESEND_PER_SECOND",
+    "HUBLAB_TESTING_MINUTE_SECONDS",
+)
 KNOWN_KEYS = (
     "HUBLAB_HOSTS",
     "HUBLAB_SSH_KEY",
@@ -36,12 +54,16 @@ KNOWN_KEYS = (
     "HUBLAB_PYTHON",
     "HUBLAB_READ_PATHS",
     "HUBLAB_WHEELS",
+    "HUBLAB_WEBHOOKS",
+    "HUBLAB_WEBHOOKS_BIND",
+    "HUBLAB_PREFLIGHT",
     "PREFECT_API_URL",
     "PREFECT_API_AUTH_STRING",
     "PREFECT_API_KEY",
 )
 PYTHON = re.compile(r"3\.1[23]|/[A-Za-z0-9._/+-]+")
 WHEELS = re.compile(r"push|index")
+PREFLIGHT = re.compile(r"off|required")
 MEMORY = re.compile(r"[1-9]\d{0,5}[MG]")
 
 
@@ -79,6 +101,8 @@ class Settings:
     python: str = "3.12"
     read_paths: tuple[str, ...] = ()
     wheels: str = "push"
+    webhooks: Mapping[str, webhooks.Webhooks] = field(default_factory=dict)
+    preflight: bool = False
 
 
 def find_env_file(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> Path:
@@ -135,9 +159,10 @@ def parse(values: Mapping[str, str | None], source: Path) -> Settings:
         )
     if auth and ":" not in auth.reveal():
         read.faults.append("PREFECT_API_AUTH_STRING: has no colon. The server expects user:password.")
+    hosts = tuple(Target(*host) for host in read.hosts("HUBLAB_HOSTS"))
     settings = Settings(
         source=source,
-        hosts=tuple(Target(*host) for host in read.hosts("HUBLAB_HOSTS")),
+        hosts=hosts,
         api_url=read.api_url("PREFECT_API_URL"),
         auth_string=auth,
         api_key=key,
@@ -153,6 +178,8 @@ def parse(values: Mapping[str, str | None], source: Path) -> Settings:
         python=read.text("HUBLAB_PYTHON", "3.12", PYTHON, "is neither 3.12, 3.13 nor an absolute path"),
         read_paths=read.folders("HUBLAB_READ_PATHS"),
         wheels=read.text("HUBLAB_WHEELS", "push", WHEELS, "is neither push nor index"),
+        webhooks=webhooks.read(read, [host.address for host in hosts]),
+        preflight=read.text("HUBLAB_PREFLIGHT", "off", PREFLIGHT, "is neither off nor required") == "required",
     )
     if read.faults:
         raise SettingsError("\n".join(f"{source.name}: {fault}" for fault in read.faults))
@@ -162,8 +189,8 @@ def parse(values: Mapping[str, str | None], source: Path) -> Settings:
 def _refuse_unknown(read: Reader) -> None:
     """The value of an unknown key is not shown: it may be a credential under a misspelt name."""
     for key in read.values:
-        if key in KNOWN_KEYS or key.startswith(CAMPAIGN_PREFIXES):
+        if key in KNOWN_KEYS + CAMPAIGN_KEYS or key.startswith(CAMPAIGN_PREFIXES):
             continue
-        near = difflib.get_close_matches(key.upper(), KNOWN_KEYS, n=1)
+        near = difflib.get_close_matches(key.upper(), KNOWN_KEYS + CAMPAIGN_KEYS, n=1)
         hint = f"did you mean {near[0]}?" if near else "remove it; .env.example lists the keys."
         read.faults.append(f"{key}: unknown key; {hint}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from deploy.secret import Secret
     from deploy.settings import Settings, Target
+    from deploy.webhooks import Webhooks
 
 BASE = "/opt/hublab"
 RELEASES = f"{BASE}/releases"
@@ -22,6 +23,10 @@ STATE = "/var/lib/hublab"
 UNITS = "/etc/systemd/system"
 USER = "hublab"
 UNIT = "prefect-worker@"
+WEBHOOKS_UNIT = "hublab-webhooks.service"
+WEBHOOK_SECRETS = f"{CONFIG}/webhooks.json"
+# What the deploy looks at and puts right.
+PATHS = (PROFILES, WEBHOOK_SECRETS, CONFIG, STATE, BASE, RELEASES, ROOT_FOLDER)
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,15 @@ class WorkerHost:
     api_url: str
     auth_string: Secret | None
     api_key: Secret | None
+    webhooks: Webhooks | None = None
+    preflight: bool = False
+
+    def secret_files(self) -> dict[str, str]:
+        """Every root-only file on the host, with its content."""
+        files = {PROFILES: self.profiles()}
+        if self.webhooks:
+            files[WEBHOOK_SECRETS] = self.webhooks.document()
+        return files
 
     def profiles(self) -> str:
         """The Prefect profile that carries the credential; becomes a root-only file on the host."""
@@ -70,6 +84,8 @@ def worker_host(settings: Settings, target: Target) -> WorkerHost:
         api_url=settings.api_url,
         auth_string=settings.auth_string,
         api_key=settings.api_key,
+        webhooks=settings.webhooks.get(target.address),
+        preflight=settings.preflight,
     )
 
 

@@ -24,7 +24,8 @@ def question(host: WorkerHost) -> dict[str, Any]:
         "user": spec.USER,
         "units": spec.UNITS,
         "unit": spec.UNIT,
-        "files": [spec.PROFILES, spec.CONFIG, spec.STATE, spec.BASE, spec.RELEASES, spec.ROOT_FOLDER, *host.read_paths],
+        "webhooks": spec.WEBHOOKS_UNIT,
+        "files": [*spec.PATHS, *host.read_paths],
         "pool": host.work_pool,
         "api_url": host.api_url,
         "auth": host.auth_string.reveal() if host.auth_string else "",
@@ -121,6 +122,7 @@ class HostState:
     wheels: frozenset[str] = frozenset()
     files: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     workers: dict[int, Worker] = field(default_factory=dict)
+    webhooks: Worker | None = None
     legacy: tuple[Legacy, ...] = ()
     legacy_units: tuple[str, ...] = ()
     api_status: int | None = None
@@ -165,6 +167,7 @@ def parse(raw: dict[str, Any]) -> HostState:
         releases={name: _release(name, item) for name, item in raw["releases"].items()},
         wheels=frozenset(raw["wheels"]),
         workers={int(number): _worker(int(number), item) for number, item in raw["workers"].items()},
+        webhooks=_worker(0, raw["webhooks"]) if raw["webhooks"] else None,
         legacy=tuple(Legacy(**item) for item in raw["legacy"]),
         legacy_units=tuple(raw["legacy_units"]),
         api_status=raw["api"]["status"],

@@ -20,6 +20,7 @@ def describe(plan: Plan, state: HostState) -> tuple[str, ...]:
     for step in plan.restarts:
         verb = "started" if step.reasons == ("new",) else "drained and restarted"
         words.append(f"{step.name} will be {verb}: {', '.join(step.reasons)}")
+    words += _webhooks_words(plan)
     surplus = f"will be drained and removed: only {len(plan.workers)} are wanted"
     words += [f"{spec.unit_name(number)} {surplus}" for number in plan.surplus]
     words += [f"release {name} will be removed" for name in plan.prune]
@@ -60,6 +61,14 @@ def _legacy_words(plan: Plan, state: HostState) -> Iterator[str]:
     for item in state.legacy:
         if item.container:
             yield f"worker {item.name or item.pid} runs in a container and is left alone"
+
+
+def _webhooks_words(plan: Plan) -> Iterator[str]:
+    if plan.webhooks_surplus:
+        yield f"{spec.WEBHOOKS_UNIT} will be stopped and removed: HUBLAB_WEBHOOKS does not name this host"
+    if plan.webhooks and plan.webhooks.reasons:
+        verb = "started" if plan.webhooks.reasons == ("new",) else "restarted"
+        yield f"{spec.WEBHOOKS_UNIT} will be {verb}: {', '.join(plan.webhooks.reasons)}"
 
 
 def _damage(item: Release) -> str:

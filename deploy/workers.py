@@ -2,6 +2,7 @@
 
 from pyinfra import host, state
 
+from deploy import preflight
 from deploy.plan import make
 from deploy.release.install import install
 from deploy.rollout.activate import Rollout, activate
@@ -13,6 +14,7 @@ wanted = host.data.spec
 found = look(host, wanted)
 plan = make(wanted, found)
 
+preflight.demand(wanted)
 rollout = Rollout.shared(state)
 rollout.join(state, Member(host, wanted, found, plan))
 

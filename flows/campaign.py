@@ -79,10 +79,10 @@ class Sequence:
             raise CampaignError(f"{self.campaign}/{self.name}: step {number} is not 1..{len(self.steps)}")
         return self.steps[number - 1]
 
-    def due(self, number: int, enrolled: datetime, *, testing: bool) -> datetime:
-        """When a step goes out; in testing mode one minute after the other."""
+    def due(self, number: int, enrolled: datetime, *, testing: bool, minute: float = 60) -> datetime:
+        """When a step goes out; in testing mode one minute (of `minute` seconds) after the other."""
         step = self.step(number)
-        delay = timedelta(minutes=self.testing_first_minute + number - 1) if testing else step.delay
+        delay = timedelta(seconds=(self.testing_first_minute + number - 1) * minute) if testing else step.delay
         return enrolled + delay
 
     def key(self, email: str) -> str:

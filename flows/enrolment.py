@@ -112,7 +112,8 @@ def _schedule(  # noqa: PLR0913 - what an enrolment consists of
 ) -> datetime:
     enrolment = described(sequence, details, page, enrolled)
     key = enrolment["key"]
-    due = [sequence.due(step.number, enrolled, testing=settings.testing) for step in sequence.steps]
+    testing, minute = settings.testing, settings.number("HUBLAB_TESTING_MINUTE_SECONDS")
+    due = [sequence.due(step.number, enrolled, testing=testing, minute=minute) for step in sequence.steps]
     for step, when in zip(sequence.steps, due, strict=True):
         prefect.start_once(
             SEND,

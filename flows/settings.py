@@ -37,6 +37,7 @@ PLAIN = (
     "HUBLAB_CAMPAIGN_QUEUE",
     "HUBLAB_NOTION_PER_MINUTE",
     "HUBLAB_RESEND_PER_SECOND",
+    "HUBLAB_TESTING_MINUTE_SECONDS",
 )
 DEFAULTS = {
     "HUBLAB_REPLY_TO": "",
@@ -51,6 +52,7 @@ DEFAULTS = {
     "HUBLAB_CAMPAIGN_QUEUE": "default",
     "HUBLAB_NOTION_PER_MINUTE": "180",
     "HUBLAB_RESEND_PER_SECOND": "10",
+    "HUBLAB_TESTING_MINUTE_SECONDS": "60",  # how long a minute of testing mode lasts
     "testing-mode": "false",
 }
 TRUE, FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off", ""})

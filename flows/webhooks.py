@@ -1,75 +1,36 @@
 """The only door in: an ASGI app. 202 means: on disk, and Prefect gets it however long it is away.
 
-python -m flows.webhooks --host 127.0.0.1 --port 8080 --spool /var/lib/hublab/webhooks
+`python -m flows.webhook_service` serves it.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import ValidationError
 
 from flows import events, payloads, signatures, unsubscribe
+from flows.bodies import Refusal, limited, parsed
 from flows.campaign import sequences
 from flows.forwarding import Forwarder, age
-from flows.prefect_api import Prefect
 from flows.settings import BadSettingError
 from flows.signatures import NotAuthenticError
 from flows.spool import Spool, SpoolFullError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from flows.campaign import Sequence
     from flows.settings import Settings
 
-MAX_BODY = 64 * 1024
 STALE_SECONDS = 900  # an entry that waits longer makes /health say so
-
-
-class Refusal(Exception):  # noqa: N818 - an answer
-    """A call that is answered with an error."""
-
-    def __init__(self, status: int, detail: Any) -> None:
-        """`status` is HTTP's."""
-        super().__init__(detail)
-        self.status, self.detail = status, detail
-
-
-async def limited(request: Request) -> bytes:
-    """The raw body. Raises Refusal: 413 over 64 KB, declared or not; 415 for what is not JSON."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Refusal(415, "the body must be application/json")
-    declared = request.headers.get("content-length", "0")
-    if not declared.isdigit() or int(declared) > MAX_BODY:
-        raise Refusal(413, f"the body must not be over {MAX_BODY} bytes")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise Refusal(413, f"the body must not be over {MAX_BODY} bytes")
-    return bytes(body)
-
-
-def parsed(body: bytes) -> dict[str, Any]:
-    """The body as an object. Raises Refusal (422)."""
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Refusal(422, "the body is not JSON") from None
-    if not isinstance(found, dict):
-        raise Refusal(422, "the body is not a JSON object")
-    return found
 
 
 class Door:
@@ -164,6 +125,12 @@ class Door:
         event = {"unsubscribe": True, "email": email}
         return await self.keep(self._events, f"unsubscribe-{email}", {"kind": "event", "event": event})
 
+    def describe(self) -> str:
+        """What waits, in one line, for `systemctl status`."""
+        waiting = [f"{part.spool.waiting} {part.spool.folder.name}" for part in (self._enrolments, self._events)]
+        trouble = self._enrolments.trouble or self._events.trouble
+        return f"serving, waiting: {', '.join(waiting)}" + (f"; {trouble}" if trouble else "")
+
     async def health(self, _: Request) -> Response:
         """200 while what comes in also goes out; 503 when an entry waits too long, with the reason."""
         body, late = {}, False
@@ -204,6 +171,7 @@ def build(settings: Settings, folder: Path) -> FastAPI:
         await asyncio.to_thread(door.stop)
 
     app = FastAPI(title="Hublab webhooks", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.describe = door.describe
     for sequence in sequences().values():
         schema = payloads.model(sequence).model_json_schema(ref_template="#/components/schemas/{model}")
         path, more = f"/webhook/{sequence.webhook}", _described(schema)
@@ -226,19 +194,3 @@ def build(settings: Settings, folder: Path) -> FastAPI:
         return JSONResponse({"detail": str(error)}, 401)
 
     return app
-
-
-def main() -> None:
-    """Serve until SIGTERM; uvicorn on asyncio's own loop."""
-    parser = argparse.ArgumentParser(prog="python -m flows.webhooks", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8080)
-    parser.add_argument("--spool", type=Path, default=Path("/var/lib/hublab/webhooks"))
-    asked = parser.parse_args()
-    with Prefect() as prefect:
-        settings = prefect.settings()
-    uvicorn.run(build(settings, asked.spool), host=asked.host, port=asked.port, loop="asyncio", access_log=False)
-
-
-if __name__ == "__main__":
-    main()

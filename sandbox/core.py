@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from sandbox import build, identity, interpreter, needs, network, server, teardown
 from sandbox.errors import SandboxError
+from sandbox.files import write_whole
 from sandbox.layout import MAX_HOSTS, SERVER, Layout, layout
 from sandbox.machine import Machine
 from sandbox.shell import run, step
@@ -173,7 +173,7 @@ class Sandbox:
             "PREFECT_API_URL": self.api_url,
             "PREFECT_API_AUTH_STRING": self.auth,
         }
-        _write_whole(self.env_file, "".join(f"{key}={value}\n" for key, value in lines.items()), mode=0o600)
+        write_whole(self.env_file, "".join(f"{key}={value}\n" for key, value in lines.items()), mode=0o600)
 
     def _up(self, hosts: int) -> None:
         here = self.layout
@@ -192,7 +192,7 @@ class Sandbox:
             if not machine.prepared:
                 machine.prepare([base])
         everyone = [self.server, *machines]
-        _write_whole(here.known_hosts, "".join(identity.known_hosts(machine) for machine in everyone), mode=0o644)
+        write_whole(here.known_hosts, "".join(identity.known_hosts(machine) for machine in everyone), mode=0o644)
         with step(f"boot {' '.join(machine.name for machine in everyone)}"):
             build.together([machine.boot for machine in everyone])
         with step(f"Prefect at {self.api_url}" + (" (first start)" if first else "")):
@@ -206,14 +206,3 @@ class Sandbox:
         if not key.exists():
             key.parent.mkdir(mode=0o700, exist_ok=True)
             run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hublab-sandbox", "-f", key], timeout=30)
-
-
-def _write_whole(path: Path, text: str, *, mode: int) -> None:
-    """Write a file so that a reader sees all of the old or all of the new, and never with another mode."""
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(handle, "w") as file:
-        os.fchmod(handle, mode)
-        file.write(text)
-    new.rename(path)

@@ -19,22 +19,9 @@ from typing import Any
 from urllib.parse import quote
 
 from deploy.onhost.common import ask, guard_digest, packages, read, revision, shipped, tree_digest
+from deploy.onhost.unit_facts import started, unit_facts
 
 HTTP_NOT_FOUND = 404
-WORKER_PROPERTIES = "Id,ActiveState,SubState,MainPID,NRestarts,NeedDaemonReload,UnitFileState,Result"
-
-
-def environment(pid: int) -> dict[str, str]:
-    """The environment a process was started with."""
-    pairs = (item.partition("=") for item in read(f"/proc/{pid}/environ").decode(errors="replace").split("\0"))
-    return {key: value for key, _, value in pairs if key.startswith("HUBLAB_")}
-
-
-def started(pid: int) -> float:
-    """When a process started, in seconds since the epoch (proc(5): field 22 counts clock ticks since boot)."""
-    fields = read(f"/proc/{pid}/stat").decode().rpartition(")")[2].split()
-    boot = re.search(rb"btime (\d+)", read("/proc/stat"))
-    return int(boot[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK") if boot and fields else 0.0
 
 
 def release(path: Path) -> dict[str, Any]:
@@ -72,32 +59,10 @@ def file_facts(path: str) -> dict[str, Any] | None:
 
 def workers(units: str, prefix: str) -> dict[str, dict[str, Any]]:
     """Each worker unit that systemd knows or that has a file, by number."""
-    found: dict[str, dict[str, Any]] = {}
-    for path in glob.glob(f"{units}/{prefix}*.service"):
-        number = Path(path).name.removeprefix(prefix).removesuffix(".service")
-        if number.isdecimal():
-            found[number] = {"sha256": hashlib.sha256(read(path)).hexdigest()}
-    if not found:
-        return {}
-    names = [f"{prefix}{number}.service" for number in found]
-    for block in ask("systemctl", "show", "--property", WORKER_PROPERTIES, *names).strip().split("\n\n"):
-        shown = dict(line.partition("=")[::2] for line in block.splitlines())
-        number = shown.get("Id", "").removeprefix(prefix).removesuffix(".service")
-        if number not in found:
-            continue
-        pid = int(shown.get("MainPID") or 0)
-        found[number] |= {
-            "active": shown.get("ActiveState"),
-            "sub": shown.get("SubState"),
-            "pid": pid,
-            "restarts": int(shown.get("NRestarts") or 0),
-            "needs_reload": shown.get("NeedDaemonReload") == "yes",
-            "enabled": shown.get("UnitFileState"),
-            "started": started(pid) if pid else 0.0,
-            "environment": environment(pid) if pid else {},
-            "uvloop": b"uvloop" in read(f"/proc/{pid}/maps") if pid else False,
-        }
-    return found
+    names = [Path(path).name for path in glob.glob(f"{units}/{prefix}*.service")]
+    numbers = {name: name.removeprefix(prefix).removesuffix(".service") for name in names}
+    found = unit_facts(units, [name for name in names if numbers[name].isdecimal()])
+    return {numbers[name]: facts for name, facts in found.items()}
 
 
 def legacy_processes() -> list[dict[str, Any]]:
@@ -217,6 +182,7 @@ def main(query: dict[str, Any]) -> None:
         "wheels": sorted(os.listdir(f"{base}/wheels")) if os.path.isdir(f"{base}/wheels") else [],
         "files": {path: file_facts(path) for path in query["files"]},
         "workers": workers(query["units"], query["unit"]),
+        "webhooks": unit_facts(query["units"], [query["webhooks"]]).get(query["webhooks"]),
         "legacy": legacy_processes(),
         "legacy_units": legacy_units(query["unit"], query["units"]),
         "api": api(query),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from deploy import spec
+from deploy.rollout import webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,6 +92,7 @@ def _one_host(machine: Machine, outcome: Outcome, operator: str) -> None:
             break
         outcome.gates += 1
         outcome.done.append(step.name)
+    webhooks.roll(machine, outcome)
     if outcome.ok and (machine.plan.legacy or machine.plan.legacy_units) and not _legacy(machine, "retire"):
         outcome.ok, outcome.reason = False, "its legacy workers could not be retired"
     finished = machine.run("finish_host", finish_query(machine, outcome, operator), detached=True)

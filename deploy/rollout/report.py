@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pyinfra.api import State
 
     from deploy.rollout.member import Member
+    from deploy.state import Worker
 
 HEADINGS = ("host", "release", "Prefect", "uvloop", "workers online", "probe", "result")
 
@@ -58,10 +59,20 @@ def render(members: Iterable[Member], failed: Collection[str] = ()) -> str:
         members: the hosts in order.
         failed: the addresses of those that pyinfra counts as failed.
     """
-    rows = [HEADINGS, *(row(member, failed=member.plan.address in failed) for member in members)]
-    widths = [max(len(line[column]) for line in rows) for column in range(len(HEADINGS))]
+    hosts = list(members)
+    rows = [HEADINGS, *(row(member, failed=member.plan.address in failed) for member in hosts)]
+    if any(member.wanted.webhooks or member.state.webhooks for member in hosts):
+        cells = ["webhooks", *(_webhooks(member.state.webhooks) for member in hosts)]
+        rows = [(*line[:-1], cell, line[-1]) for line, cell in zip(rows, cells, strict=True)]
+    widths = [max(len(line[column]) for line in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in rows]
     return "\n".join([lines[0], "  ".join("─" * width for width in widths), *lines[1:]])
+
+
+def _webhooks(found: Worker | None) -> str:
+    if found is None:
+        return "–"
+    return f"{found.active}, {found.release or 'release unknown'}" if found.pid else found.active
 
 
 def announce(member: Member) -> None:

@@ -25,9 +25,10 @@ def configure(wanted: spec.WorkerHost, plan: Plan) -> Generator[PyinfraCommand, 
         yield from server.user._inner(
             user=spec.USER, system=True, home=spec.STATE, ensure_home=False, shell="/usr/sbin/nologin"
         )
+    secret = wanted.secret_files()
     for path in plan.fix_paths:
-        if path == spec.PROFILES:
-            yield secret_file(path, wanted.profiles())
+        if path in secret:
+            yield secret_file(path, secret[path])
         else:
             yield from files.directory._inner(path=path, user="root", group="root", mode=MODES[path].lstrip("0"))
 

@@ -6,11 +6,11 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from deploy import spec
 
-TEMPLATE = Path(__file__).with_name("prefect-worker.service.j2")
+TEMPLATE = "prefect-worker.service.j2"
 # A leading dash: absent is fine. The C library and its name service, certificates, time zones, the notification socket.
 SYSTEM_PATHS = (
     "/usr",
@@ -35,10 +35,36 @@ TASKS_PER_RUN = 64
 
 
 @cache
-def _template() -> Template:
-    # Not HTML: a unit file knows no entities.
-    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701
-    return environment.from_string(TEMPLATE.read_text())
+def _template(name: str) -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        autoescape=False,  # noqa: S701 - not HTML: a unit file knows no entities
+    )
+    return environment.get_template(name)
+
+
+def fill(template: str, /, **values: object) -> str:
+    """A template of this folder with its values and the digest of it all, which tells what a process carries."""
+    digest = hashlib.sha256(_template(template).render(**values, digest="").encode()).hexdigest()[:12]
+    return _template(template).render(**values, digest=digest)
+
+
+def visible(folder: str, python_prefix: str, *more: str) -> dict[str, list[str]]:
+    """What a unit of ours sees beside its own state, and what of it can be executed; for `hardening.j2`.
+
+    Args:
+        folder: of the release.
+        python_prefix: where the host's interpreter lives; made visible inside the sandbox.
+        more: further folders to read.
+    """
+    prefix = [] if python_prefix == "/usr" or python_prefix.startswith("/usr/") else [python_prefix]
+    return {
+        "read_only": [folder, *prefix, *more, *SYSTEM_PATHS],
+        "executable": [f"-+{path}" for path in (f"{folder}/venv", *prefix, *EXECUTABLE)],
+    }
 
 
 def escape(value: str) -> str:
@@ -73,17 +99,10 @@ def render(host: spec.WorkerHost, *, hostname: str, number: int, release: str, p
         "profiles": spec.PROFILES,
         "memory_max": host.memory_max,
         "tasks_max": TASKS_PER_RUN * (host.concurrency + 2),
-        "read_only": [folder, *_outside_usr(python_prefix), *host.read_paths, *SYSTEM_PATHS],
-        "executable": [f"-+{path}" for path in (f"{folder}/venv", *_outside_usr(python_prefix), *EXECUTABLE)],
     }
-    digest = hashlib.sha256(_template().render(**values, digest="").encode()).hexdigest()[:12]
-    return _template().render(**values, digest=digest)
+    return fill(TEMPLATE, **values, **visible(folder, python_prefix, *host.read_paths))
 
 
 def digest_of(unit: str) -> str:
     """The digest that a rendered unit carries, and its worker in its environment."""
     return unit.partition("Environment=HUBLAB_UNIT=")[2].partition("\n")[0]
-
-
-def _outside_usr(prefix: str) -> list[str]:
-    return [] if prefix == "/usr" or prefix.startswith("/usr/") else [prefix]

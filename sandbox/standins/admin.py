@@ -51,7 +51,7 @@ def admin_routes(
         if request.method == "DELETE":
             book.calls.clear()
         counted = Counter(f"{method} {path}" for method, path in book.calls)
-        return JSONResponse({"total": len(book.calls), "calls": dict(counted)})
+        return JSONResponse({"total": len(book.calls), "calls": dict(counted), "spoilt": book.spoilt})
 
     return [
         Route("/_standin/faults", faults, methods=["GET", "POST", "DELETE"]),

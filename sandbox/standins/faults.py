@@ -52,6 +52,7 @@ class FaultBook:
         """Start without a rule; `seed` makes the probabilities repeatable."""
         self.rules: list[Fault] = []
         self.calls: list[tuple[str, str]] = []
+        self.spoilt = 0
         self._random = random.Random(seed)  # noqa: S311 - repeatable misbehaviour, not cryptography
 
     def take(self, method: str, path: str) -> Fault | None:
@@ -63,6 +64,7 @@ class FaultBook:
                 continue
             if rule.times is not None:
                 rule.times -= 1
+            self.spoilt += 1
             return rule
         return None
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.onhost import inspect_host, legacy_workers
+from deploy.onhost import inspect_host, legacy_workers, unit_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,7 @@ def test_stat_of_a_zombie_and_of_nothing(process: subprocess.Popen[bytes]) -> No
 
 
 def test_same_process_is_alive_and_another_of_its_pid_is_not(process: subprocess.Popen[bytes]) -> None:
-    item = {"pid": process.pid, "started": inspect_host.started(process.pid)}
+    item = {"pid": process.pid, "started": unit_facts.started(process.pid)}
     assert abs(item["started"] - time.time()) < 30
     assert legacy_workers.alive(item)
     assert not legacy_workers.alive({**item, "started": item["started"] - 60})

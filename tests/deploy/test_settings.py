@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.secret import Secret
-from deploy.settings import KNOWN_KEYS, SettingsError, Target, parse
+from deploy.settings import CAMPAIGN_KEYS, KNOWN_KEYS, SettingsError, Target, parse
+from flows.settings import BLOCKS, PLAIN, environment_name
 
 SOURCE = Path(".env")
 GOOD = {"HUBLAB_HOSTS": "hublab.example.com", "PREFECT_API_URL": "https://prefect.example.com/api"}
@@ -174,10 +175,25 @@ def test_a_line_without_a_value_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["NOTION_TOKEN", "RESEND_API_KEY", "TESTING_MODE", "WEBHOOK_PORT", "CALENDLY_URL", "CAMPAIGN_X", "FUNNEL_Y"]
+    "key",
+    [
+        *CAMPAIGN_KEYS,
+        *(environment_name(name) for name in BLOCKS),
+        "NOTION_TOKEN",
+        "RESEND_API_KEY",
+        "TESTING_MODE",
+        "WEBHOOK_PORT",
+        "CALENDLY_URL",
+        "CAMPAIGN_X",
+        "FUNNEL_Y",
+    ],
 )
 def test_the_campaigns_keys_are_its_own_affair(key: str) -> None:
     parse({**GOOD, key: "anything at all"}, SOURCE)
+
+
+def test_every_setting_of_the_flows_may_stand_in_the_same_file() -> None:
+    assert set(CAMPAIGN_KEYS) == set(PLAIN)
 
 
 def test_the_example_names_exactly_the_known_keys() -> None:
@@ -185,7 +201,13 @@ def test_the_example_names_exactly_the_known_keys() -> None:
     named = {
         line.lstrip("#").partition("=")[0] for line in lines if line.lstrip("#").startswith(("HUBLAB_", "PREFECT_"))
     }
-    assert named == set(KNOWN_KEYS)
+    assert named == set(KNOWN_KEYS) | {
+        "HUBLAB_SENDER",
+        "HUBLAB_PUBLIC_URL",
+        "HUBLAB_REPLY_TO",
+        "HUBLAB_CALENDLY_LINK",
+        "HUBLAB_PORTAL_URL",
+    }
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ ANSWER: dict[str, Any] = {
             "uvloop": True,
         },
     },
+    "webhooks": {"sha256": "ef", "active": "active", "pid": 9, "environment": {"HUBLAB_RELEASE": "r"}},
     "legacy": [],
     "legacy_units": ["x.service"],
     "api": {"status": 200, "version": "3.8.8", "online": ["h-2"]},
@@ -114,6 +115,8 @@ def test_answer_is_read() -> None:
     assert not found.releases["r"].intact
     assert found.workers[1] == Worker(1, "ab")
     assert found.workers[2] == Worker(2, "cd", "active", 7, 1, True, "enabled", 5.0, "r", "d", True)  # noqa: FBT003
+    assert found.webhooks == Worker(0, "ef", "active", 9, release="r")
+    assert parse(ANSWER | {"webhooks": None}).webhooks is None
     assert (found.online, found.wheels, found.legacy_units) == (
         frozenset({"h-2"}),
         frozenset({"a.whl"}),

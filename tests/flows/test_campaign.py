@@ -10,6 +10,7 @@ import pytest
 from flows import campaign, campaign_handler, payloads, templates
 from flows.campaign import CampaignError, parse
 from flows.campaign import sequence as find_sequence
+from flows.campaign import sequences as campaign_sequences
 from flows.prefect_api import Prefect
 from flows.templates import Template, UnusableTemplateError, render
 from sandbox.standins.workspace import put_template
@@ -26,6 +27,12 @@ DELAYS: dict[str, list[float]] = {
     "noshow": [5 / 60, 24, 48],
     "postcall": [1, 72, 168],
     "onboarding": [1, 24, 72],
+}
+NAMES = {
+    "signup": ("christmas-signup", "christmas-signup-handler", "christmas_email_", 7),
+    "noshow": ("calendly-noshow", "christmas-noshow-recovery-handler", "noshow_recovery_email_", 3),
+    "postcall": ("postcall-maybe", "christmas-postcall-maybe-handler", "postcall_maybe_email_", 3),
+    "onboarding": ("onboarding-start", "christmas-onboarding-handler", "onboarding_phase1_email_", 3),
 }
 SECOND = """
 campaign = "spring"
@@ -51,6 +58,15 @@ def test_delays_are_the_domains_and_in_testing_mode_minutes(name: str) -> None:
         assert sequence.due(number, NOON, testing=False) == NOON + timedelta(hours=hours)
         minutes = number - 1 if name == "signup" else number
         assert sequence.due(number, NOON, testing=True) == NOON + timedelta(minutes=minutes)
+        assert sequence.due(number, NOON, testing=True, minute=6) == NOON + timedelta(seconds=6 * minutes)
+
+
+def test_every_name_is_the_live_one_to_the_letter() -> None:
+    assert {name for campaign, name in campaign_sequences() if campaign == "christmas"} == set(NAMES)
+    for name, (webhook, handler, template, count) in NAMES.items():
+        found = find_sequence("christmas", name)
+        assert (found.webhook, found.handler) == (webhook, handler)
+        assert [step.template for step in found.steps] == [f"{template}{n}" for n in range(1, count + 1)]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,12 @@
-"""The process is killed before and after each call that it makes, then run again: accepted once, recorded once."""
+"""The process is killed before and after each call that it makes, then run again: accepted once, recorded once.
+
+To be killed before a call is to be killed after the one before it: a try keeps nothing but what it has called for. So a
+sweep kills after each call in turn, and before the first of them; the property test does both anywhere.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
@@ -35,10 +40,22 @@ FAULTS = [
 ]
 
 
+_started: list[Tries] = []
+
+
+@pytest.fixture(scope="module")
+def _one_zygote() -> Iterator[contextlib.ExitStack]:
+    with contextlib.ExitStack() as stack:
+        yield stack
+    _started.clear()
+
+
 @pytest.fixture
-def doomed(world: World) -> Iterator[Tries]:
-    with tries(os.environ["PREFECT_API_URL"], world.environment) as found:
-        yield found
+def doomed(world: World, _one_zygote: contextlib.ExitStack) -> Tries:
+    """Started by the first who asks: every world's environment is the same, and a start takes time."""
+    if not _started:
+        _started.append(_one_zygote.enter_context(tries(os.environ["PREFECT_API_URL"], world.environment)))
+    return _started[0]
 
 
 def finish(doomed: Tries, what: str, arguments: list[Any]) -> None:
@@ -57,17 +74,17 @@ def killed_at_each_call(
     The order of the calls may differ from one try to the next; the one that saves is therefore also killed by name.
     """
     assert doomed.once(what, fresh(), 1) == DONE  # what is learnt once and kept for all is learnt here
-    for when in ("before", "after"):
-        places: Iterator[int | str] = itertools.chain([saving], itertools.count(1))
-        for at in places:
-            arguments = fresh()
-            if doomed.once(what, arguments, 1, at, when) == DONE:
-                assert isinstance(at, int), f"{saving} was not called: {doomed.killer.calls}"
-                assert at > 10, f"only {at - 1} calls were seen: {doomed.killer.calls}"
-                break
-            where = f"{when} {at} of {doomed.killer.calls}"
-            finish(doomed, what, arguments)
-            yield arguments, where
+    named: list[tuple[str, int | str]] = [("before", saving), ("after", saving), ("before", 1)]
+    for when, at in itertools.chain(named, (("after", number) for number in itertools.count(1))):
+        arguments = fresh()
+        if doomed.once(what, arguments, 1, at, when) == DONE:
+            assert when == "after", f"{at} was not called: {doomed.killer.calls}"
+            assert isinstance(at, int), f"{saving} was not called: {doomed.killer.calls}"
+            assert at > 10, f"only {at - 1} calls were seen: {doomed.killer.calls}"
+            break
+        where = f"{when} {at} of {doomed.killer.calls}"
+        finish(doomed, what, arguments)
+        yield arguments, where
 
 
 def test_a_mail_killed_before_and_after_each_of_its_calls(world: World, doomed: Tries) -> None:

@@ -15,11 +15,12 @@ from starlette.testclient import TestClient
 
 from flows import notion_schema as schema
 from flows import unsubscribe
+from flows.bodies import MAX_BODY
 from flows.campaign import sequence as find_sequence
 from flows.prefect_api import Prefect
 from flows.settings import BadSettingError, MissingSettingError
 from flows.spool import Spool
-from flows.webhooks import MAX_BODY, build
+from flows.webhooks import build
 from sandbox.standins.delivery import signature
 from sandbox.standins.serve import bound, serving
 

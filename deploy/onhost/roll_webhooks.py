@@ -1,0 +1,126 @@
+"""Moves the webhooks to their new unit: stop, start, gate; or puts back what was there. Or removes them.
+
+Runs to its end even when the operator's machine is gone. What comes in meanwhile is tried again by who sends it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from deploy.onhost.common import HostError, ask, must, read, say
+from deploy.onhost.roll_worker import put, restart, show, verify
+
+HTTP_OK = 200
+START_SECONDS = 150
+STEADY_SECONDS = 2.0
+
+
+def gate(unit: str, url: str, release: str, limit: float) -> None:
+    """GET /health answers 200, and goes on doing so, from the process that was started.
+
+    Raises:
+        HostError: with the last answer.
+    """
+    before, good, deadline = show(unit), 0.0, time.monotonic() + limit
+    while not good or time.monotonic() - good < STEADY_SECONDS:
+        answer = health(url)
+        if answer == str(HTTP_OK):
+            good = good or time.monotonic()
+        elif time.monotonic() > deadline:
+            raise HostError(f"{url} answered {answer} for {limit:.0f} s")
+        else:
+            good = 0.0
+        time.sleep(0.5)
+    after = show(unit)
+    if after != before or after["ActiveState"] != "active":
+        raise HostError(f"{unit} restarted during its gate ({before} → {after})")
+    environment = read(f"/proc/{after['MainPID']}/environ").decode(errors="replace").split("\0")
+    if f"HUBLAB_RELEASE={release}" not in environment:
+        raise HostError(f"{unit} does not run release {release}")
+    if b"uvloop" in read(f"/proc/{after['MainPID']}/maps"):
+        raise HostError(f"{unit} has uvloop loaded")
+
+
+def health(url: str) -> str:
+    """What /health answers, in a word."""
+    # A proxy of the environment's has no business between a host and itself.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=10) as answer:
+            return str(answer.status)
+    except urllib.error.HTTPError as error:
+        return f"{error.code} {error.read()[:300].decode(errors='replace')}"
+    except OSError as error:
+        return f"nothing ({getattr(error, 'reason', error)})"
+
+
+def gate_url(text: str) -> str:
+    """Where a unit's own text says that it listens, as seen from this host."""
+    words = next(line for line in text.splitlines() if line.startswith("ExecStart=")).split()
+    bind, port = words[words.index("--host") + 1], words[words.index("--port") + 1]
+    local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind)  # noqa: S104 - compared, not bound
+    return f"http://{f'[{local}]' if ':' in local else local}:{port}/health"
+
+
+def release_of(text: str) -> str:
+    """The release that a unit's own text starts from."""
+    line = next(line for line in text.splitlines() if line.startswith("ExecStart="))
+    return Path(line.removeprefix("ExecStart=").partition("/venv/")[0]).name
+
+
+def move(query: dict[str, Any], text: str) -> None:
+    """Onto one unit text, through the gate."""
+    put(Path(query["units"], query["unit"]), text)
+    restart(query["unit"], "webhooks", START_SECONDS)
+    gate(query["unit"], gate_url(text), release_of(text), query["gate_seconds"])
+    say(f"webhooks: {gate_url(text)} answers 200 on release {release_of(text)}")
+
+
+def remove(query: dict[str, Any]) -> None:
+    """Stops the webhooks and removes unit and secrets; what waits in the spool stays."""
+    must("systemctl", "disable", "--quiet", "--now", query["unit"])
+    Path(query["units"], query["unit"]).unlink(missing_ok=True)
+    Path(query["secrets"]).unlink(missing_ok=True)
+    must("systemctl", "daemon-reload")
+    ask("systemctl", "reset-failed", query["unit"])
+    say("webhooks: stopped and removed; what waits in the spool stays")
+
+
+def put_back(query: dict[str, Any], previous: str) -> None:
+    """What was there before, through its own gate; or nothing, when there was nothing."""
+    if previous:
+        move(query, previous)
+        say(f"webhooks: put back on release {release_of(previous)}")
+        return
+    must("systemctl", "disable", "--quiet", "--now", query["unit"])
+    Path(query["units"], query["unit"]).unlink(missing_ok=True)
+    must("systemctl", "daemon-reload")
+    ask("systemctl", "reset-failed", query["unit"])
+    say("webhooks: were new, and are gone again")
+
+
+def main(query: dict[str, Any]) -> int:
+    """0: moved or removed. 1: put back. 3: could be neither moved nor put back."""
+    os.umask(0o022)
+    if not query["text"]:
+        remove(query)
+        return 0
+    previous = read(Path(query["units"], query["unit"])).decode()
+    try:
+        verify(query["unit"], query["text"])
+        move(query, query["text"])
+    except HostError as error:
+        say(f"webhooks: FAILED: {error}")
+        say(ask("journalctl", "--unit", query["unit"], "--lines=15", "--no-pager", "--output=short-iso").rstrip())
+        try:
+            put_back(query, previous)
+        except HostError as second:
+            say(f"webhooks: could not be put back either: {second}")
+            return 3
+        return 1
+    return 0

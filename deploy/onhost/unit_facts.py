@@ -1,0 +1,54 @@
+"""What systemd and the process itself say of units. Standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from deploy.onhost.common import ask, read
+
+PROPERTIES = "Id,ActiveState,SubState,MainPID,NRestarts,NeedDaemonReload,UnitFileState,Result"
+
+
+def environment(pid: int) -> dict[str, str]:
+    """The environment a process was started with."""
+    pairs = (item.partition("=") for item in read(f"/proc/{pid}/environ").decode(errors="replace").split("\0"))
+    return {key: value for key, _, value in pairs if key.startswith("HUBLAB_")}
+
+
+def started(pid: int) -> float:
+    """When a process started, in seconds since the epoch (proc(5): field 22 counts clock ticks since boot)."""
+    fields = read(f"/proc/{pid}/stat").decode().rpartition(")")[2].split()
+    boot = re.search(rb"btime (\d+)", read("/proc/stat"))
+    return int(boot[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK") if boot and fields else 0.0
+
+
+def unit_facts(units: str, names: list[str]) -> dict[str, dict[str, Any]]:
+    """Each of the named units that has a file, by its name."""
+    found: dict[str, dict[str, Any]] = {
+        name: {"sha256": hashlib.sha256(read(f"{units}/{name}")).hexdigest()}
+        for name in names
+        if Path(units, name).is_file()
+    }
+    if not found:
+        return {}
+    for block in ask("systemctl", "show", "--property", PROPERTIES, *found).strip().split("\n\n"):
+        shown = dict(line.partition("=")[::2] for line in block.splitlines())
+        if shown.get("Id") not in found:
+            continue
+        pid = int(shown.get("MainPID") or 0)
+        found[shown["Id"]] |= {
+            "active": shown.get("ActiveState"),
+            "sub": shown.get("SubState"),
+            "pid": pid,
+            "restarts": int(shown.get("NRestarts") or 0),
+            "needs_reload": shown.get("NeedDaemonReload") == "yes",
+            "enabled": shown.get("UnitFileState"),
+            "started": started(pid) if pid else 0.0,
+            "environment": environment(pid) if pid else {},
+            "uvloop": b"uvloop" in read(f"/proc/{pid}/maps") if pid else False,
+        }
+    return found

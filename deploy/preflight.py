@@ -1,0 +1,54 @@
+"""The campaign's own checks as a condition of a deploy: asked once for all hosts, before anything is changed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import cache
+from typing import TYPE_CHECKING
+
+from pyinfra.api import DeployError
+
+from deploy.settings import ROOT
+
+if TYPE_CHECKING:
+    from deploy.secret import Secret
+    from deploy.spec import WorkerHost
+
+LIMIT_SECONDS = 300
+REMEDY = "HUBLAB_PREFLIGHT=off in .env deploys without it"
+
+
+def demand(wanted: WorkerHost) -> None:
+    """Lets a deploy go on when `make preflight` has nothing to say, or is not asked for.
+
+    Raises:
+        DeployError: with the rows that are not as they must be.
+    """
+    if wanted.preflight and (complaint := ask(wanted.api_url, wanted.work_pool, wanted.auth_string, wanted.api_key)):
+        raise DeployError(f"HUBLAB_PREFLIGHT: required, and the campaign is not ready ({REMEDY}):\n{complaint}")
+
+
+@cache
+def ask(api_url: str, pool: str, auth: Secret | None, key: Secret | None) -> str:
+    """What is wrong, by `python -m flows.preflight` in a process of its own; empty when nothing is."""
+    credentials = {"PREFECT_API_AUTH_STRING": auth, "PREFECT_API_KEY": key}
+    environment = {name: value.reveal() for name, value in credentials.items() if value}
+    command = [sys.executable, "-m", "flows.preflight", "--pool", pool]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=os.environ | {"PREFECT_API_URL": api_url} | environment,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"it did not end within {LIMIT_SECONDS} s"
+    if done.returncode == 0:
+        return ""
+    rows = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    return "\n".join(rows or done.stderr.strip().splitlines()[-1:] or [f"status {done.returncode}"])

@@ -1,0 +1,90 @@
+"""The webhooks' settings: on which host, where they listen, and what their callers are checked with. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deploy.env_values import HIGHEST_PORT, HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from deploy.env_values import Reader
+    from deploy.secret import Secret
+
+LOWEST_PORT = 1024  # below it, a port takes a privilege that the unit does not have
+# Environment variable → what it is.
+NEEDED = {
+    "WEBHOOK_SECRET": "what the callers of the webhooks know; for example the output of `openssl rand -hex 32`",
+    "RESEND_WEBHOOK_SECRET": "what Resend shows of the webhook there (whsec_…)",
+    "UNSUBSCRIBE_SECRET": "what unsubscribe links are signed with; for example the output of `openssl rand -hex 32`",
+}
+OPTIONAL = ("CALENDLY_SIGNING_KEY",)
+SVIX = re.compile(r"whsec_(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+
+
+@dataclass(frozen=True)
+class Webhooks:
+    """The webhooks of one host: `bind` is an address of that host, `secrets` go by the names of their Secret blocks."""
+
+    bind: str
+    port: int
+    secrets: Mapping[str, Secret]
+
+    def document(self) -> str:
+        """The secrets as the file that becomes a credential of the unit."""
+        return json.dumps({name: secret.reveal() for name, secret in sorted(self.secrets.items())}) + "\n"
+
+
+def read(reader: Reader, hosts: Collection[str]) -> dict[str, Webhooks]:
+    """The webhooks by host address; what cannot be used is among the reader's faults.
+
+    Args:
+        reader: of the `.env`.
+        hosts: the addresses in HUBLAB_HOSTS.
+    """
+    if not reader.raw("HUBLAB_WEBHOOKS"):
+        return {}
+    bind, secrets = _bind(reader), _secrets(reader)
+    return {address: Webhooks(bind, port, secrets) for address, port in _places(reader, hosts).items()}
+
+
+def _places(reader: Reader, hosts: Collection[str]) -> dict[str, int]:
+    key, found = "HUBLAB_WEBHOOKS", dict[str, int]()
+    for part in filter(None, (part.strip() for part in reader.raw(key).split(","))):
+        match = HOST.fullmatch(part)
+        address, port = (match["host"].strip("[]"), int(match["port"] or 0)) if match else ("", 0)
+        if not match or match["user"] or not LOWEST_PORT <= port <= HIGHEST_PORT:
+            reader.fault(key, part, f"is not host:port, with a port from {LOWEST_PORT} to {HIGHEST_PORT}")
+        elif address not in hosts:
+            reader.fault(key, part, f"names a host that HUBLAB_HOSTS does not ({', '.join(hosts)})")
+        elif address in found:
+            reader.fault(key, part, "is named twice")
+        else:
+            found[address] = port
+    return found
+
+
+def _bind(reader: Reader) -> str:
+    value = reader.raw("HUBLAB_WEBHOOKS_BIND") or "127.0.0.1"
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        remedy = "is not an IP address of the host; 127.0.0.1 where a proxy on it ends TLS, 0.0.0.0 for all"
+        reader.fault("HUBLAB_WEBHOOKS_BIND", value, remedy)
+        return value
+
+
+def _secrets(reader: Reader) -> dict[str, Secret]:
+    found = {key: reader.secret(key) for key in (*NEEDED, *OPTIONAL)}
+    for key, what in NEEDED.items():
+        if found[key] is None:
+            reader.faults.append(f"{key}: missing, and HUBLAB_WEBHOOKS asks for it. Give {what}.")
+    resend = found["RESEND_WEBHOOK_SECRET"]
+    if resend and not SVIX.fullmatch(resend.reveal()):
+        reader.faults.append("RESEND_WEBHOOK_SECRET: is not what Resend shows. Copy it whole: whsec_ and base64.")
+    return {key.lower().replace("_", "-"): secret for key, secret in found.items() if secret}

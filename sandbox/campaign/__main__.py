@@ -1,0 +1,92 @@
+"""The command line: `python -m sandbox.campaign demo | chaos`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandbox import Sandbox, SandboxError
+from sandbox.campaign import board, chaos
+from sandbox.campaign.contacts import PAYLOADS, address
+from sandbox.campaign.setup import start
+from sandbox.shell import say
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from sandbox.campaign.core import Campaign
+
+_LAST_MINUTE = 7  # of a signup in testing mode; the others end before
+_SLACK_SECONDS = 300.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what the command line says; 0 when every mail arrived once, 1 otherwise, 130 when interrupted."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    asked = _parser().parse_args(arguments)
+    try:
+        sandbox = Sandbox.up(root=asked.root)
+        return demo(sandbox, asked.speed) if asked.command == "demo" else storm(sandbox, asked)
+    except SandboxError as error:
+        say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sandbox.campaign", description="The campaign, in the sandbox.")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="the sandbox's folder (default: .sandbox)")
+    commands = parser.add_subparsers(dest="command", required=True)
+    once = commands.add_parser("demo", help="one contact in each sequence, sixteen mails")
+    once.add_argument("--speed", type=float, default=1.0, help="times faster than a mail a minute (default 1)")
+    many = commands.add_parser("chaos", help="many contacts, workers killed, services that misbehave")
+    many.add_argument("--enrolments", type=int, default=200, help="signups of seven mails (default 200)")
+    many.add_argument("--every", type=float, default=5.0, help="seconds between two kills (default 5)")
+    many.add_argument("--seed", type=int, default=0, help="of what is killed when")
+    many.add_argument("--out", type=Path, help="write the outcome to this file, as JSON")
+    return parser
+
+
+def demo(sandbox: Sandbox, speed: float) -> int:
+    """One contact in each sequence through the real webhooks; shows the sixteen mails until all are delivered."""
+    campaign = start(sandbox, speed=speed)
+    look(campaign)
+    stamp = int(time.time())  # an address enters a sequence once: each demo has its own
+    keys = [campaign.enrol(sequence, address(f"{sequence}-{stamp}")) for sequence in PAYLOADS]
+    mails = board.watch(campaign, keys, _LAST_MINUTE * 60 / speed + _SLACK_SECONDS)
+    look(campaign)
+    missing = [mail for mail in mails if mail.state != "delivered"]
+    for mail in missing:
+        say(f"not delivered: {mail.template} is {mail.state}")
+    return 1 if missing else 0
+
+
+def storm(sandbox: Sandbox, asked: argparse.Namespace) -> int:
+    """Many contacts under fire; says what was lost and what was doubled."""
+    outcome = chaos.run(sandbox, chaos.Plan(asked.enrolments, every=asked.every, seed=asked.seed))
+    if asked.out:
+        asked.out.write_text(outcome.document())
+    sys.stdout.write(outcome.text() + "\n")
+    return 0 if outcome.clean else 1
+
+
+def look(campaign: Campaign) -> None:
+    """Say where to look."""
+    user, _, password = campaign.sandbox.auth.partition(":")
+    say(f"Prefect's page   {campaign.prefect_url}/runs  (user {user}, password {password})")
+    say(f"the inbox        {campaign.inbox_url}/")
+    say(f"the webhooks     {campaign.webhooks_url}/health")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

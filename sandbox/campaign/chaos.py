@@ -1,0 +1,169 @@
+"""Many enrolments while workers are killed and services misbehave; then the count: nothing lost, nothing doubled."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from sandbox.campaign.contacts import address
+from sandbox.campaign.setup import start
+from sandbox.campaign.verdict import Outcome, judge
+from sandbox.errors import SandboxError
+from sandbox.shell import say
+
+if TYPE_CHECKING:
+    from sandbox.campaign.core import Campaign
+    from sandbox.core import Sandbox
+
+WORKERS = 3
+STEPS = 7
+# Small chances on every call: most runs meet one or two of these. `drop` closes the connection without an answer.
+NOTION_FAULTS = [
+    {"kind": "refuse", "status": 429, "code": "rate_limited", "headers": {"Retry-After": "1"}, "probability": 0.03},
+    {"kind": "refuse", "status": 529, "code": "service_overload", "probability": 0.02},
+    {"kind": "saved-but-refused", "status": 503, "probability": 0.03},
+    {"kind": "drop-before", "probability": 0.01},
+    {"kind": "drop-after", "probability": 0.02},
+]
+RESEND_FAULTS = [
+    {"kind": "refuse", "status": 429, "code": "rate_limit_exceeded", "probability": 0.03},
+    {"kind": "refuse", "status": 500, "code": "application_error", "probability": 0.03},
+    {"kind": "saved-but-refused", "status": 500, "code": "application_error", "probability": 0.04},
+    {"kind": "slow", "seconds": 3, "probability": 0.03},
+    {"kind": "drop-after", "probability": 0.04},
+]
+# What is killed, and how often of a hundred times.
+TARGETS = {"worker": 45, "engine": 35, "worker and its engines": 12, "webhooks": 8}
+_LOOK_EVERY = 10.0
+_STALLED_SECONDS = 900.0  # longer than any postponement that a few faults bring
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many signups of seven mails; seconds between two kills; what the dice start from."""
+
+    enrolments: int
+    every: float = 5.0
+    seed: int = 0
+
+
+@dataclass
+class Killer(threading.Thread):
+    """Kills something on the first host, again and again, until told to stop."""
+
+    campaign: Campaign
+    plan: Plan
+    killed: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        """A thread that is not yet started."""
+        super().__init__(name="killer", daemon=True)
+        self._enough = threading.Event()
+        self._random = random.Random(self.plan.seed)  # noqa: S311 - repeatable, not cryptography
+
+    # A thread is told apart by its identity, not by what it has.
+    __hash__ = threading.Thread.__hash__
+
+    def run(self) -> None:
+        """Kill until told to stop; a kill that finds nobody does not count."""
+        host = self.campaign.sandbox.hosts[0]
+        while not self._enough.wait(self.plan.every):
+            (target,) = self._random.choices(list(TARGETS), weights=list(TARGETS.values()))
+            worker = f"prefect-worker@{self._random.randint(1, WORKERS)}"
+            command = {
+                "worker": f"systemctl kill --kill-whom=main --signal=KILL {worker}",
+                "worker and its engines": f"systemctl kill --kill-whom=all --signal=KILL {worker}",
+                "webhooks": "systemctl kill --kill-whom=main --signal=KILL hublab-webhooks",
+                "engine": "pid=$(pgrep -f prefect.engine | shuf -n 1) && kill -KILL $pid",
+            }[target]
+            if host.ssh(command, check=False).returncode == 0:
+                self.killed[target] += 1
+
+    def stop(self) -> None:
+        """No more kills after this."""
+        self._enough.set()
+        self.join(120)
+
+
+def run(sandbox: Sandbox, plan: Plan) -> Outcome:
+    """Do it, and count.
+
+    Raises:
+        SandboxError: The campaign could not be set up, or nothing moved for a quarter of an hour.
+    """
+    settings = {"HUBLAB_WORKERS": str(WORKERS), "HUBLAB_NOTION_LAG_SECONDS": "3", "HUBLAB_DRAIN_SECONDS": "120"}
+    campaign = start(sandbox, speed=60, settings=settings)
+    campaign.command("flows.register", "--stuck", "60")
+    campaign.standin("notion", "settings", {"lag": 1})
+    campaign.standin("notion", "faults", [rule | {"times": None} for rule in NOTION_FAULTS])
+    campaign.standin("resend", "faults", [rule | {"times": None} for rule in RESEND_FAULTS])
+    began, killer = time.monotonic(), Killer(campaign, plan)
+    killer.start()
+    try:
+        keys = [_enrol(campaign, f"chaos-{int(time.time())}-{number}") for number in range(plan.enrolments)]
+        _await_mails(campaign, keys, killer)
+    finally:
+        killer.stop()
+        spoilt = _behave(campaign)
+    outcome = _settle(campaign, keys)
+    outcome.seconds, outcome.killed, outcome.spoilt = time.monotonic() - began, dict(killer.killed), spoilt
+    return outcome
+
+
+def _enrol(campaign: Campaign, name: str) -> str:
+    """As a sender does who was told nothing else: again until there is a 202; and every tenth once more after it."""
+    while True:
+        try:
+            key = campaign.enrol("signup", address(name))
+            return campaign.enrol("signup", address(name)) if key.endswith("0") else key
+        except (httpx.TransportError, SandboxError):
+            time.sleep(1)
+
+
+def _await_mails(campaign: Campaign, keys: list[str], killer: Killer) -> None:
+    """Until Resend has every mail; a kill more or less does not hold that up for ever."""
+    wanted, seen, moved = len(keys) * STEPS, -1, time.monotonic()
+    while seen < wanted:
+        time.sleep(_LOOK_EVERY)
+        accepted = sum(bool(mail.accepted) for mail in campaign.mails(keys))
+        if accepted > seen:
+            seen, moved = accepted, time.monotonic()
+            say(f"{accepted} of {wanted} mails accepted, {sum(killer.killed.values())} kills")
+        elif time.monotonic() - moved > _STALLED_SECONDS:
+            say(f"nothing moved for {_STALLED_SECONDS:.0f} s")
+            return
+
+
+def _behave(campaign: Campaign) -> dict[str, int]:
+    """The services behave from now on; how many of their answers were spoilt until now."""
+    spoilt = {}
+    for service, url in (("notion", campaign.notion_url), ("resend", campaign.inbox_url)):
+        spoilt[service] = int(campaign.standin(service, "calls")["spoilt"])
+        httpx.delete(f"{url}/_standin/faults", timeout=30, trust_env=False).raise_for_status()
+    return spoilt
+
+
+def _settle(campaign: Campaign, keys: list[str]) -> Outcome:
+    """What is still on its way arrives: records, events, runs to be run again; then judge."""
+    deadline = time.monotonic() + _STALLED_SECONDS
+    while True:
+        outcome = judge(campaign.mails(keys), keys, _records(campaign), _analytics(campaign))
+        if outcome.clean or outcome.doubled or time.monotonic() > deadline:
+            return outcome
+        time.sleep(_LOOK_EVERY)
+
+
+def _records(campaign: Campaign) -> list[dict[str, Any]]:
+    pages: list[dict[str, Any]] = campaign.standin("notion")["pages"]["notion-email-sequence-db-id"]
+    return pages
+
+
+def _analytics(campaign: Campaign) -> list[dict[str, Any]]:
+    pages: list[dict[str, Any]] = campaign.standin("notion")["pages"]["notion-email-analytics-db-id"]
+    return pages

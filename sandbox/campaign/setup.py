@@ -1,0 +1,147 @@
+"""Setting a campaign up in a sandbox, step by step; each step may be done again."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dotenv import dotenv_values
+
+from sandbox.campaign.core import Campaign, answer_file, env_file, group
+from sandbox.errors import SandboxError
+from sandbox.files import write_whole
+from sandbox.layout import CHECKOUT
+from sandbox.shell import step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandbox.core import Sandbox
+
+PORT = 8080
+_STANDINS_SECONDS = 60.0
+_DEPLOY_SECONDS = 1800.0
+_PREFLIGHT_TRIES = 6
+
+
+def start(
+    sandbox: Sandbox, *, speed: float = 1.0, settings: Mapping[str, str] | None = None, notion_per_minute: int = 180
+) -> Campaign:
+    """Set a campaign up in a sandbox that is up, and return it; one that is there is gone on with.
+
+    Args:
+        sandbox: Where; its first host gets the webhooks, all get workers.
+        speed: How many times faster than in testing mode (a minute apart) the mails follow each other.
+        settings: Keys of `.env` that are to differ, the deploy's (HUBLAB_WORKERS) or the campaign's.
+        notion_per_minute: The limit that the stand-in for Notion enforces, and the campaign keeps to.
+
+    Raises:
+        SandboxError: A step failed; says which and how.
+    """
+    if speed <= 0:
+        raise SandboxError(f"--speed: {speed} is not above 0")
+    campaign = Campaign(sandbox, _environment(sandbox, notion_per_minute) | _pace(speed) | dict(settings or {}))
+    lines = "".join(f"{key}={value}\n" for key, value in campaign.environment.items())
+    write_whole(campaign.env_file, lines, mode=0o600)
+    with step("Secret blocks and settings at Prefect"):
+        campaign.command("flows.secret_blocks", "--env", str(campaign.env_file))
+    with step("the project's own properties in Notion"):
+        campaign.command("flows.notion_setup")
+    with step("workers and webhooks deployed"):
+        deploy(campaign)
+    with step("deployments, limits and recovery at Prefect"):
+        campaign.command("flows.register")
+    webhook = {
+        "url": f"{campaign.webhooks_url}/webhook/resend",
+        "secret": campaign.environment["RESEND_WEBHOOK_SECRET"],
+    }
+    campaign.standin("resend", "settings", {"webhook": webhook})
+    with step("preflight"):
+        _preflight(campaign)
+    return campaign
+
+
+def deploy(campaign: Campaign) -> None:
+    """What `make deploy` does, with the campaign's `.env`.
+
+    Raises:
+        SandboxError: It failed; its last lines are in the error.
+    """
+    program = str(Path(sys.executable).with_name("pyinfra"))
+    done = subprocess.run(
+        [program, "-y", "deploy/inventory.py", "deploy/workers.py"],
+        cwd=CHECKOUT,
+        env=os.environ | {"HUBLAB_ENV_FILE": str(campaign.env_file)},
+        capture_output=True,
+        text=True,
+        timeout=_DEPLOY_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        raise SandboxError(f"the deploy failed:\n{(done.stdout + done.stderr)[-6000:]}")
+
+
+def _pace(speed: float) -> dict[str, str]:
+    return {"TESTING_MODE": "true", "HUBLAB_TESTING_MINUTE_SECONDS": f"{60 / speed:g}"}
+
+
+def _environment(sandbox: Sandbox, notion_per_minute: int) -> dict[str, str]:
+    """The campaign's `.env`: the one that is there as long as its stand-ins run, or a new one."""
+    known = env_file(sandbox)
+    if known.exists() and group(sandbox).processes():
+        return {key: value or "" for key, value in dotenv_values(known, interpolate=False).items()}
+    host = sandbox.hosts[0].address
+    own = {
+        "HUBLAB_WORKERS": "2",
+        "HUBLAB_WEBHOOKS": f"{host}:{PORT}",
+        "HUBLAB_WEBHOOKS_BIND": "0.0.0.0",  # noqa: S104 - the sandbox's machines have no other network
+        "HUBLAB_PUBLIC_URL": f"http://{host}:{PORT}",
+        "HUBLAB_CALENDLY_LINK": "https://calendly.com/hublab/call",
+        "HUBLAB_PORTAL_URL": "https://portal.hublab.test",
+        "HUBLAB_NOTION_PER_MINUTE": str(notion_per_minute),
+        "WEBHOOK_SECRET": secrets.token_urlsafe(24),
+        "UNSUBSCRIBE_SECRET": secrets.token_urlsafe(24),
+        "RESEND_WEBHOOK_SECRET": f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}",
+    }
+    with step("stand-ins for Notion and Resend"):
+        return _deploy_settings(sandbox) | _standins(sandbox, notion_per_minute) | own
+
+
+def _deploy_settings(sandbox: Sandbox) -> dict[str, str]:
+    return {key: value or "" for key, value in dotenv_values(sandbox.env_file, interpolate=False).items()}
+
+
+def _standins(sandbox: Sandbox, notion_per_minute: int) -> dict[str, str]:
+    """Start both on the sandbox's network, in its cgroup; the settings which point at them."""
+    processes, answer = group(sandbox), answer_file(sandbox)
+    processes.kill()
+    where = ["--address", str(sandbox.layout.operator_address), "--notion-per-minute", str(notion_per_minute)]
+    command = processes.enter([sys.executable, "-m", "sandbox.standins", *where])
+    sandbox.layout.logs.mkdir(parents=True, exist_ok=True)
+    with answer.open("wb") as out, (sandbox.layout.logs / "standins.log").open("ab") as log:
+        subprocess.Popen(
+            command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True
+        )
+    deadline = time.monotonic() + _STANDINS_SECONDS
+    while not (text := answer.read_text()).endswith("\n"):
+        if time.monotonic() > deadline:
+            raise SandboxError(f"the stand-ins did not start; see {sandbox.layout.logs / 'standins.log'}")
+        time.sleep(0.1)
+    found: dict[str, str] = json.loads(text)
+    return found
+
+
+def _preflight(campaign: Campaign) -> None:
+    """Once more where it complains: the queue counts as polled only after a worker's next poll."""
+    for _ in range(_PREFLIGHT_TRIES - 1):
+        if campaign.command("flows.preflight", check=False).returncode == 0:
+            return
+        time.sleep(5)
+    campaign.command("flows.preflight")

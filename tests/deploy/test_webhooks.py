@@ -1,0 +1,205 @@
+"""The webhooks of a host: settings, unit, plan, and their part of the rollout."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from deploy.onhost.roll_webhooks import gate_url, release_of
+from deploy.onhost.roll_worker import verify
+from deploy.plan import Plan, make
+from deploy.rollout import report
+from deploy.rollout.conductor import conduct
+from deploy.rollout.member import Member
+from deploy.secret import Secret
+from deploy.service import unit, webhooks_unit
+from deploy.state import HostState, Worker
+from deploy.webhooks import Webhooks
+from tests.deploy.factories import DEPLOYED_AT, SENTINEL, STARTED_AT, converged, release_name, wanted
+from tests.deploy.test_conductor import Recorder
+from tests.deploy.test_unit_exposure import exposure
+from tests.deploy.units import RELEASE, directives, environment, render
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deploy.spec import WorkerHost
+
+DOOR = Webhooks("127.0.0.1", 8080, {"webhook-secret": Secret(SENTINEL)})
+SECRETS = {"mode": "0600", "uid": 0, "gid": 0, "mtime": DEPLOYED_AT}
+
+
+def with_door(**changes: Any) -> WorkerHost:
+    return wanted(webhooks=DOOR, **changes)
+
+
+def text(door: Webhooks = DOOR, release: str = RELEASE) -> str:
+    return webhooks_unit.render(wanted(webhooks=door), door, release=release, python_prefix="/opt/python3.12")
+
+
+def serving(**changes: Any) -> HostState:
+    """A host whose webhooks serve as a deploy left them."""
+    rendered = webhooks_unit.render(with_door(), DOOR, release=release_name(), python_prefix="/usr/local")
+    door = Worker(
+        0,
+        unit_sha256=hashlib.sha256(rendered.encode()).hexdigest(),
+        active="active",
+        pid=77,
+        enabled="enabled",
+        started=STARTED_AT,
+        release=release_name(),
+        unit_digest=unit.digest_of(rendered),
+    )
+    state = converged(wanted())
+    secrets = SECRETS | {"sha256": hashlib.sha256(DOOR.document().encode()).hexdigest()}
+    files = state.files | {"/etc/hublab/webhooks.json": secrets}
+    return replace(state, webhooks=replace(door, **changes), files=files)
+
+
+def test_the_unit_is_shut_in_exactly_as_a_workers(tmp_path: Path) -> None:
+    """Every line of the sandbox is the worker's, but for the folder that is its own; and one port to listen at."""
+    shared = unit.fill("hardening.j2", **unit.visible("F", "/usr"), state="S", root="R")
+    keys = [key for key, _ in directives(shared)]
+    assert len(keys) > 30
+    own = [pair for pair in directives(text()) if pair[0] in keys]
+    theirs = [(key, value.replace("worker-1", "webhooks")) for key, value in directives(render()) if key in keys]
+    assert own == theirs
+    assert dict(directives(text()))["SocketBindDeny"] == "any"
+    assert dict(directives(text()))["SocketBindAllow"] == "tcp:8080"
+    assert exposure(tmp_path, text()) <= 1.0
+
+
+def test_the_unit_has_its_own_state_and_no_secret() -> None:
+    found = dict(directives(text()))
+    assert found["StateDirectory"].split()[0] == "hublab/webhooks"
+    assert found["BindPaths"] == "/var/lib/hublab/webhooks"
+    assert found["Type"] == "notify"
+    assert "--secrets %d/webhooks.json" in found["ExecStart"]
+    assert environment(text())["PREFECT_PROFILES_PATH"] == "%d/profiles.toml"
+    assert SENTINEL not in text()
+    verify("hublab-webhooks.service", re.sub(r"^ExecStart=.*$", "ExecStart=/bin/true", text(), flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("bind", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8080/health"),
+        ("0.0.0.0", "http://127.0.0.1:8080/health"),
+        ("::", "http://[::1]:8080/health"),
+        ("10.1.2.3", "http://10.1.2.3:8080/health"),
+    ],
+)
+def test_the_gate_asks_where_the_unit_listens(bind: str, url: str) -> None:
+    rendered = text(replace(DOOR, bind=bind))
+    assert gate_url(rendered) == url
+    assert release_of(rendered) == RELEASE
+
+
+def plan_for(state: HostState, host: WorkerHost | None = None) -> Plan:
+    return make(host or with_door(), state)
+
+
+def test_as_wanted_is_left_alone() -> None:
+    assert not plan_for(serving()).changes
+
+
+def test_new_webhooks_are_started_and_their_secrets_written() -> None:
+    plan = plan_for(converged(wanted()))
+    assert plan.fix_paths == ("/etc/hublab/webhooks.json",)
+    assert plan.webhooks is not None
+    assert plan.webhooks.reasons == ("new",)
+    assert not plan.restarts
+    assert "hublab-webhooks.service will be started: new" in plan.words
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"release": "3.8.0-old"}, "runs release 3.8.0-old"),
+        ({"unit_digest": "0" * 12}, "its settings changed"),
+        ({"unit_sha256": "0" * 64}, "its unit file was edited"),
+        ({"active": "failed", "pid": 0}, "is failed"),
+        ({"enabled": "disabled"}, "does not start at boot"),
+        ({"uvloop": True}, "has uvloop loaded"),
+    ],
+)
+def test_why_they_are_restarted(change: dict[str, Any], reason: str) -> None:
+    plan = plan_for(serving(**change))
+    assert plan.words == (f"hublab-webhooks.service will be restarted: {reason}",)
+    assert not plan.restarts
+
+
+def test_a_rotated_secret_restarts_them_and_no_worker() -> None:
+    door = replace(DOOR, secrets={"webhook-secret": Secret("another")})
+    plan = plan_for(serving(), wanted(webhooks=door))
+    assert plan.fix_paths == ("/etc/hublab/webhooks.json",)
+    assert plan.webhooks is not None
+    assert plan.webhooks.reasons == ("its secrets changed",)
+    assert not plan.restarts
+
+
+def test_a_deploy_cut_off_after_the_file_restarts_them_all_the_same() -> None:
+    plan = plan_for(serving(started=DEPLOYED_AT - 1))
+    assert plan.webhooks is not None
+    assert "its secrets changed" in plan.webhooks.reasons
+
+
+def test_what_is_no_longer_wanted_is_removed_and_its_release_kept_till_then() -> None:
+    state = serving(release="3.8.0-old")
+    plan = plan_for(replace(state, releases=state.releases | {"3.8.0-old": state.releases[release_name()]}), wanted())
+    assert plan.words == (
+        "hublab-webhooks.service will be stopped and removed: HUBLAB_WEBHOOKS does not name this host",
+    )
+
+
+def rolled(state: HostState, host: WorkerHost, failing: str = "") -> tuple[Recorder, Any]:
+    machine = Recorder(host, state, make(host, state), [], frozenset(failing.split()))
+    return machine, conduct([machine], "deploy@desk")[host.address]
+
+
+def test_they_come_after_the_workers_and_before_the_end() -> None:
+    machine, outcome = rolled(converged(wanted(), workers={}), with_door(workers=1))
+    assert [line.rpartition(" ")[2] for line in machine.journal] == ["hublab-1-1", "roll_webhooks", "finish_host"]
+    query, detached = machine.asked["roll_webhooks"]
+    assert detached
+    assert query["unit"] == "hublab-webhooks.service"
+    assert gate_url(query["text"]) == "http://127.0.0.1:8080/health"
+    assert SENTINEL not in json.dumps(query)
+    assert (outcome.ok, outcome.gates, outcome.done) == (True, 1, ["hublab-1-1", "webhooks"])
+
+
+def test_a_failed_gate_stops_the_rollout_with_its_reason() -> None:
+    machine, outcome = rolled(serving(release="old"), with_door(), failing="roll_webhooks")
+    assert (outcome.ok, outcome.reason) == (False, "the webhooks failed their gate")
+    assert machine.asked["finish_host"][0]["switch"] is False
+
+
+def test_workers_that_fail_leave_the_webhooks_as_they_were() -> None:
+    state = serving(release="old")
+    machine, outcome = rolled(replace(state, workers={}), with_door(), failing="hublab-1-1")
+    assert not outcome.ok
+    assert "roll_webhooks" not in machine.asked
+
+
+def test_removal_asks_with_no_text() -> None:
+    machine, outcome = rolled(serving(), wanted())
+    assert machine.asked["roll_webhooks"][0]["text"] == ""
+    assert outcome.done == []
+
+
+def table(state: HostState, host: WorkerHost) -> list[str]:
+    return report.render([Member(None, host, state, make(host, state))]).splitlines()  # type: ignore[arg-type]
+
+
+def test_the_table_shows_them_where_there_are_any() -> None:
+    heading, _, line = table(serving(), with_door())
+    assert "webhooks" in heading
+    assert f"active, {release_name()}" in line
+    assert "webhooks" not in table(converged(wanted()), wanted())[0]
+    assert "–" in table(converged(wanted()), with_door())[2]
+    assert "failed" in table(serving(active="failed", pid=0), with_door())[2]

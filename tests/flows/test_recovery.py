@@ -1,0 +1,46 @@
+"""A run that its host lost is found by Prefect's own automations, and only runs of this project."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from flows import recovery
+from flows.prefect_api import Prefect
+from flows.register import register
+
+if TYPE_CHECKING:
+    from tests.flows.world import World
+
+NAMES = ("hublab: a run that fell silent", "hublab: a run that never began", "hublab: a crashed run is run again")
+
+
+def test_register_brings_them_to_what_is_wanted_and_makes_none_twice(world: World) -> None:
+    for silent in (60, 90):
+        register("default", silent=silent)
+    with Prefect() as prefect:
+        found = [prefect.client.read_automations_by_name(name) for name in NAMES]
+    assert [len(one) for one in found] == [1, 1, 1]
+    (silent_one,), (stuck_one,), _ = found
+    assert silent_one.model_dump()["trigger"]["within"] == timedelta(seconds=90)
+    assert stuck_one.model_dump()["trigger"]["within"] == timedelta(seconds=300)
+    assert all(one.enabled for (one,) in found)
+
+
+def test_they_are_about_our_runs_alone_and_whatever_is_heard_of_a_run_ends_the_wait() -> None:
+    found = [automation.model_dump(mode="json") for automation in recovery.automations()]
+    for automation in found:
+        assert automation["trigger"]["match_related"] == {"prefect.resource.id": "prefect.tag.hublab"}
+        assert automation["trigger"]["for_each"] == ["prefect.resource.id"]
+    assert [automation["trigger"]["expect"] for automation in found] == [
+        ["prefect.flow-run.*"],
+        ["prefect.flow-run.*"],
+        ["prefect.flow-run.Crashed"],
+    ]
+    states = [action["state"] for automation in found for action in automation["actions"]]
+    assert states == ["CRASHED", "CRASHED", "SCHEDULED"]
+
+
+def test_every_run_of_ours_carries_the_tag(world: World) -> None:
+    run = world.enrol("noshow", world.payload("noshow"))
+    assert recovery.TAG in run.tags

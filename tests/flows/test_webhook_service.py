@@ -1,0 +1,148 @@
+"""The webhooks as a service: what they are told, what they tell systemd, and that they start while Prefect is away."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import uvicorn
+
+from flows.webhook_service import EX_CONFIG, Service, main, read_secrets
+from flows.webhooks import build
+from sandbox.standins.serve import bound
+from worker.systemd import Notifier
+
+if TYPE_CHECKING:
+    from tests.flows.world import World
+
+ROOT = Path(__file__).parents[2]
+SECRETS = {
+    "webhook-secret": "webhook-test",
+    "resend-webhook-secret": "whsec_dGVzdC10ZXN0LXRlc3QtdGVzdA==",
+    "unsubscribe-secret": "unsubscribe-test",
+}
+PAYLOAD = {"email": "delivered+service@resend.dev", "first_name": "Ada", "assessment_score": 50}
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Path:
+    """A credential file as the deploy writes it."""
+    path = tmp_path / "webhooks.json"
+    path.write_text(json.dumps(SECRETS))
+    return path
+
+
+class Listening:
+    """What systemd would hear."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = str(folder / "notify")
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self.path)
+        self._socket.settimeout(60)
+
+    def until(self, word: str) -> str:
+        """The first message that has a word in it."""
+        while True:
+            message = self._socket.recv(4096).decode()
+            if word in message:
+                return message
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Listening:
+    return Listening(tmp_path)
+
+
+def test_it_serves_and_keeps_what_comes_in_while_prefect_is_away(
+    secrets: Path, systemd: Listening, tmp_path: Path
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    away = {
+        "PREFECT_API_URL": "http://127.0.0.1:9/api",
+        "PREFECT_HOME": str(tmp_path),
+        "NOTIFY_SOCKET": systemd.path,
+        "WATCHDOG_USEC": "60000000",
+    }
+    spool = tmp_path / "spool"
+    where = ["--port", str(port), "--spool", str(spool), "--secrets", str(secrets)]
+    process = subprocess.Popen([sys.executable, "-m", "flows.webhook_service", *where], cwd=ROOT, env=os.environ | away)
+    try:
+        assert "STATUS=serving, waiting: 0 enrolments, 0 events" in systemd.until("READY=1")
+        url = f"http://127.0.0.1:{port}"
+        answer = httpx.post(
+            f"{url}/webhook/christmas-signup",
+            json=PAYLOAD,
+            headers={"x-webhook-secret": "webhook-test"},
+            trust_env=False,
+        )
+        assert answer.status_code == 202
+        assert len(list((spool / "enrolments").glob("*.json"))) == 1
+        assert httpx.get(f"{url}/health", trust_env=False).status_code == 200
+        assert "1 enrolments" in systemd.until("waiting: 1")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) in {0, -signal.SIGTERM}
+    finally:
+        process.kill()
+        process.wait(30)
+    assert len(list((spool / "enrolments").glob("*.json"))) == 1
+
+
+async def test_it_beats_for_as_long_as_the_loop_moves(world: World, systemd: Listening, tmp_path: Path) -> None:
+    app = build(world.settings, tmp_path / "spool")
+    config = uvicorn.Config(app, loop="asyncio", log_level="critical")
+    service = Service(config, Notifier(systemd.path), app.state.describe)
+    listener = bound("127.0.0.1")
+    config.load()
+    service.lifespan = config.lifespan_class(config)
+    await service.startup([listener])
+    assert "READY=1" in systemd.until("READY")
+    assert await service.on_tick(50) is False
+    assert "WATCHDOG=1" in systemd.until("WATCHDOG")
+    await service.shutdown([listener])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot be read"),
+        ("{", "cannot be read"),
+        ("[]", "not a JSON object of strings"),
+        ('{"a": 1}', "not a JSON object of strings"),
+        ("{}", "WEBHOOK_SECRET"),
+        (json.dumps(SECRETS | {"resend-webhook-secret": "x"}), "resend-webhook-secret"),
+    ],
+)
+def test_secrets_that_cannot_be_used_end_it_for_good(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None, said: str
+) -> None:
+    path = tmp_path / "webhooks.json"
+    if text is not None:
+        path.write_text(text)
+    assert main(["--secrets", str(path), "--spool", str(tmp_path / "spool")]) == EX_CONFIG
+    told = capsys.readouterr().err
+    assert said in told
+    assert "webhook-test" not in told
+
+
+def test_the_files_secrets_are_the_settings(secrets: Path) -> None:
+    found = read_secrets(secrets)
+    assert {name: found.get(name) for name in SECRETS} == SECRETS
+
+
+def test_without_a_file_the_secrets_are_prefects(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[Any] = []
+    monkeypatch.setattr(Service, "run", lambda self: served.append(self.config))
+    assert main(["--spool", str(tmp_path / "spool"), "--port", "1"]) == 0
+    (config,) = served
+    assert (config.port, config.loop) == (1, "asyncio")
