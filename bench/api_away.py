@@ -1,0 +1,91 @@
+"""A worker and its runs while Prefect's API is away for long, in real time: `python -m bench.api_away [--minutes 25]`.
+
+Four workers at once, each behind a proxy of its own that misbehaves in its own way, before one real Prefect server
+(SQLite) on loopback. Each worker has two runs in flight: one ends in the middle of the outage, one after it. Prints a
+line for each and exits with 1 when a run was lost or started twice, or a worker ended.
+The tests have the same in seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.worker.proxy import Proxy
+from tests.worker.server import Api, prefect_server
+from tests.worker.world import Trial, Worker, alive, wait_for
+
+MODES = ("401", "503", "hang", "refuse")
+AFTERWARDS = 300.0
+
+
+class Outage:
+    """One worker, its two runs and the way in which its API is away."""
+
+    def __init__(self, mode: str, api: Api, server: int, folder: Path) -> None:
+        """Everything runs, nothing misbehaves yet."""
+        self.mode, self._api = mode, api
+        folder.mkdir()
+        self.proxy = Proxy(server)
+        self.worker = Worker(self.proxy.port, folder, name=f"away-{mode}").ready()
+        self.inside, self.across = Trial(folder), Trial(folder)
+        trials = (self.inside, self.across)
+        self.runs = [api.start("until", self.worker.queue, **trial.files) for trial in trials]
+        for trial in trials:
+            trial.begun()
+
+    def verdict(self) -> str:
+        """Waits until both runs have ended; empty when nothing was lost."""
+        states = [
+            wait_for(lambda run=run: self._ended(run), "the run ends", AFTERWARDS)  # type: ignore[misc]
+            for run in self.runs
+        ]
+        begun = [len(trial.lines("begin")) for trial in (self.inside, self.across)]
+        lived = alive(self.worker.process.pid)
+        status = self.worker.term().exit() if lived else self.worker.process.poll()
+        print(f"{self.mode:7} runs {states}, started {begun}, worker lived on: {lived}, exit status {status}")
+        return "" if (states, begun, lived, status) == (["COMPLETED"] * 2, [1, 1], True, 0) else self.mode
+
+    def _ended(self, run: str) -> str:
+        state = self._api.state(run)
+        return state if state in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"} else ""
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self.worker.close()
+        for trial in (self.inside, self.across):
+            trial.let_end()
+        self.proxy.close()
+
+
+def main() -> int:
+    """Runs all four at once."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--minutes", type=float, default=25)
+    half = options.parse_args().minutes * 30
+    with tempfile.TemporaryDirectory() as name, prefect_server(Path(name)) as server, ExitStack() as stack:
+        api, outages = Api(server), []
+        for mode in MODES:
+            outages.append(Outage(mode, api, server, Path(name, mode)))
+            stack.callback(outages[-1].close)
+        began = time.monotonic()
+        with ExitStack() as misbehaviour:
+            for outage in outages:
+                misbehaviour.enter_context(outage.proxy.misbehaving(outage.mode))
+            time.sleep(half)
+            for outage in outages:
+                outage.inside.let_end()
+            time.sleep(half)
+        print(f"the API was away for {(time.monotonic() - began) / 60:.1f} minutes, in four ways", flush=True)
+        for outage in outages:
+            outage.across.let_end()
+        verdicts = [outage.verdict() for outage in outages]
+        return 1 if any(verdicts) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
