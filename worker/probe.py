@@ -143,10 +143,10 @@ def _wait_for_end(rest: Rest, verdict: Verdict) -> Any:
         if verdict.state in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}:
             return run
         time.sleep(min(_LOOK_SECONDS, rest.seconds_left))
-    if verdict.state == "SCHEDULED":
-        # Nobody took it; a worker that comes later must not find it.
-        withdrawn = {"type": "CANCELLED", "message": "The gate has given up."}
-        rest.try_post(f"/flow_runs/{verdict.flow_run_id}/set_state", {"state": withdrawn})
+    # Not taken: a worker that comes later must not find it. Taken: its worker would wait for it before it stops.
+    withdrawn = "CANCELLED" if verdict.state == "SCHEDULED" else "CANCELLING"
+    state = {"type": withdrawn, "message": "The gate has given up."}
+    rest.try_post(f"/flow_runs/{verdict.flow_run_id}/set_state", {"state": state})
     raise GateError(
         f"the probe's flow run is still {verdict.state}; is anything polling {probe_queue(verdict.worker)}?"
     )

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
+from prefect import flow, pause_flow_run, suspend_flow_run, task
 
 
 def _note(mark: str, word: str) -> None:
@@ -72,3 +72,34 @@ def hooked(mark: str, gate: str) -> None:
     """Have hooks."""
     _note(mark, "begin")
     _wait(gate)
+
+
+@flow
+def inner(gate: str) -> str:
+    """A sub-flow that waits."""
+    _wait(gate)
+    return "inner"
+
+
+@flow
+def outer(mark: str, gate: str) -> None:
+    """Wait in a sub-flow."""
+    _note(mark, "begin")
+    inner(gate)
+    _note(mark, "end")
+
+
+@flow
+def suspends(mark: str) -> None:
+    """Leave the process until somebody resumes the run."""
+    _note(mark, "begin")
+    suspend_flow_run(timeout=600, key="once")
+    _note(mark, "end")
+
+
+@flow
+def pauses(mark: str) -> None:
+    """Stay in the process until somebody resumes the run."""
+    _note(mark, "begin")
+    pause_flow_run(timeout=600, poll_interval=1, key="once")
+    _note(mark, "end")
