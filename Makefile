@@ -34,6 +34,22 @@ deploy: .venv/ready ## turn the hosts of .env (or a sandbox) into worker hosts [
 plan: .venv/ready ## what a deploy would do; changes nothing
 	@$(PYINFRA) --dry deploy/inventory.py deploy/workers.py
 
+.PHONY: rollback
+rollback: .venv/ready ## back to the release before, or to RELEASE=id; builds nothing [LIMIT=host]
+	@$(PYINFRA) -y $(if $(RELEASE),--data release=$(RELEASE)) deploy/inventory.py deploy/rollback.py
+
+.PHONY: status
+status: .venv/ready ## what each host and worker does, and how it differs from the plan; exit 0 only if it does not [JSON=1]
+	@$(BIN)/python -m deploy.fleet status
+
+.PHONY: history
+history: .venv/ready ## who deployed what, when, and how it ended [JSON=1]
+	@$(BIN)/python -m deploy.fleet history
+
+.PHONY: unlock
+unlock: .venv/ready ## remove the locks of deploys that are known to be dead
+	@$(BIN)/python -m deploy.fleet unlock
+
 .PHONY: verify
 verify: .venv/ready ## prove that the hosts are as they must be (testinfra)
 	@$(BIN)/pytest -q tests/infra
@@ -53,6 +69,12 @@ test-here: .venv/ready
 	@$(PYTEST) tests/deploy tests/worker tests/flows
 test-hosts: .venv/ready
 	@$(PYTEST) tests/sandbox tests/hosts
+
+.PHONY: faults
+faults: export HUBLAB_FAULTS := 1
+faults: export HUBLAB_SANDBOX_TREES ?= $(CURDIR)/.hublab/trees
+faults: .venv/ready ## break deploys on a real host in every way there is, and write docs/faults.md (half an hour, root)
+	@$(BIN)/pytest -q tests/hosts/test_6_faults.py tests/hosts/test_8_lost_runs.py
 
 .PHONY: clean
 clean: sandbox-down ## remove also what only saves time: downloaded wheels, file trees of the tests

@@ -9,7 +9,7 @@ from pyinfra import config, logger
 
 from deploy.remedies import ConnectRemedies
 from deploy.settings import SettingsError, load
-from deploy.spec import worker_host
+from deploy.spec import connection, worker_host
 
 logger.addFilter(ConnectRemedies())
 try:
@@ -25,18 +25,6 @@ config.FAIL_PERCENT = 0
 config.PARALLEL = max(len(_settings.hosts), 1)
 
 workers = [
-    (
-        target.address,
-        {
-            "spec": worker_host(_settings, target),
-            "ssh_user": target.user,
-            "ssh_port": target.port,
-            "ssh_known_hosts_file": _settings.ssh_known_hosts,
-            # The connector's own default, accept-new, would beat any stricter ssh_config.
-            "ssh_strict_host_key_checking": "yes",
-            **({"ssh_key": _settings.ssh_key} if _settings.ssh_key else {}),
-            "_sudo": target.user != "root",
-        },
-    )
+    (target.address, {"spec": worker_host(_settings, target), **connection(_settings, target)})
     for target in _settings.hosts
 ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from deploy import problems, spec, words
+from deploy import lost_runs, problems, spec, words
 from deploy.release import identity
 from deploy.service import unit, webhooks_unit
 
@@ -53,6 +53,8 @@ class Plan:
     legacy_units: tuple[str, ...] = ()
     prune: tuple[str, ...] = ()
     switch: bool = False
+    unfinished: bool = False
+    automations: tuple[dict[str, Any], ...] = ()
     words: tuple[str, ...] = field(default=())
 
     @property
@@ -68,8 +70,9 @@ class Plan:
     @property
     def activates(self) -> bool:
         """Whether anything that runs is touched."""
-        touched = self.restarts or self.surplus or self.legacy or self.legacy_units or self.moves_webhooks
-        return bool(touched or self.switch or self.prune)
+        retires = self.surplus or self.legacy or self.legacy_units or self.prune
+        moves = self.restarts or self.moves_webhooks
+        return bool(moves or retires or self.switch or self.unfinished or self.automations)
 
     @property
     def changes(self) -> bool:
@@ -85,7 +88,16 @@ def make(host: spec.WorkerHost, state: HostState) -> Plan:
     release, build = identity.choose(identity.release_id(state.python_version, state.python_prefix), state.releases)
     if build and state.free.get(spec.BASE, 0) < problems.NEEDED_BYTES:
         return Plan(host.address, (problems.disk(spec.BASE, state.free[spec.BASE], problems.NEEDED_BYTES),))
-    steps = tuple(_worker_step(host, state, number, release) for number in range(1, host.workers + 1))
+    return towards(host, state, release, build=build)
+
+
+def towards(host: spec.WorkerHost, state: HostState, release: str, *, build: bool = False) -> Plan:
+    """The way to one release; workers whose units were kept with it get those, settings and all."""
+    kept = state.kept.get(release, {})
+    steps = tuple(
+        _worker_step(host, state, number, release, kept.get(spec.unit_name(number)))
+        for number in range(1, host.workers + 1)
+    )
     plan = Plan(
         address=host.address,
         release=release,
@@ -95,12 +107,14 @@ def make(host: spec.WorkerHost, state: HostState) -> Plan:
         fix_paths=tuple(_paths_to_fix(host, state)),
         workers=steps,
         surplus=tuple(sorted(number for number in state.workers if number > host.workers)),
-        webhooks=_webhooks_step(host, state, release),
+        webhooks=_webhooks_step(host, state, release, kept.get(spec.WEBHOOKS_UNIT)),
         webhooks_surplus=state.webhooks is not None and host.webhooks is None,
         legacy=tuple(item for item in state.legacy if not item.container),
         legacy_units=state.legacy_units,
         prune=tuple(_prunable(state, release)),
         switch=state.current != release,
+        unfinished=state.rollout_open,
+        automations=lost_runs.to_set(host.work_pool, state.automations),
     )
     return replace(plan, words=words.describe(plan, state))
 
@@ -122,10 +136,10 @@ def _paths_to_fix(host: spec.WorkerHost, state: HostState) -> list[str]:
     return wrong
 
 
-def _webhooks_step(host: spec.WorkerHost, state: HostState, release: str) -> WorkerStep | None:
+def _webhooks_step(host: spec.WorkerHost, state: HostState, release: str, kept: str | None) -> WorkerStep | None:
     if host.webhooks is None:
         return None
-    rendered = webhooks_unit.render(host, host.webhooks, release=release, python_prefix=state.python_prefix)
+    rendered = kept or webhooks_unit.render(host, host.webhooks, release=release, python_prefix=state.python_prefix)
     reasons = _reasons(host, state, state.webhooks, rendered, release)
     secrets = state.files.get(spec.WEBHOOK_SECRETS)
     changed = not secrets or spec.WEBHOOK_SECRETS in _paths_to_fix(host, state)
@@ -134,8 +148,8 @@ def _webhooks_step(host: spec.WorkerHost, state: HostState, release: str) -> Wor
     return WorkerStep(0, "webhooks", rendered, tuple(reasons))
 
 
-def _worker_step(host: spec.WorkerHost, state: HostState, number: int, release: str) -> WorkerStep:
-    rendered = unit.render(
+def _worker_step(host: spec.WorkerHost, state: HostState, number: int, release: str, kept: str | None) -> WorkerStep:
+    rendered = kept or unit.render(
         host, hostname=state.hostname, number=number, release=release, python_prefix=state.python_prefix
     )
     reasons = tuple(_reasons(host, state, state.workers.get(number), rendered, release))
@@ -161,10 +175,17 @@ def _reasons(host: spec.WorkerHost, state: HostState, worker: Worker | None, ren
         reasons.append("systemd has not read its unit file")
     if worker.enabled != "enabled":
         reasons.append("does not start at boot")
+    passed = state.unfinished.get(spec.unit_name(worker.number), worker.unit_sha256)
+    if passed != worker.unit_sha256 and not reasons:
+        reasons.append("its gate was cut off")
+    return reasons + _credential_reasons(host, state, worker)
+
+
+def _credential_reasons(host: spec.WorkerHost, state: HostState, worker: Worker) -> list[str]:
     profiles = state.files.get(spec.PROFILES)
-    if not profiles or spec.PROFILES in _paths_to_fix(host, state) or profiles["mtime"] > worker.started:
-        reasons.append("the credential or the API's address changed")
-    return reasons
+    if profiles and spec.PROFILES not in _paths_to_fix(host, state) and profiles["mtime"] <= worker.started:
+        return []
+    return ["the credential or the API's address changed"]
 
 
 def _prunable(state: HostState, release: str) -> list[str]:

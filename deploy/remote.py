@@ -57,14 +57,28 @@ def launcher(python: str, *, detached: bool = False) -> str:
     return LAUNCH.format(candidates=" ".join(names), accepted=python, wrap=wrap)
 
 
-# Makes `deploy.onhost.*` importable from memory, then calls the program's main() with its question.
+# Makes `deploy.onhost.*` importable from memory, then calls the program's main() with its question; not when the lock
+# that the question speaks of is no longer the asker's.
 BOOT = """
 import json, sys, types
 for name, source in json.loads({sources!r}).items():
     module = sys.modules[name] = types.ModuleType(name)
     exec(compile(source, name, "exec"), module.__dict__)
-sys.exit(sys.modules[{name!r}].main(json.loads({query!r})))
+query = json.loads({query!r})
+if "lock" in query:
+    sys.modules["deploy.onhost.lock"].require(query["lock"])
+sys.exit(sys.modules[{name!r}].main(query))
 """
+IMPORTS = re.compile(r"^from deploy\.onhost\.(\w+) import", re.MULTILINE)
+
+
+def sources(name: str) -> dict[str, str]:
+    """A program's module and those of `onhost/` that it imports, each after what it needs itself."""
+    text = (ONHOST / f"{name}.py").read_text()
+    needed: dict[str, str] = {}
+    for part in IMPORTS.findall(text):
+        needed |= sources(part)
+    return needed | {f"deploy.onhost.{name}": text}
 
 
 def program(name: str, query: dict[str, Any]) -> str:
@@ -76,15 +90,8 @@ def program(name: str, query: dict[str, Any]) -> str:
         name: of the module below `deploy.onhost`.
         query: what its main() gets; anything that JSON can hold.
     """
-    sources = {"deploy": "", "deploy.onhost": ""}
-    sources |= {f"deploy.onhost.{part}": (ONHOST / f"{part}.py").read_text() for part in parts(name)}
-    return BOOT.format(sources=json.dumps(sources), name=f"deploy.onhost.{name}", query=json.dumps(query))
-
-
-def parts(name: str) -> list[str]:
-    """The modules that an on-host program consists of, each after those that it imports."""
-    imported = re.findall(r"^from deploy\.onhost\.(\w+) import", (ONHOST / f"{name}.py").read_text(), re.MULTILINE)
-    return list(dict.fromkeys([*(below for one in imported for below in parts(one)), name]))
+    parts = {"deploy": "", "deploy.onhost": ""} | (sources("lock") if "lock" in query else {}) | sources(name)
+    return BOOT.format(sources=json.dumps(parts), name=f"deploy.onhost.{name}", query=json.dumps(query))
 
 
 def run(host: Host, python: str, name: str, query: dict[str, Any], *, detached: bool = False) -> bool:

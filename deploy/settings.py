@@ -50,6 +50,7 @@ KNOWN_KEYS = (
     "HUBLAB_CONCURRENCY",
     "HUBLAB_DRAIN_SECONDS",
     "HUBLAB_GATE_SECONDS",
+    "HUBLAB_CANARY_SECONDS",
     "HUBLAB_MEMORY_MAX",
     "HUBLAB_PYTHON",
     "HUBLAB_READ_PATHS",
@@ -97,6 +98,7 @@ class Settings:
     concurrency: int = 4
     drain_seconds: int = 900
     gate_seconds: int = 180
+    canary_seconds: int = 0
     memory_max: str = "4G"
     python: str = "3.12"
     read_paths: tuple[str, ...] = ()
@@ -174,6 +176,7 @@ def parse(values: Mapping[str, str | None], source: Path) -> Settings:
         concurrency=read.number("HUBLAB_CONCURRENCY", 4, 1, 100),
         drain_seconds=read.number("HUBLAB_DRAIN_SECONDS", 900, 1, 86_400),
         gate_seconds=read.number("HUBLAB_GATE_SECONDS", 180, 10, 3_600),
+        canary_seconds=read.number("HUBLAB_CANARY_SECONDS", 0, 0, 86_400),
         memory_max=read.text("HUBLAB_MEMORY_MAX", "4G", MEMORY, "is not a size such as 512M or 4G"),
         python=read.text("HUBLAB_PYTHON", "3.12", PYTHON, "is neither 3.12, 3.13 nor an absolute path"),
         read_paths=read.folders("HUBLAB_READ_PATHS"),

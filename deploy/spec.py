@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deploy.secret import Secret
@@ -20,6 +20,11 @@ ROOT_FOLDER = f"{BASE}/root"
 CONFIG = "/etc/hublab"
 PROFILES = f"{CONFIG}/profiles.toml"
 STATE = "/var/lib/hublab"
+# What the workers were before a rollout that has not ended, and the units of each release that was once of record.
+BEFORE = f"{STATE}/before"
+KEPT_UNITS = f"{STATE}/units"
+AUDIT = f"{STATE}/deploys.jsonl"
+LOCK = "/run/hublab"
 UNITS = "/etc/systemd/system"
 USER = "hublab"
 UNIT = "prefect-worker@"
@@ -47,6 +52,7 @@ class WorkerHost:
     api_url: str
     auth_string: Secret | None
     api_key: Secret | None
+    canary_seconds: int = 0
     webhooks: Webhooks | None = None
     preflight: bool = False
 
@@ -84,9 +90,23 @@ def worker_host(settings: Settings, target: Target) -> WorkerHost:
         api_url=settings.api_url,
         auth_string=settings.auth_string,
         api_key=settings.api_key,
+        canary_seconds=settings.canary_seconds,
         webhooks=settings.webhooks.get(target.address),
         preflight=settings.preflight,
     )
+
+
+def connection(settings: Settings, target: Target) -> dict[str, Any]:
+    """How pyinfra reaches one host, in the words of its SSH connector."""
+    return {
+        "ssh_user": target.user,
+        "ssh_port": target.port,
+        "ssh_known_hosts_file": settings.ssh_known_hosts,
+        # The connector's own default, accept-new, would beat any stricter ssh_config.
+        "ssh_strict_host_key_checking": "yes",
+        **({"ssh_key": settings.ssh_key} if settings.ssh_key else {}),
+        "_sudo": target.user != "root",
+    }
 
 
 def unit_name(number: int) -> str:

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from deploy.spec import WorkerHost
 
 
-def question(host: WorkerHost) -> dict[str, Any]:
-    """What `inspect_host.py` is asked for one host."""
+def question(host: WorkerHost, *, kept: bool = False) -> dict[str, Any]:
+    """What `inspect_host.py` is asked for one host; with `kept`, also for the units of former releases."""
     return {
+        "before": spec.BEFORE,
+        "kept_units": spec.KEPT_UNITS,
+        "kept": kept,
         "base": spec.BASE,
         "user": spec.USER,
         "units": spec.UNITS,
@@ -102,7 +105,11 @@ class Release:
 
 @dataclass(frozen=True)
 class HostState:
-    """All that the plan needs to know of one host. Sizes in bytes, times in seconds since the epoch."""
+    """All that the plan needs to know of one host. Sizes in bytes, times in seconds since the epoch.
+
+    `rollout_open`: a rollout began and has not ended. `unfinished`: unit → digest of the text with which it passed its
+    gate in that rollout. `kept`: release → unit → text, when asked for.
+    """
 
     problem: str = ""
     found: str = ""
@@ -122,6 +129,9 @@ class HostState:
     wheels: frozenset[str] = frozenset()
     files: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     workers: dict[int, Worker] = field(default_factory=dict)
+    rollout_open: bool = False
+    unfinished: dict[str, str] = field(default_factory=dict)
+    kept: dict[str, dict[str, str]] = field(default_factory=dict)
     webhooks: Worker | None = None
     legacy: tuple[Legacy, ...] = ()
     legacy_units: tuple[str, ...] = ()
@@ -129,15 +139,16 @@ class HostState:
     api_error: str = ""
     api_version: str = ""
     online: frozenset[str] = frozenset()
+    automations: dict[str, str] | None = None
 
 
-def look(host: Host, wanted: WorkerHost) -> HostState:
-    """Asks the host once.
+def look(host: Host, wanted: WorkerHost, *, kept: bool = False) -> HostState:
+    """Asks the host once; with `kept`, also for the units of former releases.
 
     Raises:
         PyinfraError: the connection broke; pyinfra has said so.
     """
-    stdin = program("inspect_host", question(wanted))
+    stdin = program("inspect_host", question(wanted, kept=kept))
     return parse(host.get_fact(HostJson, python=wanted.python, _stdin=stdin, _sudo=False))
 
 
@@ -159,6 +170,9 @@ def parse(raw: dict[str, Any]) -> HostState:
                 "current",
                 "previous",
                 "files",
+                "rollout_open",
+                "unfinished",
+                "kept",
             )
         },
         python=raw["python"]["executable"],
@@ -174,6 +188,7 @@ def parse(raw: dict[str, Any]) -> HostState:
         api_error=raw["api"].get("error", ""),
         api_version=raw["api"].get("version", ""),
         online=frozenset(raw["api"].get("online", ())),
+        automations=raw["api"].get("automations"),
     )
 
 

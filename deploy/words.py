@@ -24,6 +24,9 @@ def describe(plan: Plan, state: HostState) -> tuple[str, ...]:
     surplus = f"will be drained and removed: only {len(plan.workers)} are wanted"
     words += [f"{spec.unit_name(number)} {surplus}" for number in plan.surplus]
     words += [f"release {name} will be removed" for name in plan.prune]
+    words += [f"automation '{item['name']}' will be set at the Prefect server" for item in plan.automations]
+    if plan.unfinished:
+        words.append("a rollout that was cut off will be brought to its end")
     return tuple(words)
 
 

@@ -1,4 +1,4 @@
-"""The deploy: `pyinfra deploy/inventory.py deploy/workers.py`. Looks, plans; then installs, configures, activates."""
+"""The deploy: `pyinfra deploy/inventory.py deploy/workers.py`. Looks, plans; locks, installs, configures, activates."""
 
 from pyinfra import host, state
 
@@ -6,18 +6,21 @@ from deploy import preflight
 from deploy.plan import make
 from deploy.release.install import install
 from deploy.rollout.activate import Rollout, activate
+from deploy.rollout.hold import hold
 from deploy.rollout.member import Member
 from deploy.service.configure import configure
 from deploy.state import look
 
 wanted = host.data.spec
 found = look(host, wanted)
-plan = make(wanted, found)
+# pyinfra's `host` is a stand-in that other greenlets do not see; the lock is kept fresh by one.
+member = Member(state.inventory.get_host(host.name), wanted, found, make(wanted, found))
 
 preflight.demand(wanted)
 rollout = Rollout.shared(state)
-rollout.join(state, Member(host, wanted, found, plan))
+rollout.join(state, member)
 
-install(wanted=wanted, state=found, plan=plan, name=f"install: release {plan.release}")
-configure(wanted=wanted, plan=plan, name="configure: user, folders, credential")
-activate(plan=plan, rollout=rollout, name="activate: workers, one by one")
+hold(member=member, rollout=rollout, name="lock: nobody else changes the host meanwhile")
+install(member=member, name=f"install: release {member.plan.release}")
+configure(member=member, name="configure: user, folders, credential")
+activate(member=member, rollout=rollout, name="activate: workers, one by one")

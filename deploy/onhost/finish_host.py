@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deploy.onhost.common import must, say, sync_folder
+from deploy.onhost.before import clear
+from deploy.onhost.common import must, read, say, sync_folder, write_atomically
+from deploy.onhost.lock import holder, now
 
 
 def link(path: Path, target: Path) -> None:
@@ -32,9 +34,27 @@ def remove_worker(unit: str, units: Path, limit: float) -> None:
     say(f"{unit} is drained and removed")
 
 
+def keep_units(release: Path, units: Path, names: list[str]) -> None:
+    """Keeps the units of the release of record, so that a later rollback brings back its settings too."""
+    shutil.rmtree(release, ignore_errors=True)
+    release.mkdir(mode=0o755, parents=True)
+    for name in names:
+        write_atomically(release / name, read(units / name).decode(), 0o644)
+
+
+def prune_units(folder: Path, base: Path) -> None:
+    """The units of releases that are gone serve nobody."""
+    for kept in folder.glob("*"):
+        if not (base / "releases" / kept.name).is_dir():
+            shutil.rmtree(kept, ignore_errors=True)
+
+
 def audit(query: dict[str, Any]) -> None:
-    """Appends one line to the host's own record of deploys."""
+    """Appends one line to the host's own record of deploys; `seconds` is how long the host was locked for it."""
     line = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **query["audit"]}
+    held = holder(Path(query["lock"]["folder"])) if "lock" in query else None
+    if held:
+        line["seconds"] = round(now() - held["began"], 1)
     with Path(query["state"], "deploys.jsonl").open("a", encoding="utf-8") as stream:
         os.fchmod(stream.fileno(), 0o644)
         stream.write(json.dumps(line) + "\n")
@@ -54,5 +74,9 @@ def main(query: dict[str, Any]) -> int:
         link(base / "current", base / "releases" / query["release"])
     for name in query["prune"]:
         shutil.rmtree(base / "releases" / name, ignore_errors=True)
+    if query["ended"]:
+        keep_units(Path(query["kept_units"], query["release"]), Path(query["units"]), query["kept"])
+        prune_units(Path(query["kept_units"]), base)
+        clear(Path(query["before"]))
     audit(query)
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import glob
 import hashlib
 import json
@@ -13,12 +12,13 @@ import re
 import shutil
 import sys
 import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from deploy.onhost.before import unfinished
 from deploy.onhost.common import ask, guard_digest, packages, read, revision, shipped, tree_digest
+from deploy.onhost.prefect_api import pages, request
 from deploy.onhost.unit_facts import started, unit_facts
 
 HTTP_NOT_FOUND = 404
@@ -125,20 +125,6 @@ def legacy_units(prefix: str, units: str) -> list[str]:
     )
 
 
-def request(query: dict[str, Any], path: str, body: dict[str, Any] | None = None) -> Any:
-    """One question to the Prefect server, with the credential."""
-    asked = urllib.request.Request(
-        f"{query['api_url']}{path}", data=json.dumps(body).encode() if body is not None else None
-    )
-    asked.add_header("Content-Type", "application/json")
-    if query["auth"]:
-        asked.add_header("Authorization", "Basic " + base64.b64encode(query["auth"].encode()).decode())
-    elif query["key"]:
-        asked.add_header("Authorization", f"Bearer {query['key']}")
-    with urllib.request.urlopen(asked, timeout=10) as answer:
-        return json.loads(answer.read())
-
-
 def api(query: dict[str, Any]) -> dict[str, Any]:
     """Who the server is and which workers it believes to be online, or the error."""
     try:
@@ -148,12 +134,31 @@ def api(query: dict[str, Any]) -> dict[str, Any]:
             for item in request(query, f"/work_pools/{quote(query['pool'])}/workers/filter", {})
             if item["status"] == "ONLINE"
         ]
+        found["automations"] = automations(query)
     except urllib.error.HTTPError as error:
         # No such pool yet: the first worker creates it.
         return found if error.code == HTTP_NOT_FOUND else {"status": error.code, "error": error.reason}
     except (OSError, ValueError) as error:
         return {"status": None, "error": str(getattr(error, "reason", error))}
     return found
+
+
+def kept_units(folder: Path) -> dict[str, dict[str, str]]:
+    """Release → unit → its text, of each release that was once of record."""
+    return {
+        release.name: {path.name: read(path).decode() for path in release.glob("*.service")}
+        for release in folder.glob("*")
+        if release.is_dir()
+    }
+
+
+def automations(query: dict[str, Any]) -> dict[str, str] | None:
+    """Name → description of each automation that is enabled; None where the credential does not reach so far."""
+    try:
+        answer = pages(query, "/automations/filter", {})
+    except urllib.error.HTTPError:
+        return None
+    return {item["name"]: item["description"] for item in answer if item["enabled"]}
 
 
 def free_bytes(path: str) -> int:
@@ -182,6 +187,9 @@ def main(query: dict[str, Any]) -> None:
         "wheels": sorted(os.listdir(f"{base}/wheels")) if os.path.isdir(f"{base}/wheels") else [],
         "files": {path: file_facts(path) for path in query["files"]},
         "workers": workers(query["units"], query["unit"]),
+        "unfinished": unfinished(Path(query["before"])),
+        "rollout_open": os.path.isdir(query["before"]),
+        "kept": kept_units(Path(query["kept_units"])) if query["kept"] else {},
         "webhooks": unit_facts(query["units"], [query["webhooks"]]).get(query["webhooks"]),
         "legacy": legacy_processes(),
         "legacy_units": legacy_units(query["unit"], query["units"]),

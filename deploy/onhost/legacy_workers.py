@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import json
 import os
 import re
 import shutil
 import signal
 import subprocess
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 from deploy.onhost.common import ask, must, read, say
+from deploy.onhost.prefect_api import request
 
 # A stopped worker is woken by the host itself when the operator's machine never comes back.
 THAW_MINUTES = 30
@@ -46,19 +44,9 @@ def children(pid: int) -> list[int]:
 
 def pending(query: dict[str, Any]) -> int:
     """Runs that some worker of the pool has just claimed and not yet started."""
-    request = urllib.request.Request(
-        f"{query['api_url']}/flow_runs/filter",
-        data=json.dumps(
-            {"flow_runs": {"state": {"type": {"any_": ["PENDING"]}}}, "work_pools": {"name": {"any_": [query["pool"]]}}}
-        ).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    if query["auth"]:
-        request.add_header("Authorization", "Basic " + base64.b64encode(query["auth"].encode()).decode())
-    elif query["key"]:
-        request.add_header("Authorization", f"Bearer {query['key']}")
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        runs = json.loads(answer.read())
+    claimed = {"state": {"type": {"any_": ["PENDING"]}}}
+    pool = {"name": {"any_": [query["pool"]]}}
+    runs = request(query, "/flow_runs/filter", {"flow_runs": claimed, "work_pools": pool})
     moments = [
         time.mktime(time.strptime(CLOCK.sub("", run["state"]["timestamp"]), "%Y-%m-%dT%H:%M:%S")) - time.timezone
         for run in runs

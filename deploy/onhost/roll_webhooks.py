@@ -12,8 +12,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from deploy.onhost.before import mark_passed, save
 from deploy.onhost.common import HostError, ask, must, read, say
-from deploy.onhost.roll_worker import put, restart, show, verify
+from deploy.onhost.worker_unit import put, restart, show, verify
 
 HTTP_OK = 200
 START_SECONDS = 150
@@ -110,10 +111,12 @@ def main(query: dict[str, Any]) -> int:
     if not query["text"]:
         remove(query)
         return 0
-    previous = read(Path(query["units"], query["unit"])).decode()
+    previous, before = read(Path(query["units"], query["unit"])).decode(), Path(query["before"])
     try:
         verify(query["unit"], query["text"])
+        save(before, query["unit"], previous)
         move(query, query["text"])
+        mark_passed(before, query["unit"], query["text"])
     except HostError as error:
         say(f"webhooks: FAILED: {error}")
         say(ask("journalctl", "--unit", query["unit"], "--lines=15", "--no-pager", "--output=short-iso").rstrip())

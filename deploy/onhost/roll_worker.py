@@ -5,177 +5,28 @@ Runs to its end even when the operator's machine is gone.
 
 from __future__ import annotations
 
-import datetime
-import json
 import os
-import subprocess
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-from deploy.onhost.common import HostError, ask, must, read, say, write_atomically
-
-START_SECONDS = 150
-
-
-def verify(unit: str, text: str) -> None:
-    """Lets systemd itself read the unit before it replaces one.
-
-    Raises:
-        HostError: with systemd's words.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, unit)
-        path.write_text(text)
-        done = subprocess.run(
-            ["systemd-analyze", "verify", "--man=no", str(path)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-    faults = [line for line in done.stderr.splitlines() if unit.partition("@")[0] in line]
-    if done.returncode or faults:
-        raise HostError(f"{unit} does not verify: " + "; ".join(faults or done.stderr.splitlines()))
-
-
-def put(path: Path, text: str) -> None:
-    """Makes a unit the one that systemd knows and starts at boot."""
-    write_atomically(path, text, 0o644)
-    must("systemctl", "daemon-reload")
-    must("systemctl", "enable", "--quiet", path.name)
-
-
-def restart(unit: str, label: str, limit: float) -> None:
-    """Drains and starts a worker, telling what it does meanwhile.
-
-    Raises:
-        HostError: it did not become ready.
-    """
-    must("systemctl", "reset-failed", unit) if ask("systemctl", "is-failed", unit).strip() == "failed" else None
-    job = subprocess.Popen(["systemctl", "restart", unit], stderr=subprocess.PIPE, text=True)
-    seen, deadline = "", time.monotonic() + limit
-    while job.poll() is None:
-        if time.monotonic() > deadline:
-            job.kill()
-            raise HostError(f"{unit} was not ready after {limit:.0f} s")
-        status = ask("systemctl", "show", "--property=StatusText", "--value", unit).strip()
-        if status and status != seen:
-            say(f"{label}: {status}")
-            seen = status
-        time.sleep(0.5)
-    if job.returncode:
-        detail = job.stderr.read().strip() if job.stderr else ""
-        raise HostError(f"{unit} did not start: {detail.splitlines()[0] if detail else 'no reason given'}")
-
-
-def show(unit: str) -> dict[str, str]:
-    """What systemd says of a unit."""
-    text = ask("systemctl", "show", "--property=MainPID,NRestarts,ActiveState,NeedDaemonReload", unit)
-    return dict(line.partition("=")[::2] for line in text.splitlines())
-
-
-def as_service_user(query: dict[str, Any]) -> list[str]:
-    """The start of a command that runs as the workers do: their user, their credential, nothing to write but /tmp."""
-    properties = {
-        "LoadCredential": f"profiles.toml:{query['profiles']}",
-        "PrivateTmp": "yes",
-        "ProtectSystem": "strict",
-        "ProtectHome": "yes",
-        "NoNewPrivileges": "yes",
-    }
-    environment = {
-        "PREFECT_API_URL": query["api_url"],
-        "PREFECT_HOME": "/tmp/prefect",  # noqa: S108 - a private one
-        "HOME": "/tmp",  # noqa: S108
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    return [
-        *("systemd-run", "--quiet", "--collect", "--pipe", "--wait", f"--uid={query['user']}"),
-        *(f"--property={key}={value}" for key, value in properties.items()),
-        *(f"--setenv={key}={value}" for key, value in environment.items()),
-        *("/bin/sh", "-c", 'PREFECT_PROFILES_PATH=$CREDENTIALS_DIRECTORY/profiles.toml exec "$@"', "sh"),
-    ]
-
-
-def gate(query: dict[str, Any], folder: str, since: str) -> dict[str, Any]:
-    """The worker has a fresh heartbeat, a run on its own queue completes, and its process is the one that was started.
-
-    Raises:
-        HostError: with the reason.
-    """
-    unit, release = query["unit"], Path(folder).name
-    before = show(unit)
-    probe = [
-        f"{folder}/venv/bin/python", "-m", "worker.probe", "--worker", query["worker"], "--pool", query["pool"],
-        "--since", since, "--timeout", str(query["gate_seconds"]),
-    ]  # fmt: skip
-    command = [*as_service_user(query), *probe]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=query["gate_seconds"] + 60, check=False)
-    except subprocess.TimeoutExpired:
-        raise HostError(f"the probe of {query['worker']} did not end") from None
-    try:
-        answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    except (ValueError, IndexError):
-        raise HostError(f"the probe of {query['worker']} said nothing useful: {done.stderr.strip()[-400:]}") from None
-    after = show(unit)
-    if not answer.get("ok"):
-        raise HostError(
-            f"{query['worker']}: {answer.get('error') or 'the probe run ended ' + str(answer.get('state'))}"
-        )
-    if after != before or after["ActiveState"] != "active":
-        raise HostError(f"{query['worker']} restarted during its gate ({before} → {after})")
-    carried = read(f"/proc/{after['MainPID']}/environ").decode(errors="replace").split("\0")
-    if f"HUBLAB_RELEASE={release}" not in carried:
-        raise HostError(f"{query['worker']} does not run release {release}")
-    if b"uvloop" in read(f"/proc/{after['MainPID']}/maps"):
-        raise HostError(f"{query['worker']} has uvloop loaded")
-    return answer
-
-
-def move(query: dict[str, Any], text: str, folder: str) -> None:
-    """One worker onto one unit text, through the gate."""
-    path = Path(query["units"], query["unit"])
-    put(path, text)
-    since = datetime.datetime.now(datetime.UTC)
-    restart(query["unit"], query["worker"], query["drain_seconds"] + 60 + START_SECONDS)
-    started = datetime.datetime.now(datetime.UTC)
-    took = (started - since).total_seconds()
-    say(f"{query['worker']}: ready after {took:.1f} s; gate: a heartbeat and a probe run of its own")
-    answer = gate(query, folder, since.isoformat())
-    say(f"{query['worker']}: ONLINE, probe run COMPLETED in {answer['seconds']:.1f} s")
-
-
-def put_back(query: dict[str, Any], previous: str) -> None:
-    """What was there before, through its own gate; or nothing, when there was nothing."""
-    path = Path(query["units"], query["unit"])
-    if not previous:
-        subprocess.run(["systemctl", "disable", "--quiet", "--now", query["unit"]], check=False, capture_output=True)
-        path.unlink(missing_ok=True)
-        must("systemctl", "daemon-reload")
-        say(f"{query['worker']}: was new, and is gone again")
-        return
-    folder = next(
-        (
-            line.partition("=")[2].partition("/venv/")[0]
-            for line in previous.splitlines()
-            if line.startswith("ExecStart=")
-        ),
-        "",
-    )
-    move(query, previous, folder)
-    say(f"{query['worker']}: put back on release {Path(folder).name}")
+from deploy.onhost.before import mark_passed, save
+from deploy.onhost.common import HostError, ask, read, say
+from deploy.onhost.worker_unit import move, put_back, verify
 
 
 def main(query: dict[str, Any]) -> int:
     """0: moved. 1: put back. 3: could be neither moved nor put back."""
     os.umask(0o022)
-    previous = read(Path(query["units"], query["unit"])).decode()
+    previous, before = read(Path(query["units"], query["unit"])).decode(), Path(query["before"])
     try:
         verify(query["unit"], query["text"])
+    except HostError as error:
+        say(f"{query['worker']}: FAILED: {error}; it was not touched")
+        return 1
+    try:
+        save(before, query["unit"], previous)
         move(query, query["text"], query["folder"])
+        mark_passed(before, query["unit"], query["text"])
     except HostError as error:
         say(f"{query['worker']}: FAILED: {error}")
         say(ask("journalctl", "--unit", query["unit"], "--lines=15", "--no-pager", "--output=short-iso").rstrip())

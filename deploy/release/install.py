@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pyinfra import logger
 from pyinfra.api import FileUploadCommand, FunctionCommand, StringCommand, operation
 
-from deploy import remote, spec
+from deploy import spec
 from deploy.release import identity, wheels
 from deploy.settings import ROOT
 
@@ -22,14 +22,16 @@ if TYPE_CHECKING:
     from pyinfra.api.command import PyinfraCommand
 
     from deploy.plan import Plan
+    from deploy.rollout.member import Member
     from deploy.state import HostState
 
 PUSH = ROOT / ".hublab" / "push"
 
 
 @operation()
-def install(wanted: spec.WorkerHost, state: HostState, plan: Plan) -> Generator[PyinfraCommand, None, None]:
+def install(member: Member) -> Generator[PyinfraCommand, None, None]:
     """Builds the release beside what runs, unless it is there."""
+    wanted, state, plan = member.wanted, member.state, member.plan
     if not plan.build:
         return
     yield StringCommand(f"install -d -m 0755 -o root -g root {spec.BASE} {spec.RELEASES} {spec.WHEELS}")
@@ -38,7 +40,7 @@ def install(wanted: spec.WorkerHost, state: HostState, plan: Plan) -> Generator[
     # Made only now: during preparation, and with --dry, nothing is downloaded.
     yield FileUploadCommand(str(payload_for(wanted, state, plan)), payload)
     query = build_query(wanted, state, plan) | {"payload": payload}
-    yield FunctionCommand(build, (wanted.python, query), {})
+    yield FunctionCommand(build, (member, query), {})
 
 
 def platform_of(state: HostState) -> wheels.Platform:
@@ -85,9 +87,9 @@ def _write_archive(archive: Path, missing: list[Path], lock: str) -> None:
     fresh.rename(archive)
 
 
-def build(state: State, host: Host, python: str, query: dict[str, Any]) -> bool:
+def build(state: State, host: Host, member: Member, query: dict[str, Any]) -> bool:
     """Has the host build it."""
-    return remote.run(host, python, "build_release", query, detached=True)
+    return member.run("build_release", query, detached=True)
 
 
 def build_query(wanted: spec.WorkerHost, found: HostState, plan: Plan) -> dict[str, Any]:

@@ -4,40 +4,45 @@ from __future__ import annotations
 
 import atexit
 import getpass
+import secrets
 import socket
 from typing import TYPE_CHECKING, cast
 
 from gevent.event import AsyncResult
+from gevent.pool import Pool
 from pyinfra import logger
 from pyinfra.api import DeployError, FunctionCommand, operation
+from pyinfra.api.state import BaseStateCallback
 
 from deploy.rollout.conductor import conduct
 from deploy.rollout.report import announce, conclude
 from deploy.state import look
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator, Iterable
 
     from pyinfra.api import Host, State
     from pyinfra.api.command import PyinfraCommand
 
-    from deploy.plan import Plan
-    from deploy.rollout.conductor import Outcome
+    from deploy.rollout.conductor import Machine, Outcome
     from deploy.rollout.member import Member
 
 
 class Rollout:
     """Collects the hosts of one run while pyinfra prepares; the first to be executed conducts for all."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "deploy", *, kept: bool = False) -> None:
+        """`what`: the word for lock and audit line; `kept`: whether the plan needs the units of former releases."""
+        self.what, self.kept, self.who, self.token = what, kept, whoami(), secrets.token_hex(8)
         self.members: dict[str, Member] = {}
         self._result: AsyncResult | None = None
 
     @classmethod
-    def shared(cls, state: State) -> Rollout:
+    def shared(cls, state: State, what: str = "deploy", *, kept: bool = False) -> Rollout:
         """The one rollout of this run; pyinfra executes the deploy file once for each host, all of them meet here."""
         if "hublab_rollout" not in state.__dict__:
-            state.__dict__["hublab_rollout"] = rollout = cls()
+            state.__dict__["hublab_rollout"] = rollout = cls(what, kept=kept)
+            state.add_callback_handler(Unlock(rollout))  # type: ignore[no-untyped-call]
             atexit.register(conclude, state, rollout.members)
         return state.__dict__["hublab_rollout"]  # type: ignore[no-any-return]
 
@@ -58,11 +63,16 @@ class Rollout:
         if len(twins) > 1:
             both = " and ".join(item.wanted.address for item in twins)
             raise DeployError(f"{both} both call themselves {member.state.hostname}. Give each a hostname of its own.")
-        if len(self.members) == len(state.active_hosts) and (
-            barred := [item for item in self.members.values() if item.plan.problems]
-        ):
+        if len(self.members) < len(state.active_hosts):
+            return
+        if barred := [item for item in self.members.values() if item.plan.problems]:
             raise DeployError(
                 f"{len(barred)} of {len(self.members)} hosts cannot be deployed to, see above. Nothing was changed."
+            )
+        if self.what == "rollback" and len({item.plan.release for item in self.members.values()}) > 1:
+            raise DeployError(
+                "The hosts would go back to different releases, see above. Nothing was changed. "
+                "Name one with RELEASE=, or take the hosts one at a time with LIMIT=."
             )
 
     def outcome_for(self, state: State, address: str) -> Outcome:
@@ -71,9 +81,8 @@ class Rollout:
             return cast("dict[str, Outcome]", self._result.get())[address]
         self._result = AsyncResult()
         try:
-            outcomes = conduct(
-                [self.members[host.name] for host in state.inventory if host in state.active_hosts], whoami()
-            )
+            hosts = [self.members[host.name] for host in state.inventory if host in state.active_hosts]
+            outcomes = conduct(hosts, self.who, side_by_side, self.what)
         except BaseException as error:
             self._result.set_exception(error)
             raise
@@ -91,16 +100,37 @@ def whoami() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
+class Unlock(BaseStateCallback):
+    """Gives the locks back when pyinfra hangs up, however the run ended; the connection is still there then."""
+
+    def __init__(self, rollout: Rollout) -> None:
+        self._rollout = rollout
+
+    def host_disconnect(self, state: State, host: Host) -> None:  # type: ignore[override]  # noqa: ARG002
+        """One host's lock."""
+        if host.name in self._rollout.members:
+            self._rollout.members[host.name].unlock()
+
+
+def side_by_side(work: Callable[[Machine], None], machines: Iterable[Machine]) -> None:
+    """All hosts of a wave at once."""
+    pool = Pool()
+    tasks = [pool.spawn(work, machine) for machine in machines]
+    pool.join()
+    for task in tasks:
+        task.get()
+
+
 @operation()
-def activate(plan: Plan, rollout: Rollout) -> Generator[PyinfraCommand, None, None]:
+def activate(member: Member, rollout: Rollout) -> Generator[PyinfraCommand, None, None]:
     """Brings what runs to the plan; yields nothing when it is there."""
-    if plan.activates:
-        yield FunctionCommand(take_part, (rollout, plan), {})
+    if member.plan.activates:
+        yield FunctionCommand(take_part, (rollout, member), {})
 
 
-def take_part(state: State, host: Host, rollout: Rollout, plan: Plan) -> bool:
+def take_part(state: State, host: Host, rollout: Rollout, member: Member) -> bool:
     """One host's part; False when it failed or was not reached."""
-    outcome = rollout.outcome_for(state, plan.address)
+    outcome = rollout.outcome_for(state, member.wanted.address)
     if not outcome.ok:
         logger.error("%s%s", host.print_prefix, outcome.reason)
     return outcome.ok

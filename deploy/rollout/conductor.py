@@ -1,16 +1,17 @@
-"""The order of a rollout: host by host, worker by worker, and what happens when a gate fails. Knows no pyinfra."""
+"""The order of a rollout, and what happens when a gate fails: all that was moved goes back. Knows no pyinfra."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from deploy import spec
-from deploy.rollout import webhooks
+from deploy.rollout import queries, webhooks
+from deploy.rollout.waves import waves
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from deploy import spec
     from deploy.plan import Plan, WorkerStep
     from deploy.state import HostState
 
@@ -39,118 +40,163 @@ class Outcome:
     reason: str = ""
     done: list[str] = field(default_factory=list)
 
-
-def credentials(wanted: spec.WorkerHost) -> dict[str, str]:
-    """What an on-host program needs to speak to the server; travels on its standard input."""
-    return {
-        "api_url": wanted.api_url,
-        "auth": wanted.auth_string.reveal() if wanted.auth_string else "",
-        "key": wanted.api_key.reveal() if wanted.api_key else "",
-    }
+    def fail(self, reason: str) -> None:
+        """Notes the first reason of a failure, and adds what came of it."""
+        self.ok, self.reason = False, f"{self.reason}; {reason}" if self.reason else reason
 
 
-def conduct(machines: Sequence[Machine], operator: str) -> dict[str, Outcome]:
-    """Brings every host to its plan, in order; the first failure stops it, the workers not yet reached serve on.
+class Together(Protocol):
+    """Does one thing with each host of a wave."""
+
+    def __call__(self, work: Callable[[Machine], None], machines: Iterable[Machine]) -> None:
+        """Returns when all are done."""
+
+
+def one_by_one(work: Callable[[Machine], None], machines: Iterable[Machine]) -> None:
+    """The simplest way to go through the hosts of a wave."""
+    for machine in machines:
+        work(machine)
+
+
+class Conductor:
+    """One rollout over all hosts."""
+
+    def __init__(self, machines: Sequence[Machine], operator: str, what: str) -> None:
+        self.machines, self.operator, self.what = machines, operator, what
+        self.outcomes = {machine.wanted.address: Outcome() for machine in machines}
+        self.busy = [machine for machine in machines if machine.plan.activates]
+        # Legacy workers poll every queue of the pool: they would take the probe runs and crash them. They stop first.
+        self.frozen = [machine for machine in self.busy if machine.plan.legacy]
+        self.culprit: Machine | None = None
+
+    def of(self, machine: Machine) -> Outcome:
+        """The outcome of one host."""
+        return self.outcomes[machine.wanted.address]
+
+    def fail(self, machine: Machine, reason: str) -> None:
+        """A host failed: the rollout goes no further."""
+        self.of(machine).fail(reason)
+        self.culprit = self.culprit or machine
+
+    def hold_legacy(self) -> None:
+        """Stops the polling of all legacy workers, or the rollout before it begins."""
+        for machine in self.frozen:
+            if not self.legacy(machine, "freeze"):
+                self.of(machine).reached = True
+                self.fail(machine, "its legacy workers could not be held")
+                return
+
+    def legacy(self, machine: Machine, phase: str) -> bool:
+        """One phase of what happens to legacy workers."""
+        query = queries.legacy(machine.wanted, machine.plan, phase)
+        return machine.run("legacy_workers", query, detached=phase == "retire")
+
+    def move(self, machine: Machine) -> None:
+        """The workers of one host, one by one; stops as soon as the rollout has failed anywhere."""
+        outcome = self.of(machine)
+        for step in machine.plan.restarts:
+            if self.culprit is not None:
+                return
+            outcome.reached = True
+            query = queries.roll(machine.wanted, machine.plan, step)
+            if not machine.run("roll_worker", query, detached=True):
+                self.fail(machine, f"{step.name} failed its gate")
+                return
+            outcome.gates += 1
+            outcome.done.append(step.name)
+            if not self.watch(machine, step):
+                self.fail(machine, f"{step.name} failed as the canary")
+                return
+        outcome.reached = True
+        if machine.plan.webhooks and machine.plan.webhooks.reasons:
+            self.move_webhooks(machine)
+
+    def move_webhooks(self, machine: Machine) -> None:
+        """The webhooks of one host, after its workers; removed they are only when all hosts have passed."""
+        if machine.run("roll_webhooks", webhooks.query(machine), detached=True):
+            self.of(machine).done.append("webhooks")
+        else:
+            self.fail(machine, "the webhooks failed their gate")
+
+    def watch(self, machine: Machine, step: WorkerStep) -> bool:
+        """Lets the first worker of all serve alone for a while, and looks at how its runs end."""
+        first = machine is self.busy[0] and self.of(machine).gates == 1
+        if not first or not machine.wanted.canary_seconds:
+            return True
+        return machine.run("watch_canary", queries.canary(machine.wanted, step))
+
+    def commit(self, machine: Machine) -> None:
+        """Every worker everywhere has passed: what is not wanted any more goes, the release becomes that of record."""
+        if machine.plan.webhooks_surplus and not machine.run("roll_webhooks", webhooks.query(machine), detached=True):
+            self.fail(machine, "the webhooks could not be removed")
+        if (machine.plan.legacy or machine.plan.legacy_units) and not self.legacy(machine, "retire"):
+            self.fail(machine, "its legacy workers could not be retired")
+        if not self.finish(machine) and self.of(machine).ok:
+            self.fail(machine, "the last step failed")
+
+    def set_automations(self) -> None:
+        """The server is one for all hosts: the first that saw something missing there sets it."""
+        for machine in self.busy:
+            if machine.plan.automations:
+                query = queries.automations(machine.wanted, machine.plan)
+                if not machine.run("set_automations", query):
+                    self.fail(machine, "the automations could not be set")
+                return
+
+    def finish(self, machine: Machine) -> bool:
+        """The last step on a host, and its audit line."""
+        query = queries.finish(machine, self.of(machine), self.operator, self.what)
+        return machine.run("finish_host", query, detached=True)
+
+    def undo(self, culprit: Machine) -> None:
+        """What was moved goes back, the last host first; what was not reached was never touched."""
+        for machine in reversed(self.busy):
+            outcome = self.of(machine)
+            if not outcome.reached:
+                outcome.fail(f"not started: the rollout stopped at {culprit.wanted.address}")
+                continue
+            if outcome.ok:
+                outcome.fail(f"the rollout failed at {culprit.wanted.address}")
+            if machine.plan.restarts or (machine.plan.webhooks and machine.plan.webhooks.reasons):
+                query = queries.back(machine)
+                done = machine.run("roll_back", query, detached=True)
+                outcome.fail("rolled back" if done else "NOT all of it could be rolled back")
+            self.finish(machine)
+
+
+def conduct(
+    machines: Sequence[Machine],
+    operator: str,
+    together: Together = one_by_one,
+    what: str = "deploy",
+) -> dict[str, Outcome]:
+    """Brings every host to its plan, in waves; the first failure stops it, and what was moved goes back.
 
     Args:
         machines: in the inventory's order.
         operator: who deploys, for the audit line.
+        together: does one thing with each host of a wave, side by side if it can.
+        what: the word for the audit line.
 
     Returns:
         The outcome by host address.
     """
-    outcomes = {machine.wanted.address: Outcome() for machine in machines}
-    busy = [machine for machine in machines if machine.plan.activates]
-    # Legacy workers poll every queue of the pool: they would take the probe runs and crash them. So first they stop.
-    frozen = [machine for machine in busy if machine.plan.legacy]
-    stopped = next((machine for machine in frozen if not _legacy(machine, "freeze")), None)
-    if stopped:
-        outcomes[stopped.wanted.address] = Outcome(
-            ok=False, reached=True, reason="its legacy workers could not be held"
-        )
-    for machine in busy:
-        outcome = outcomes[machine.wanted.address]
-        if stopped is None:
-            _one_host(machine, outcome, operator)
-            stopped = None if outcome.ok else machine
-        elif not outcome.reached:
-            outcomes[machine.wanted.address] = Outcome(
-                ok=False, reason=f"not started: the rollout stopped at {stopped.wanted.address}"
-            )
-    if stopped is not None:
-        for machine in frozen:
-            if not outcomes[machine.wanted.address].ok:
-                _legacy(machine, "thaw")
-    return outcomes
-
-
-def _one_host(machine: Machine, outcome: Outcome, operator: str) -> None:
-    outcome.reached = True
-    for step in machine.plan.restarts:
-        if not machine.run("roll_worker", roll_query(machine.wanted, machine.plan, step), detached=True):
-            outcome.ok, outcome.reason = False, f"{step.name} failed its gate"
-            break
-        outcome.gates += 1
-        outcome.done.append(step.name)
-    webhooks.roll(machine, outcome)
-    if outcome.ok and (machine.plan.legacy or machine.plan.legacy_units) and not _legacy(machine, "retire"):
-        outcome.ok, outcome.reason = False, "its legacy workers could not be retired"
-    finished = machine.run("finish_host", finish_query(machine, outcome, operator), detached=True)
-    if outcome.ok and not finished:
-        outcome.ok, outcome.reason = False, "the last step failed"
-
-
-def _legacy(machine: Machine, phase: str) -> bool:
-    plan, wanted = machine.plan, machine.wanted
-    query = {
-        "phase": phase,
-        "legacy": [item.__dict__ for item in plan.legacy],
-        "legacy_units": list(plan.legacy_units),
-        "pool": wanted.work_pool,
-        "drain_seconds": wanted.drain_seconds,
-        "units": spec.UNITS,
-        "retired": f"{spec.STATE}/retired",
-        **credentials(wanted),
-    }
-    return machine.run("legacy_workers", query, detached=phase == "retire")
-
-
-def roll_query(wanted: spec.WorkerHost, plan: Plan, step: WorkerStep) -> dict[str, Any]:
-    """What `roll_worker.py` is asked."""
-    return {
-        "unit": spec.unit_name(step.number),
-        "units": spec.UNITS,
-        "text": step.unit,
-        "folder": f"{spec.RELEASES}/{plan.release}",
-        "worker": step.name,
-        "pool": wanted.work_pool,
-        "api_url": wanted.api_url,
-        "profiles": spec.PROFILES,
-        "user": spec.USER,
-        "drain_seconds": wanted.drain_seconds,
-        "gate_seconds": wanted.gate_seconds,
-    }
-
-
-def finish_query(machine: Machine, outcome: Outcome, operator: str) -> dict[str, Any]:
-    """What `finish_host.py` is asked: after a failure it writes the audit line and nothing else."""
-    plan = machine.plan
-    return {
-        "base": spec.BASE,
-        "state": spec.STATE,
-        "units": spec.UNITS,
-        "surplus": [spec.unit_name(number) for number in plan.surplus] if outcome.ok else [],
-        "drain_seconds": machine.wanted.drain_seconds,
-        "switch": plan.switch and outcome.ok,
-        "release": plan.release,
-        "previous": plan.previous,
-        "prune": list(plan.prune) if outcome.ok else [],
-        "audit": {
-            "who": operator,
-            "what": "deploy",
-            "from": plan.previous,
-            "to": plan.release,
-            "workers": outcome.done,
-            "result": "ok" if outcome.ok else outcome.reason,
-        },
-    }
+    rollout = Conductor(machines, operator, what)
+    rollout.hold_legacy()
+    moved = rollout.culprit is None
+    for wave in waves(rollout.busy):
+        if rollout.culprit is None:
+            together(rollout.move, wave)
+    if rollout.culprit is None:
+        rollout.set_automations()
+        together(rollout.commit, rollout.busy)
+    elif moved:
+        rollout.undo(rollout.culprit)
+    else:
+        for machine in rollout.busy:
+            if rollout.of(machine).ok:
+                rollout.of(machine).fail(f"not started: the rollout stopped at {rollout.culprit.wanted.address}")
+    for machine in rollout.frozen:
+        if not rollout.of(machine).ok:
+            rollout.legacy(machine, "thaw")
+    return rollout.outcomes

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from pyinfra import logger
 from pyinfra.api.state import StateStage
 
+from deploy.table import render as table
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
@@ -64,9 +66,7 @@ def render(members: Iterable[Member], failed: Collection[str] = ()) -> str:
     if any(member.wanted.webhooks or member.state.webhooks for member in hosts):
         cells = ["webhooks", *(_webhooks(member.state.webhooks) for member in hosts)]
         rows = [(*line[:-1], cell, line[-1]) for line, cell in zip(rows, cells, strict=True)]
-    widths = [max(len(line[column]) for line in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in rows]
-    return "\n".join([lines[0], "  ".join("─" * width for width in widths), *lines[1:]])
+    return table(rows[0], rows[1:])
 
 
 def _webhooks(found: Worker | None) -> str:

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
     from pyinfra.api.command import PyinfraCommand
 
-    from deploy.plan import Plan
+    from deploy.rollout.member import Member
 
 
 @operation()
-def configure(wanted: spec.WorkerHost, plan: Plan) -> Generator[PyinfraCommand, None, None]:
+def configure(member: Member) -> Generator[PyinfraCommand, None, None]:
     """Creates and mends what the plan found absent or wrong."""
+    wanted, plan = member.wanted, member.plan
     if plan.create_user:
         yield from server.user._inner(
             user=spec.USER, system=True, home=spec.STATE, ensure_home=False, shell="/usr/sbin/nologin"
@@ -28,9 +29,17 @@ def configure(wanted: spec.WorkerHost, plan: Plan) -> Generator[PyinfraCommand, 
     secret = wanted.secret_files()
     for path in plan.fix_paths:
         if path in secret:
+            yield keep_file(path, spec.BEFORE)
             yield secret_file(path, secret[path])
         else:
             yield from files.directory._inner(path=path, user="root", group="root", mode=MODES[path].lstrip("0"))
+
+
+def keep_file(path: str, folder: str) -> StringCommand:
+    """Keeps a file as it was before this rollout, so that a roll-back finds it; the first copy stays."""
+    kept = f"{folder}/{path.rpartition('/')[2]}"
+    script = f"[ -e {kept} ] || [ ! -e {path} ] || {{ install -d -m 0700 {folder} && cp -p {path} {kept}; }}"
+    return StringCommand(script)
 
 
 def secret_file(path: str, content: str) -> StringCommand:

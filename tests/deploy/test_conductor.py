@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deploy.plan import Plan, make
-from deploy.rollout.conductor import conduct
+from deploy.rollout.conductor import conduct, one_by_one
+from deploy.rollout.waves import waves
 from tests.deploy.factories import SENTINEL, bare, converged, finished, legacy, release_name, running, wanted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from deploy.rollout.conductor import Machine, Together
     from deploy.spec import WorkerHost
     from deploy.state import HostState
 
@@ -43,15 +47,22 @@ class Recorder:
 class Fleet:
     """Hosts h1, h2, ... with a state each, in the inventory's order."""
 
-    def __init__(self, *states: HostState, failing: str = "", workers: int = 2) -> None:
+    def __init__(
+        self,
+        *states: HostState,
+        failing: str = "",
+        workers: int = 2,
+        canary_seconds: int = 0,
+        together: Together = one_by_one,
+    ) -> None:
         self.journal: list[str] = []
         self.machines = []
         for number, state in enumerate(states, 1):
-            host = wanted(address=f"h{number}", workers=workers)
+            host = wanted(address=f"h{number}", workers=workers, canary_seconds=canary_seconds)
             named = bare(**{**state.__dict__, "hostname": state.hostname if state.workers else f"h{number}"})
             fails = frozenset(item.partition(" ")[2] for item in failing.split(",") if item.startswith(f"h{number} "))
             self.machines.append(Recorder(host, named, make(host, named), self.journal, fails))
-        self.outcomes = conduct(self.machines, OPERATOR)
+        self.outcomes = conduct(self.machines, OPERATOR, together)
 
     def query(self, number: int, what: str) -> dict[str, Any]:
         return self.machines[number - 1].asked[what][0]
@@ -59,33 +70,88 @@ class Fleet:
 
 def test_worker_by_worker_host_by_host() -> None:
     fleet = Fleet(bare(), bare())
-    assert fleet.journal == ["h1 h1-1", "h1 h1-2", "h1 finish_host", "h2 h2-1", "h2 h2-2", "h2 finish_host"]
+    assert fleet.journal == ["h1 h1-1", "h1 h1-2", "h2 h2-1", "h2 h2-2", "h1 finish_host", "h2 finish_host"]
     for number in (1, 2):
         outcome = fleet.outcomes[f"h{number}"]
         assert (outcome.ok, outcome.reached, outcome.gates, outcome.reason) == (True, True, 2, "")
         assert outcome.done == [f"h{number}-1", f"h{number}-2"]
 
 
-def test_first_failure_stops_everything_after_it() -> None:
+def test_first_failure_stops_everything_after_it_and_undoes_everything_before() -> None:
     fleet = Fleet(bare(), bare(), bare(), failing="h2 h2-1")
-    assert fleet.journal == ["h1 h1-1", "h1 h1-2", "h1 finish_host", "h2 h2-1", "h2 finish_host"]
+    assert fleet.journal == [
+        *("h1 h1-1", "h1 h1-2", "h2 h2-1"),
+        *("h2 roll_back", "h2 finish_host", "h1 roll_back", "h1 finish_host"),
+    ]
     first, second, third = fleet.outcomes.values()
-    assert first.ok
-    assert (second.ok, second.reached, second.gates, second.reason) == (False, True, 0, "h2-1 failed its gate")
+    assert (first.ok, first.reached, first.reason) == (False, True, "the rollout failed at h2; rolled back")
+    assert (second.ok, second.reached, second.gates) == (False, True, 0)
+    assert second.reason == "h2-1 failed its gate; rolled back"
     assert (third.ok, third.reached) == (False, False)
     assert third.reason == "not started: the rollout stopped at h2"
 
 
+def test_roll_back_that_fails_on_one_host_is_told_and_the_others_go_back() -> None:
+    fleet = Fleet(bare(), bare(), failing="h2 h2-1,h2 roll_back", workers=1)
+    assert fleet.journal[-4:] == ["h2 roll_back", "h2 finish_host", "h1 roll_back", "h1 finish_host"]
+    assert fleet.outcomes["h2"].reason == "h2-1 failed its gate; NOT all of it could be rolled back"
+    assert fleet.outcomes["h1"].reason == "the rollout failed at h2; rolled back"
+
+
+def test_hosts_go_one_then_a_quarter_then_the_rest_and_one_wave_at_a_time() -> None:
+    groups: list[list[str]] = []
+
+    def together(work: Callable[[Machine], None], machines: Iterable[Machine]) -> None:
+        wave = list(machines)
+        groups.append([machine.wanted.address for machine in wave])
+        for machine in wave:
+            work(machine)
+
+    fleet = Fleet(*[bare()] * 6, workers=1, together=together)
+    assert groups == [["h1"], ["h2", "h3"], ["h4", "h5", "h6"], ["h1", "h2", "h3", "h4", "h5", "h6"]]
+    assert all(outcome.ok for outcome in fleet.outcomes.values())
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (2, [1, 1]), (4, [1, 1, 2]), (10, [1, 3, 6])])
+def test_sizes_of_waves(count: int, sizes: list[int]) -> None:
+    assert [len(wave) for wave in waves(range(count))] == sizes
+    assert [item for wave in waves(range(count)) for item in wave] == list(range(count))
+
+
+def test_canary_is_the_first_worker_of_the_first_host_and_no_other() -> None:
+    fleet = Fleet(bare(), bare(), canary_seconds=30)
+    assert fleet.journal[:5] == ["h1 h1-1", "h1 watch_canary", "h1 h1-2", "h2 h2-1", "h2 h2-2"]
+    query = fleet.query(1, "watch_canary")
+    assert (query["worker"], query["seconds"]) == ("h1-1", 30)
+
+
+def test_canary_that_fails_goes_back_and_nobody_follows() -> None:
+    fleet = Fleet(bare(), bare(), failing="h1 watch_canary", canary_seconds=30)
+    assert fleet.journal == ["h1 h1-1", "h1 watch_canary", "h1 roll_back", "h1 finish_host"]
+    assert fleet.outcomes["h1"].reason == "h1-1 failed as the canary; rolled back"
+    assert not fleet.outcomes["h2"].reached
+
+
+def test_automations_are_set_once_for_all_hosts_when_all_have_passed() -> None:
+    fleet = Fleet(bare(automations={}), bare(automations={}), workers=1)
+    assert fleet.journal == ["h1 h1-1", "h2 h2-1", "h1 set_automations", "h1 finish_host", "h2 finish_host"]
+
+
+def test_nothing_is_undone_that_was_not_begun() -> None:
+    fleet = Fleet(upgraded(), bare(legacy=(legacy(),)), failing="h2 freeze")
+    assert fleet.journal == ["h2 freeze", "h2 thaw"]
+
+
 def test_host_that_is_as_wanted_is_not_spoken_to() -> None:
     fleet = Fleet(converged(wanted(workers=2)), bare(), failing="h2 h2-2")
-    assert fleet.journal == ["h2 h2-1", "h2 h2-2", "h2 finish_host"]
+    assert fleet.journal == ["h2 h2-1", "h2 h2-2", "h2 roll_back", "h2 finish_host"]
     assert fleet.outcomes["h1"].ok
     assert not fleet.outcomes["h1"].reached
 
 
 def test_legacy_workers_stop_polling_before_the_first_gate_anywhere() -> None:
     fleet = Fleet(bare(), bare(legacy=(legacy(),)), workers=1)
-    assert fleet.journal == ["h2 freeze", "h1 h1-1", "h1 finish_host", "h2 h2-1", "h2 retire", "h2 finish_host"]
+    assert fleet.journal == ["h2 freeze", "h1 h1-1", "h2 h2-1", "h1 finish_host", "h2 retire", "h2 finish_host"]
     assert all(outcome.ok for outcome in fleet.outcomes.values())
 
 
@@ -93,15 +159,15 @@ def test_failure_anywhere_lets_legacy_workers_poll_again() -> None:
     fleet = Fleet(bare(legacy=(legacy(),)), bare(), bare(legacy=(legacy(),)), failing="h2 h2-1", workers=1)
     assert fleet.journal == [
         *("h1 freeze", "h3 freeze"),
-        *("h1 h1-1", "h1 retire", "h1 finish_host"),
-        *("h2 h2-1", "h2 finish_host"),
-        "h3 thaw",
+        *("h1 h1-1", "h2 h2-1"),
+        *("h2 roll_back", "h2 finish_host", "h1 roll_back", "h1 finish_host"),
+        *("h1 thaw", "h3 thaw"),
     ]
 
 
 def test_failed_gate_beside_a_legacy_worker_keeps_that_one() -> None:
     fleet = Fleet(bare(legacy=(legacy(),)), failing="h1 h1-1")
-    assert fleet.journal == ["h1 freeze", "h1 h1-1", "h1 finish_host", "h1 thaw"]
+    assert fleet.journal == ["h1 freeze", "h1 h1-1", "h1 roll_back", "h1 finish_host", "h1 thaw"]
 
 
 def test_legacy_workers_that_cannot_be_held_stop_the_rollout_before_it_begins() -> None:
@@ -114,8 +180,13 @@ def test_legacy_workers_that_cannot_be_held_stop_the_rollout_before_it_begins() 
 
 
 def test_legacy_workers_that_cannot_be_retired_are_told_and_thawed() -> None:
+    """Every worker has passed by then: nothing is undone, and the other host comes to its end."""
     fleet = Fleet(bare(legacy=(legacy(),)), bare(), failing="h1 retire", workers=1)
-    assert fleet.journal == ["h1 freeze", "h1 h1-1", "h1 retire", "h1 finish_host", "h1 thaw"]
+    assert fleet.journal == [
+        *("h1 freeze", "h1 h1-1", "h2 h2-1"),
+        *("h1 retire", "h1 finish_host", "h2 finish_host", "h1 thaw"),
+    ]
+    assert fleet.outcomes["h2"].ok
     assert fleet.outcomes["h1"].reason == "its legacy workers could not be retired"
 
 
@@ -128,7 +199,7 @@ def test_dead_legacy_unit_is_retired_without_a_freeze() -> None:
 def test_last_step_that_fails_counts() -> None:
     fleet = Fleet(bare(), bare(), failing="h1 finish_host", workers=1)
     assert (fleet.outcomes["h1"].ok, fleet.outcomes["h1"].reason) == (False, "the last step failed")
-    assert fleet.outcomes["h2"].reason == "not started: the rollout stopped at h1"
+    assert fleet.outcomes["h2"].ok
 
 
 def test_steps_that_must_not_be_cut_run_detached() -> None:
@@ -145,6 +216,7 @@ def test_steps_that_must_not_be_cut_run_detached() -> None:
 def test_roll_query() -> None:
     fleet = Fleet(bare(), workers=1)
     query = fleet.query(1, "h1-1")
+    assert query.pop("before") == "/var/lib/hublab/before"
     assert query.pop("text") == fleet.machines[0].plan.workers[0].unit
     assert query == {
         "unit": "prefect-worker@1.service",
@@ -186,7 +258,19 @@ def test_finish_query_after_a_failure_writes_the_audit_line_and_nothing_else() -
     query = Fleet(upgraded(), failing="h1 hublab-1-2").query(1, "finish_host")
     assert (query["surplus"], query["prune"], query["switch"]) == ([], [], False)
     assert query["audit"]["workers"] == ["hublab-1-1"]
-    assert query["audit"]["result"] == "hublab-1-2 failed its gate"
+    assert query["ended"] is False
+    assert query["audit"]["result"] == "hublab-1-2 failed its gate; rolled back"
+
+
+def test_roll_back_query_names_the_workers_and_leaves_the_rest_to_the_host() -> None:
+    query = Fleet(upgraded(), failing="h1 hublab-1-2").query(1, "roll_back")
+    assert query["hostname"] == "hublab-1"
+    assert query["files"] == {
+        "profiles.toml": "/etc/hublab/profiles.toml",
+        "webhooks.json": "/etc/hublab/webhooks.json",
+    }
+    assert query["before"] == "/var/lib/hublab/before"
+    assert (query["drain_seconds"], query["gate_seconds"]) == (900, 180)
 
 
 @pytest.mark.parametrize("failing", ["", "h1 h1-1"])

@@ -120,13 +120,23 @@ def test_audit_appends_one_line_a_deploy(tmp_path: Path) -> None:
 def test_finish_switches_prunes_and_remembers(tmp_path: Path) -> None:
     for name in ("old", "new", "older"):
         (tmp_path / "releases" / name / "venv").mkdir(parents=True)
-    query: dict[str, Any] = {"base": str(tmp_path), "state": str(tmp_path), "units": "/nowhere", "surplus": []}
+    query: dict[str, Any] = {"base": str(tmp_path), "state": str(tmp_path), "units": str(tmp_path), "surplus": []}
+    query |= {"before": str(tmp_path / "before"), "kept_units": str(tmp_path / "units"), "kept": ["w.service"]}
+    (tmp_path / "w.service").write_text("a unit")
+    (tmp_path / "units/older").mkdir(parents=True)
+    (tmp_path / "before/passed").mkdir(parents=True)
     query |= {"drain_seconds": 1, "audit": {}, "prune": ["older", "never there"]}
-    assert finish({**query, "switch": True, "release": "new", "previous": "old"}) == 0
+    assert finish({**query, "ended": True, "switch": True, "release": "new", "previous": "old"}) == 0
+    assert listing(tmp_path / "units") == ["new"]
+    assert (tmp_path / "units/new/w.service").read_text() == "a unit"
+    assert not (tmp_path / "before").exists()
     assert (tmp_path / "current").readlink() == tmp_path / "releases/new"
     assert (tmp_path / "previous").readlink() == tmp_path / "releases/old"
     assert sorted(listing(tmp_path / "releases")) == ["new", "old"]
-    finish({**query, "prune": [], "switch": False, "release": "x", "previous": "y"})
+    (tmp_path / "before").mkdir()
+    finish({**query, "prune": [], "ended": False, "switch": False, "release": "x", "previous": "y"})
+    assert (tmp_path / "before").is_dir()
+    assert listing(tmp_path / "units") == ["new"]
     assert (tmp_path / "current").readlink() == tmp_path / "releases/new"
 
 

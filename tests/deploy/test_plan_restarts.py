@@ -125,3 +125,21 @@ def test_restart_carries_the_unit_that_will_be_written() -> None:
     step = plan_with(active="failed", pid=0).restarts[0]
     assert f"ExecStart=/opt/hublab/releases/{release_name()}/venv/bin/python -m worker" in step.unit
     assert running(wanted(), 2).unit_digest in step.unit
+
+
+def test_worker_whose_gate_was_cut_off_goes_through_it_again() -> None:
+    state = replace(converged(wanted()), rollout_open=True)
+    first, second = state.workers[1], state.workers[2]
+    unfinished = {
+        "prefect-worker@1.service": first.unit_sha256,
+        "prefect-worker@2.service": "",
+    }
+    plan = make(wanted(), replace(state, unfinished=unfinished))
+    assert [(step.number, step.reasons) for step in plan.restarts] == [(second.number, ("its gate was cut off",))]
+
+
+def test_rollout_that_only_lacks_its_end_is_brought_to_it() -> None:
+    plan = make(wanted(), replace(converged(wanted()), rollout_open=True))
+    assert plan.activates
+    assert plan.restarts == ()
+    assert plan.words == ("a rollout that was cut off will be brought to its end",)

@@ -142,9 +142,10 @@ def test_step_that_must_not_be_cut_is_a_unit_of_the_hosts_own(python: str) -> No
     assert subprocess.run(["sh", "-n", "-c", detached], check=False, timeout=20).returncode == 0
 
 
-@pytest.mark.parametrize(
-    "name", ["inspect_host", "build_release", "roll_worker", "roll_webhooks", "legacy_workers", "finish_host"]
-)
+PROGRAMS = sorted(path.stem for path in remote.ONHOST.glob("*.py") if "def main(" in path.read_text())
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_every_program_compiles_and_speaks_no_package(name: str) -> None:
     """Standard library alone: on the host there is nothing else yet."""
     text, asked, _ = remote.program(name, {}).rpartition("sys.exit(")

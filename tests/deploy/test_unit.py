@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploy.onhost.common import HostError
-from deploy.onhost.roll_worker import verify
+from deploy.onhost.worker_unit import verify
 from deploy.secret import Secret
 from deploy.service import unit
 from tests.deploy.factories import SENTINEL

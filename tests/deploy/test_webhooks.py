@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deploy.onhost.roll_webhooks import gate_url, release_of
-from deploy.onhost.roll_worker import verify
+from deploy.onhost.worker_unit import verify
 from deploy.plan import Plan, make
 from deploy.rollout import report
 from deploy.rollout.conductor import conduct
@@ -175,7 +175,7 @@ def test_they_come_after_the_workers_and_before_the_end() -> None:
 
 def test_a_failed_gate_stops_the_rollout_with_its_reason() -> None:
     machine, outcome = rolled(serving(release="old"), with_door(), failing="roll_webhooks")
-    assert (outcome.ok, outcome.reason) == (False, "the webhooks failed their gate")
+    assert (outcome.ok, outcome.reason) == (False, "the webhooks failed their gate; rolled back")
     assert machine.asked["finish_host"][0]["switch"] is False
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deploy import spec
-from deploy.onhost.roll_worker import as_service_user
+from deploy.onhost.worker_unit import as_service_user
 
 if TYPE_CHECKING:
     from testinfra.host import Host

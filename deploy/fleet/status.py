@@ -1,0 +1,106 @@
+"""`make status`: every host against its plan, and what its workers do. Exit status 0 only if all is as planned."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from deploy import plan as planning
+from deploy import spec
+from deploy.fleet import report
+from deploy.fleet.connect import Reply, ask_all
+from deploy.state import look
+
+if TYPE_CHECKING:
+    from pyinfra.api import Host
+
+    from deploy.fleet.report import Report
+    from deploy.plan import Plan
+    from deploy.state import HostState
+
+
+@dataclass(frozen=True)
+class Status:
+    """One host in words: `drift` is what a deploy would do, `trouble` what a deploy would not cure."""
+
+    host: str
+    release: str = "none"
+    workers: tuple[tuple[str, str], ...] = ()
+    due: int | None = None
+    late: int | None = None
+    last: str = "never deployed"
+    lock: str = ""
+    drift: tuple[str, ...] = ()
+    trouble: tuple[str, ...] = ()
+
+    @property
+    def as_planned(self) -> bool:
+        """Whether nobody has to do anything here."""
+        return not (self.drift or self.trouble)
+
+
+def judge(wanted: spec.WorkerHost, state: HostState, plan: Plan, now: Report) -> Status:
+    """One host against its plan. Pure."""
+    names = {spec.unit_name(step.number): step.name for step in plan.workers}
+    trouble = [f"{problem.what} -> {problem.remedy}" for problem in plan.problems]
+    trouble += [
+        f"{name} is not ONLINE at Prefect's server" for name in sorted(names.values()) if name not in state.online
+    ]
+    if now.queue is None:
+        trouble.append("Prefect's server did not say what is due")
+    elif now.queue["late"]:
+        trouble.append(f"{now.queue['late']} flow runs are late")
+    if now.lock and now.lock["orphaned"]:
+        trouble.append(f"{now.lock['words']}: its owner is gone; the next deploy takes it over")
+    last = now.history[-1] if now.history else {}
+    return Status(
+        host=f"{state.hostname} ({wanted.address})" if state.hostname else wanted.address,
+        release=state.current or "none",
+        workers=tuple((names.get(unit, unit), words) for unit, words in sorted(now.doing.items())),
+        due=now.queue["depth"] if now.queue else None,
+        late=now.queue["late"] if now.queue else None,
+        last=f"{last['what']} by {last['who']} at {last['at']}: {last['result']}" if last else "never deployed",
+        lock=now.lock["words"] if now.lock else "",
+        drift=plan.words,
+        trouble=tuple(trouble),
+    )
+
+
+def ask(host: Host, wanted: spec.WorkerHost) -> Status:
+    """One host, in two round trips."""
+    state = look(host, wanted)
+    return judge(wanted, state, planning.make(wanted, state), report.ask(host, wanted, sorted(state.workers)))
+
+
+def render(status: Status) -> str:
+    """One host as text. Pure."""
+    lines = [f"{status.host}  {'as planned' if status.as_planned else 'NOT as planned'}  release {status.release}"]
+    lines += [f"  {name}: {words}" for name, words in status.workers]
+    lines.append(f"  due: {_number(status.due)}, late: {_number(status.late)}")
+    lines.append(f"  last: {status.last}")
+    lines += [f"  lock: {status.lock}"] if status.lock else []
+    lines += [f"  drift: {words}" for words in status.drift]
+    lines += [f"  trouble: {words}" for words in status.trouble]
+    return "\n".join(lines)
+
+
+def _number(count: int | None) -> str:
+    return "unknown" if count is None else str(count)
+
+
+def unreachable(reply: Reply[Status]) -> Status:
+    """A host that did not answer is not as planned. Pure."""
+    return Status(host=reply.address, release="unknown", last="unknown", trouble=(reply.error,))
+
+
+def main() -> int:
+    """0 when every host is as planned, else 1."""
+    found = [reply.answer or unreachable(reply) for reply in ask_all(ask)]
+    if os.environ.get("JSON"):
+        sys.stdout.write(json.dumps([{**asdict(item), "as_planned": item.as_planned} for item in found]) + "\n")
+    else:
+        sys.stdout.write("\n".join(render(item) for item in found) + "\n")
+    return 0 if all(item.as_planned for item in found) else 1

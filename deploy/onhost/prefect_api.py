@@ -1,0 +1,34 @@
+"""Prefect's API, asked from the host with the standard library alone."""
+
+from __future__ import annotations
+
+import base64
+import json
+import urllib.request
+from typing import Any
+
+PAGE = 200
+
+
+def request(query: dict[str, Any], path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
+    """One question to the Prefect server, with the credential; None for an answer without content."""
+    data = json.dumps(body).encode() if body is not None else None
+    asked = urllib.request.Request(f"{query['api_url']}{path}", data=data, method=method)
+    asked.add_header("Content-Type", "application/json")
+    if query["auth"]:
+        asked.add_header("Authorization", "Basic " + base64.b64encode(query["auth"].encode()).decode())
+    elif query["key"]:
+        asked.add_header("Authorization", f"Bearer {query['key']}")
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        text = answer.read()
+    return json.loads(text) if text else None
+
+
+def pages(query: dict[str, Any], path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+    """A filter's answer, all pages."""
+    found: list[dict[str, Any]] = []
+    while page := request(query, path, {**body, "limit": PAGE, "offset": len(found)}):
+        found += page
+        if len(page) < PAGE:
+            break
+    return found

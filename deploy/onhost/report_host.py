@@ -1,0 +1,68 @@
+"""What a host does right now, as one JSON object: workers' own words, lock, deploys, queue. Changes nothing."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+from deploy.onhost.common import ask, read
+from deploy.onhost.lock import describe, holder, orphaned, step_runs
+from deploy.onhost.prefect_api import request
+
+LINES = 200
+
+
+def doing(units: list[str]) -> dict[str, str]:
+    """What each worker says of itself, by unit; where it says nothing, what systemd says."""
+    found = {}
+    for block in ask("systemctl", "show", "--property=Id,StatusText,ActiveState", *units).strip().split("\n\n"):
+        shown = dict(line.partition("=")[::2] for line in block.splitlines())
+        if "Id" in shown:
+            running = shown.get("ActiveState") in ("active", "activating", "deactivating", "reloading")
+            found[shown["Id"]] = (running and shown.get("StatusText")) or shown.get("ActiveState", "unknown")
+    return found
+
+
+def history(path: str) -> list[dict[str, Any]]:
+    """The last lines of the record of deploys; a line that a power cut left in half is left out."""
+    found = []
+    for line in read(path).decode(errors="replace").splitlines()[-LINES:]:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return [item for item in found if isinstance(item, dict)]
+
+
+def lock(folder: Path) -> dict[str, Any] | None:
+    """Who holds the host, in words; None when nobody does."""
+    held = holder(folder)
+    if held is None:
+        return {"words": "a step of a deploy without an owner is ending", "orphaned": True} if step_runs() else None
+    return {"words": describe(held), "orphaned": orphaned(held), "who": held["who"], "since": held["since"]}
+
+
+def queue(query: dict[str, Any]) -> dict[str, int] | None:
+    """Flow runs that are due and not taken, and those of them that Prefect calls late; None when it does not answer."""
+    pool = {"work_pools": {"name": {"any_": [query["pool"]]}}}
+    due = {"before_": datetime.datetime.now(datetime.UTC).isoformat()}
+    scheduled = {"state": {"type": {"any_": ["SCHEDULED"]}}, "next_scheduled_start_time": due}
+    try:
+        depth = request(query, "/flow_runs/count", {"flow_runs": scheduled, **pool})
+        late = request(query, "/flow_runs/count", {"flow_runs": {"state": {"name": {"any_": ["Late"]}}}, **pool})
+    except (OSError, ValueError):
+        return None
+    return {"depth": depth, "late": late}
+
+
+def main(query: dict[str, Any]) -> None:
+    """Prints everything."""
+    found = {
+        "doing": doing(query["units"]) if query["units"] else {},
+        "history": history(query["audit"]),
+        "lock": lock(Path(query["folder"])),
+        "queue": queue(query),
+    }
+    print(json.dumps(found))

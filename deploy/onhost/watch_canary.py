@@ -1,0 +1,95 @@
+"""Lets one worker serve on the new release for a while and compares how its flow runs end with those of the others."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from deploy.onhost.common import ask, say
+from deploy.onhost.prefect_api import pages
+
+LOOK_SECONDS = 5.0
+ENDED = ["COMPLETED", "FAILED", "CRASHED"]
+WORSE = 2.0
+
+
+@dataclass
+class Tally:
+    """How flow runs ended. The gate's own are not counted."""
+
+    ended: int = 0
+    failed: int = 0
+    crashed: int = 0
+
+    @property
+    def rate(self) -> float:
+        """The share that did not complete."""
+        return (self.failed + self.crashed) / self.ended if self.ended else 0.0
+
+    def add(self, state: str) -> None:
+        """One more run."""
+        self.ended += 1
+        self.failed += state == "FAILED"
+        self.crashed += state == "CRASHED"
+
+
+def tally(runs: list[dict[str, Any]], canary: str) -> tuple[Tally, Tally]:
+    """The canary's runs and those of all other workers. Pure."""
+    mine, others = Tally(), Tally()
+    for run in runs:
+        worker = (run.get("labels") or {}).get("prefect.worker.name")
+        if worker and "hublab-probe" not in (run.get("tags") or ()):
+            (mine if worker == canary else others).add(run["state_type"])
+    return mine, others
+
+
+def fault(mine: Tally, others: Tally) -> str:
+    """Why the canary must go back, or nothing. Pure.
+
+    A crash is the worker's fault unless the others have them too; a failure may be the flow's, so it takes two, and a
+    rate of more than twice the others'.
+    """
+    if mine.crashed and not others.crashed:
+        return f"{mine.crashed} of its {mine.ended} flow runs crashed, none of the others' {others.ended} did"
+    if mine.failed + mine.crashed > 1 and mine.rate > WORSE * others.rate:
+        return (
+            f"{mine.failed + mine.crashed} of its {mine.ended} flow runs did not complete ({mine.rate:.0%}), "
+            f"of the others' {others.ended} it was {others.rate:.0%}"
+        )
+    return ""
+
+
+def process(unit: str) -> str:
+    """The process behind a unit and how often it was restarted."""
+    return ask("systemctl", "show", "--property=MainPID,NRestarts,ActiveState", unit)
+
+
+def main(query: dict[str, Any]) -> int:
+    """0: as good as the others. 1: worse, or it restarted. An API that does not answer decides nothing."""
+    began = datetime.datetime.now(datetime.UTC)
+    deadline, before = time.monotonic() + query["seconds"], process(query["unit"])
+    say(f"{query['worker']}: canary for {query['seconds']} s")
+    body = {
+        "flow_runs": {"state": {"type": {"any_": ENDED}}, "end_time": {"after_": began.isoformat()}},
+        "work_pools": {"name": {"any_": [query["pool"]]}},
+    }
+    mine, others = Tally(), Tally()
+    while True:
+        try:
+            mine, others = tally(pages(query, "/flow_runs/filter", body), query["worker"])
+        except OSError as error:
+            say(f"{query['worker']}: the API cannot be asked about the canary ({error})")
+        reason = fault(mine, others)
+        if process(query["unit"]) != before:
+            reason = "it restarted by itself"
+        if reason:
+            say(f"{query['worker']}: FAILED as the canary: {reason}")
+            return 1
+        if time.monotonic() > deadline:
+            break
+        time.sleep(min(LOOK_SECONDS, max(deadline - time.monotonic(), 0.1)))
+    compared = f"{mine.rate:.0%} of its {mine.ended} runs failed, {others.rate:.0%} of the others' {others.ended}"
+    say(f"{query['worker']}: canary passed: {compared}")
+    return 0

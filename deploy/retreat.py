@@ -1,0 +1,36 @@
+"""The plan of a rollback: to a release that is on the host already, with the units that it had. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from deploy import problems
+from deploy.plan import Plan, towards
+
+if TYPE_CHECKING:
+    from deploy.spec import WorkerHost
+    from deploy.state import HostState
+
+
+def make(host: WorkerHost, state: HostState, release: str = "") -> Plan:
+    """How to go back on a host: to `release`, else the one before; that of record if a rollout was cut off."""
+    found = tuple(problems.find(host, state))
+    if found:
+        return Plan(host.address, found)
+    target = release or (state.current if state.rollout_open else state.previous) or ""
+    if problem := _unusable(state, target):
+        return Plan(host.address, (problem,))
+    return replace(towards(host, state, target), prune=())
+
+
+def _unusable(state: HostState, target: str) -> problems.Problem | None:
+    usable = sorted(item.id for item in state.releases.values() if item.intact)
+    remedy = f"name one that is there: make rollback RELEASE={' or '.join(usable)}" if usable else "run `make deploy`"
+    if not target:
+        return problems.Problem("there is no release before this one", remedy)
+    if target not in state.releases:
+        return problems.Problem(f"RELEASE: {target} is not on the host", remedy)
+    if not state.releases[target].intact:
+        return problems.Problem(f"RELEASE: {target} is not whole, or was changed since it was built", remedy)
+    return None

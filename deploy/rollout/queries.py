@@ -1,0 +1,112 @@
+"""What the programs on a host are asked, for each step of a rollout. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from deploy import spec
+
+if TYPE_CHECKING:
+    from deploy.plan import Plan, WorkerStep
+    from deploy.rollout.conductor import Machine, Outcome
+
+
+def credentials(wanted: spec.WorkerHost) -> dict[str, str]:
+    """What an on-host program needs to speak to the server; travels on its standard input."""
+    return {
+        "api_url": wanted.api_url,
+        "auth": wanted.auth_string.reveal() if wanted.auth_string else "",
+        "key": wanted.api_key.reveal() if wanted.api_key else "",
+    }
+
+
+def legacy(wanted: spec.WorkerHost, plan: Plan, phase: str) -> dict[str, Any]:
+    """For `legacy_workers.py`."""
+    return {
+        "phase": phase,
+        "legacy": [item.__dict__ for item in plan.legacy],
+        "legacy_units": list(plan.legacy_units),
+        "pool": wanted.work_pool,
+        "drain_seconds": wanted.drain_seconds,
+        "units": spec.UNITS,
+        "retired": f"{spec.STATE}/retired",
+        **credentials(wanted),
+    }
+
+
+def gate(wanted: spec.WorkerHost) -> dict[str, Any]:
+    """What every move of a worker needs, forth or back."""
+    return {
+        "units": spec.UNITS,
+        "before": spec.BEFORE,
+        "pool": wanted.work_pool,
+        "api_url": wanted.api_url,
+        "profiles": spec.PROFILES,
+        "user": spec.USER,
+        "drain_seconds": wanted.drain_seconds,
+        "gate_seconds": wanted.gate_seconds,
+    }
+
+
+def roll(wanted: spec.WorkerHost, plan: Plan, step: WorkerStep) -> dict[str, Any]:
+    """For `roll_worker.py`."""
+    return {
+        **gate(wanted),
+        "unit": spec.unit_name(step.number),
+        "text": step.unit,
+        "folder": f"{spec.RELEASES}/{plan.release}",
+        "worker": step.name,
+    }
+
+
+def back(machine: Machine) -> dict[str, Any]:
+    """For `roll_back.py`: the host itself knows what to put back."""
+    return {
+        **gate(machine.wanted),
+        "hostname": machine.state.hostname,
+        "files": {path.rpartition("/")[2]: path for path in (spec.PROFILES, spec.WEBHOOK_SECRETS)},
+    }
+
+
+def canary(wanted: spec.WorkerHost, step: WorkerStep) -> dict[str, Any]:
+    """For `watch_canary.py`."""
+    return {
+        "unit": spec.unit_name(step.number),
+        "worker": step.name,
+        "pool": wanted.work_pool,
+        "seconds": wanted.canary_seconds,
+        **credentials(wanted),
+    }
+
+
+def automations(wanted: spec.WorkerHost, plan: Plan) -> dict[str, Any]:
+    """For `set_automations.py`."""
+    return {"automations": list(plan.automations), **credentials(wanted)}
+
+
+def finish(machine: Machine, outcome: Outcome, operator: str, what: str) -> dict[str, Any]:
+    """For `finish_host.py`: after a failure it writes the audit line and nothing else."""
+    plan = machine.plan
+    return {
+        "base": spec.BASE,
+        "state": spec.STATE,
+        "units": spec.UNITS,
+        "before": spec.BEFORE,
+        "kept_units": spec.KEPT_UNITS,
+        "kept": [spec.unit_name(step.number) for step in plan.workers] + [spec.WEBHOOKS_UNIT] * bool(plan.webhooks),
+        "ended": outcome.ok,
+        "surplus": [spec.unit_name(number) for number in plan.surplus] if outcome.ok else [],
+        "drain_seconds": machine.wanted.drain_seconds,
+        "switch": plan.switch and outcome.ok,
+        "release": plan.release,
+        "previous": plan.previous,
+        "prune": list(plan.prune) if outcome.ok else [],
+        "audit": {
+            "who": operator,
+            "what": what,
+            "from": plan.previous,
+            "to": plan.release,
+            "workers": outcome.done,
+            "result": "ok" if outcome.ok else outcome.reason,
+        },
+    }

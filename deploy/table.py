@@ -1,0 +1,16 @@
+"""Rows of words as aligned text. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def render(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table with a line below its headings."""
+    lines = [headings, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([text[0], "  ".join("─" * width for width in widths), *text[1:]])

@@ -1,0 +1,138 @@
+"""What status and history make of the hosts' answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from deploy.fleet import history, status
+from deploy.fleet.connect import Reply
+from deploy.fleet.report import Report, parse
+from deploy.onhost import report_host
+from deploy.plan import make
+from tests.deploy.factories import bare, converged, release_name, wanted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deploy.state import HostState
+
+HOST = wanted()
+LINE = {
+    "at": "2026-01-02T03:04:05Z",
+    "who": "ada@desk",
+    "what": "deploy",
+    "from": None,
+    "to": "r2",
+    "result": "ok",
+    "seconds": 61.4,
+}
+DOING = {f"prefect-worker@{number}.service": "polling default, 0 runs in flight" for number in (1, 2, 3)}
+QUIET = Report(doing=DOING, history=(LINE,), queue={"depth": 0, "late": 0})
+
+
+def judged(state: HostState, now: Report = QUIET) -> status.Status:
+    return status.judge(HOST, state, make(HOST, state), now)
+
+
+def test_host_as_planned() -> None:
+    found = judged(converged(HOST))
+    assert found.as_planned
+    assert status.render(found).splitlines() == [
+        f"hublab-1 (hublab-1.example.com)  as planned  release {release_name()}",
+        "  hublab-1-1: polling default, 0 runs in flight",
+        "  hublab-1-2: polling default, 0 runs in flight",
+        "  hublab-1-3: polling default, 0 runs in flight",
+        "  due: 0, late: 0",
+        "  last: deploy by ada@desk at 2026-01-02T03:04:05Z: ok",
+    ]
+
+
+def test_draining_worker_is_no_trouble_of_its_own() -> None:
+    now = replace(QUIET, doing={"prefect-worker@1.service": "draining, 2 runs in flight, 40 s left"})
+    assert "  hublab-1-1: draining, 2 runs in flight, 40 s left" in status.render(judged(converged(HOST), now))
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({"queue": {"depth": 7, "late": 3}}, "trouble: 3 flow runs are late"),
+        ({"queue": None}, "trouble: Prefect's server did not say what is due"),
+        ({"lock": {"words": "locked by x", "orphaned": True}}, "trouble: locked by x: its owner is gone"),
+    ],
+)
+def test_trouble(now: dict[str, Any], said: str) -> None:
+    found = judged(converged(HOST), replace(QUIET, **now))
+    assert not found.as_planned
+    assert said in status.render(found)
+
+
+def test_held_lock_and_full_queue_are_shown_and_are_no_trouble() -> None:
+    now = replace(QUIET, queue={"depth": 7, "late": 0}, lock={"words": "locked by ada@desk", "orphaned": False})
+    found = judged(converged(HOST), now)
+    assert found.as_planned
+    assert "  lock: locked by ada@desk" in status.render(found)
+    assert "  due: 7, late: 0" in status.render(found)
+
+
+def test_drift_is_the_plan_in_words() -> None:
+    found = judged(converged(HOST, "3.8.0-old"))
+    assert not found.as_planned
+    assert f"  drift: release of record: 3.8.0-old → {release_name()}" in status.render(found)
+
+
+def test_worker_that_is_not_online_is_trouble() -> None:
+    found = judged(replace(converged(HOST), online=frozenset({"hublab-1-1", "hublab-1-3"})))
+    assert found.trouble == ("hublab-1-2 is not ONLINE at Prefect's server",)
+
+
+def test_host_that_cannot_be_deployed_to() -> None:
+    found = judged(bare(api_status=401))
+    assert any("refuses it (401)" in item for item in found.trouble)
+    assert found.last == "deploy by ada@desk at 2026-01-02T03:04:05Z: ok"
+
+
+def test_unreachable_host_is_not_as_planned() -> None:
+    found = status.unreachable(Reply("h9", None, "cannot be reached: no route"))
+    assert not found.as_planned
+    assert "  trouble: cannot be reached: no route" in status.render(found)
+
+
+def test_history_of_all_hosts_in_the_order_of_time() -> None:
+    later = {**LINE, "at": "2026-01-03T00:00:00Z", "seconds": None, "result": "x failed its gate; rolled back"}
+    replies = [
+        Reply("h1", replace(QUIET, history=(LINE, later))),
+        Reply("h2", replace(QUIET, history=({**LINE, "at": "2026-01-02T12:00:00Z"},))),
+        Reply[Report]("h3", None, "cannot be reached"),
+    ]
+    lines = history.lines(replies)
+    assert [(line["host"], line["at"][8:13]) for line in lines] == [("h1", "02T03"), ("h2", "02T12"), ("h1", "03T00")]
+    assert history.row(lines[0]) == ("2026-01-02T03:04:05Z", "h1", "ada@desk", "deploy", "–", "r2", "61 s", "ok")
+    assert history.row(lines[2])[6:] == ("–", "x failed its gate; rolled back")
+
+
+def test_record_with_half_a_line_is_read(tmp_path: Path) -> None:
+    (tmp_path / "deploys.jsonl").write_text('{"at": "1"}\n{"at": "2", "wh\n[]\n{"at": "3"}\n')
+    assert report_host.history(str(tmp_path / "deploys.jsonl")) == [{"at": "1"}, {"at": "3"}]
+    assert report_host.history(str(tmp_path / "none")) == []
+
+
+def test_what_workers_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = (
+        "Id=a.service\nStatusText=polling q, 1 run in flight\nActiveState=active\n\n"
+        "Id=b.service\nStatusText=polling q, 1 run in flight\nActiveState=failed\n\n"
+        "Id=c.service\nStatusText=\nActiveState=activating\n"
+    )
+    monkeypatch.setattr(report_host, "ask", lambda *_: shown)
+    assert report_host.doing(["a", "b", "c"]) == {
+        "a.service": "polling q, 1 run in flight",
+        "b.service": "failed",
+        "c.service": "activating",
+    }
+
+
+def test_answer_is_read() -> None:
+    raw = {"doing": DOING, "history": [LINE], "lock": None, "queue": {"depth": 0, "late": 0}}
+    assert parse(raw) == QUIET

@@ -1,0 +1,76 @@
+"""The plan of a rollback: which release, which units, and what stands in the way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from deploy.retreat import make
+from deploy.service import unit
+from tests.deploy.factories import converged, finished, release_name, running, wanted
+
+if TYPE_CHECKING:
+    from deploy.plan import Plan
+    from deploy.state import HostState
+
+HOST = wanted()
+OLD = "3.8.0-old"
+
+
+def state(**changes: Any) -> HostState:
+    """Runs the newest release; the one before is still there."""
+    before = converged(HOST, previous=OLD)
+    return replace(before, **{"releases": before.releases | {OLD: finished(OLD)}, **changes})
+
+
+def text_of(number: int) -> str:
+    """A unit as it was kept with the old release, with a setting that is another one today."""
+    host = replace(HOST, concurrency=9)
+    return unit.render(host, hostname="hublab-1", number=number, release=OLD, python_prefix="/usr/local")
+
+
+def plan(release: str = "", **changes: Any) -> Plan:
+    return make(HOST, state(**changes), release)
+
+
+def test_without_a_name_it_is_the_release_before() -> None:
+    back = plan()
+    assert (back.release, back.build, back.switch, back.prune) == (OLD, False, True, ())
+    assert [step.number for step in back.restarts] == [1, 2, 3]
+    assert f"release of record: {release_name()} → {OLD}" in back.words
+
+
+def test_units_come_back_as_they_were_kept_and_the_rest_are_rendered() -> None:
+    kept = {OLD: {"prefect-worker@1.service": text_of(1), "prefect-worker@2.service": text_of(2)}}
+    steps = plan(kept=kept).workers
+    assert "Environment=HUBLAB_CONCURRENCY=9" in steps[0].unit
+    assert "Environment=HUBLAB_CONCURRENCY=9" in steps[1].unit
+    assert "Environment=HUBLAB_CONCURRENCY=4" in steps[2].unit
+    assert f"HUBLAB_RELEASE={OLD}\n" in steps[2].unit
+
+
+def test_named_release() -> None:
+    assert plan(OLD, previous=None).release == OLD
+
+
+def test_release_that_is_there_already_changes_nothing() -> None:
+    assert not plan(release_name()).changes
+
+
+def test_rollout_that_was_cut_off_goes_back_to_the_release_of_record() -> None:
+    workers = {1: running(HOST, 1), 2: running(HOST, 2, OLD), 3: running(HOST, 3, OLD)}
+    back = plan(rollout_open=True, current=OLD, previous="3.7.0-older", workers=workers)
+    assert (back.release, back.switch) == (OLD, False)
+    assert 1 in [step.number for step in back.restarts]
+
+
+def test_what_stands_in_the_way_is_named_with_what_would_do() -> None:
+    (nothing,) = plan(previous=None).problems
+    assert nothing.what == "there is no release before this one"
+    (absent,) = plan("3.1").problems
+    assert absent.what == "RELEASE: 3.1 is not on the host"
+    assert f"make rollback RELEASE={OLD} or {release_name()}" in absent.remedy
+    broken = {OLD: finished(OLD, code_changed=True)}
+    (changed,) = plan(releases=broken).problems
+    assert changed.what == f"RELEASE: {OLD} is not whole, or was changed since it was built"
+    assert changed.remedy == "run `make deploy`"
