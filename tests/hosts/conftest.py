@@ -43,10 +43,14 @@ class Operator:
     settings: dict[str, str]
     checkout: Path = ROOT
 
-    def run(self, *command: str, **overrides: str | None) -> Result:
-        """Runs one command of the venv with the settings, some of them changed or, with None, removed."""
+    def write(self, **overrides: str | None) -> None:
+        """Puts the settings into the inventory file, some of them changed or, with None, removed."""
         values = {key: value for key, value in (self.settings | overrides).items() if value is not None}
         self.env_file.write_text("".join(f"{key}={value}\n" for key, value in values.items()))
+
+    def run(self, *command: str, **overrides: str | None) -> Result:
+        """Runs one command of the venv with these settings."""
+        self.write(**overrides)
         environment = os.environ | {"HUBLAB_ENV_FILE": str(self.env_file), "PYTHONDONTWRITEBYTECODE": "1"}
         program = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
         done = subprocess.run(

@@ -69,7 +69,7 @@ def test_second_deploy_changes_nothing(operator: Operator) -> None:
     result = operator.deploy()
     assert result.status == 0, result.text
     assert "plan: nothing to do" in result.text
-    assert result.text.count("No changes") == 3
+    assert result.text.count("No changes") == 4
 
 
 def test_everything_verifies(operator: Operator) -> None:
