@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 # All that a first deploy may change outside /opt/hublab and /var/lib/hublab.
 ALLOWED = re.compile(
-    r"/etc(/systemd/system(/multi-user\.target\.wants)?)?"
+    r"/opt|/etc(/systemd(/system(/multi-user\.target\.wants)?)?)?"
+    # Root's own scratch: uv notes which interpreters it has met, Prefect makes its folder when it is first imported.
+    r"|/root(/\.cache(/uv(/.*)?)?|/\.prefect)?"
     r"|/etc/hublab(/.*)?"
     r"|/etc/systemd/system/(multi-user\.target\.wants/)?prefect-worker@\d+\.service"
     r"|/etc/(passwd|group|shadow|gshadow|subuid|subgid)-?|/etc/\.pwd\.lock"
