@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox import SandboxError, runs
+from sandbox import runs
 from sandbox.past import FLOWS
 from tests.hosts.conftest import Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import httpx
 
     from sandbox import Machine, Sandbox
     from tests.hosts.conftest import Operator
@@ -103,11 +105,20 @@ class Trickle(threading.Thread):
         ended = []
         with self.sandbox.api() as api:
             for run in self.created:
-                with contextlib.suppress(SandboxError):  # whatever state it has then is what is looked at
-                    runs.await_state(api, run, {"COMPLETED"}, timeout=240)
+                completes(api, run, timeout=240)
                 found = api.get(f"/flow_runs/{run}").raise_for_status().json()
                 ended.append((found["state"]["type"], found["run_count"]))
         return ended
+
+
+def completes(api: httpx.Client, run: str, *, timeout: float) -> bool:
+    """Whether a run completes in time, also if it is lost on the way, which is a crash for a moment."""
+    deadline = time.monotonic() + timeout
+    while runs.state(api, run).type != "COMPLETED":
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(1)
+    return True
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 
 from sandbox import runs
 from sandbox.past import FLOWS
-from tests.hosts.faults import ALL, MOMENTS, Struck, cut_power
+from tests.hosts.faults import ALL, MOMENTS, Struck, completes, cut_power
 from tests.hosts.test_5_rollback import left_behind
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def test_power_cut_in_the_midst_of_a_deploy(deployed: Operator, sandbox: Sandbox
         result = deployed.deploy(HUBLAB_CONCURRENCY="11")
         assert result.status == 0, result.text
         assert left_behind(machine) == ""
-        assert runs.await_state(api, again, {"COMPLETED"}, timeout=400).type == "COMPLETED"
+        assert completes(api, again, timeout=400), runs.state(api, again)
         lost = runs.await_state(api, once, timeout=400)
         assert (lost.type, lost.name) == ("CRASHED", "Lost")
         assert api.get(f"/flow_runs/{again}").json()["run_count"] == 2
