@@ -22,12 +22,15 @@ TAG = "hublab"  # every deployment of ours has it, and so has every run
 SILENT_SECONDS = 90  # three heartbeats missed; engines send one every 30 s
 STUCK_SECONDS = 300  # a run that was claimed starts within this, also on a machine that is out of breath
 
+# What a PENDING state is called between a worker's claim and the engine's start.
+CLAIMED = ("Pending", "Submitting", "Submitted", "InfrastructurePending")
+
 
 def automations(silent: float = SILENT_SECONDS, stuck: float = STUCK_SECONDS) -> Iterator[AutomationCore]:
     """The three: silent → crashed, stuck between claim and start → crashed, crashed → to be run again."""
     crash = "prefect.flow-run.Crashed"
     running = {"prefect.flow-run.heartbeat", "prefect.flow-run.Running"}
-    claimed = {"prefect.flow-run.Pending", "prefect.flow-run.InfrastructurePending"}
+    claimed = {f"prefect.flow-run.{name}" for name in CLAIMED}
     yield _when("hublab: a run that fell silent", running, silent, f"no heartbeat for {silent:.0f} s")
     yield _when("hublab: a run that never began", claimed, stuck, f"claimed {stuck:.0f} s ago, not begun")
     yield AutomationCore(

@@ -37,6 +37,8 @@ def test_they_are_about_our_runs_alone_and_whatever_is_heard_of_a_run_ends_the_w
         ["prefect.flow-run.*"],
         ["prefect.flow-run.Crashed"],
     ]
+    # A run that a worker has claimed was seen to be called Submitting; a name that is missed is a run that is lost.
+    assert "prefect.flow-run.Submitting" in found[1]["trigger"]["after"]
     states = [action["state"] for automation in found for action in automation["actions"]]
     assert states == ["CRASHED", "CRASHED", "SCHEDULED"]
 
