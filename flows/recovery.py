@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TAG = "hublab"  # every deployment of ours has it, and so has every run
+AGAIN = "run-again"  # says to whoever finds a lost run that to run it a second time does no harm
 SILENT_SECONDS = 90  # three heartbeats missed; engines send one every 30 s
 STUCK_SECONDS = 300  # a run that was claimed starts within this, also on a machine that is out of breath
 

@@ -74,7 +74,7 @@ def register(pool: str, *, silent: float = recovery.SILENT_SECONDS, stuck: float
                 work_queue_name=settings.get("HUBLAB_CAMPAIGN_QUEUE"),
                 parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
                 enforce_parameter_schema=False,
-                tags=[recovery.TAG],
+                tags=[recovery.TAG, recovery.AGAIN],
             )
             names.append(f"{flow.name}/{flow.name}")
         recovery.register(client, recovery.automations(silent, stuck))

@@ -1,0 +1,21 @@
+"""A twentieth of `make chaos`: ten signups of seven mails, things killed every ten seconds, services that misbehave."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox.campaign import chaos
+
+if TYPE_CHECKING:
+    from sandbox import Sandbox
+
+
+@pytest.mark.timeout(3600)
+def test_nothing_is_lost_and_nothing_is_doubled(sandbox: Sandbox) -> None:
+    outcome = chaos.run(sandbox, chaos.Plan(10, every=10))
+    assert outcome.clean, outcome.text()
+    assert outcome.accepted == 70
+    assert sum(outcome.killed.values()) >= 5, outcome.text()
+    assert all(outcome.spoilt.values()), outcome.text()
