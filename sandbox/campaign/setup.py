@@ -52,12 +52,12 @@ def start(
     write_whole(campaign.env_file, lines, mode=0o600)
     with step("Secret blocks and settings at Prefect"):
         campaign.command("flows.secret_blocks", "--env", str(campaign.env_file))
-    with step("the project's own properties in Notion"):
-        campaign.command("flows.notion_setup")
     with step("workers and webhooks deployed"):
         deploy(campaign)
     with step("deployments, limits and recovery at Prefect"):
         campaign.command("flows.register")
+    with step("the project's own properties in Notion"):
+        campaign.command("flows.notion_setup")
     webhook = {
         "url": f"{campaign.webhooks_url}/webhook/resend",
         "secret": campaign.environment["RESEND_WEBHOOK_SECRET"],
