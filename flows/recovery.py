@@ -68,10 +68,18 @@ def _ours() -> dict[str, Any]:
 
 
 def register(client: Any, wanted: Iterator[AutomationCore]) -> None:
-    """Create them, or bring those that are there to what is wanted."""
+    """Create them, or change those that differ; any change makes Prefect forget whom an automation waits for."""
     for automation in wanted:
         there = client.read_automations_by_name(automation.name)
         if not there:
             client.create_automation(automation)
         for found in there:
-            client.update_automation(found.id, automation)
+            if _said(found) != _said(automation):
+                client.update_automation(found.id, automation)
+
+
+def _said(automation: AutomationCore) -> dict[str, Any]:
+    """What an automation says, without what the server adds to it."""
+    told = automation.model_dump(mode="json", include={"enabled", "trigger", "actions"})
+    trigger = {key: sorted(value) if isinstance(value, list) else value for key, value in told["trigger"].items()}
+    return told | {"trigger": {key: value for key, value in trigger.items() if key != "id"}}

@@ -27,6 +27,22 @@ def test_register_brings_them_to_what_is_wanted_and_makes_none_twice(world: Worl
     assert all(one.enabled for (one,) in found)
 
 
+def changed_at() -> dict[str, str]:
+    with Prefect() as prefect:
+        found = prefect.client.request("POST", "/automations/filter", json={}).json()
+    return {one["name"]: one["updated"] for one in found}
+
+
+def test_one_that_is_as_wanted_is_left_alone_for_a_change_forgets_whom_it_waits_for(world: World) -> None:
+    register("default")
+    before = changed_at()
+    register("default")
+    assert changed_at() == before
+    register("default", stuck=301)
+    assert [name for name in NAMES if changed_at()[name] != before[name]] == [NAMES[1]]
+    register("default")
+
+
 def test_they_are_about_our_runs_alone_and_whatever_is_heard_of_a_run_ends_the_wait() -> None:
     found = [automation.model_dump(mode="json") for automation in recovery.automations()]
     for automation in found:

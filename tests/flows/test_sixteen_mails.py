@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from flows import notion_schema as schema
+from flows import unsubscribe
 from flows.campaign import sequence as find_sequence
+from flows.prefect_api import Prefect
 
 if TYPE_CHECKING:
     from tests.flows.world import World
@@ -16,17 +17,27 @@ if TYPE_CHECKING:
 MOST_CALLS = {"signup": 17, "noshow": 9, "postcall": 9, "onboarding": 11}
 
 
-def unsubscribing(html: str) -> dict[str, str]:
-    """RFC 8058: the link that the mail shows, with one click."""
-    (link,) = re.findall(r'href="(https://hooks\.hublab\.test/unsubscribe/[^"]+)"', html)
+def unsubscribing(email: str) -> dict[str, str]:
+    """RFC 8058: one click, by a link that is this address's own."""
+    link = f"https://hooks.hublab.test/unsubscribe/{unsubscribe.token('unsubscribe-test', email)}"
     return {"List-Unsubscribe": f"<{link}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
 
 
+@pytest.fixture
+def _no_template_is_known(world: World) -> None:
+    """As after a quiet night: what another test has left is forgotten, and each sequence reads its templates once."""
+    world.setenv("HUBLAB_TEMPLATE_SECONDS", "300")
+    with Prefect() as prefect:
+        for sequence in MOST_CALLS:
+            if kept := prefect.artifact(f"templates-christmas-{sequence}"):
+                prefect.drop(kept)
+
+
+@pytest.mark.usefixtures("_no_template_is_known")
 @pytest.mark.parametrize(("sequence", "count"), [("signup", 7), ("noshow", 3), ("postcall", 3), ("onboarding", 3)])
 def test_every_mail_of_a_sequence_is_sent_and_recorded_once(
     world: World, capsys: pytest.CaptureFixture[str], sequence: str, count: int
 ) -> None:
-    world.setenv("HUBLAB_TEMPLATE_SECONDS", "300")  # as in production: the calls are counted
     email, runs = world.enrolled(sequence)
     assert [run.parameters["step"] for run in runs] == list(range(1, count + 1))
     for run in runs:
@@ -41,7 +52,7 @@ def test_every_mail_of_a_sequence_is_sent_and_recorded_once(
     assert len(lookups) <= 4
     assert len(calls) - len(lookups) <= MOST_CALLS[sequence]
     accepted = world.accepted(email)
-    assert all(mail["payload"]["headers"] == unsubscribing(mail["payload"]["html"]) for mail in accepted)
+    assert all(mail["payload"]["headers"] == unsubscribing(email) for mail in accepted)
     templates = [step.template for step in find_sequence("christmas", sequence).steps]
     assert [mail["payload"]["subject"].partition(":")[0] for mail in accepted] == templates
     record = world.record(email)
