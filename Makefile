@@ -68,7 +68,12 @@ PYTEST = $(BIN)/pytest -q --durations=15
 test-here: .venv/ready
 	@$(PYTEST) tests/deploy tests/worker tests/flows
 test-hosts: .venv/ready
-	@$(PYTEST) tests/sandbox tests/hosts
+	@$(PYTEST) tests/sandbox tests/hosts --ignore=tests/hosts/test_6_chaos.py
+
+.PHONY: test-chaos
+test-chaos: export HUBLAB_SANDBOX_TREES ?= $(CURDIR)/.hublab/trees
+test-chaos: .venv/ready ## a twentieth of `make chaos`, with its verdict as a test (a quarter of an hour, root)
+	@$(PYTEST) tests/hosts/test_6_chaos.py
 
 .PHONY: faults
 faults: export HUBLAB_FAULTS := 1

@@ -19,6 +19,8 @@ SILENT_SECONDS = 90
 PENDING_SECONDS = 600
 # The campaign's own runs have the second; `flows/recovery.py` runs them again after plain crashes too.
 TAGS = ("run-again", "hublab")
+# What a PENDING state is called between a worker's claim and the engine's start.
+CLAIMED = ("Pending", "Submitting", "Submitted", "InfrastructurePending")
 RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
 
 
@@ -49,7 +51,7 @@ def wanted(pool: str) -> tuple[dict[str, Any], ...]:
         **every,
         "posture": "Proactive",
         "match_related": {"prefect.resource.role": "work-pool", "prefect.resource.name": pool},
-        "after": ["prefect.flow-run.Pending"],
+        "after": [f"prefect.flow-run.{name}" for name in CLAIMED],
         "expect": ["prefect.flow-run.*"],
         "within": PENDING_SECONDS,
     }
