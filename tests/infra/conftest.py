@@ -6,6 +6,8 @@ It changes nothing but its own traces: one flow run of the gate's own flow for e
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,8 +30,9 @@ except deploy_settings.SettingsError as error:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Takes hosts, key and known_hosts from the deploy's own inventory, and lets all checks share one connection."""
-    folder = tempfile.mkdtemp(prefix="hublab-verify-")
-    ssh_config = Path(folder, "ssh_config")
+    folder = Path(tempfile.mkdtemp(prefix="hublab-verify-"))
+    config.add_cleanup(lambda: _disconnect(folder))
+    ssh_config = folder / "ssh_config"
     lines = [
         "Host *",
         f"  UserKnownHostsFile {Path(SETTINGS.ssh_known_hosts).expanduser()}",
@@ -45,6 +48,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.ssh_config = str(ssh_config)
     config.option.hosts = ",".join(f"ssh://{item.user}@{item.address}:{item.port}" for item in SETTINGS.hosts)
     config.option.sudo = any(item.user != "root" for item in SETTINGS.hosts)
+
+
+def _disconnect(folder: Path) -> None:
+    """Ends the shared connections, which would outlive the checks by a minute, and removes their folder."""
+    for path in folder.iterdir():
+        if path.is_socket():
+            command = ["ssh", "-F", "/dev/null", "-o", f"ControlPath={path}", "-O", "exit", "all"]
+            subprocess.run(command, capture_output=True, check=False, timeout=20)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
