@@ -68,7 +68,7 @@ PYTEST = $(BIN)/pytest -q --durations=15
 test-here: .venv/ready
 	@$(PYTEST) tests/deploy tests/worker tests/flows
 test-hosts: .venv/ready
-	@$(PYTEST) tests/sandbox tests/hosts --ignore=tests/hosts/test_6_chaos.py
+	@$(PYTEST) tests/sandbox; failed=$$?; $(PYTEST) tests/hosts --ignore=tests/hosts/test_6_chaos.py && exit $$failed
 
 .PHONY: test-chaos
 test-chaos: export HUBLAB_SANDBOX_TREES ?= $(CURDIR)/.hublab/trees
