@@ -75,7 +75,7 @@ def freeze(query: dict[str, Any]) -> int:
         send(pids, signal.SIGSTOP)
         claimed = pending(query)
         if not claimed:
-            say(f"{len(pids)} legacy worker(s) polls no more; their runs go on")
+            say(f"legacy workers poll no more ({len(pids)} processes); their runs go on")
             return 0
         send(pids, signal.SIGCONT)
         time.sleep(2)
