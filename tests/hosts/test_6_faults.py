@@ -135,7 +135,7 @@ GATE_FAULTS = {
 }
 
 
-@pytest.mark.skipif(not ALL, reason="HUBLAB_FAULTS")
+@pytest.mark.faults
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("fault", GATE_FAULTS)
 def test_release_that_fails_its_gate(
@@ -154,7 +154,7 @@ def test_release_that_fails_its_gate(
     book.add(Row(f"gate: {fault}", "rolled back, status 1", following, told(load.finish())))
 
 
-@pytest.mark.skipif(not ALL, reason="HUBLAB_FAULTS")
+@pytest.mark.faults
 def test_unit_that_does_not_verify(
     two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, broken_checkout: Path
 ) -> None:
@@ -169,7 +169,7 @@ def test_unit_that_does_not_verify(
     book.add(Row("gate: bad unit", "refused by systemd, no worker touched", following, told(load.finish())))
 
 
-@pytest.mark.skipif(not ALL, reason="HUBLAB_FAULTS")
+@pytest.mark.faults
 def test_credential_refused(two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book) -> None:
     result = two.deploy(PREFECT_API_AUTH_STRING="hublab:wrong")
     assert result.status != 0
@@ -179,7 +179,7 @@ def test_credential_refused(two: Operator, machine: Machine, sandbox: Sandbox, l
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.skipif(not ALL, reason="HUBLAB_FAULTS")
+@pytest.mark.faults
 def test_server_away_in_the_midst_of_a_gate(two: Operator, machine: Machine, sandbox: Sandbox, book: Book) -> None:
     load = Trickle(sandbox)
     load.start()

@@ -9,7 +9,7 @@ import pytest
 
 from sandbox import runs
 from sandbox.past import FLOWS
-from tests.hosts.faults import ALL, MOMENTS, Struck, completes, cut_power
+from tests.hosts.faults import MOMENTS, Struck, completes, cut_power
 from tests.hosts.test_5_rollback import left_behind
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def heard(api: httpx.Client, run: str) -> bool:
     return bool(api.post("/events/filter", json=body).raise_for_status().json()["events"])
 
 
-@pytest.mark.skipif(not ALL, reason="HUBLAB_FAULTS")
+@pytest.mark.faults
 @pytest.mark.timeout(900)
 def test_power_cut_in_the_midst_of_a_deploy(deployed: Operator, sandbox: Sandbox, machine: Machine) -> None:
     with sandbox.api() as api:
