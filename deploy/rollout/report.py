@@ -38,7 +38,7 @@ def result(member: Member, *, failed: bool) -> str:
 
 def row(member: Member, *, failed: bool = False) -> tuple[str, ...]:
     """One host in words. Pure."""
-    state, outcome, plan = member.state, member.outcome, member.plan
+    state, plan = member.state, member.plan
     running = [worker for worker in state.workers.values() if worker.active == "active" and worker.pid]
     releases = sorted({worker.release for worker in running if worker.release})
     names = {step.name for step in plan.workers}
@@ -49,9 +49,17 @@ def row(member: Member, *, failed: bool = False) -> tuple[str, ...]:
         " + ".join(sorted({state.releases[item].prefect for item in releases if item in state.releases})) or "–",
         "PRESENT" if loaded else "absent",
         f"{len(names & state.online)} of {len(plan.workers)}",
-        f"{outcome.gates if outcome else 0} of {len(plan.restarts)} COMPLETED" if plan.restarts else "not needed",
+        _probes(member),
         result(member, failed=failed),
     )
+
+
+def _probes(member: Member) -> str:
+    if not member.plan.restarts:
+        return "not needed"
+    if member.outcome is None or not member.outcome.reached:
+        return "not run"
+    return f"{member.outcome.gates} of {len(member.plan.restarts)} COMPLETED"
 
 
 def render(members: Iterable[Member], failed: Collection[str] = ()) -> str:

@@ -57,7 +57,7 @@ def test_failed_host_says_why_and_shows_what_still_serves() -> None:
 def test_host_that_was_not_started() -> None:
     outcome = Outcome(ok=False, reason="not started: the rollout stopped at h1")
     assert row(member(bare(), outcome=outcome))[1:] == (
-        *("none", "–", "absent", "0 of 3", "0 of 3 COMPLETED"),
+        *("none", "–", "absent", "0 of 3", "not run"),
         "FAILED: not started: the rollout stopped at h1",
     )
 
