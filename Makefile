@@ -6,7 +6,7 @@ UV := $(BIN)/uv
 export UV_NO_PROGRESS := 1
 # Byte code is what makes a second start fast; and the sandboxes of one test run share their file trees.
 unexport PYTHONDONTWRITEBYTECODE
-test: export HUBLAB_SANDBOX_TREES ?= $(CURDIR)/.hublab/trees
+test test-chaos faults: export HUBLAB_SANDBOX_TREES ?= $(CURDIR)/.hublab/trees
 -include flows/flows.mk
 
 .venv/ready: requirements-dev.lock deploy/bootstrap.sh
@@ -71,13 +71,11 @@ test-hosts: .venv/ready
 	@$(PYTEST) tests/sandbox; failed=$$?; $(PYTEST) tests/hosts --ignore=tests/hosts/test_6_chaos.py && exit $$failed
 
 .PHONY: test-chaos
-test-chaos: export HUBLAB_SANDBOX_TREES ?= $(CURDIR)/.hublab/trees
 test-chaos: .venv/ready ## a twentieth of `make chaos`, with its verdict as a test (a quarter of an hour, root)
 	@$(PYTEST) tests/hosts/test_6_chaos.py
 
 .PHONY: faults
 faults: export HUBLAB_FAULTS := 1
-faults: export HUBLAB_SANDBOX_TREES ?= $(CURDIR)/.hublab/trees
 faults: .venv/ready ## break deploys on a real host in every way there is, and write docs/faults.md (half an hour, root)
 	@$(BIN)/pytest -q -m "faults or not faults" tests/hosts/test_6_faults.py tests/hosts/test_8_lost_runs.py
 

@@ -63,9 +63,14 @@ class Plan:
         return tuple(step for step in self.workers if step.reasons)
 
     @property
+    def restarts_webhooks(self) -> bool:
+        """Whether the webhooks are started on another unit, or anew."""
+        return bool(self.webhooks and self.webhooks.reasons)
+
+    @property
     def moves_webhooks(self) -> bool:
         """Whether the webhooks are touched."""
-        return bool(self.webhooks_surplus or (self.webhooks and self.webhooks.reasons))
+        return self.webhooks_surplus or self.restarts_webhooks
 
     @property
     def activates(self) -> bool:

@@ -63,6 +63,14 @@ class WorkerHost:
             files[WEBHOOK_SECRETS] = self.webhooks.document()
         return files
 
+    def api_access(self) -> dict[str, str]:
+        """What an on-host program needs to speak to the server; travels on its standard input."""
+        return {
+            "api_url": self.api_url,
+            "auth": self.auth_string.reveal() if self.auth_string else "",
+            "key": self.api_key.reveal() if self.api_key else "",
+        }
+
     def profiles(self) -> str:
         """The Prefect profile that carries the credential; becomes a root-only file on the host."""
         lines = ['active = "hublab"', "[profiles.hublab]", f"PREFECT_API_URL = {toml_string(self.api_url)}"]

@@ -30,9 +30,7 @@ def question(host: WorkerHost, *, kept: bool = False) -> dict[str, Any]:
         "webhooks": spec.WEBHOOKS_UNIT,
         "files": [*spec.PATHS, *host.read_paths],
         "pool": host.work_pool,
-        "api_url": host.api_url,
-        "auth": host.auth_string.reveal() if host.auth_string else "",
-        "key": host.api_key.reveal() if host.api_key else "",
+        **host.api_access(),
     }
 
 

@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from sandbox import Sandbox, SandboxError
+from sandbox import Sandbox
+from sandbox.command import status_of
 from sandbox.shell import say
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 
 def main() -> int:
     """Do what the command line says and return its exit status: 0, 1 for an error, 130 when interrupted."""
-    signal.signal(signal.SIGTERM, _interrupt)
     arguments = _parser().parse_args()
-    try:
-        return _run(arguments)
-    except SandboxError as error:
-        say(f"error: {error}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted")
-        return 130
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    return status_of(lambda: _run(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:

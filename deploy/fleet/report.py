@@ -36,9 +36,7 @@ def ask(host: Host, wanted: spec.WorkerHost, numbers: list[int]) -> Report:
         "audit": spec.AUDIT,
         "folder": spec.LOCK,
         "pool": wanted.work_pool,
-        "api_url": wanted.api_url,
-        "auth": wanted.auth_string.reveal() if wanted.auth_string else "",
-        "key": wanted.api_key.reveal() if wanted.api_key else "",
+        **wanted.api_access(),
     }
     done, output = host.run_shell_command(
         StringCommand(launcher(wanted.python)), _stdin=program("report_host", query), _sudo=False

@@ -9,12 +9,13 @@ import os
 import time
 import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from deploy.onhost.before import mark_passed, save
 from deploy.onhost.common import HostError, ask, must, read, say
-from deploy.onhost.worker_unit import put, restart, show, verify
+from deploy.onhost.worker_unit import check_process, give_up, put, release_folder, restart, show, verify
 
 HTTP_OK = 200
 START_SECONDS = 150
@@ -37,14 +38,7 @@ def gate(unit: str, url: str, release: str, limit: float) -> None:
         else:
             good = 0.0
         time.sleep(0.5)
-    after = show(unit)
-    if after != before or after["ActiveState"] != "active":
-        raise HostError(f"{unit} restarted during its gate ({before} → {after})")
-    environment = read(f"/proc/{after['MainPID']}/environ").decode(errors="replace").split("\0")
-    if f"HUBLAB_RELEASE={release}" not in environment:
-        raise HostError(f"{unit} does not run release {release}")
-    if b"uvloop" in read(f"/proc/{after['MainPID']}/maps"):
-        raise HostError(f"{unit} has uvloop loaded")
+    check_process(unit, unit, before, release)
 
 
 def health(url: str) -> str:
@@ -69,9 +63,8 @@ def gate_url(text: str) -> str:
 
 
 def release_of(text: str) -> str:
-    """The release that a unit's own text starts from."""
-    line = next(line for line in text.splitlines() if line.startswith("ExecStart="))
-    return Path(line.removeprefix("ExecStart=").partition("/venv/")[0]).name
+    """The id of the release that a unit's own text starts from."""
+    return Path(release_folder(text)).name
 
 
 def move(query: dict[str, Any], text: str) -> None:
@@ -82,13 +75,18 @@ def move(query: dict[str, Any], text: str) -> None:
     say(f"webhooks: {gate_url(text)} answers 200 on release {release_of(text)}")
 
 
-def remove(query: dict[str, Any]) -> None:
-    """Stops the webhooks and removes unit and secrets; what waits in the spool stays."""
+def take_away(query: dict[str, Any], *more: str) -> None:
+    """Stops the webhooks and removes their unit, and more files."""
     must("systemctl", "disable", "--quiet", "--now", query["unit"])
-    Path(query["units"], query["unit"]).unlink(missing_ok=True)
-    Path(query["secrets"]).unlink(missing_ok=True)
+    for path in (Path(query["units"], query["unit"]), *map(Path, more)):
+        path.unlink(missing_ok=True)
     must("systemctl", "daemon-reload")
     ask("systemctl", "reset-failed", query["unit"])
+
+
+def remove(query: dict[str, Any]) -> None:
+    """Stops the webhooks and removes unit and secrets; what waits in the spool stays."""
+    take_away(query, query["secrets"])
     say("webhooks: stopped and removed; what waits in the spool stays")
 
 
@@ -98,10 +96,7 @@ def put_back(query: dict[str, Any], previous: str) -> None:
         move(query, previous)
         say(f"webhooks: put back on release {release_of(previous)}")
         return
-    must("systemctl", "disable", "--quiet", "--now", query["unit"])
-    Path(query["units"], query["unit"]).unlink(missing_ok=True)
-    must("systemctl", "daemon-reload")
-    ask("systemctl", "reset-failed", query["unit"])
+    take_away(query)
     say("webhooks: were new, and are gone again")
 
 
@@ -118,12 +113,5 @@ def main(query: dict[str, Any]) -> int:
         move(query, query["text"])
         mark_passed(before, query["unit"], query["text"])
     except HostError as error:
-        say(f"webhooks: FAILED: {error}")
-        say(ask("journalctl", "--unit", query["unit"], "--lines=15", "--no-pager", "--output=short-iso").rstrip())
-        try:
-            put_back(query, previous)
-        except HostError as second:
-            say(f"webhooks: could not be put back either: {second}")
-            return 3
-        return 1
+        return give_up(query["unit"], "webhooks", error, partial(put_back, query, previous))
     return 0

@@ -6,12 +6,13 @@ Runs to its end even when the operator's machine is gone.
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from deploy.onhost.before import mark_passed, save
-from deploy.onhost.common import HostError, ask, read, say
-from deploy.onhost.worker_unit import move, put_back, verify
+from deploy.onhost.common import HostError, read, say
+from deploy.onhost.worker_unit import give_up, move, put_back, verify
 
 
 def main(query: dict[str, Any]) -> int:
@@ -28,12 +29,5 @@ def main(query: dict[str, Any]) -> int:
         move(query, query["text"], query["folder"])
         mark_passed(before, query["unit"], query["text"])
     except HostError as error:
-        say(f"{query['worker']}: FAILED: {error}")
-        say(ask("journalctl", "--unit", query["unit"], "--lines=15", "--no-pager", "--output=short-iso").rstrip())
-        try:
-            put_back(query, previous)
-        except HostError as second:
-            say(f"{query['worker']}: could not be put back either: {second}")
-            return 3
-        return 1
+        return give_up(query["unit"], query["worker"], error, partial(put_back, query, previous))
     return 0

@@ -8,9 +8,12 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deploy.onhost.common import HostError, ask, must, read, say, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 START_SECONDS = 150
 
@@ -95,14 +98,29 @@ def as_service_user(query: dict[str, Any]) -> list[str]:
     ]
 
 
+def check_process(unit: str, label: str, before: dict[str, str], release: str) -> None:
+    """The process that was started is the one that runs, and it is what it must be.
+
+    Raises:
+        HostError: it is another one, of another release, or has uvloop.
+    """
+    after = show(unit)
+    if after != before or after["ActiveState"] != "active":
+        raise HostError(f"{label} restarted during its gate ({before} → {after})")
+    carried = read(f"/proc/{after['MainPID']}/environ").decode(errors="replace").split("\0")
+    if f"HUBLAB_RELEASE={release}" not in carried:
+        raise HostError(f"{label} does not run release {release}")
+    if b"uvloop" in read(f"/proc/{after['MainPID']}/maps"):
+        raise HostError(f"{label} has uvloop loaded")
+
+
 def gate(query: dict[str, Any], folder: str, since: str) -> dict[str, Any]:
     """The worker has a fresh heartbeat, a run on its own queue completes, and its process is the one that was started.
 
     Raises:
         HostError: with the reason.
     """
-    unit, release = query["unit"], Path(folder).name
-    before = show(unit)
+    before = show(query["unit"])
     probe = [
         f"{folder}/venv/bin/python", "-m", "worker.probe", "--worker", query["worker"], "--pool", query["pool"],
         "--since", since, "--timeout", str(query["gate_seconds"]),
@@ -116,18 +134,11 @@ def gate(query: dict[str, Any], folder: str, since: str) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     except (ValueError, IndexError):
         raise HostError(f"the probe of {query['worker']} said nothing useful: {done.stderr.strip()[-400:]}") from None
-    after = show(unit)
     if not answer.get("ok"):
         raise HostError(
             f"{query['worker']}: {answer.get('error') or 'the probe run ended ' + str(answer.get('state'))}"
         )
-    if after != before or after["ActiveState"] != "active":
-        raise HostError(f"{query['worker']} restarted during its gate ({before} → {after})")
-    carried = read(f"/proc/{after['MainPID']}/environ").decode(errors="replace").split("\0")
-    if f"HUBLAB_RELEASE={release}" not in carried:
-        raise HostError(f"{query['worker']} does not run release {release}")
-    if b"uvloop" in read(f"/proc/{after['MainPID']}/maps"):
-        raise HostError(f"{query['worker']} has uvloop loaded")
+    check_process(query["unit"], query["worker"], before, Path(folder).name)
     return answer
 
 
@@ -144,6 +155,24 @@ def move(query: dict[str, Any], text: str, folder: str) -> None:
     say(f"{query['worker']}: ONLINE, probe run COMPLETED in {answer['seconds']:.1f} s")
 
 
+def release_folder(text: str) -> str:
+    """The release that a unit's own text starts from; empty when it starts nothing."""
+    starts = (line.partition("=")[2] for line in text.splitlines() if line.startswith("ExecStart="))
+    return next(starts, "").partition("/venv/")[0]
+
+
+def give_up(unit: str, label: str, error: HostError, back: Callable[[], None]) -> int:
+    """After a failed move: says why, with the unit's last words, and puts back; 1, or 3 when that failed too."""
+    say(f"{label}: FAILED: {error}")
+    say(ask("journalctl", "--unit", unit, "--lines=15", "--no-pager", "--output=short-iso").rstrip())
+    try:
+        back()
+    except HostError as second:
+        say(f"{label}: could not be put back either: {second}")
+        return 3
+    return 1
+
+
 def put_back(query: dict[str, Any], previous: str) -> None:
     """What was there before, through its own gate; or nothing, when there was nothing."""
     path = Path(query["units"], query["unit"])
@@ -153,13 +182,6 @@ def put_back(query: dict[str, Any], previous: str) -> None:
         must("systemctl", "daemon-reload")
         say(f"{query['worker']}: was new, and is gone again")
         return
-    folder = next(
-        (
-            line.partition("=")[2].partition("/venv/")[0]
-            for line in previous.splitlines()
-            if line.startswith("ExecStart=")
-        ),
-        "",
-    )
+    folder = release_folder(previous)
     move(query, previous, folder)
     say(f"{query['worker']}: put back on release {Path(folder).name}")

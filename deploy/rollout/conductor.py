@@ -108,7 +108,7 @@ class Conductor:
                 self.fail(machine, f"{step.name} failed as the canary")
                 return
         outcome.reached = True
-        if machine.plan.webhooks and machine.plan.webhooks.reasons:
+        if machine.plan.restarts_webhooks:
             self.move_webhooks(machine)
 
     def move_webhooks(self, machine: Machine) -> None:
@@ -157,7 +157,7 @@ class Conductor:
                 continue
             if outcome.ok:
                 outcome.fail(f"the rollout failed at {culprit.wanted.address}")
-            if machine.plan.restarts or (machine.plan.webhooks and machine.plan.webhooks.reasons):
+            if machine.plan.restarts or machine.plan.restarts_webhooks:
                 query = queries.back(machine)
                 done = machine.run("roll_back", query, detached=True)
                 outcome.fail("rolled back" if done else "NOT all of it could be rolled back")

@@ -11,15 +11,6 @@ if TYPE_CHECKING:
     from deploy.rollout.conductor import Machine, Outcome
 
 
-def credentials(wanted: spec.WorkerHost) -> dict[str, str]:
-    """What an on-host program needs to speak to the server; travels on its standard input."""
-    return {
-        "api_url": wanted.api_url,
-        "auth": wanted.auth_string.reveal() if wanted.auth_string else "",
-        "key": wanted.api_key.reveal() if wanted.api_key else "",
-    }
-
-
 def legacy(wanted: spec.WorkerHost, plan: Plan, phase: str) -> dict[str, Any]:
     """For `legacy_workers.py`."""
     return {
@@ -30,7 +21,7 @@ def legacy(wanted: spec.WorkerHost, plan: Plan, phase: str) -> dict[str, Any]:
         "drain_seconds": wanted.drain_seconds,
         "units": spec.UNITS,
         "retired": f"{spec.STATE}/retired",
-        **credentials(wanted),
+        **wanted.api_access(),
     }
 
 
@@ -75,13 +66,13 @@ def canary(wanted: spec.WorkerHost, step: WorkerStep) -> dict[str, Any]:
         "worker": step.name,
         "pool": wanted.work_pool,
         "seconds": wanted.canary_seconds,
-        **credentials(wanted),
+        **wanted.api_access(),
     }
 
 
 def automations(wanted: spec.WorkerHost, plan: Plan) -> dict[str, Any]:
     """For `set_automations.py`."""
-    return {"automations": list(plan.automations), **credentials(wanted)}
+    return {"automations": list(plan.automations), **wanted.api_access()}
 
 
 def finish(machine: Machine, outcome: Outcome, operator: str, what: str) -> dict[str, Any]:

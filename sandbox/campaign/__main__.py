@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox import Sandbox, SandboxError
+from sandbox import Sandbox
 from sandbox.campaign import board, chaos
 from sandbox.campaign.contacts import PAYLOADS, address
 from sandbox.campaign.setup import start
+from sandbox.command import status_of
 from sandbox.shell import say
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from sandbox.campaign.core import Campaign
 
 _LAST_MINUTE = 7  # of a signup in testing mode; the others end before
@@ -26,21 +24,13 @@ _SLACK_SECONDS = 300.0
 
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line says; 0 when every mail arrived once, 1 otherwise, 130 when interrupted."""
-    signal.signal(signal.SIGTERM, _interrupt)
     asked = _parser().parse_args(arguments)
-    try:
-        sandbox = Sandbox.up(root=asked.root)
-        return demo(sandbox, asked.speed) if asked.command == "demo" else storm(sandbox, asked)
-    except SandboxError as error:
-        say(f"error: {error}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted")
-        return 130
+    return status_of(lambda: _run(asked))
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _run(asked: argparse.Namespace) -> int:
+    sandbox = Sandbox.up(root=asked.root)
+    return demo(sandbox, asked.speed) if asked.command == "demo" else storm(sandbox, asked)
 
 
 def _parser() -> argparse.ArgumentParser:

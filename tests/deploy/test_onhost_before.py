@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deploy.onhost import before, roll_back, roll_worker
+from deploy.onhost import before, roll_back, roll_worker, worker_unit
 from deploy.onhost.common import HostError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class World:
         monkeypatch.setattr(roll_worker, "put_back", self.put)
         monkeypatch.setattr(roll_worker, "verify", lambda _unit, _text: None)
         monkeypatch.setattr(roll_worker, "move", lambda query, text, _folder: self.put(query, text))
-        monkeypatch.setattr(roll_worker, "ask", lambda *_: "the journal")
+        monkeypatch.setattr(worker_unit, "ask", lambda *_: "the journal")
 
     def put(self, query: dict[str, Any], text: str) -> None:
         (self.units / query["unit"]).write_text(text)

@@ -1,4 +1,4 @@
-"""Faults on purpose: a deploy that is struck at a chosen moment, the load that goes on meanwhile, and the outcome."""
+"""Faults on purpose: a deploy that is struck at a chosen moment, and the outcome."""
 
 from __future__ import annotations
 
@@ -7,21 +7,16 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox import runs
-from sandbox.past import FLOWS
 from tests.hosts.conftest import Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import httpx
-
-    from sandbox import Machine, Sandbox
+    from sandbox import Machine
     from tests.hosts.conftest import Operator
 
 COLUMNS = ("fault", "what the deploy did", "the next deploy", "flow runs meanwhile")
@@ -80,45 +75,6 @@ class Struck:
         """The operator's process is gone from one moment to the next."""
         self.process.kill()
         self.end()
-
-
-class Trickle(threading.Thread):
-    """A short flow run every fifteen seconds until told to stop, tagged so that it may be run again if it is lost."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        super().__init__(daemon=True)
-        self.sandbox, self.stopped = sandbox, threading.Event()
-        self.created: list[str] = []
-
-    def run(self) -> None:
-        with self.sandbox.api() as api:
-            deployment = runs.register(api, "flows.py:nap", directory=str(FLOWS))
-            api.patch(f"/deployments/{deployment}", json={"tags": ["run-again"]}).raise_for_status()
-            while not self.stopped.is_set() and len(self.created) < 40:
-                self.created.append(runs.start(api, deployment, {"seconds": 0.5}))
-                self.stopped.wait(15)
-
-    def finish(self) -> list[tuple[str, int]]:
-        """State and number of attempts of every run, once all have ended."""
-        self.stopped.set()
-        self.join(60)
-        ended = []
-        with self.sandbox.api() as api:
-            for run in self.created:
-                completes(api, run, timeout=240)
-                found = api.get(f"/flow_runs/{run}").raise_for_status().json()
-                ended.append((found["state"]["type"], found["run_count"]))
-        return ended
-
-
-def completes(api: httpx.Client, run: str, *, timeout: float) -> bool:
-    """Whether a run completes in time, also if it is lost on the way, which is a crash for a moment."""
-    deadline = time.monotonic() + timeout
-    while runs.state(api, run).type != "COMPLETED":
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(1)
-    return True
 
 
 @dataclass

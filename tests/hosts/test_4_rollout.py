@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING
 
 from sandbox import runs
 from sandbox.past import FLOWS
 from tests.hosts.conftest import WORKERS, main_pids
+from tests.hosts.load import Load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,39 +19,20 @@ if TYPE_CHECKING:
 SHOW = " ".join(f"prefect-worker@{number}" for number in range(1, WORKERS + 1))
 
 
-class Load(threading.Thread):
-    """Short flow runs, one every four seconds, until told to stop; and a look at who polls, as often."""
+class Watched(Load):
+    """A load that also looks, as often, at who polls."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        super().__init__()
-        self.sandbox, self.stopped = sandbox, threading.Event()
-        self.created: list[str] = []
+        super().__init__(sandbox)
         self.polling: list[int] = []
 
-    def run(self) -> None:
-        with self.sandbox.api() as api:
-            deployment = runs.register(api, "flows.py:nap", directory=str(FLOWS), queue="default")
-            while not self.stopped.is_set() and len(self.created) < 200:
-                self.created.append(runs.start(api, deployment, {"seconds": 1.0}))
-                status = self.sandbox.hosts[0].ssh(f"systemctl show --property=StatusText --value {SHOW}").stdout
-                self.polling.append(status.count("polling"))
-                self.stopped.wait(4)
-
-    def finish(self) -> list[tuple[str, int]]:
-        """State and number of attempts of every run, once all have ended."""
-        self.stopped.set()
-        self.join(60)
-        ended = []
-        with self.sandbox.api() as api:
-            for run in self.created:
-                runs.await_state(api, run, timeout=300)
-                found = api.get(f"/flow_runs/{run}").raise_for_status().json()
-                ended.append((found["state"]["type"], found["run_count"]))
-        return ended
+    def look(self) -> None:
+        status = self.sandbox.hosts[0].ssh(f"systemctl show --property=StatusText --value {SHOW}").stdout
+        self.polling.append(status.count("polling"))
 
 
 def test_rolling_restart_under_load(deployed: Operator, sandbox: Sandbox, machine: Machine) -> None:
-    load, before = Load(sandbox), main_pids(machine)
+    load, before = Watched(sandbox), main_pids(machine)
     load.start()
     try:
         # Over sudo, as a user who is not root: everything that changes a host must work that way too.

@@ -9,7 +9,8 @@ import pytest
 
 from sandbox import runs
 from tests.hosts.conftest import ROOT, Operator
-from tests.hosts.faults import ALL, MOMENTS, STRIKES, Book, Row, Struck, Trickle
+from tests.hosts.faults import ALL, MOMENTS, STRIKES, Book, Row, Struck
+from tests.hosts.load import Trickle
 from tests.hosts.test_4_rollout import spoil
 from tests.hosts.test_5_rollback import left_behind
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deploy import spec
+from tests.infra.walls import exposure, inside, privileges
 
 if TYPE_CHECKING:
     from testinfra.host import Host
@@ -56,30 +57,11 @@ def test_stopping_spares_the_runs(properties: dict[str, str]) -> None:
 
 
 def test_exposure(host: Host, unit: str) -> None:
-    """systemd's own judgement, 0 (shut) to 10 (open), of the unit as it runs."""
-    text = host.check_output("systemd-analyze security --no-pager %s", unit)
-    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", text)
-    assert found
-    assert float(found[1]) <= 1.0
+    assert exposure(host, unit) <= 1.0
 
 
 def test_process_has_no_privilege(host: Host, pid: str) -> None:
-    status = dict(
-        line.split(":\t", 1) for line in host.check_output("cat /proc/%s/status", pid).splitlines() if ":\t" in line
-    )
-    assert status["NoNewPrivs"] == "1"
-    assert status["Seccomp"] == "2"
-    assert {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0000000000000000"}
-    assert host.check_output("ps -o user= -p %s", pid).strip() == "hublab"
-
-
-def inside(host: Host, pid: str, script: str, user: str = "hublab") -> tuple[int, str]:
-    """Runs a shell in the mount namespace of the worker: as its user, or as root, whom only the sandbox stops."""
-    uid = host.check_output("id -u %s", user)
-    done = host.run(
-        "nsenter --target %s --mount --root --setuid %s --setgid %s -- /bin/sh -c %s", pid, uid, uid, script
-    )
-    return done.rc, done.stdout + done.stderr
+    assert privileges(host, pid) == ("hublab", "1", "2", {"0000000000000000"})
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from deploy import spec
-from tests.infra.test_service import inside
+from tests.infra.walls import exposure, inside, privileges
 
 if TYPE_CHECKING:
     from testinfra.host import Host
@@ -86,18 +85,11 @@ def test_webhooks_answer_and_know_their_callers(host: Host, webhooks: Webhooks) 
 
 
 def test_webhooks_exposure(host: Host, webhooks: Webhooks) -> None:
-    text = host.check_output("systemd-analyze security --no-pager %s", UNIT)
-    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", text)
-    assert found
-    assert float(found[1]) <= 1.0
+    assert exposure(host, UNIT) <= 1.0
 
 
 def test_webhooks_have_no_privilege(host: Host, door: str) -> None:
-    lines = host.check_output("cat /proc/%s/status", door).splitlines()
-    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
-    assert {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0000000000000000"}
-    assert host.check_output("ps -o user= -p %s", door).strip() == "hublab"
+    assert privileges(host, door) == ("hublab", "1", "2", {"0000000000000000"})
     assert host.run("grep -c uvloop /proc/%s/maps", door).stdout.strip() == "0"
 
 

@@ -1,0 +1,34 @@
+"""How tightly a unit is shut in: by systemd's own judgement, by the kernel's, and seen from within."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from testinfra.host import Host
+
+
+def exposure(host: Host, unit: str) -> float:
+    """systemd's own judgement, 0 (shut) to 10 (open), of the unit as it runs."""
+    text = host.check_output("systemd-analyze security --no-pager %s", unit)
+    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", text)
+    assert found
+    return float(found[1])
+
+
+def privileges(host: Host, pid: str) -> tuple[str, str, str, set[str]]:
+    """User, NoNewPrivs, Seccomp (2: filtered) and all capability sets of a process (proc(5))."""
+    lines = host.check_output("cat /proc/%s/status", pid).splitlines()
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    sets = {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
+    return host.check_output("ps -o user= -p %s", pid).strip(), status["NoNewPrivs"], status["Seccomp"], sets
+
+
+def inside(host: Host, pid: str, script: str, user: str = "hublab") -> tuple[int, str]:
+    """Runs a shell in the mount namespace of the worker: as its user, or as root, whom only the sandbox stops."""
+    uid = host.check_output("id -u %s", user)
+    done = host.run(
+        "nsenter --target %s --mount --root --setuid %s --setgid %s -- /bin/sh -c %s", pid, uid, uid, script
+    )
+    return done.rc, done.stdout + done.stderr
