@@ -60,15 +60,19 @@ sandbox-down: .venv/ready ## remove the sandbox, with everything it made
 
 .PHONY: test
 test: .venv/ready lint ## everything: lint, types, and the tests, on real hosts that it boots and removes (root) [TESTS=folder]
-	@$(if $(TESTS),$(PYTEST) $(TESTS),$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-here test-hosts)
+	@$(if $(TESTS),$(PYTEST) $(TESTS),$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target test-here test-cure test-rollout)
 
-# Two lanes: the one waits for hosts most of the time, the other computes.
-.PHONY: test-here test-hosts
+# Three lanes side by side: two wait for their hosts most of the time, the third computes.
+.PHONY: test-here test-cure test-rollout
 PYTEST = $(BIN)/pytest -q --durations=15
 test-here: .venv/ready
 	@$(PYTEST) tests/deploy tests/worker tests/flows
-test-hosts: .venv/ready
-	@$(PYTEST) tests/sandbox; failed=$$?; $(PYTEST) tests/hosts --ignore=tests/hosts/test_6_chaos.py && exit $$failed
+test-cure: export HUBLAB_TEST_HOSTS := cure
+test-cure: .venv/ready
+	@$(PYTEST) tests/sandbox; failed=$$?; $(PYTEST) tests/hosts/test_[1-3]_*.py && exit $$failed
+test-rollout: export HUBLAB_TEST_HOSTS := rollout
+test-rollout: .venv/ready
+	@$(PYTEST) $(filter-out tests/hosts/test_6_chaos.py,$(wildcard tests/hosts/test_[4-9]_*.py))
 
 .PHONY: test-chaos
 test-chaos: .venv/ready ## a twentieth of `make chaos`, with its verdict as a test (a quarter of an hour, root)
