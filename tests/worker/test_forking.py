@@ -45,6 +45,13 @@ def descriptors(pid: int) -> list[str]:
     return sorted(str(number.readlink()) for number in folder.iterdir())
 
 
+def of_worker(worker: Worker) -> list[int]:
+    """The worker itself and fork servers of its, also one that it has just started."""
+    name = f"HUBLAB_WORKER_NAME={worker.name}".encode()
+    found = [pid for pid in survivors() if "-m worker" in title(pid)]
+    return [pid for pid in found if name in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")]
+
+
 def test_forked_engine_is_as_a_spawned_one_and_one_run_does_not_change_the_next(api: Api, worker: Worker) -> None:
     server = worker.fork_server()
     spawned, first, second = facts(api, worker, **SPAWNED), facts(api, worker), facts(api, worker)
@@ -82,7 +89,7 @@ def test_what_a_fork_comes_too_late_for_is_spawned(api: Api, worker: Worker, nam
 
 def test_server_has_one_thread_no_connection_and_shares_no_descriptor(api: Api, worker: Worker, trial: Trial) -> None:
     server = worker.fork_server()
-    wait_for(lambda: PIDFD not in descriptors(server), "engines of earlier runs have ended")
+    worker.systemd.wait("0 runs in flight", len(worker.systemd.messages))
     idle, own = descriptors(server), descriptors(worker.process.pid)
     run = api.start("until", worker.queue, **trial.files, child=True)
     engine = trial.begun()
@@ -127,6 +134,7 @@ def test_server_ends_with_a_worker_that_was_killed(api: Api, start: StartWorker,
     server = worker.fork_server()
     run = api.start("until", worker.queue, **trial.files)
     engine = trial.begun()
+    assert set(of_worker(worker)) == {worker.process.pid, server}
     os.kill(server, fault)
     worker.process.kill()
     worker.process.wait()
@@ -135,4 +143,4 @@ def test_server_ends_with_a_worker_that_was_killed(api: Api, start: StartWorker,
     trial.let_end()
     assert api.wait_state(run, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
     assert len(trial.lines("begin")) == len(trial.lines("end")) == 1
-    wait_for(lambda: not any("worker" in title(pid) for pid in survivors()), "nothing of the worker is left")
+    wait_for(lambda: not of_worker(worker), "nothing of the worker is left")
