@@ -4,12 +4,12 @@ from functools import partial
 
 from pyinfra import host, state
 
+from deploy.look import look
 from deploy.retreat import make
 from deploy.rollout.activate import Rollout, activate
 from deploy.rollout.hold import hold
 from deploy.rollout.member import Member
 from deploy.service.configure import configure
-from deploy.state import look
 
 planner = partial(make, release=host.data.get("release") or "")
 wanted = host.data.spec

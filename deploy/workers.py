@@ -3,13 +3,13 @@
 from pyinfra import host, state
 
 from deploy import preflight
+from deploy.look import look
 from deploy.plan import make
 from deploy.release.install import install
 from deploy.rollout.activate import Rollout, activate
 from deploy.rollout.hold import hold
 from deploy.rollout.member import Member
 from deploy.service.configure import configure
-from deploy.state import look
 
 wanted = host.data.spec
 found = look(host, wanted)

@@ -14,9 +14,9 @@ from pyinfra import logger
 from pyinfra.api import DeployError, FunctionCommand, operation
 from pyinfra.api.state import BaseStateCallback
 
+from deploy.look import look
 from deploy.rollout.conductor import conduct
 from deploy.rollout.report import announce, conclude
-from deploy.state import look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable

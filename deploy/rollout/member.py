@@ -10,8 +10,8 @@ import gevent
 from pyinfra import logger
 
 from deploy import remote, spec
+from deploy.look import look
 from deploy.plan import make
-from deploy.state import look
 
 if TYPE_CHECKING:
     from collections.abc import Callable
