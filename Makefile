@@ -23,10 +23,10 @@ lock: .venv/ready ## regenerate both locks from pyproject.toml
 
 # Without a .env that speaks of hosts, a sandbox is booted and deployed to; with one, nothing is booted.
 SANDBOX_UP = grep -qs '^HUBLAB_' .env || test -n "$$HUBLAB_ENV_FILE" || $(BIN)/python -m sandbox up $(if $(HOSTS),--hosts $(HOSTS)) $(if $(PAST),--past)
-PYINFRA = $(BIN)/pyinfra $(if $(LIMIT),--limit $(LIMIT))
+PYINFRA = $(BIN)/pyinfra $(if $(LIMIT),--limit $(LIMIT)) $(if $(WAVE),--data wave=$(WAVE))
 
 .PHONY: deploy
-deploy: .venv/ready ## turn the hosts of .env (or a sandbox) into worker hosts [LIMIT=host] [PAST=1 HOSTS=n for the sandbox]
+deploy: .venv/ready ## turn the hosts of .env (or a sandbox) into worker hosts [LIMIT=host] [WAVE=n: hosts side by side at the most] [PAST=1 HOSTS=n for the sandbox]
 	@$(SANDBOX_UP)
 	@$(PYINFRA) -y deploy/inventory.py deploy/workers.py
 

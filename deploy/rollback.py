@@ -16,7 +16,7 @@ wanted = host.data.spec
 found = look(host, wanted, kept=True)
 member = Member(state.inventory.get_host(host.name), wanted, found, planner(wanted, found), planner=planner)
 
-rollout = Rollout.shared(state, "rollback", kept=True)
+rollout = Rollout.shared(state, "rollback", kept=True, wave=host.data.get("wave", 0))
 rollout.join(state, member)
 
 hold(member=member, rollout=rollout, name="lock: nobody else changes the host meanwhile")

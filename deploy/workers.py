@@ -17,7 +17,7 @@ found = look(host, wanted)
 member = Member(state.inventory.get_host(host.name), wanted, found, make(wanted, found))
 
 preflight.demand(wanted)
-rollout = Rollout.shared(state)
+rollout = Rollout.shared(state, wave=host.data.get("wave", 0))
 rollout.join(state, member)
 
 hold(member=member, rollout=rollout, name="lock: nobody else changes the host meanwhile")

@@ -169,6 +169,7 @@ def conduct(
     operator: str,
     together: Together = one_by_one,
     what: str = "deploy",
+    most: int = 0,
 ) -> dict[str, Outcome]:
     """Brings every host to its plan, in waves; the first failure stops it, and what was moved goes back.
 
@@ -177,6 +178,7 @@ def conduct(
         operator: who deploys, for the audit line.
         together: does one thing with each host of a wave, side by side if it can.
         what: the word for the audit line.
+        most: how many hosts a wave has at the most; 0 for no bound.
 
     Returns:
         The outcome by host address.
@@ -184,7 +186,7 @@ def conduct(
     rollout = Conductor(machines, operator, what)
     rollout.hold_legacy()
     moved = rollout.culprit is None
-    for wave in waves(rollout.busy):
+    for wave in waves(rollout.busy, most):
         if rollout.culprit is None:
             together(rollout.move, wave)
     if rollout.culprit is None:

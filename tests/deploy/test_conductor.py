@@ -118,6 +118,12 @@ def test_sizes_of_waves(count: int, sizes: list[int]) -> None:
     assert [item for wave in waves(range(count)) for item in wave] == list(range(count))
 
 
+def test_waves_may_be_made_smaller() -> None:
+    assert [len(wave) for wave in waves(range(10), 2)] == [1, 2, 1, 2, 2, 2]
+    assert [item for wave in waves(range(10), 2) for item in wave] == list(range(10))
+    assert [len(wave) for wave in waves(range(10), 50)] == [1, 3, 6]
+
+
 def test_canary_is_the_first_worker_of_the_first_host_and_no_other() -> None:
     fleet = Fleet(bare(), bare(), canary_seconds=30)
     assert fleet.journal[:5] == ["h1 h1-1", "h1 watch_canary", "h1 h1-2", "h2 h2-1", "h2 h2-2"]
