@@ -14,6 +14,8 @@ import pytest
 
 from sandbox import Sandbox, runs
 from sandbox.past import FLOWS
+from tests.hosts.book import Book
+from tests.hosts.load import Trickle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,6 +120,32 @@ def broken_checkout(tmp_path: Path) -> Path:
     (copy / ".hublab").mkdir()
     (copy / ".hublab/wheels").symlink_to(SCRATCH / "wheels")
     return copy
+
+
+@pytest.fixture(scope="session")
+def book() -> Book:
+    """The table of faults; the docs get it when `make faults` asks for every fault."""
+    book = Book(ROOT / "docs/faults.md")
+    book.read()
+    return book
+
+
+@pytest.fixture(scope="module")
+def two(operator: Operator) -> Operator:
+    """The same operator with two workers on the host."""
+    pair = Operator(operator.env_file, operator.settings | {"HUBLAB_WORKERS": "2", "HUBLAB_GATE_SECONDS": "90"})
+    result = pair.deploy()
+    assert result.status == 0, result.text
+    return pair
+
+
+@pytest.fixture
+def load(sandbox: Sandbox) -> Iterator[Trickle]:
+    """Flow runs that go on arriving, whatever happens."""
+    trickle = Trickle(sandbox)
+    trickle.start()
+    yield trickle
+    trickle.stopped.set()
 
 
 def first_run(sandbox: Sandbox, worker: str, *, timeout: float = 120) -> runs.RunState:

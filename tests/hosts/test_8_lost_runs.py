@@ -51,7 +51,7 @@ def test_power_cut_in_the_midst_of_a_deploy(deployed: Operator, sandbox: Sandbox
             assert time.monotonic() < deadline, "no heartbeat reached the server"
             time.sleep(1)
         struck = Struck(deployed, HUBLAB_CONCURRENCY="11")
-        struck.until(MOMENTS["activate"])
+        struck.until(*MOMENTS["activate"])
         cut_power(machine)
         assert struck.end().status != 0
         result = deployed.deploy(HUBLAB_CONCURRENCY="11")
