@@ -25,7 +25,7 @@ assert worker.__file__.startswith(sys.argv[1] + "/"), worker.__file__
 def unpack(payload: Path, base: Path, release: Path) -> None:
     """Wheels into the pool that all releases are built from, code into the release.
 
-    A wheel is told by its name alone, so it gets that name when it is whole and on disk: a power cut leaves no half one.
+    A wheel is known by its name alone, so it gets it when it is whole and on disk: a power cut leaves no half one.
     """
     arriving = base / ".arriving"
     shutil.rmtree(arriving, ignore_errors=True)

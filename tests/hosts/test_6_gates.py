@@ -1,4 +1,4 @@
-"""Releases that cannot pass, disks that fill up, a server that is away: put back or refused, and the next deploy converges."""
+"""Releases that cannot pass, a disk that fills up, a server that is away; and the next deploy converges."""
 
 from __future__ import annotations
 
