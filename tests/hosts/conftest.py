@@ -113,8 +113,12 @@ def deployed(operator: Operator) -> Operator:
 
 @pytest.fixture
 def broken_checkout(tmp_path: Path) -> Path:
-    """A copy of the project whose worker does not start: what a bad release is made of."""
-    copy = tmp_path / "checkout"
+    """A copy of the project: what a bad release is made of."""
+    return copy_checkout(tmp_path / "checkout")
+
+
+def copy_checkout(copy: Path) -> Path:
+    """Copies the project, and lets the copy use the wheels that were downloaded for this one."""
     ignore = shutil.ignore_patterns(".git", ".venv", ".sandbox", ".hublab", "__pycache__", ".*_cache")
     shutil.copytree(ROOT, copy, ignore=ignore)
     (copy / ".hublab").mkdir()
