@@ -47,6 +47,7 @@ class Worker:
     uvloop: bool = False
     drop_ins: tuple[str, ...] = ()
     doing: str = ""
+    unit_text: str = ""
 
     @property
     def in_flight(self) -> int:
@@ -204,4 +205,5 @@ def _worker(number: int, item: dict[str, Any]) -> Worker:
         uvloop=item.get("uvloop", False),
         drop_ins=tuple(item.get("drop_ins", ())),
         doing=item.get("doing", ""),
+        unit_text=item.get("text", ""),
     )

@@ -29,8 +29,8 @@ def started(pid: int) -> float:
 def unit_facts(units: str, names: list[str]) -> dict[str, dict[str, Any]]:
     """Each of the named units that has a file, by its name."""
     found: dict[str, dict[str, Any]] = {
-        name: {"sha256": hashlib.sha256(read(f"{units}/{name}")).hexdigest()}
-        for name in names
+        name: {"sha256": hashlib.sha256(text).hexdigest(), "text": text.decode(errors="replace")}
+        for name, text in ((name, read(f"{units}/{name}")) for name in names)
         if Path(units, name).is_file()
     }
     if not found:

@@ -94,6 +94,7 @@ ANSWER: dict[str, Any] = {
             "uvloop": True,
             "drop_ins": ["/run/systemd/system/prefect-worker@2.service.d/x.conf"],
             "doing": "polling default, 2 runs in flight",
+            "text": "[Unit]",
         },
     },
     "deploys": [{"to": "r", "result": "ok"}, {"to": "r", "result": "x failed its gate"}, {"to": "q", "result": "ok"}],
@@ -122,7 +123,7 @@ def test_answer_is_read() -> None:
     assert found.workers[1] == Worker(1, "ab")
     drop_ins, doing = ("/run/systemd/system/prefect-worker@2.service.d/x.conf",), "polling default, 2 runs in flight"
     plain = Worker(2, "cd", "active", 7, 1, True, "enabled", 5.0, "r", "d", True)  # noqa: FBT003
-    assert found.workers[2] == replace(plain, drop_ins=drop_ins, doing=doing)
+    assert found.workers[2] == replace(plain, drop_ins=drop_ins, doing=doing, unit_text="[Unit]")
     assert [worker.in_flight for worker in found.workers.values()] == [0, 2]
     assert found.failure("r") == {"to": "r", "result": "x failed its gate"}
     assert found.failure("q") is None
