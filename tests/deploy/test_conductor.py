@@ -91,6 +91,19 @@ def test_first_failure_stops_everything_after_it_and_undoes_everything_before() 
     assert third.reason == "not started: the rollout stopped at h2"
 
 
+def test_hosts_go_back_side_by_side_however_many_waves_they_came_in() -> None:
+    groups: list[list[str]] = []
+
+    def together(work: Callable[[Machine], None], machines: Iterable[Machine]) -> None:
+        wave = list(machines)
+        groups.append([machine.wanted.address for machine in wave])
+        for machine in wave:
+            work(machine)
+
+    Fleet(*[bare()] * 5, workers=1, together=together, failing="h4 h4-1")
+    assert groups == [["h1"], ["h2", "h3"], ["h4", "h5"], ["h4", "h3", "h2", "h1"]]
+
+
 def test_roll_back_that_fails_on_one_host_is_told_and_the_others_go_back() -> None:
     fleet = Fleet(bare(), bare(), failing="h2 h2-1,h2 roll_back", workers=1)
     assert fleet.journal[-4:] == ["h2 roll_back", "h2 finish_host", "h1 roll_back", "h1 finish_host"]
