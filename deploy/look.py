@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import TYPE_CHECKING, Any, cast, override
 
 from pyinfra.api import FactBase, StringCommand
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 
     from deploy.spec import WorkerHost
     from deploy.state import HostState
+
+
+ALIVE_SECONDS = 8
+# A connection that answers nothing for so long is dead; the lock's lease on the host ends a moment later.
+SILENCE_SECONDS = 25
 
 
 class HostJson(FactBase[dict[str, Any]]):
@@ -40,5 +46,17 @@ def look(host: Host, wanted: WorkerHost, *, kept: bool = False) -> HostState:
     Raises:
         PyinfraError: the connection broke; pyinfra has said so.
     """
+    notice_silence(host)
     stdin = program("inspect_host", question(wanted, kept=kept))
     return parse(host.get_fact(HostJson, python=wanted.python, _stdin=stdin, _sudo=False))
+
+
+def notice_silence(host: Host) -> None:
+    """Lets the connection end when the host has lost its power: who waits for an answer would wait for ever."""
+    client = getattr(host.connector, "client", None)
+    transport = client.get_transport() if client else None
+    if transport is None:
+        return
+    transport.set_keepalive(ALIVE_SECONDS)
+    if isinstance(transport.sock, socket.socket) and hasattr(socket, "TCP_USER_TIMEOUT"):
+        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_SECONDS * 1000)
