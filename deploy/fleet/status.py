@@ -15,6 +15,8 @@ from deploy.fleet.connect import Reply, ask_all
 from deploy.words import last_failure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from deploy.fleet.connect import Host
     from deploy.fleet.report import Report
     from deploy.plan import Plan
@@ -103,6 +105,14 @@ def render(status: Status) -> str:
     return "\n".join(lines)
 
 
+def summary(found: Sequence[Status]) -> str:
+    """The last line, when there is more than one host: which of them somebody has to look at. Pure."""
+    wrong = [item.host for item in found if not item.as_planned]
+    return f"{len(found) - len(wrong)} of {len(found)} hosts as planned" + (
+        f"; not: {', '.join(wrong)}" if wrong else ""
+    )
+
+
 def _number(count: int | None) -> str:
     return "unknown" if count is None else str(count)
 
@@ -118,5 +128,6 @@ def main() -> int:
     if os.environ.get("JSON"):
         sys.stdout.write(json.dumps([{**asdict(item), "as_planned": item.as_planned} for item in found]) + "\n")
     else:
-        sys.stdout.write("\n".join(render(item) for item in found) + "\n")
+        lines = [render(item) for item in found] + [summary(found)] * (len(found) > 1)
+        sys.stdout.write("\n".join(lines) + "\n")
     return 0 if all(item.as_planned for item in found) else 1

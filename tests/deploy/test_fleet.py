@@ -121,6 +121,12 @@ def test_unreachable_host_is_not_as_planned() -> None:
     assert "  trouble: cannot be reached: no route" in status.render(found)
 
 
+def test_last_line_says_whom_to_look_at() -> None:
+    good, bad = judged(converged(HOST)), status.unreachable(Reply("h9", None, "cannot be reached: no route"))
+    assert status.summary([good, good]) == "2 of 2 hosts as planned"
+    assert status.summary([good, bad]) == "1 of 2 hosts as planned; not: h9"
+
+
 def test_history_of_all_hosts_in_the_order_of_time() -> None:
     later = {**LINE, "at": "2026-01-03T00:00:00Z", "seconds": None, "result": "x failed its gate; rolled back"}
     replies = [
