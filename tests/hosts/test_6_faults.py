@@ -12,7 +12,7 @@ from sandbox import runs
 from sandbox.past import FLOWS
 from tests.hosts.book import ALL
 from tests.hosts.conftest import Operator
-from tests.hosts.faults import MOMENTS, NAMES, STRIKES, Struck, converges, told
+from tests.hosts.faults import MOMENTS, STRIKES, Struck, converges, serve, told
 from tests.hosts.test_4_rollout import spoil
 from tests.hosts.test_5_rollback import SECOND_FAILS
 
@@ -62,8 +62,7 @@ def test_struck(
     STRIKES[strike](struck, machine)
     result = struck.end()
     assert result.status != 0 or moment == "end"
-    with sandbox.api() as api:
-        runs.await_online(api, NAMES, timeout=180)
+    serve(machine)
     # The release that the second worker refuses is not the one to converge to.
     following = converges(two if moment == "roll-back" else operator, machine, sandbox, **change)
     outcome = "ended by itself" if strike.startswith("the operator") else f"ended with status {result.status}"
