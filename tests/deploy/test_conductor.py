@@ -68,6 +68,18 @@ class Fleet:
         return self.machines[number - 1].asked[what][0]
 
 
+class Groups:
+    """Goes through the hosts of a wave one by one, and remembers who came together."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[str]] = []
+
+    def __call__(self, work: Callable[[Machine], None], machines: Iterable[Machine]) -> None:
+        wave = list(machines)
+        self.groups.append([machine.wanted.address for machine in wave])
+        one_by_one(work, wave)
+
+
 def test_worker_by_worker_host_by_host() -> None:
     fleet = Fleet(bare(), bare())
     assert fleet.journal == ["h1 h1-1", "h1 h1-2", "h2 h2-1", "h2 h2-2", "h1 finish_host", "h2 finish_host"]
@@ -92,16 +104,9 @@ def test_first_failure_stops_everything_after_it_and_undoes_everything_before() 
 
 
 def test_hosts_go_back_side_by_side_however_many_waves_they_came_in() -> None:
-    groups: list[list[str]] = []
-
-    def together(work: Callable[[Machine], None], machines: Iterable[Machine]) -> None:
-        wave = list(machines)
-        groups.append([machine.wanted.address for machine in wave])
-        for machine in wave:
-            work(machine)
-
+    together = Groups()
     Fleet(*[bare()] * 5, workers=1, together=together, failing="h4 h4-1")
-    assert groups == [["h1"], ["h2", "h3"], ["h4", "h5"], ["h4", "h3", "h2", "h1"]]
+    assert together.groups == [["h1"], ["h2", "h3"], ["h4", "h5"], ["h4", "h3", "h2", "h1"]]
 
 
 def test_roll_back_that_fails_on_one_host_is_told_and_the_others_go_back() -> None:
@@ -112,16 +117,9 @@ def test_roll_back_that_fails_on_one_host_is_told_and_the_others_go_back() -> No
 
 
 def test_hosts_go_one_then_a_quarter_then_the_rest_and_one_wave_at_a_time() -> None:
-    groups: list[list[str]] = []
-
-    def together(work: Callable[[Machine], None], machines: Iterable[Machine]) -> None:
-        wave = list(machines)
-        groups.append([machine.wanted.address for machine in wave])
-        for machine in wave:
-            work(machine)
-
+    together = Groups()
     fleet = Fleet(*[bare()] * 6, workers=1, together=together)
-    assert groups == [["h1"], ["h2", "h3"], ["h4", "h5", "h6"], ["h1", "h2", "h3", "h4", "h5", "h6"]]
+    assert together.groups == [["h1"], ["h2", "h3"], ["h4", "h5", "h6"], ["h1", "h2", "h3", "h4", "h5", "h6"]]
     assert all(outcome.ok for outcome in fleet.outcomes.values())
 
 
