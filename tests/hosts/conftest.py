@@ -15,7 +15,7 @@ import pytest
 from sandbox import Sandbox, runs
 from sandbox.past import FLOWS
 from tests.hosts.book import Book
-from tests.hosts.load import Trickle
+from tests.hosts.load import Trickle, impatient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,11 +135,13 @@ def book() -> Book:
 
 
 @pytest.fixture(scope="module")
-def two(operator: Operator) -> Operator:
-    """The same operator with two workers on the host."""
+def two(operator: Operator, sandbox: Sandbox) -> Operator:
+    """The same operator with two workers on the host, and a server that frees a claim after a minute already."""
     pair = Operator(operator.env_file, operator.settings | {"HUBLAB_WORKERS": "2", "HUBLAB_GATE_SECONDS": "90"})
     result = pair.deploy()
     assert result.status == 0, result.text
+    with sandbox.api() as api:
+        impatient(api, 60)
     return pair
 
 

@@ -71,6 +71,16 @@ class Trickle(Load):
         completes(api, run, timeout=240)
 
 
+def impatient(api: httpx.Client, seconds: int, **changes: str) -> str:
+    """Lets the server free a claim that nobody carries through after so many seconds; the automation's name."""
+    name = "hublab: free stuck runs of default"
+    (found,) = (item for item in api.post("/automations/filter", json={}).json() if item["name"] == name)
+    body = {key: found[key] for key in ("name", "description", "enabled", "trigger", "actions")} | changes
+    body["trigger"]["within"] = seconds
+    api.put(f"/automations/{found['id']}", json=body).raise_for_status()
+    return name
+
+
 def completes(api: httpx.Client, run: str, *, timeout: float) -> bool:
     """Whether a run completes in time, also if it is lost on the way, which is a crash for a moment."""
     deadline = time.monotonic() + timeout

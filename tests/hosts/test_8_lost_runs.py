@@ -11,7 +11,7 @@ import pytest
 from sandbox import runs
 from sandbox.past import FLOWS
 from tests.hosts.faults import MOMENTS, Struck, cut_power
-from tests.hosts.load import completes
+from tests.hosts.load import completes, impatient
 from tests.hosts.test_5_rollback import left_behind
 
 if TYPE_CHECKING:
@@ -105,14 +105,8 @@ def test_power_cut_in_the_midst_of_a_deploy(deployed: Operator, sandbox: Sandbox
 @pytest.mark.faults
 def test_run_that_was_claimed_by_a_dead_worker_is_freed(deployed: Operator, sandbox: Sandbox) -> None:
     """With less patience than in earnest, so that nobody has to wait for minutes; the next deploy puts that right."""
-    name = "hublab: free stuck runs of default"
     with sandbox.api() as api:
-        found = api.post("/automations/filter", json={}).raise_for_status().json()
-        (wanted,) = (item for item in found if item["name"] == name)
-        body = {key: wanted[key] for key in ("name", "enabled", "trigger", "actions")}
-        body["trigger"]["within"] = 15
-        impatient = body | {"description": "impatient"}
-        api.put(f"/automations/{wanted['id']}", json=impatient).raise_for_status()
+        name = impatient(api, 15, description="impatient")
         # Due in an hour, so that no worker takes it; claimed, as by one that died before it began.
         run = create(api, "flows.py:nap", after_seconds=3600)
         api.post(f"/flow_runs/{run}/set_state", json={"state": {"type": "PENDING"}}).raise_for_status()
