@@ -1,6 +1,6 @@
 """How long a rollout takes with more hosts, more workers and other waves, under load; and what that makes of 50 hosts.
 
-    python -m bench.scale [--hosts 1,2,5,10] [--workers 1,3,6] [--waves 1,3,0] [--every 10]
+    python -m bench.scale [--hosts 1,2,5,10] [--workers 1,3,6] [--waves 1] [--wave-hosts 5] [--every 10]
 
 Root, on Debian: it boots its own sandbox hosts. Every rollout restarts every worker (a setting changes, no release is
 built) while a short flow run is started every so many seconds; at the end each of them must have completed, once.
@@ -97,11 +97,11 @@ def roll(sandbox: Sandbox, hosts: int, workers: int, wave: int, **settings: str)
     return found
 
 
-def sweep(sandbox: Sandbox, hosts: list[int], workers: list[int], sizes: list[int]) -> Iterator[Rollout]:
-    """Hosts with three workers each; then workers on one host; then waves over all hosts."""
+def sweep(sandbox: Sandbox, hosts: list[int], workers: list[int], sizes: list[tuple[int, int]]) -> Iterator[Rollout]:
+    """Hosts with three workers each; then workers on one host; then waves: how many hosts, how many at once."""
     cases = [(number, 3, 0) for number in hosts]
     cases += [(1, number, 0) for number in workers if number != 3]  # noqa: PLR2004
-    cases += [(max(hosts), 3, size) for size in sizes if size]
+    cases += [(number, 3, size) for number, size in sizes]
     for number, each, size in cases:
         if each != 3:  # noqa: PLR2004
             roll(sandbox, number, each, 0)  # so that every one of them is there to be restarted
@@ -130,7 +130,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hosts", default="1,2,5,10")
     parser.add_argument("--workers", default="1,3,6")
-    parser.add_argument("--waves", default="1,3,0", help="WAVE= of the rollouts over all hosts; 0: no bound")
+    parser.add_argument("--waves", default="1", help="WAVE= of further rollouts")
+    parser.add_argument("--wave-hosts", type=int, default=5, help="over so many hosts")
     parser.add_argument("--every", type=float, default=10.0, help="seconds between the flow runs")
     parser.add_argument("--keep", action="store_true", help="leave the hosts up for another run")
     parser.add_argument("--prepare", action="store_true", help="only boot and deploy, once")
@@ -149,13 +150,13 @@ def main() -> None:
         first = roll(box, max(hosts), 3, 0)
         print(f"{max(hosts)} hosts × 3 workers brought up to date in {first.wall:.0f} s", flush=True)
         if not given.prepare:
-            measure(box, hosts, workers, sizes, given.every)
+            measure(box, hosts, workers, [(given.wave_hosts, size) for size in sizes], given.every)
     finally:
         if not given.keep:
             box.down()
 
 
-def measure(box: Sandbox, hosts: list[int], workers: list[int], sizes: list[int], every: float) -> None:
+def measure(box: Sandbox, hosts: list[int], workers: list[int], sizes: list[tuple[int, int]], every: float) -> None:
     """All rollouts, under one load."""
     load = Load(box)
     load.every, load.most = every, 10_000
