@@ -40,7 +40,7 @@ class Book:
             "",
             "Written by `make faults`: each line is one fault on a real host (Debian 12, systemd, two workers) while",
             "short flow runs go on arriving. After each, the workers serve and the next deploy converges by itself.",
-            "A claim that a power cut left open is freed after a minute here, so that the table takes an hour, not three.",
+            "A claim that a power cut left open is freed after a minute here, not after the usual time.",
             "",
             "| " + " | ".join(COLUMNS) + " |",
             "|---|---|---|---|",
