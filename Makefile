@@ -23,10 +23,10 @@ lock: .venv/ready ## regenerate both locks from pyproject.toml
 
 # Without a .env that speaks of hosts, a sandbox is booted and deployed to; with one, nothing is booted.
 SANDBOX_UP = grep -qs '^HUBLAB_' .env || test -n "$$HUBLAB_ENV_FILE" || $(BIN)/python -m sandbox up $(if $(HOSTS),--hosts $(HOSTS)) $(if $(PAST),--past)
-PYINFRA = $(BIN)/pyinfra $(if $(LIMIT),--limit $(LIMIT))
+PYINFRA = $(BIN)/pyinfra $(if $(LIMIT),--limit $(LIMIT)) $(if $(WAVE),--data wave=$(WAVE))
 
 .PHONY: deploy
-deploy: .venv/ready ## turn the hosts of .env (or a sandbox) into worker hosts [LIMIT=host] [PAST=1 HOSTS=n for the sandbox]
+deploy: .venv/ready ## turn the hosts of .env (or a sandbox) into worker hosts [LIMIT=host] [WAVE=n: hosts side by side at the most] [PAST=1 HOSTS=n for the sandbox]
 	@$(SANDBOX_UP)
 	@$(PYINFRA) -y deploy/inventory.py deploy/workers.py
 
@@ -80,8 +80,8 @@ test-chaos: .venv/ready ## a twentieth of `make chaos`, with its verdict as a te
 
 .PHONY: faults
 faults: export HUBLAB_FAULTS := 1
-faults: .venv/ready ## break deploys on a real host in every way there is, and write docs/faults.md (half an hour, root)
-	@$(BIN)/pytest -q -m "faults or not faults" tests/hosts/test_6_faults.py tests/hosts/test_8_lost_runs.py
+faults: .venv/ready ## break deploys on a real host in every way there is, and write docs/faults.md (an hour, root)
+	@$(BIN)/pytest -q -m "faults or not faults" tests/hosts/test_6_faults.py tests/hosts/test_6_gates.py tests/hosts/test_8_lost_runs.py
 
 .PHONY: clean
 clean: sandbox-down ## remove also what only saves time: downloaded wheels, file trees of the tests
