@@ -99,7 +99,6 @@ def run(sandbox: Sandbox, plan: Plan) -> Outcome:
     """
     settings = {"HUBLAB_WORKERS": str(WORKERS), "HUBLAB_NOTION_LAG_SECONDS": "3", "HUBLAB_DRAIN_SECONDS": "120"}
     campaign = start(sandbox, speed=60, settings=settings)
-    campaign.command("flows.register", "--stuck", "120")
     campaign.standin("notion", "settings", {"lag": 1})
     campaign.standin("notion", "faults", [rule | {"times": None} for rule in NOTION_FAULTS])
     campaign.standin("resend", "faults", [rule | {"times": None} for rule in RESEND_FAULTS])

@@ -36,7 +36,7 @@ class Mail:
         """`waiting` (no run yet), `scheduled`, `running`, `sent`, `delivered`, or the run's own word for its end."""
         if self.accepted:
             return "sent" if self.accepted[-1] == "sent" else self.accepted[-1]
-        known = {"": "waiting", "Scheduled": "scheduled", "Late": "scheduled", "AwaitingRetry": "scheduled"}
+        known = dict.fromkeys(("Scheduled", "Late", "AwaitingRetry", "RunAgain"), "scheduled") | {"": "waiting"}
         return known.get(self.run, "running" if self.run in {"Running", "Pending"} else self.run)
 
 
