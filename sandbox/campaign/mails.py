@@ -57,17 +57,23 @@ def mails(
     keys: Iterable[str], runs: dict[tuple[str, int], dict[str, Any]], inbox: Iterable[dict[str, Any]]
 ) -> list[Mail]:
     """Every mail that these enrolments are to bring."""
-    accepted: dict[tuple[str, int], tuple[str, ...]] = {}
-    for mail in inbox:
-        tags = {tag["name"]: tag["value"] for tag in mail["tags"] or []}
-        place = tags.get("enrolment", ""), int(tags.get("step", 0))
-        accepted[place] = (*accepted.get(place, ()), mail["last_event"])
+    accepted = accepted_by_place(inbox)
     return [
         _mail(sequence, key, step.number, step.template, runs.get((key, step.number)), accepted)
         for key in keys
         for sequence in [_sequence(key)]
         for step in sequence.steps
     ]
+
+
+def accepted_by_place(inbox: Iterable[dict[str, Any]]) -> dict[tuple[str, int], tuple[str, ...]]:
+    """What Resend accepted, by enrolment and step: the last event of each mail."""
+    accepted: dict[tuple[str, int], tuple[str, ...]] = {}
+    for mail in inbox:
+        tags = {tag["name"]: tag["value"] for tag in mail["tags"] or []}
+        place = tags.get("enrolment", ""), int(tags.get("step", 0))
+        accepted[place] = (*accepted.get(place, ()), mail["last_event"])
+    return accepted
 
 
 def _mail(  # noqa: PLR0913 - what a mail is made of
