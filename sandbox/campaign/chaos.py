@@ -99,7 +99,7 @@ def run(sandbox: Sandbox, plan: Plan) -> Outcome:
     Raises:
         SandboxError: The campaign could not be set up, or nothing moved for a quarter of an hour.
     """
-    settings = {"HUBLAB_WORKERS": str(WORKERS), "HUBLAB_NOTION_LAG_SECONDS": "3", "HUBLAB_DRAIN_SECONDS": "120"}
+    settings = {"HUBLAB_WORKERS": str(WORKERS), "HUBLAB_CONCURRENCY": "2", "HUBLAB_NOTION_LAG_SECONDS": "3"}
     campaign = start(sandbox, speed=60, settings=settings, notion_per_minute=plan.notion_per_minute)
     campaign.standin("notion", "settings", {"lag": 1})
     campaign.standin("notion", "faults", [rule | {"times": None} for rule in NOTION_FAULTS])
