@@ -91,7 +91,8 @@ def _sent(one: Enrolment, mail: Mail) -> Stand:
         return Stand("delivery", f"Resend accepted it, and {since}", mail.accepted)
     if mail.noted is None:
         where = f"'Email {mail.step} Sent' is empty" if one.page else "there is no page of its enrolment"
-        return Stand("Notion", f"it was delivered, and in Notion {where}", mail.accepted)
+        run = "" if mail.state == "Completed" else f"; its run is {mail.state}{_because(mail.reason)}"
+        return Stand("Notion", f"it was delivered, and in Notion {where}{run}", mail.accepted)
     all_noted = all(other.noted for other in one.mails)
     if mail is one.mails[-1] and all_noted and not one.completed:
         return Stand("Notion", "all were sent, and the page in Notion is not completed", mail.accepted)

@@ -31,9 +31,12 @@ def missing(mail: Mail) -> list[str]:
 
 
 def wrong(one: Mail | Enrolment) -> list[str]:
-    """What is wrong, in sentences: the problems that were found, and a mail that did not arrive."""
-    lost = isinstance(one, Mail) and not one.problems and one.event not in ARRIVED
-    return ["Was not seen as delivered."] if lost else list(one.problems)
+    """What is wrong, in sentences: the hop at which a mail was lost, and the problems that were found."""
+    if not isinstance(one, Mail):
+        return list(one.problems)
+    lost = [f"It was lost at the hop “{one.lost_at}”."] if one.lost_at else []
+    unseen = ["Was not seen as delivered."] if not (lost or one.problems) and one.event not in ARRIVED else []
+    return [*lost, *one.problems, *unseen]
 
 
 def last_moment(record: Record) -> datetime:

@@ -110,6 +110,11 @@ def not_noted(one: Enrolment) -> None:
     one.mails[1].noted, one.completed = None, False
 
 
+def not_noted_for_a_reason(one: Enrolment) -> None:
+    not_noted(one)
+    one.mails[1].state, one.mails[1].reason = "AwaitingRetry", "postponed: pages.update: 503"
+
+
 def not_completed(one: Enrolment) -> None:
     one.completed = False
 
@@ -139,6 +144,7 @@ FAULTS: dict[str, tuple[Callable[[Enrolment], None], str, str, str]] = {
     "bounced": (last_event("bounced"), "delivery", "2", "bounced"),
     "not delivered": (last_event("sent"), "delivery", "2", "'sent'"),
     "not written down": (not_noted, "Notion", "2", "'Email 2 Sent' is empty"),
+    "not written down, since": (not_noted_for_a_reason, "Notion", "2", "AwaitingRetry (postponed: pages.update: 503)"),
     "not completed": (not_completed, "Notion", "3", "not completed"),
 }  # fmt: skip
 

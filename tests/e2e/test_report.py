@@ -139,6 +139,7 @@ def _lose(mail: Mail) -> None:
     mail.started = mail.accepted = mail.delivered = mail.noted = mail.picture = None
     mail.event = mail.html = mail.subject = ""
     mail.copies, mail.state, mail.reason = 0, "Crashed", "the worker was killed"
+    mail.lost_at = "worker"
     mail.problems.append("It was never sent.")
 
 
@@ -362,7 +363,9 @@ def test_junit_carries_versions_problems_and_seconds(reports: dict[str, tuple[Re
     tests = list(suites[1])
     assert [test.name for test in tests] == ["enrolment", *(f"signup {step}" for step in range(1, 8))]
     assert [test.time for test in tests[:5]] == [3.25, 3.6, 3.7, 3.8, 0.0]
-    assert tests[4].result[0].text == "It was never sent.\nstate: the worker was killed"
+    assert (
+        tests[4].result[0].text == "It was lost at the hop “worker”.\nIt was never sent.\nstate: the worker was killed"
+    )
 
 
 def test_the_same_record_gives_the_same_bytes(reports: dict[str, tuple[Record, Path]], tmp_path: Path) -> None:
@@ -386,6 +389,15 @@ def test_latency_is_counted_over_what_was_seen(reports: dict[str, tuple[Record, 
         ("run start → accepted", 15, 16, 2.0),
         ("accepted → delivered", 15, 16, 1.2),
     ]
+
+
+def test_mail_that_arrived_and_was_not_written_down_is_wrong() -> None:
+    mail = Mail("signup", 1, "christmas_email_1", "you@example.com", event="delivered", lost_at="Notion")
+    assert facts.wrong(mail) == ["It was lost at the hop “Notion”."]
+    mail.lost_at = ""
+    assert facts.wrong(mail) == []
+    mail.event = "sent"
+    assert facts.wrong(mail) == ["Was not seen as delivered."]
 
 
 @pytest.mark.parametrize(
