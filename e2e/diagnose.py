@@ -26,7 +26,7 @@ _NOTION = re.compile(r"notion|template|^postponed:", re.IGNORECASE)
 class Stand:
     """Where a mail is: at which hop, since when it may be expected to pass it, and whether it is lost for certain.
 
-    `hop` is empty when it passed all. `since` is None while it is not due.
+    `hop` is empty when it passed all; `since` is in the future while it is not due, and None when that is not known.
     """
 
     hop: str
@@ -40,9 +40,9 @@ class Stand:
         return bool(self.hop) and (self.final or overdue)
 
 
-def stand(one: Enrolment, mail: Mail, now: datetime) -> Stand:
+def stand(one: Enrolment, mail: Mail) -> Stand:
     """Where a mail is, by what was seen of it."""
-    return _enrolled(one) or _scheduled(one, mail, now) or _run(mail) or _sent(one, mail)
+    return _enrolled(one) or _scheduled(one, mail) or _run(mail) or _sent(one, mail)
 
 
 def _enrolled(one: Enrolment) -> Stand | None:
@@ -62,13 +62,12 @@ def _enrolled(one: Enrolment) -> Stand | None:
     return Stand(_blamed(one.reason, "handler"), state, one.handler_started)
 
 
-def _scheduled(one: Enrolment, mail: Mail, now: datetime) -> Stand | None:
+def _scheduled(one: Enrolment, mail: Mail) -> Stand | None:
     if not mail.run_id:
         words = "its handler's run is Completed, and Prefect has no run of this mail"
         return Stand("schedule", words, one.handler_ended)
     if mail.started is None and mail.state not in _ENDED_BADLY:
-        waits = mail.due is not None and mail.due > now
-        return Stand("worker", f"its run is {mail.state} and was not started", None if waits else mail.due)
+        return Stand("worker", f"its run is {mail.state} and was not started", mail.due)
     return None
 
 
@@ -111,21 +110,20 @@ def _blamed(reason: str, otherwise: str) -> str:
 
 def settled(record: Record, now: datetime, patience: float) -> bool:
     """Whether every mail arrived and is recorded, or is lost."""
-    found = [stand(one, mail, now) for one in record.enrolments for mail in one.mails]
+    found = [stand(one, mail) for one in record.enrolments for mail in one.mails]
     return all(not each.hop or each.lost(now, patience) for each in found)
 
 
-def diagnose(record: Record, now: datetime, facts: Mapping[str, list[str]]) -> list[str]:
+def diagnose(record: Record, facts: Mapping[str, list[str]]) -> list[str]:
     """Name the hop that each mail did not pass, in the mail and in sentences: one for all mails of the same fate.
 
     Args:
         record: What was seen; its mails are given their `lost_at`.
-        now: When it was given up.
         facts: Hop → what is known to be wrong there, in sentences with a remedy.
     """
     sentences = []
     for one in record.enrolments:
-        for (hop, words), mails in _fates(one, now):
+        for (hop, words), mails in _fates(one):
             known = "; ".join(facts.get(hop, []))
             sentences.append(
                 f"{one.sequence} {_numbers(mails)}: lost at the hop “{hop}”: {words.rstrip('.')}"
@@ -134,10 +132,10 @@ def diagnose(record: Record, now: datetime, facts: Mapping[str, list[str]]) -> l
     return sentences
 
 
-def _fates(one: Enrolment, now: datetime) -> Iterator[tuple[tuple[str, str], list[Mail]]]:
+def _fates(one: Enrolment) -> Iterator[tuple[tuple[str, str], list[Mail]]]:
     stands = []
     for mail in one.mails:
-        found = stand(one, mail, now)
+        found = stand(one, mail)
         mail.lost_at = found.hop
         if found.hop:
             stands.append((found, mail))

@@ -120,11 +120,11 @@ def _follow(  # noqa: PLR0913 - what there is to follow, with what
     if disturbance:
         disturbance.start()
     enter.enter(target, record, chromium, wish.out / "pictures")
-    now = watch.until_settled(wish.patience)
+    watch.until_settled(wish.patience)
     problem = disturbance.finished() if disturbance else ""
     watch.look(notion=True)
     record.ended = datetime.now(UTC)
-    if any(diagnose.stand(one, mail, now).hop for one in record.enrolments for mail in one.mails):
-        record.diagnosis = diagnose.diagnose(record, now, watch.facts(target))
+    if any(diagnose.stand(one, mail).hop for one in record.enrolments for mail in one.mails):
+        record.diagnosis = diagnose.diagnose(record, watch.facts(target))
     record.diagnosis += [f"In the midst of it: {problem}."] if problem else []
     record.diagnosis += watch.strangers(target)

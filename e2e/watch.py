@@ -31,8 +31,8 @@ class Watch:
         self._trouble: dict[str, str] = {}
         self._said = (-1, -1)
 
-    def until_settled(self, patience: float) -> datetime:
-        """Look until there is nothing more to wait for; when that was.
+    def until_settled(self, patience: float) -> None:
+        """Look until there is nothing more to wait for.
 
         Args:
             patience: How many seconds a mail may stand at one hop before it counts as lost there.
@@ -45,7 +45,7 @@ class Watch:
             if diagnose.settled(self._record, now, patience):
                 self.look(notion=True)
                 if diagnose.settled(self._record, now, patience):
-                    return now
+                    return
             time.sleep(LOOK_SECONDS)
 
     def look(self, *, notion: bool) -> None:

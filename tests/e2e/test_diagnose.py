@@ -152,7 +152,7 @@ FAULTS: dict[str, tuple[Callable[[Enrolment], None], str, str, str]] = {
 def test_when_all_arrived_there_is_nothing_to_say() -> None:
     whole = record()
     assert diagnose.settled(whole, at(191), _PATIENCE)
-    assert diagnose.diagnose(whole, at(191), {}) == []
+    assert diagnose.diagnose(whole, {}) == []
     assert whole.passed
 
 
@@ -162,7 +162,7 @@ def test_the_hop_is_named(fault: str) -> None:
     whole = record()
     spoil(whole.enrolments[0])
     facts = {name: [f"known of {name}"] for name in HOPS}
-    found = diagnose.diagnose(whole, at(1000), facts)
+    found = diagnose.diagnose(whole, facts)
     assert len(found) == 1
     assert found[0].startswith(f"noshow {steps}: lost at the hop “{hop}”: ")
     assert words in found[0]

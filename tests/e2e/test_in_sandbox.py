@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from e2e.browser import opened
 from e2e.report.facts import MOMENTS
 from sandbox import Sandbox
 from sandbox.campaign import Campaign
 from sandbox.campaign.core import env_file
+from tests.e2e.visit import Visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,6 +93,9 @@ def test_sixteen_of_sixteen_with_a_worker_killed_and_all_redeployed(sandbox: San
     killed, begins, _ = (at(event["at"]) for event in found.told["events"])
     assert times[0] < killed < begins < times[-1]
     assert found.told["versions"]["release"]
+    with opened() as chromium, Visit(chromium, tmp_path / "out/report.html") as visit:
+        assert visit.flaws() == []
+        assert visit.texts("h1") == [f"✓ Passed {found.told['verdict']}"]
     status = (tmp_path / "STATUS.md").read_text()
     assert "**Passed**: 16 of 16" in status
     assert status.count("Never run here") == 2

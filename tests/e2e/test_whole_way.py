@@ -14,6 +14,7 @@ from e2e.errors import RefusedError
 from flows.operate import pause
 from sandbox.standins.faults import Fault
 from tests.e2e.theatre import secrets
+from tests.e2e.visit import Visit
 
 if TYPE_CHECKING:
     from e2e.record import Record
@@ -34,6 +35,12 @@ def test_sixteen_of_sixteen(theatre: Theatre) -> None:
     told = (theatre.folder / "out/report.json").read_text() + (theatre.folder / "out/report.html").read_text()
     assert not [secret for secret in secrets(theatre.values) if secret in told]
     assert json.loads((theatre.folder / "out/report.json").read_text())["delivered"] == 16
+    with opened() as chromium:
+        for scheme, width in (("light", 1280), ("dark", 375)):
+            with Visit(chromium, theatre.folder / "out/report.html", scheme, width) as visit:
+                assert visit.flaws() == []
+                assert visit.tell("document.images.length") == 2 + 16
+                assert visit.tell("document.documentElement.scrollWidth") <= width
 
 
 def lost(record: Record) -> set[str]:

@@ -132,8 +132,8 @@ class Theatre:
         with opened(aim) as outside:
             tag = record.enrolments[0].to.partition("+")[2].rpartition("-")[0]
             watch = Watch(outside, record, tag, run.say)
-            now = watch.until_settled(patience)
-            record.diagnosis = diagnose.diagnose(record, now, watch.facts(aim))
+            watch.until_settled(patience)
+            record.diagnosis = diagnose.diagnose(record, watch.facts(aim))
         return record
 
     def play(self, *sequences: str, patience: float = 60, yes: bool = True, **changed: str) -> Record:
