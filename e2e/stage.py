@@ -114,7 +114,7 @@ class Stage:
 
 
 class Disturbance(threading.Thread):
-    """In the midst of a run, once the first mail is out: a worker is killed, then all are redeployed."""
+    """In the midst of a run, once a handler runs: a worker is killed, then all are redeployed."""
 
     def __init__(self, stage: Stage, record: Record, say: Callable[[str], None]) -> None:
         """Not started yet; what is done is written into `record` and said."""
@@ -124,10 +124,10 @@ class Disturbance(threading.Thread):
         self.problem = ""
 
     def run(self) -> None:
-        """Wait for the first mail, then do both."""
-        while not any(mail.accepted for mail in self._record.mails):
+        """Wait for the first handler, then do both."""
+        while not any(one.handler_started for one in self._record.enrolments):
             if self._enough.wait(0.5):
-                self.problem = "nobody was killed and nothing redeployed: no mail went out"
+                self.problem = "nobody was killed and nothing redeployed: no handler ran"
                 return
         try:
             self._event("a worker is killed")
