@@ -184,6 +184,15 @@ def test_page_json_and_junit_say_the_same(reports: dict[str, tuple[Record, Path]
         assert visit.tell("looks.all('tr[id]').map(looks.gaps)") == [len(mail["missing"]) for mail in told]
 
 
+def test_what_is_wrong_with_an_enrolment_alone_is_said_at_the_top(
+    tmp_path: Path, picture: Path, browser: Browser
+) -> None:
+    record = _well(picture)
+    record.enrolments[0].problems.append("Mail 3 went out before mail 2.")
+    with Visit(browser, report.write(record, tmp_path)) as visit:
+        assert visit.texts(".diagnosis p") == ["signup: Mail 3 went out before mail 2."]
+
+
 def test_what_is_missing_is_seen_as_missing(reports: dict[str, tuple[Record, Path]], browser: Browser) -> None:
     path = reports["lost"][1]
     for width, name in ((1280, "timeline-wide"), (375, "timeline-narrow")):
