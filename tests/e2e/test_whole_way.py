@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from e2e import form
+from e2e.__main__ import main
 from e2e.browser import Album, opened
 from e2e.contract import sequences
 from e2e.errors import RefusedError
@@ -41,6 +43,22 @@ def test_sixteen_of_sixteen(theatre: Theatre) -> None:
                 assert visit.flaws() == []
                 assert visit.tell("document.images.length") == 2 + 16
                 assert visit.tell("document.documentElement.scrollWidth") <= width
+
+
+def test_same_command_against_what_a_file_names(
+    theatre: Theatre, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HUBLAB_ENV_FILE", str(theatre.target().source))
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    status, out = theatre.folder / "STATUS.md", theatre.folder / "out"
+    command = ["--only", "noshow", "--out", str(out), "--status", str(status)]
+    assert main(command) == 2
+    assert "nobody is there to be asked; --yes" in capsys.readouterr().err
+    assert theatre.world.services.resend.store.mails == []
+    assert main([*command, "--yes"]) == 0
+    assert capsys.readouterr().out.startswith("3 of 3 mails delivered, each once: all as it should be\n")
+    assert json.loads((out / "report.json").read_text())["against"] == "production"
+    assert "## End to end, in production\n\n- **Passed**: 3 of 3" in status.read_text()
 
 
 def lost(record: Record) -> set[str]:
