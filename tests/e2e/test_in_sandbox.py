@@ -122,7 +122,7 @@ def test_resend_that_refuses(sandbox: Sandbox, tmp_path: Path) -> None:
     rule = {"kind": "refuse", "method": "POST", "path": "/emails$", "status": 422, "code": "validation_error"}
     running.standin("resend", "faults", [rule | {"times": None}])
     try:
-        found = e2e(tmp_path, "--calm", "--only", "noshow", "--patience", "60")
+        found = e2e(tmp_path, "--calm", "--only", "noshow", "--patience", "60", "--speed", "12")
     finally:
         httpx.delete(f"{running.inbox_url}/_standin/faults", timeout=30, trust_env=False).raise_for_status()
     assert found.status == 1, found.text
