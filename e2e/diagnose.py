@@ -26,7 +26,8 @@ _NOTION = re.compile(r"notion|template|^postponed:", re.IGNORECASE)
 class Stand:
     """Where a mail is: at which hop, since when it may be expected to pass it, and whether it is lost for certain.
 
-    `hop` is empty when it passed all; `since` is in the future while it is not due, and None when that is not known.
+    `hop` is empty when it passed all; `since` is in the future while it is not due. Where nobody tells since when, it
+    is not waited for.
     """
 
     hop: str
@@ -36,7 +37,7 @@ class Stand:
 
     def lost(self, now: datetime, patience: float) -> bool:
         """Whether it is lost, or has been waited for long enough: `patience` is in seconds."""
-        overdue = self.since is not None and (now - self.since).total_seconds() > patience
+        overdue = self.since is None or (now - self.since).total_seconds() > patience
         return bool(self.hop) and (self.final or overdue)
 
 

@@ -127,4 +127,4 @@ def _follow(  # noqa: PLR0913 - what there is to follow, with what
     if any(diagnose.stand(one, mail).hop for one in record.enrolments for mail in one.mails):
         record.diagnosis = diagnose.diagnose(record, watch.facts(target))
     record.diagnosis += [f"In the midst of it: {problem}."] if problem else []
-    record.diagnosis += watch.strangers(target)
+    record.diagnosis += [*watch.blind(), *watch.strangers(target)]

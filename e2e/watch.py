@@ -81,6 +81,10 @@ class Watch:
             self._said = counts
             self._say(f"{counts[0]} sent, {counts[1]} delivered of {len(self._record.mails)}")
 
+    def blind(self) -> list[str]:
+        """What could not be seen at the last look."""
+        return [f"The last look did not show everything: {trouble}." for trouble in self._trouble.values()]
+
     def strangers(self, target: Target) -> list[str]:
         """Mails of this time that went to another than the one address; whose, is not shown."""
         try:

@@ -199,6 +199,13 @@ def test_what_is_not_due_yet_is_waited_for_however_long() -> None:
     assert diagnose.settled(whole, at(192), 1)
 
 
+def test_what_nobody_can_tell_the_age_of_is_not_waited_for_for_ever() -> None:
+    whole = record()
+    FAULTS["Resend has nothing"][0](whole.enrolments[0])
+    whole.mails[1].ended = None
+    assert diagnose.settled(whole, at(200), 100_000)
+
+
 @pytest.mark.parametrize("fault", ["page refuses", "handler fails", "handler skips", "bounced", "mail cancelled"])
 def test_what_is_lost_for_certain_is_not_waited_for(fault: str) -> None:
     whole = record()
