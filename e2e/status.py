@@ -136,7 +136,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--status", type=Path, default=FILE)
     asked = parser.parse_args(arguments)
     target, sandbox = find(os.environ)
-    what = "the host of a sandbox" if sandbox else f"the hosts of {target.name}"
+    in_sandbox = sandbox or target.resolve().parent == CHECKOUT / ".sandbox"
+    what = "the hosts of a sandbox" if in_sandbox else f"the hosts of {target.name}"
     body = of_checks(JUnitXml.fromfile(str(asked.junit)), what, system.releases(target), system.commit())
     write(HOSTS, body, asked.status)
     return 0
