@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from worker.forked_engine import Order
 
-REPORT_SECONDS = 10.0
+REPORT_SECONDS = 30.0
 """How long the fork server may take to report an engine that has ended."""
 _EXIT_CODE, _STATE = 49, 0  # in /proc/PID/stat, after the name
 

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("prefect.hublab")
 
-FORK_SECONDS = 10.0
+FORK_SECONDS = 30.0
 """How long a server that is warm may take for one engine."""
-WARM_SECONDS = 60.0
+WARM_SECONDS = 120.0
 """How long it may take to get warm, that is to import."""
 # Read when an interpreter starts, or by C libraries; and Prefect's plugins, which run when it is imported.
 _FROM_THE_START = (

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.worker.server import Api
 
 END = ("COMPLETED", "CRASHED", "FAILED")
-# Limits of ten seconds in one; nothing else is changed.
+# Limits of thirty seconds in one; nothing else is changed.
 IMPATIENT = """
 import sys
 from worker import forked_process, forking
