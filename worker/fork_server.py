@@ -45,7 +45,7 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     # Also a server that is stopped or hangs must not outlive its worker; its children are not concerned.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    _reset_signals()
     looked_at = preload()
     if fault := _plugins_fault():
         _refuse(fault)
@@ -55,6 +55,13 @@ def main() -> None:
         from worker.forked_engine import run  # noqa: PLC0415 - the server itself has no use for it
 
         run(line)
+
+
+def _reset_signals() -> None:
+    """As whatever the worker spawns later finds them: it was started before the worker had handlers of its own."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def preload() -> list[str]:

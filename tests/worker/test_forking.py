@@ -24,6 +24,15 @@ PIDFD = "anon_inode:[pidfd]"
 SPAWNED = {"command": f"{sys.executable} -m prefect.engine"}
 
 
+# As a shell starts a command with "&".
+IN_THE_BACKGROUND = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+from worker.__main__ import main
+sys.exit(main())
+"""
+
+
 def facts(api: Api, worker: Worker, **job_variables: object) -> Any:
     """What one engine is like."""
     file = worker.folder / f"facts-{uuid.uuid4().hex[:8]}"
@@ -52,7 +61,8 @@ def of_worker(worker: Worker) -> list[int]:
     return [pid for pid in found if name in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")]
 
 
-def test_forked_engine_is_as_a_spawned_one_and_one_run_does_not_change_the_next(api: Api, worker: Worker) -> None:
+def test_forked_engine_is_as_a_spawned_one_and_one_run_does_not_change_the_next(api: Api, start: StartWorker) -> None:
+    worker = start(launch=IN_THE_BACKGROUND).ready()
     server = worker.fork_server()
     spawned, first, second = facts(api, worker, **SPAWNED), facts(api, worker), facts(api, worker)
     assert (spawned["own"]["parent"], first["own"]["parent"]) == (worker.process.pid, server)
