@@ -171,11 +171,12 @@ def _reasons(host: spec.WorkerHost, state: HostState, worker: Worker | None, ren
     if worker.release != release:
         reasons.append(f"runs release {worker.release or 'unknown'}")
     elif worker.unit_digest != unit.digest_of(rendered):
-        reasons.append("its settings changed")
+        reasons.append(f"its settings changed{unit.difference(worker.unit_text, rendered)}")
     if worker.uvloop:
         reasons.append("has uvloop loaded")
     if worker.unit_sha256 != hashlib.sha256(rendered.encode()).hexdigest() and not reasons:
         reasons.append("its unit file was edited")
+    reasons += [f"{path} changes its unit" for path in worker.drop_ins if spec.owns_drop_in(path)]
     if worker.needs_reload and not reasons:
         reasons.append("systemd has not read its unit file")
     if worker.enabled != "enabled":

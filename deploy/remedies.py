@@ -1,4 +1,4 @@
-"""Adds to pyinfra's connection errors what the operator can do about them."""
+"""What the operator can do about a failed connection, told by pyinfra's words or by OpenSSH's."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import logging
 import re
 
 REMEDIES = {
-    r"No host key for (\S+) found": (
+    r"(?:No host key|host key is known) for (\S+)": (
         "The host's key is not in the known_hosts file. Compare its fingerprint with the one on the host's console, "
         "then add it: ssh-keyscan {0} >> KNOWN_HOSTS_FILE"
     ),
-    r"Host key for (\S+) does not match": (
+    r"Host key for (\S+) (?:does not match|has changed)": (
         "The host answers with another key than the one on record. If it was reinstalled, remove the old key "
         "(ssh-keygen -R {0}) and add the new one; if it was not, somebody is in between: stop."
     ),
-    r"Authentication error": (
+    r"Authentication error|Permission denied": (
         "The host refuses the login. Check the user in HUBLAB_HOSTS and the key in HUBLAB_SSH_KEY; "
         "`ssh -i KEY USER@HOST true` must work."
     ),
     r"Could not resolve hostname": "The name in HUBLAB_HOSTS is known neither to DNS nor to /etc/hosts.",
-    r"Could not connect|timed out": (
+    r"Could not connect|timed out|Connection refused|No route to host": (
         "Is the host up, is its address in HUBLAB_HOSTS right, is its SSH port open? "
         "`--exclude HOST` deploys to the others."
     ),

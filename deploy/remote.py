@@ -8,8 +8,6 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyinfra.api import StringCommand
-
 if TYPE_CHECKING:
     from pyinfra.api import Host
 
@@ -96,6 +94,8 @@ def program(name: str, query: dict[str, Any]) -> str:
 
 def run(host: Host, python: str, name: str, query: dict[str, Any], *, detached: bool = False) -> bool:
     """Runs an on-host program and shows its lines as they come; False when it failed, having said why."""
+    from pyinfra.api import StringCommand  # noqa: PLC0415 - `fleet` does without, and is spared a second of imports
+
     done, _ = host.run_shell_command(
         StringCommand(launcher(python, detached=detached)),
         print_output=True,

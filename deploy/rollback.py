@@ -4,19 +4,19 @@ from functools import partial
 
 from pyinfra import host, state
 
+from deploy.look import look
 from deploy.retreat import make
 from deploy.rollout.activate import Rollout, activate
 from deploy.rollout.hold import hold
 from deploy.rollout.member import Member
 from deploy.service.configure import configure
-from deploy.state import look
 
 planner = partial(make, release=host.data.get("release") or "")
 wanted = host.data.spec
 found = look(host, wanted, kept=True)
 member = Member(state.inventory.get_host(host.name), wanted, found, planner(wanted, found), planner=planner)
 
-rollout = Rollout.shared(state, "rollback", kept=True)
+rollout = Rollout.shared(state, "rollback", kept=True, wave=host.data.get("wave", 0))
 rollout.join(state, member)
 
 hold(member=member, rollout=rollout, name="lock: nobody else changes the host meanwhile")

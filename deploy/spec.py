@@ -122,6 +122,11 @@ def unit_name(number: int) -> str:
     return f"{UNIT}{number}.service"
 
 
+def owns_drop_in(path: str) -> bool:
+    """Whether a drop-in is for our units alone: the deploy moves it aside. One for all services is not its own."""
+    return path.split("/")[-2].startswith((UNIT, f"{WEBHOOKS_UNIT}.d"))
+
+
 def worker_name(hostname: str, number: int) -> str:
     """The worker's name at the Prefect server: unique as long as host names are."""
     return f"{hostname}-{number}"

@@ -1,19 +1,14 @@
-"""What is there: one fact, one round trip, whatever is asked."""
+"""What is there, as typed data. Pure; `look.py` asks the host."""
 
 from __future__ import annotations
 
-import json
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast, override
-
-from pyinfra.api import FactBase, StringCommand
+from typing import TYPE_CHECKING, Any
 
 from deploy import spec
-from deploy.remote import launcher, program
 
 if TYPE_CHECKING:
-    from pyinfra.api import Host
-
     from deploy.spec import WorkerHost
 
 
@@ -29,31 +24,15 @@ def question(host: WorkerHost, *, kept: bool = False) -> dict[str, Any]:
         "unit": spec.UNIT,
         "webhooks": spec.WEBHOOKS_UNIT,
         "files": [*spec.PATHS, *host.read_paths],
+        "audit": spec.AUDIT,
         "pool": host.work_pool,
         **host.api_access(),
     }
 
 
-class HostJson(FactBase[dict[str, Any]]):
-    """The answer of `onhost/inspect_host.py`."""
-
-    @override
-    def command(self, python: str) -> StringCommand:
-        return StringCommand(launcher(python))
-
-    @override
-    @staticmethod
-    def default() -> dict[str, Any]:
-        return {"problem": "silent"}
-
-    @override
-    def process(self, output: list[str]) -> dict[str, Any]:
-        return cast("dict[str, Any]", json.loads("\n".join(output)))
-
-
 @dataclass(frozen=True)
 class Worker:
-    """One worker unit as it is."""
+    """One worker unit as it is; `doing`: in the worker's own words."""
 
     number: int
     unit_sha256: str
@@ -66,6 +45,15 @@ class Worker:
     release: str = ""
     unit_digest: str = ""
     uvloop: bool = False
+    drop_ins: tuple[str, ...] = ()
+    doing: str = ""
+    unit_text: str = ""
+
+    @property
+    def in_flight(self) -> int:
+        """How many flow runs it has, by its own words."""
+        found = re.search(r"(\d+) runs? in flight", self.doing) if self.active == "active" else None
+        return int(found[1]) if found else 0
 
 
 @dataclass(frozen=True)
@@ -106,7 +94,7 @@ class HostState:
     """All that the plan needs to know of one host. Sizes in bytes, times in seconds since the epoch.
 
     `rollout_open`: a rollout began and has not ended. `unfinished`: unit → digest of the text with which it passed its
-    gate in that rollout. `kept`: release → unit → text, when asked for.
+    gate in that rollout. `kept`: release → unit → text, when asked for. `deploys`: the host's record, the oldest first.
     """
 
     problem: str = ""
@@ -138,16 +126,12 @@ class HostState:
     api_version: str = ""
     online: frozenset[str] = frozenset()
     automations: dict[str, str] | None = None
+    deploys: tuple[dict[str, Any], ...] = ()
 
-
-def look(host: Host, wanted: WorkerHost, *, kept: bool = False) -> HostState:
-    """Asks the host once; with `kept`, also for the units of former releases.
-
-    Raises:
-        PyinfraError: the connection broke; pyinfra has said so.
-    """
-    stdin = program("inspect_host", question(wanted, kept=kept))
-    return parse(host.get_fact(HostJson, python=wanted.python, _stdin=stdin, _sudo=False))
+    def failure(self, release: str) -> dict[str, Any] | None:
+        """The last deploy towards a release, by the host's record, if it failed."""
+        tried = [line for line in self.deploys if line.get("to") == release]
+        return tried[-1] if tried and tried[-1].get("result") != "ok" else None
 
 
 def parse(raw: dict[str, Any]) -> HostState:
@@ -187,6 +171,7 @@ def parse(raw: dict[str, Any]) -> HostState:
         api_version=raw["api"].get("version", ""),
         online=frozenset(raw["api"].get("online", ())),
         automations=raw["api"].get("automations"),
+        deploys=tuple(raw["deploys"]),
     )
 
 
@@ -218,4 +203,7 @@ def _worker(number: int, item: dict[str, Any]) -> Worker:
         release=environment.get("HUBLAB_RELEASE", ""),
         unit_digest=environment.get("HUBLAB_UNIT", ""),
         uvloop=item.get("uvloop", False),
+        drop_ins=tuple(item.get("drop_ins", ())),
+        doing=item.get("doing", ""),
+        unit_text=item.get("text", ""),
     )

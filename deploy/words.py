@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deploy import spec
 from deploy.release import identity
@@ -19,11 +19,11 @@ def describe(plan: Plan, state: HostState) -> tuple[str, ...]:
     words = [*_release_words(plan, state), *_host_words(plan, state), *_legacy_words(plan, state)]
     for step in plan.restarts:
         verb = "started" if step.reasons == ("new",) else "drained and restarted"
-        words.append(f"{step.name} will be {verb}: {', '.join(step.reasons)}")
+        words.append(f"{step.name} will be {verb}: {', '.join(step.reasons)}{_waiting(state, step.number)}")
     words += _webhooks_words(plan)
     surplus = f"will be drained and removed: only {len(plan.workers)} are wanted"
     words += [f"{spec.unit_name(number)} {surplus}" for number in plan.surplus]
-    words += [f"release {name} will be removed" for name in plan.prune]
+    words += [f"release {name} will be removed{_why(state, name)}" for name in plan.prune]
     words += [f"automation '{item['name']}' will be set at the Prefect server" for item in plan.automations]
     if plan.unfinished:
         words.append("a rollout that was cut off will be brought to its end")
@@ -39,7 +39,10 @@ def _release_words(plan: Plan, state: HostState) -> Iterator[str]:
         prefect = identity.locked_versions()["prefect"]
         yield f"release {plan.release} will be built (Prefect {prefect}, Python {state.python_version}, no uvloop)"
     if plan.switch:
-        yield f"release of record: {plan.previous or 'none'} → {plan.release}"
+        yield f"release of record: {plan.previous or 'none'} → {plan.release}{_prefect_change(plan, state)}"
+    failure = state.failure(plan.release)
+    if failure and plan.restarts:
+        yield f"release {plan.release} is tried once more: {told(failure)}"
 
 
 def _host_words(plan: Plan, state: HostState) -> Iterator[str]:
@@ -72,6 +75,37 @@ def _webhooks_words(plan: Plan) -> Iterator[str]:
     if plan.webhooks and plan.webhooks.reasons:
         verb = "started" if plan.webhooks.reasons == ("new",) else "restarted"
         yield f"{spec.WEBHOOKS_UNIT} will be {verb}: {', '.join(plan.webhooks.reasons)}"
+
+
+def _prefect_change(plan: Plan, state: HostState) -> str:
+    known = {item.id: item.prefect for item in state.releases.values()}
+    before = known.get(plan.previous or "")
+    after = identity.locked_versions()["prefect"] if plan.build else known.get(plan.release)
+    return f" (Prefect {before} → {after})" if before and after and before != after else ""
+
+
+def _waiting(state: HostState, number: int) -> str:
+    worker = state.workers.get(number)
+    count = worker.in_flight if worker else 0
+    return f"; {count} run{'' if count == 1 else 's'} in flight will be waited for" if count else ""
+
+
+def _why(state: HostState, release: str) -> str:
+    failure = state.failure(release)
+    return f": {told(failure)}" if failure else ""
+
+
+def told(line: dict[str, Any]) -> str:
+    """One line of the host's record that tells of a failure, in words."""
+    return f"{line.get('who')}'s {line.get('what')} of {line.get('at')} failed ({line.get('result')})"
+
+
+def last_failure(state: HostState) -> str:
+    """That the last deploy failed, and where that left the host; empty when it did not fail."""
+    last = state.deploys[-1] if state.deploys else {}
+    if last.get("result", "ok") == "ok":
+        return ""
+    return f"release {last.get('to')}: {told(last)}; the release of record is {state.current or 'none'}"
 
 
 def _damage(item: Release) -> str:

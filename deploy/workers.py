@@ -3,13 +3,13 @@
 from pyinfra import host, state
 
 from deploy import preflight
+from deploy.look import look
 from deploy.plan import make
 from deploy.release.install import install
 from deploy.rollout.activate import Rollout, activate
 from deploy.rollout.hold import hold
 from deploy.rollout.member import Member
 from deploy.service.configure import configure
-from deploy.state import look
 
 wanted = host.data.spec
 found = look(host, wanted)
@@ -17,7 +17,7 @@ found = look(host, wanted)
 member = Member(state.inventory.get_host(host.name), wanted, found, make(wanted, found))
 
 preflight.demand(wanted)
-rollout = Rollout.shared(state)
+rollout = Rollout.shared(state, wave=host.data.get("wave", 0))
 rollout.join(state, member)
 
 hold(member=member, rollout=rollout, name="lock: nobody else changes the host meanwhile")

@@ -113,6 +113,7 @@ def serve(control: socket.socket, looked_at: list[str]) -> socket.socket | None:
                 if not message:
                     return None
                 if not (pid := _fork(lines[0])):
+                    control.detach()  # else its end, when the engine exits, would close whatever has its number by then
                     return socket.socket(fileno=lines[0])
                 engines[watch := os.pidfd_open(pid)] = int(message), pid
                 poll.register(watch, select.POLLIN)

@@ -1,28 +1,40 @@
-"""All hosts at once over pyinfra's own connections, in one process; a host that cannot be reached stops no other."""
+"""All hosts at once, each over one plain `ssh`; a host that cannot be reached stops no other.
+
+pyinfra reaches the hosts too, but takes more than a second to be imported: more than the answer of all hosts takes.
+"""
 
 from __future__ import annotations
 
-import logging
+import json
+import shlex
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import gevent
-from pyinfra.api import Config, Inventory, State
-from pyinfra.api.exceptions import ConnectError
-
+from deploy import problems
 from deploy.remedies import remedy_for
+from deploy.remote import launcher, program
 from deploy.settings import SettingsError, load
-from deploy.spec import connection, worker_host
+from deploy.spec import worker_host
+from deploy.state import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pyinfra.api import Host
-
+    from deploy.settings import Settings, Target
     from deploy.spec import WorkerHost
 
 USAGE = 2
+CONNECT_SECONDS = 10
+ANSWER_SECONDS = 60
+SSH_FAILED = 255
+SIDE_BY_SIDE = 64
+
+
+class FleetError(RuntimeError):
+    """A host could not be reached, or did not answer; the message says why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,71 @@ class Reply[Answer]:
     error: str = ""
 
 
-def ask_all[Answer](question: Callable[[Host, WorkerHost], Answer]) -> list[Reply[Answer]]:
+@dataclass(frozen=True)
+class Host:
+    """One host of the inventory, and the command that reaches it."""
+
+    wanted: WorkerHost
+    ssh: tuple[str, ...]
+
+    def ask(self, name: str, query: dict[str, Any]) -> str:
+        """Runs an on-host program and returns what it prints.
+
+        Raises:
+            FleetError: with the reason.
+        """
+        command = [*self.ssh, f"sh -c {shlex.quote(launcher(self.wanted.python))}"]
+        try:
+            done = subprocess.run(
+                command, input=program(name, query), capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            raise FleetError(f"did not answer within {ANSWER_SECONDS} s") from None
+        except OSError as error:
+            raise FleetError(f"cannot be reached: {error}. Install OpenSSH's client on this machine.") from error
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        if done.returncode == SSH_FAILED:
+            raise FleetError(f"cannot be reached: {said[-1] if said else 'ssh gave no reason'}{_remedy(done.stderr)}")
+        if done.returncode:
+            raise FleetError(f"did not answer: {said[-1] if said else f'status {done.returncode}'}")
+        if done.stdout.startswith('{"problem"'):
+            (problem,) = problems.find(self.wanted, parse(json.loads(done.stdout)))
+            raise FleetError(f"{problem.what}\n    -> {problem.remedy}")
+        return done.stdout
+
+    def ask_json(self, name: str, query: dict[str, Any]) -> dict[str, Any]:
+        """The same for a program that answers with one JSON object.
+
+        Raises:
+            FleetError: with the reason.
+        """
+        text = self.ask(name, query)
+        try:
+            return dict(json.loads(text))
+        except ValueError:
+            raise FleetError(f"did not answer in JSON: {text.strip()[-400:] or 'it said nothing'}") from None
+
+
+def _remedy(stderr: str) -> str:
+    remedy = remedy_for(stderr)
+    return f"\n    -> {remedy}" if remedy else ""
+
+
+def command_for(settings: Settings, target: Target) -> tuple[str, ...]:
+    """The ssh command up to the host, as strict as the deploy's own connection. Pure."""
+    options = [
+        "BatchMode=yes",
+        "StrictHostKeyChecking=yes",
+        f'UserKnownHostsFile="{settings.ssh_known_hosts}"',
+        f"ConnectTimeout={CONNECT_SECONDS}",
+        "LogLevel=ERROR",
+    ]
+    key = ["-i", settings.ssh_key, "-o", "IdentitiesOnly=yes"] if settings.ssh_key else []
+    flags = [part for option in options for part in ("-o", option)]
+    return ("ssh", *flags, *key, "-p", str(target.port), "-l", target.user, target.address)
+
+
+def ask_all[Answer](question: Callable[[Host], Answer]) -> list[Reply[Answer]]:
     """Puts a question to every host of the inventory, side by side; the answers are in the inventory's order.
 
     A wrong setting ends the program with status 2, each fault in a line of its own.
@@ -44,25 +120,13 @@ def ask_all[Answer](question: Callable[[Host, WorkerHost], Answer]) -> list[Repl
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(USAGE)
-    logging.getLogger("pyinfra").setLevel(logging.CRITICAL)
-    wanted = {target.address: worker_host(settings, target) for target in settings.hosts}
-    hosts = [(target.address, connection(settings, target)) for target in settings.hosts]
-    inventory = Inventory((hosts, {}))  # type: ignore[no-untyped-call]
-    state = State(inventory, Config(PARALLEL=max(len(hosts), 1)))  # type: ignore[no-untyped-call]
-    tasks = {host.name: gevent.spawn(_ask, state, host, wanted[host.name], question) for host in state.inventory}
-    gevent.joinall(tasks.values())
-    return [tasks[target.address].get() for target in settings.hosts]
+    hosts = [Host(worker_host(settings, target), command_for(settings, target)) for target in settings.hosts]
+    with ThreadPoolExecutor(max_workers=min(len(hosts), SIDE_BY_SIDE)) as pool:
+        return list(pool.map(lambda host: _ask(host, question), hosts))
 
 
-def _ask[Answer](
-    state: State, host: Host, wanted: WorkerHost, question: Callable[[Host, WorkerHost], Answer]
-) -> Reply[Answer]:
+def _ask[Answer](host: Host, question: Callable[[Host], Answer]) -> Reply[Answer]:
     try:
-        host.connect(raise_exceptions=True)
-        state.activate_host(host)
-        return Reply(host.name, question(host, wanted))
-    except ConnectError as error:
-        remedy = remedy_for(str(error))
-        return Reply(host.name, None, f"cannot be reached: {error}" + (f" -> {remedy}" if remedy else ""))
-    except Exception as error:  # noqa: BLE001 - whatever one host does, the others are reported
-        return Reply(host.name, None, f"did not answer: {error}")
+        return Reply(host.wanted.address, question(host))
+    except FleetError as error:
+        return Reply(host.wanted.address, None, str(error))

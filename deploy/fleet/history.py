@@ -34,7 +34,7 @@ def row(line: dict[str, Any]) -> tuple[str, ...]:
 
 def main() -> int:
     """0, or 1 when a host did not answer."""
-    replies = ask_all(lambda host, wanted: report.ask(host, wanted, []))
+    replies = ask_all(lambda host: report.ask(host, whole=False))
     found = lines(replies)
     if os.environ.get("JSON"):
         sys.stdout.write(json.dumps(found) + "\n")

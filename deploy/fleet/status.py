@@ -12,11 +12,12 @@ from deploy import plan as planning
 from deploy import spec
 from deploy.fleet import report
 from deploy.fleet.connect import Reply, ask_all
-from deploy.state import look
+from deploy.words import last_failure
 
 if TYPE_CHECKING:
-    from pyinfra.api import Host
+    from collections.abc import Sequence
 
+    from deploy.fleet.connect import Host
     from deploy.fleet.report import Report
     from deploy.plan import Plan
     from deploy.state import HostState
@@ -42,8 +43,9 @@ class Status:
         return not (self.drift or self.trouble)
 
 
-def judge(wanted: spec.WorkerHost, state: HostState, plan: Plan, now: Report) -> Status:
+def judge(wanted: spec.WorkerHost, plan: Plan, now: Report) -> Status:
     """One host against its plan. Pure."""
+    state = now.state
     names = {spec.unit_name(step.number): step.name for step in plan.workers}
     trouble = [f"{problem.what} -> {problem.remedy}" for problem in plan.problems]
     trouble += [
@@ -55,24 +57,40 @@ def judge(wanted: spec.WorkerHost, state: HostState, plan: Plan, now: Report) ->
         trouble.append(f"{now.queue['late']} flow runs are late")
     if now.lock and now.lock["orphaned"]:
         trouble.append(f"{now.lock['words']}: its owner is gone; the next deploy takes it over")
-    last = now.history[-1] if now.history else {}
+    trouble += [f"{path} changes the workers' units, and no deploy removes it" for path in _foreign_drop_ins(state)]
     return Status(
         host=f"{state.hostname} ({wanted.address})" if state.hostname else wanted.address,
         release=state.current or "none",
         workers=tuple((names.get(unit, unit), words) for unit, words in sorted(now.doing.items())),
         due=now.queue["depth"] if now.queue else None,
         late=now.queue["late"] if now.queue else None,
-        last=f"{last['what']} by {last['who']} at {last['at']}: {last['result']}" if last else "never deployed",
+        last=_last(state),
         lock=now.lock["words"] if now.lock else "",
         drift=plan.words,
         trouble=tuple(trouble),
     )
 
 
-def ask(host: Host, wanted: spec.WorkerHost) -> Status:
-    """One host, in two round trips."""
-    state = look(host, wanted)
-    return judge(wanted, state, planning.make(wanted, state), report.ask(host, wanted, sorted(state.workers)))
+def _foreign_drop_ins(state: HostState) -> list[str]:
+    """Drop-ins for all services of the host, but for those that came with it."""
+    found = {path for worker in state.workers.values() for path in worker.drop_ins}
+    return sorted(path for path in found if not (spec.owns_drop_in(path) or path.startswith(("/usr/lib/", "/lib/"))))
+
+
+def _last(state: HostState) -> str:
+    """The last deploy, in words."""
+    if not state.deploys:
+        return "never deployed"
+    if failure := last_failure(state):
+        return f"FAILED: {failure}"
+    last = state.deploys[-1]
+    return f"{last['what']} of release {last.get('to')} by {last['who']} at {last['at']}: {last['result']}"
+
+
+def ask(host: Host) -> Status:
+    """One host, in one round trip."""
+    now = report.ask(host, whole=True)
+    return judge(host.wanted, planning.make(host.wanted, now.state), now)
 
 
 def render(status: Status) -> str:
@@ -85,6 +103,14 @@ def render(status: Status) -> str:
     lines += [f"  drift: {words}" for words in status.drift]
     lines += [f"  trouble: {words}" for words in status.trouble]
     return "\n".join(lines)
+
+
+def summary(found: Sequence[Status]) -> str:
+    """The last line, when there is more than one host: which of them somebody has to look at. Pure."""
+    wrong = [item.host for item in found if not item.as_planned]
+    return f"{len(found) - len(wrong)} of {len(found)} hosts as planned" + (
+        f"; not: {', '.join(wrong)}" if wrong else ""
+    )
 
 
 def _number(count: int | None) -> str:
@@ -102,5 +128,6 @@ def main() -> int:
     if os.environ.get("JSON"):
         sys.stdout.write(json.dumps([{**asdict(item), "as_planned": item.as_planned} for item in found]) + "\n")
     else:
-        sys.stdout.write("\n".join(render(item) for item in found) + "\n")
+        lines = [render(item) for item in found] + [summary(found)] * (len(found) > 1)
+        sys.stdout.write("\n".join(lines) + "\n")
     return 0 if all(item.as_planned for item in found) else 1

@@ -5,27 +5,20 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pyinfra.api import StringCommand
-
 from deploy import spec
 from deploy.fleet.connect import ask_all
-from deploy.remote import launcher, program
 
 if TYPE_CHECKING:
-    from pyinfra.api import Host
+    from deploy.fleet.connect import Host
 
 
-def unlock(host: Host, wanted: spec.WorkerHost) -> str:
+def unlock(host: Host) -> str:
     """One host's lock; what the host says of it.
 
     Raises:
-        RuntimeError: it could not be removed.
+        FleetError: it could not be removed.
     """
-    text = program("lock", {"phase": "unlock", "folder": spec.LOCK})
-    done, output = host.run_shell_command(StringCommand(launcher(wanted.python)), _stdin=text, _sudo=False)
-    if not done:
-        raise RuntimeError(output.output[-400:])
-    return output.stdout
+    return host.ask("lock", {"phase": "unlock", "folder": spec.LOCK}).strip()
 
 
 def main() -> int:

@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from deploy.onhost.byte_code import adopt, newest_sibling
 from deploy.onhost.common import HostError, guard_digest, must, packages, say, tree_digest, write_atomically
 
 CHECK = """
@@ -23,11 +24,23 @@ assert worker.__file__.startswith(sys.argv[1] + "/"), worker.__file__
 
 
 def unpack(payload: Path, base: Path, release: Path) -> None:
-    """Wheels into the pool that all releases are built from, code into the release."""
-    with tarfile.open(payload) as archive:
-        for member in archive:
-            where = base if member.name.startswith("wheels/") else release
-            archive.extract(member, where, filter="data")
+    """Wheels into the pool that all releases are built from, code into the release.
+
+    A wheel is known by its name alone, so it gets it when it is whole and on disk: a power cut leaves no half one.
+    """
+    arriving = base / ".arriving"
+    shutil.rmtree(arriving, ignore_errors=True)
+    try:
+        with tarfile.open(payload) as archive:
+            for member in archive:
+                where = arriving if member.name.startswith("wheels/") else release
+                archive.extract(member, where, filter="data")
+        os.sync()
+        (base / "wheels").mkdir(mode=0o755, exist_ok=True)
+        for wheel in arriving.glob("wheels/*"):
+            wheel.rename(base / "wheels" / wheel.name)
+    finally:
+        shutil.rmtree(arriving, ignore_errors=True)
 
 
 def unpack_uv(wheels: Path, version: str, into: Path) -> Path:
@@ -48,9 +61,14 @@ def install(uv: Path, release: Path, query: dict[str, Any]) -> None:
     source = pushed if query["wheels"] == "push" else []
     common = ["--no-cache", "--no-config", "--link-mode", "copy"]
     must(str(uv), "venv", "--quiet", "--no-config", "--no-project", "--python", query["python"], str(release / "venv"))
-    checks = ["--require-hashes", "--compile-bytecode", "--python", python]
-    must(str(uv), "pip", "sync", "--quiet", *common, *source, *checks, str(release / "requirements.lock"), timeout=900)
-    site = next(release.glob("venv/lib/python3*/site-packages"))
+    lock = [str(release / "requirements.lock"), "--require-hashes", "--python", python]
+    sync = [str(uv), "pip", "sync", "--quiet", *common, *source, *lock]
+    must(*sync, timeout=900)
+    sites = "venv/lib/python3*/site-packages"
+    site = next(release.glob(sites))
+    if sibling := newest_sibling(release):
+        adopt(site, next(sibling.glob(sites)))
+    must(*sync, "--compile-bytecode", timeout=900)
     (site / "hublab.pth").write_text(query["guard"])
     must(python, "-m", "compileall", "-q", *(str(release / folder) for folder in query["folders"]))
 
@@ -85,6 +103,9 @@ def main(query: dict[str, Any]) -> int:
     shutil.rmtree(release, ignore_errors=True)
     release.mkdir(parents=True)
     tools = base / ".build"
+    for left in base.glob(".payload-*"):  # of a deploy that was cut off
+        if left != Path(query["payload"]):
+            left.unlink()
     try:
         unpack(Path(query["payload"]), base, release)
         uv = unpack_uv(base / "wheels", query["uv"], tools)
@@ -92,6 +113,8 @@ def main(query: dict[str, Any]) -> int:
         finish(release, query)
     except (HostError, OSError, tarfile.TarError, zipfile.BadZipFile) as error:
         shutil.rmtree(release, ignore_errors=True)
+        # One of them may be the reason: the next deploy brings them anew.
+        shutil.rmtree(base / "wheels", ignore_errors=True)
         say(f"release {release.name} could not be built; nothing else was changed: {error}")
         return 1
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -12,7 +11,9 @@ from typing import Any
 
 from deploy.onhost.before import clear
 from deploy.onhost.common import must, read, say, sync_folder, write_atomically
+from deploy.onhost.drop_ins import retire
 from deploy.onhost.lock import holder, now
+from deploy.onhost.record import append
 
 
 def link(path: Path, target: Path) -> None:
@@ -55,11 +56,7 @@ def audit(query: dict[str, Any]) -> None:
     held = holder(Path(query["lock"]["folder"])) if "lock" in query else None
     if held:
         line["seconds"] = round(now() - held["began"], 1)
-    with Path(query["state"], "deploys.jsonl").open("a", encoding="utf-8") as stream:
-        os.fchmod(stream.fileno(), 0o644)
-        stream.write(json.dumps(line) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    append(Path(query["state"], "deploys.jsonl"), line)
 
 
 def main(query: dict[str, Any]) -> int:
@@ -77,6 +74,8 @@ def main(query: dict[str, Any]) -> int:
     if query["ended"]:
         keep_units(Path(query["kept_units"], query["release"]), Path(query["units"]), query["kept"])
         prune_units(Path(query["kept_units"]), base)
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        retire(Path(query["before"]), Path(query["state"], "retired", f"drop-ins-{stamp}"))
         clear(Path(query["before"]))
     audit(query)
     return 0

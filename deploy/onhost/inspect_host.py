@@ -19,6 +19,7 @@ from urllib.parse import quote
 from deploy.onhost.before import unfinished
 from deploy.onhost.common import ask, guard_digest, packages, read, revision, shipped, tree_digest
 from deploy.onhost.prefect_api import pages, request
+from deploy.onhost.record import deploys
 from deploy.onhost.unit_facts import started, unit_facts
 
 HTTP_NOT_FOUND = 404
@@ -168,11 +169,11 @@ def free_bytes(path: str) -> int:
     return shutil.disk_usage(path).free
 
 
-def main(query: dict[str, Any]) -> None:
-    """Prints everything."""
+def facts(query: dict[str, Any]) -> dict[str, Any]:
+    """Everything."""
     base = query["base"]
     current = f"{base}/current"
-    found = {
+    return {
         "hostname": platform.node(),
         "machine": platform.machine(),
         "libc": "-".join(platform.libc_ver()),
@@ -194,5 +195,10 @@ def main(query: dict[str, Any]) -> None:
         "legacy": legacy_processes(),
         "legacy_units": legacy_units(query["unit"], query["units"]),
         "api": api(query),
+        "deploys": deploys(query["audit"]),
     }
-    print(json.dumps(found))
+
+
+def main(query: dict[str, Any]) -> None:
+    """Prints everything."""
+    print(json.dumps(facts(query)))

@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from deploy.onhost.common import ask, read
+from deploy.onhost.common import ask
+from deploy.onhost.inspect_host import facts
 from deploy.onhost.lock import describe, holder, orphaned, step_runs
 from deploy.onhost.prefect_api import request
+from deploy.onhost.record import deploys
 
-LINES = 200
+HTTP_OK = 200
 
 
 def doing(units: list[str]) -> dict[str, str]:
@@ -23,17 +25,6 @@ def doing(units: list[str]) -> dict[str, str]:
             running = shown.get("ActiveState") in ("active", "activating", "deactivating", "reloading")
             found[shown["Id"]] = (running and shown.get("StatusText")) or shown.get("ActiveState", "unknown")
     return found
-
-
-def history(path: str) -> list[dict[str, Any]]:
-    """The last lines of the record of deploys; a line that a power cut left in half is left out."""
-    found = []
-    for line in read(path).decode(errors="replace").splitlines()[-LINES:]:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return [item for item in found if isinstance(item, dict)]
 
 
 def lock(folder: Path) -> dict[str, Any] | None:
@@ -58,11 +49,14 @@ def queue(query: dict[str, Any]) -> dict[str, int] | None:
 
 
 def main(query: dict[str, Any]) -> None:
-    """Prints everything."""
+    """Prints everything; with a question for `inspect_host.py` also what that one finds."""
+    state = facts(query["inspect"]) if query["inspect"] else None
+    units = [f"{query['unit']}{number}.service" for number in sorted(map(int, state["workers"]))] if state else []
     found = {
-        "doing": doing(query["units"]) if query["units"] else {},
-        "history": history(query["audit"]),
+        "state": state,
+        "doing": doing(units) if units else {},
+        "history": [] if state else deploys(query["audit"]),
         "lock": lock(Path(query["folder"])),
-        "queue": queue(query),
+        "queue": queue(query) if state and state["api"]["status"] == HTTP_OK else None,
     }
     print(json.dumps(found))

@@ -15,6 +15,7 @@ from typing import Any
 
 from deploy.onhost.before import mark_passed, save
 from deploy.onhost.common import HostError, ask, must, read, say
+from deploy.onhost.drop_ins import bring_back, set_aside
 from deploy.onhost.worker_unit import check_process, give_up, put, release_folder, restart, show, verify
 
 HTTP_OK = 200
@@ -92,6 +93,7 @@ def remove(query: dict[str, Any]) -> None:
 
 def put_back(query: dict[str, Any], previous: str) -> None:
     """What was there before, through its own gate; or nothing, when there was nothing."""
+    bring_back(query["unit"], Path(query["before"]))
     if previous:
         move(query, previous)
         say(f"webhooks: put back on release {release_of(previous)}")
@@ -110,6 +112,7 @@ def main(query: dict[str, Any]) -> int:
     try:
         verify(query["unit"], query["text"])
         save(before, query["unit"], previous)
+        set_aside(query["unit"], before)
         move(query, query["text"])
         mark_passed(before, query["unit"], query["text"])
     except HostError as error:

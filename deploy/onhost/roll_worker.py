@@ -12,6 +12,7 @@ from typing import Any
 
 from deploy.onhost.before import mark_passed, save
 from deploy.onhost.common import HostError, read, say
+from deploy.onhost.drop_ins import set_aside
 from deploy.onhost.worker_unit import give_up, move, put_back, verify
 
 
@@ -26,6 +27,7 @@ def main(query: dict[str, Any]) -> int:
         return 1
     try:
         save(before, query["unit"], previous)
+        set_aside(query["unit"], before)
         move(query, query["text"], query["folder"])
         mark_passed(before, query["unit"], query["text"])
     except HostError as error:

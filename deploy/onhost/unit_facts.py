@@ -10,7 +10,7 @@ from typing import Any
 
 from deploy.onhost.common import ask, read
 
-PROPERTIES = "Id,ActiveState,SubState,MainPID,NRestarts,NeedDaemonReload,UnitFileState,Result"
+PROPERTIES = "Id,ActiveState,SubState,MainPID,NRestarts,NeedDaemonReload,UnitFileState,Result,DropInPaths,StatusText"
 
 
 def environment(pid: int) -> dict[str, str]:
@@ -29,8 +29,8 @@ def started(pid: int) -> float:
 def unit_facts(units: str, names: list[str]) -> dict[str, dict[str, Any]]:
     """Each of the named units that has a file, by its name."""
     found: dict[str, dict[str, Any]] = {
-        name: {"sha256": hashlib.sha256(read(f"{units}/{name}")).hexdigest()}
-        for name in names
+        name: {"sha256": hashlib.sha256(text).hexdigest(), "text": text.decode(errors="replace")}
+        for name, text in ((name, read(f"{units}/{name}")) for name in names)
         if Path(units, name).is_file()
     }
     if not found:
@@ -47,6 +47,8 @@ def unit_facts(units: str, names: list[str]) -> dict[str, dict[str, Any]]:
             "restarts": int(shown.get("NRestarts") or 0),
             "needs_reload": shown.get("NeedDaemonReload") == "yes",
             "enabled": shown.get("UnitFileState"),
+            "drop_ins": shown.get("DropInPaths", "").split(),
+            "doing": shown.get("StatusText", ""),
             "started": started(pid) if pid else 0.0,
             "environment": environment(pid) if pid else {},
             "uvloop": b"uvloop" in read(f"/proc/{pid}/maps") if pid else False,

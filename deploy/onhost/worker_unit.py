@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploy.onhost.common import HostError, ask, must, read, say, write_atomically
+from deploy.onhost.drop_ins import bring_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,6 +176,7 @@ def give_up(unit: str, label: str, error: HostError, back: Callable[[], None]) -
 
 def put_back(query: dict[str, Any], previous: str) -> None:
     """What was there before, through its own gate; or nothing, when there was nothing."""
+    bring_back(query["unit"], Path(query["before"]))
     path = Path(query["units"], query["unit"])
     if not previous:
         subprocess.run(["systemctl", "disable", "--quiet", "--now", query["unit"]], check=False, capture_output=True)

@@ -14,9 +14,9 @@ from pyinfra import logger
 from pyinfra.api import DeployError, FunctionCommand, operation
 from pyinfra.api.state import BaseStateCallback
 
+from deploy.look import look
 from deploy.rollout.conductor import conduct
 from deploy.rollout.report import announce, conclude
-from deploy.state import look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -31,17 +31,26 @@ if TYPE_CHECKING:
 class Rollout:
     """Collects the hosts of one run while pyinfra prepares; the first to be executed conducts for all."""
 
-    def __init__(self, what: str = "deploy", *, kept: bool = False) -> None:
-        """`what`: the word for lock and audit line; `kept`: whether the plan needs the units of former releases."""
-        self.what, self.kept, self.who, self.token = what, kept, whoami(), secrets.token_hex(8)
+    def __init__(self, what: str = "deploy", *, kept: bool = False, most: int = 0) -> None:
+        """`what`: the word for lock and audit line; `kept`: whether the plan needs the units of former releases.
+
+        `most`: how many hosts go side by side at the most; 0 for no bound.
+        """
+        self.what, self.kept, self.most, self.who, self.token = what, kept, most, whoami(), secrets.token_hex(8)
         self.members: dict[str, Member] = {}
         self._result: AsyncResult | None = None
 
     @classmethod
-    def shared(cls, state: State, what: str = "deploy", *, kept: bool = False) -> Rollout:
-        """The one rollout of this run; pyinfra executes the deploy file once for each host, all of them meet here."""
+    def shared(cls, state: State, what: str = "deploy", *, kept: bool = False, wave: object = 0) -> Rollout:
+        """The one rollout of this run; pyinfra executes the deploy file once for each host, all of them meet here.
+
+        Raises:
+            DeployError: `wave`, what WAVE= of the command line says, is not a number of hosts.
+        """
+        if not str(wave).isdecimal():
+            raise DeployError(f"WAVE: {wave} is not a number of hosts; leave it out for no bound")
         if "hublab_rollout" not in state.__dict__:
-            state.__dict__["hublab_rollout"] = rollout = cls(what, kept=kept)
+            state.__dict__["hublab_rollout"] = rollout = cls(what, kept=kept, most=int(str(wave)))
             state.add_callback_handler(Unlock(rollout))  # type: ignore[no-untyped-call]
             atexit.register(conclude, state, rollout.members)
         return state.__dict__["hublab_rollout"]  # type: ignore[no-any-return]
@@ -82,7 +91,7 @@ class Rollout:
         self._result = AsyncResult()
         try:
             hosts = [self.members[host.name] for host in state.inventory if host in state.active_hosts]
-            outcomes = conduct(hosts, self.who, side_by_side, self.what)
+            outcomes = conduct(hosts, self.who, side_by_side, self.what, self.most)
         except BaseException as error:
             self._result.set_exception(error)
             raise

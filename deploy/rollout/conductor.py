@@ -148,20 +148,22 @@ class Conductor:
         query = queries.finish(machine, self.of(machine), self.operator, self.what)
         return machine.run("finish_host", query, detached=True)
 
-    def undo(self, culprit: Machine) -> None:
-        """What was moved goes back, the last host first; what was not reached was never touched."""
-        for machine in reversed(self.busy):
-            outcome = self.of(machine)
+    def to_undo(self, culprit: Machine) -> list[Machine]:
+        """The hosts that were touched, the last first; what was not reached was never touched."""
+        for machine in self.busy:
+            outcome, where = self.of(machine), culprit.wanted.address
             if not outcome.reached:
-                outcome.fail(f"not started: the rollout stopped at {culprit.wanted.address}")
-                continue
-            if outcome.ok:
-                outcome.fail(f"the rollout failed at {culprit.wanted.address}")
-            if machine.plan.restarts or machine.plan.restarts_webhooks:
-                query = queries.back(machine)
-                done = machine.run("roll_back", query, detached=True)
-                outcome.fail("rolled back" if done else "NOT all of it could be rolled back")
-            self.finish(machine)
+                outcome.fail(f"not started: the rollout stopped at {where}")
+            elif outcome.ok:
+                outcome.fail(f"the rollout failed at {where}")
+        return [machine for machine in reversed(self.busy) if self.of(machine).reached]
+
+    def undo(self, machine: Machine) -> None:
+        """What was moved on one host goes back."""
+        if machine.plan.restarts or machine.plan.restarts_webhooks:
+            done = machine.run("roll_back", queries.back(machine), detached=True)
+            self.of(machine).fail("rolled back" if done else "NOT all of it could be rolled back")
+        self.finish(machine)
 
 
 def conduct(
@@ -169,6 +171,7 @@ def conduct(
     operator: str,
     together: Together = one_by_one,
     what: str = "deploy",
+    most: int = 0,
 ) -> dict[str, Outcome]:
     """Brings every host to its plan, in waves; the first failure stops it, and what was moved goes back.
 
@@ -177,6 +180,7 @@ def conduct(
         operator: who deploys, for the audit line.
         together: does one thing with each host of a wave, side by side if it can.
         what: the word for the audit line.
+        most: how many hosts a wave has at the most; 0 for no bound.
 
     Returns:
         The outcome by host address.
@@ -184,14 +188,14 @@ def conduct(
     rollout = Conductor(machines, operator, what)
     rollout.hold_legacy()
     moved = rollout.culprit is None
-    for wave in waves(rollout.busy):
+    for wave in waves(rollout.busy, most):
         if rollout.culprit is None:
             together(rollout.move, wave)
     if rollout.culprit is None:
         rollout.set_automations()
         together(rollout.commit, rollout.busy)
     elif moved:
-        rollout.undo(rollout.culprit)
+        together(rollout.undo, rollout.to_undo(rollout.culprit))
     else:
         for machine in rollout.busy:
             if rollout.of(machine).ok:

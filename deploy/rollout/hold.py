@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyinfra import logger
@@ -31,9 +32,10 @@ def take_hold(state: State, host: Host, member: Member, rollout: Rollout) -> boo
     owner = {"who": rollout.who, "what": f"{rollout.what} of release {member.plan.release}"}
     if not member.lock(rollout.token, owner):
         return False
-    shown = member.plan.words
+    shown = member.plan
     member.look_again(kept=rollout.kept)
-    if member.plan.problems or member.plan.words != shown:
+    # Not by its words: they also say how many runs are in flight, which changes by itself.
+    if member.plan.problems or replace(member.plan, words=()) != replace(shown, words=()):
         logger.warning("%sthe host has changed since the plan was made; it is now:", host.print_prefix)
         announce(member)
     return not member.plan.problems

@@ -10,8 +10,8 @@ import gevent
 from pyinfra import logger
 
 from deploy import remote, spec
+from deploy.look import SILENCE_SECONDS, look
 from deploy.plan import make
-from deploy.state import look
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from deploy.state import HostState
 
 REFRESH_SECONDS = 8
-# A connection that answers nothing for so long is dead; the lock's lease on the host ends a moment later.
-SILENCE_SECONDS = 25
 
 
 @dataclass

@@ -8,6 +8,7 @@ from pyinfra import logger
 from pyinfra.api.state import StateStage
 
 from deploy.table import render as table
+from deploy.words import last_failure
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -87,8 +88,12 @@ def announce(member: Member) -> None:
     """The plan for one host, or what stands in its way."""
     plan, lines = member.plan, []
     lines += [f"cannot be deployed to: {problem.what}\n    -> {problem.remedy}" for problem in plan.problems]
+    if failure := last_failure(member.state):
+        lines.append(f"note: {failure}")
     lines += [f"plan: {word}" for word in plan.words]
-    for line in lines or [f"plan: nothing to do; release {plan.release}, {len(plan.workers)} workers as wanted"]:
+    if not (plan.problems or plan.words):
+        lines.append(f"plan: nothing to do; release {plan.release}, {len(plan.workers)} workers as wanted")
+    for line in lines:
         (logger.error if plan.problems else logger.info)("%s%s", member.host.print_prefix, line)
 
 

@@ -32,6 +32,9 @@ SYSTEM_PATHS = (
 )
 EXECUTABLE = ("/usr/bin", "/bin", "/usr/lib", "/lib", "/lib64", "/usr/lib64", "/usr/local/bin", "/usr/local/lib")
 TASKS_PER_RUN = 64
+# What follows from other settings, or differs whenever anything does.
+DERIVED = ("HUBLAB_UNIT", "HUBLAB_RELEASE", "Description", "TimeoutStopSec", "TasksMax")
+LONGEST_VALUES = 120
 
 
 @cache
@@ -101,6 +104,36 @@ def render(host: spec.WorkerHost, *, hostname: str, number: int, release: str, p
         "tasks_max": TASKS_PER_RUN * (host.concurrency + 2),
     }
     return fill(TEMPLATE, **values, **visible(folder, python_prefix, *host.read_paths))
+
+
+def difference(old: str, new: str) -> str:
+    """Which settings of two units differ, in words; empty when that cannot be told."""
+    before, after = _directives(old), _directives(new)
+    changed = [key for key in after if old and before.get(key) != after[key]]
+    changed += [key for key in before if key not in after]
+    told = [_change(key, before.get(key, "none"), after.get(key, "none")) for key in changed if key not in DERIVED]
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _change(key: str, old: str, new: str) -> str:
+    """One directive; of a long list only what came and what went."""
+    if len(old) + len(new) <= LONGEST_VALUES:
+        return f"{key} {old} → {new}"
+    before, after = old.split(), new.split()
+    moved = [f"+{word}" for word in after if word not in before] + [f"-{word}" for word in before if word not in after]
+    return f"{key} {' '.join(moved)}"
+
+
+def _directives(text: str) -> dict[str, str]:
+    """Directive → value; of the environment, variable → value."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        key, _, value = line.partition("=")
+        if key == "Environment":
+            key, _, value = value.strip('"').partition("=")
+        if value and not key.startswith("#"):
+            found[key] = f"{found[key]} {value}" if key in found else value
+    return found
 
 
 def digest_of(unit: str) -> str:

@@ -68,6 +68,18 @@ class Fleet:
         return self.machines[number - 1].asked[what][0]
 
 
+class Groups:
+    """Goes through the hosts of a wave one by one, and remembers who came together."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[str]] = []
+
+    def __call__(self, work: Callable[[Machine], None], machines: Iterable[Machine]) -> None:
+        wave = list(machines)
+        self.groups.append([machine.wanted.address for machine in wave])
+        one_by_one(work, wave)
+
+
 def test_worker_by_worker_host_by_host() -> None:
     fleet = Fleet(bare(), bare())
     assert fleet.journal == ["h1 h1-1", "h1 h1-2", "h2 h2-1", "h2 h2-2", "h1 finish_host", "h2 finish_host"]
@@ -91,6 +103,12 @@ def test_first_failure_stops_everything_after_it_and_undoes_everything_before() 
     assert third.reason == "not started: the rollout stopped at h2"
 
 
+def test_hosts_go_back_side_by_side_however_many_waves_they_came_in() -> None:
+    together = Groups()
+    Fleet(*[bare()] * 5, workers=1, together=together, failing="h4 h4-1")
+    assert together.groups == [["h1"], ["h2", "h3"], ["h4", "h5"], ["h4", "h3", "h2", "h1"]]
+
+
 def test_roll_back_that_fails_on_one_host_is_told_and_the_others_go_back() -> None:
     fleet = Fleet(bare(), bare(), failing="h2 h2-1,h2 roll_back", workers=1)
     assert fleet.journal[-4:] == ["h2 roll_back", "h2 finish_host", "h1 roll_back", "h1 finish_host"]
@@ -99,16 +117,9 @@ def test_roll_back_that_fails_on_one_host_is_told_and_the_others_go_back() -> No
 
 
 def test_hosts_go_one_then_a_quarter_then_the_rest_and_one_wave_at_a_time() -> None:
-    groups: list[list[str]] = []
-
-    def together(work: Callable[[Machine], None], machines: Iterable[Machine]) -> None:
-        wave = list(machines)
-        groups.append([machine.wanted.address for machine in wave])
-        for machine in wave:
-            work(machine)
-
+    together = Groups()
     fleet = Fleet(*[bare()] * 6, workers=1, together=together)
-    assert groups == [["h1"], ["h2", "h3"], ["h4", "h5", "h6"], ["h1", "h2", "h3", "h4", "h5", "h6"]]
+    assert together.groups == [["h1"], ["h2", "h3"], ["h4", "h5", "h6"], ["h1", "h2", "h3", "h4", "h5", "h6"]]
     assert all(outcome.ok for outcome in fleet.outcomes.values())
 
 
@@ -116,6 +127,12 @@ def test_hosts_go_one_then_a_quarter_then_the_rest_and_one_wave_at_a_time() -> N
 def test_sizes_of_waves(count: int, sizes: list[int]) -> None:
     assert [len(wave) for wave in waves(range(count))] == sizes
     assert [item for wave in waves(range(count)) for item in wave] == list(range(count))
+
+
+def test_waves_may_be_made_smaller() -> None:
+    assert [len(wave) for wave in waves(range(10), 2)] == [1, 2, 1, 2, 2, 2]
+    assert [item for wave in waves(range(10), 2) for item in wave] == list(range(10))
+    assert [len(wave) for wave in waves(range(10), 50)] == [1, 3, 6]
 
 
 def test_canary_is_the_first_worker_of_the_first_host_and_no_other() -> None:

@@ -10,9 +10,9 @@ import pytest
 from deploy.fleet import history, status
 from deploy.fleet.connect import Reply
 from deploy.fleet.report import Report, parse
-from deploy.onhost import report_host
+from deploy.onhost import record, report_host
 from deploy.plan import make
-from tests.deploy.factories import bare, converged, release_name, wanted
+from tests.deploy.factories import bare, converged, finished, release_name, wanted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,11 +30,12 @@ LINE = {
     "seconds": 61.4,
 }
 DOING = {f"prefect-worker@{number}.service": "polling default, 0 runs in flight" for number in (1, 2, 3)}
-QUIET = Report(doing=DOING, history=(LINE,), queue={"depth": 0, "late": 0})
+QUIET = Report(doing=DOING, queue={"depth": 0, "late": 0})
 
 
 def judged(state: HostState, now: Report = QUIET) -> status.Status:
-    return status.judge(HOST, state, make(HOST, state), now)
+    state = replace(state, deploys=state.deploys or (LINE,))
+    return status.judge(HOST, make(HOST, state), replace(now, state=state))
 
 
 def test_host_as_planned() -> None:
@@ -46,8 +47,28 @@ def test_host_as_planned() -> None:
         "  hublab-1-2: polling default, 0 runs in flight",
         "  hublab-1-3: polling default, 0 runs in flight",
         "  due: 0, late: 0",
-        "  last: deploy by ada@desk at 2026-01-02T03:04:05Z: ok",
+        "  last: deploy of release r2 by ada@desk at 2026-01-02T03:04:05Z: ok",
     ]
+
+
+def test_deploy_that_failed_is_told_with_what_came_of_it() -> None:
+    release = release_name()
+    line = LINE | {"to": "bad", "result": "hublab-1-2 failed its gate; rolled back"}
+    found = judged(converged(HOST, deploys=(LINE, line), releases={name: finished(name) for name in (release, "bad")}))
+    told = "ada@desk's deploy of 2026-01-02T03:04:05Z failed (hublab-1-2 failed its gate; rolled back)"
+    assert found.last == f"FAILED: release bad: {told}; the release of record is {release}"
+    assert found.drift == (f"release bad will be removed: {told}",)
+
+
+def test_drop_in_is_drift_when_it_is_for_our_units_and_trouble_when_it_is_for_all() -> None:
+    ours = "/run/systemd/system/prefect-worker@.service.d/x.conf"
+    all_services = "/etc/systemd/system/service.d/y.conf"
+    vendor = "/usr/lib/systemd/system/service.d/10-timeout-abort.conf"
+    host = converged(HOST)
+    host.workers[2] = replace(host.workers[2], drop_ins=(ours, all_services, vendor))
+    found = judged(host)
+    assert found.drift == (f"hublab-1-2 will be drained and restarted: {ours} changes its unit",)
+    assert found.trouble == (f"{all_services} changes the workers' units, and no deploy removes it",)
 
 
 def test_draining_worker_is_no_trouble_of_its_own() -> None:
@@ -91,7 +112,7 @@ def test_worker_that_is_not_online_is_trouble() -> None:
 def test_host_that_cannot_be_deployed_to() -> None:
     found = judged(bare(api_status=401))
     assert any("refuses it (401)" in item for item in found.trouble)
-    assert found.last == "deploy by ada@desk at 2026-01-02T03:04:05Z: ok"
+    assert found.last == "deploy of release r2 by ada@desk at 2026-01-02T03:04:05Z: ok"
 
 
 def test_unreachable_host_is_not_as_planned() -> None:
@@ -100,11 +121,17 @@ def test_unreachable_host_is_not_as_planned() -> None:
     assert "  trouble: cannot be reached: no route" in status.render(found)
 
 
+def test_last_line_says_whom_to_look_at() -> None:
+    good, bad = judged(converged(HOST)), status.unreachable(Reply("h9", None, "cannot be reached: no route"))
+    assert status.summary([good, good]) == "2 of 2 hosts as planned"
+    assert status.summary([good, bad]) == "1 of 2 hosts as planned; not: h9"
+
+
 def test_history_of_all_hosts_in_the_order_of_time() -> None:
     later = {**LINE, "at": "2026-01-03T00:00:00Z", "seconds": None, "result": "x failed its gate; rolled back"}
     replies = [
-        Reply("h1", replace(QUIET, history=(LINE, later))),
-        Reply("h2", replace(QUIET, history=({**LINE, "at": "2026-01-02T12:00:00Z"},))),
+        Reply("h1", Report(history=(LINE, later))),
+        Reply("h2", Report(history=({**LINE, "at": "2026-01-02T12:00:00Z"},))),
         Reply[Report]("h3", None, "cannot be reached"),
     ]
     lines = history.lines(replies)
@@ -115,8 +142,8 @@ def test_history_of_all_hosts_in_the_order_of_time() -> None:
 
 def test_record_with_half_a_line_is_read(tmp_path: Path) -> None:
     (tmp_path / "deploys.jsonl").write_text('{"at": "1"}\n{"at": "2", "wh\n[]\n{"at": "3"}\n')
-    assert report_host.history(str(tmp_path / "deploys.jsonl")) == [{"at": "1"}, {"at": "3"}]
-    assert report_host.history(str(tmp_path / "none")) == []
+    assert record.deploys(str(tmp_path / "deploys.jsonl")) == [{"at": "1"}, {"at": "3"}]
+    assert record.deploys(str(tmp_path / "none")) == []
 
 
 def test_what_workers_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,5 +161,5 @@ def test_what_workers_do(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_answer_is_read() -> None:
-    raw = {"doing": DOING, "history": [LINE], "lock": None, "queue": {"depth": 0, "late": 0}}
-    assert parse(raw) == QUIET
+    raw: dict[str, Any] = {"state": None, "doing": {}, "history": [LINE], "lock": None, "queue": None}
+    assert parse(raw) == Report(history=(LINE,))

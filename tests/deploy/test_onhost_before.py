@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deploy.onhost import before, roll_back, roll_worker, worker_unit
+from deploy.onhost import before, drop_ins, roll_back, roll_worker, worker_unit
 from deploy.onhost.common import HostError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class World:
         self.moves: list[tuple[str, str]] = []
         self.units = folder / "units"
         self.units.mkdir()
+        monkeypatch.setattr(drop_ins, "PLACES", (str(folder / "units"), str(folder / "control")))
         monkeypatch.setattr(roll_back, "show", lambda _: {"ActiveState": "active", "NeedDaemonReload": "no"})
         monkeypatch.setattr(roll_back, "put_back", self.put)
         monkeypatch.setattr(roll_worker, "put_back", self.put)

@@ -179,12 +179,21 @@ def test_payload_arrives_as_it_was_sent(tmp_path: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in (base / "releases/r").rglob("*.py")} == {0o644}
 
 
+def test_payload_that_is_cut_off_leaves_no_half_wheel(tmp_path: Path) -> None:
+    payload = archive(tmp_path / "payload.tar", "wheels/whole-1-py3-none-any.whl", "wheels/half-1-py3-none-any.whl")
+    payload.write_bytes(payload.read_bytes()[:1536])  # in the middle of the second one
+    with pytest.raises(tarfile.TarError):
+        unpack(payload, tmp_path, tmp_path / "releases/r")
+    assert not list(tmp_path.rglob("*.whl"))
+
+
 @pytest.mark.parametrize("names", [["../x"], ["wheels/x-1-py3-none-any.whl"]])
 def test_release_that_cannot_be_built_is_absent(
     tmp_path: Path, names: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     payload = archive(tmp_path / "payload.tar", *names)
     (tmp_path / "releases/r/half").mkdir(parents=True)
+    (tmp_path / ".payload-of-another").touch()
     query = {"base": str(tmp_path), "release": "r", "payload": str(payload), "uv": "0.1", "keep": []}
     before = os.umask(0o022)
     try:
@@ -194,4 +203,5 @@ def test_release_that_cannot_be_built_is_absent(
     assert "release r could not be built; nothing else was changed: " in capsys.readouterr().out
     assert listing(tmp_path / "releases") == []
     assert not payload.exists()
+    assert not (tmp_path / ".payload-of-another").exists()
     assert not list(tmp_path.glob("wheels/*"))

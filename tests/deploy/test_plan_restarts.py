@@ -9,7 +9,7 @@ import pytest
 
 from deploy.plan import Plan, make
 from deploy.secret import Secret
-from tests.deploy.factories import STARTED_AT, converged, file_fact, release_name, running, wanted
+from tests.deploy.factories import STARTED_AT, converged, file_fact, finished, release_name, running, wanted
 
 if TYPE_CHECKING:
     from deploy.spec import WorkerHost
@@ -143,3 +143,31 @@ def test_rollout_that_only_lacks_its_end_is_brought_to_it() -> None:
     assert plan.activates
     assert plan.restarts == ()
     assert plan.words == ("a rollout that was cut off will be brought to its end",)
+
+
+def test_runs_in_flight_are_waited_for_and_only_those() -> None:
+    host = wanted(workers=3)
+    state = converged(host, "3.8.0-old")
+    for number, doing in ((1, "polling default, 2 runs in flight"), (2, "polling default, 1 run in flight"), (3, "")):
+        state.workers[number] = replace(state.workers[number], doing=doing)
+    words = make(host, state).words
+    assert (
+        "hublab-1-1 will be drained and restarted: runs release 3.8.0-old; 2 runs in flight will be waited for" in words
+    )
+    assert (
+        "hublab-1-2 will be drained and restarted: runs release 3.8.0-old; 1 run in flight will be waited for" in words
+    )
+    assert "hublab-1-3 will be drained and restarted: runs release 3.8.0-old" in words
+
+
+def test_change_of_prefect_is_told() -> None:
+    state = converged(wanted(), "old", releases={"old": finished("old", prefect="3.4.1")})
+    words = make(wanted(), state).words
+    assert any(word.startswith("release of record: old → ") and "(Prefect 3.4.1 → 3." in word for word in words)
+
+
+def test_release_that_failed_before_is_told_when_it_is_tried_once_more() -> None:
+    line = {"at": "T", "who": "ada@desk", "what": "deploy", "to": release_name(), "result": "x failed its gate"}
+    words = make(wanted(), converged(wanted(), "old", deploys=(line,))).words
+    assert f"release {release_name()} is tried once more: ada@desk's deploy of T failed (x failed its gate)" in words
+    assert make(wanted(), converged(wanted(), deploys=(line,))).words == ()

@@ -92,8 +92,12 @@ ANSWER: dict[str, Any] = {
             "started": 5.0,
             "environment": {"HUBLAB_RELEASE": "r", "HUBLAB_UNIT": "d"},
             "uvloop": True,
+            "drop_ins": ["/run/systemd/system/prefect-worker@2.service.d/x.conf"],
+            "doing": "polling default, 2 runs in flight",
+            "text": "[Unit]",
         },
     },
+    "deploys": [{"to": "r", "result": "ok"}, {"to": "r", "result": "x failed its gate"}, {"to": "q", "result": "ok"}],
     "rollout_open": True,
     "unfinished": {"prefect-worker@1.service": "ab"},
     "kept": {},
@@ -117,7 +121,12 @@ def test_answer_is_read() -> None:
     }
     assert not found.releases["r"].intact
     assert found.workers[1] == Worker(1, "ab")
-    assert found.workers[2] == Worker(2, "cd", "active", 7, 1, True, "enabled", 5.0, "r", "d", True)  # noqa: FBT003
+    drop_ins, doing = ("/run/systemd/system/prefect-worker@2.service.d/x.conf",), "polling default, 2 runs in flight"
+    plain = Worker(2, "cd", "active", 7, 1, True, "enabled", 5.0, "r", "d", True)  # noqa: FBT003
+    assert found.workers[2] == replace(plain, drop_ins=drop_ins, doing=doing, unit_text="[Unit]")
+    assert [worker.in_flight for worker in found.workers.values()] == [0, 2]
+    assert found.failure("r") == {"to": "r", "result": "x failed its gate"}
+    assert found.failure("q") is None
     assert found.webhooks == Worker(0, "ef", "active", 9, release="r")
     assert parse(ANSWER | {"webhooks": None}).webhooks is None
     assert (found.online, found.wheels, found.legacy_units) == (
@@ -150,6 +159,10 @@ def test_release_is_intact_only_when_everything_is(damage: dict[str, Any]) -> No
         ("Authentication error: no key", "HUBLAB_SSH_KEY"),
         ("Could not resolve hostname: x", "HUBLAB_HOSTS"),
         ("Could not connect: timed out", "HUBLAB_HOSTS"),
+        ("No ED25519 host key is known for h1 and you have requested strict checking.", "ssh-keyscan h1 >>"),
+        ("Host key for h1 has changed and you have requested strict checking.", "ssh-keygen -R h1"),
+        ("root@h1: Permission denied (publickey).", "HUBLAB_SSH_KEY"),
+        ("ssh: connect to host h1 port 22: Connection refused", "is its SSH port open?"),
     ],
 )
 def test_connection_error_has_a_remedy(message: str, remedy: str) -> None:

@@ -104,3 +104,26 @@ def test_systemd_reads_it_without_a_word() -> None:
 def test_systemd_refuses_what_is_wrong(right: str, wrong: str) -> None:
     with pytest.raises(HostError, match=r"prefect-worker@1\.service does not verify: .*"):
         verify("prefect-worker@1.service", runnable(render()).replace(right, wrong))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"concurrency": 6}, " (HUBLAB_CONCURRENCY 4 → 6)"),
+        ({"memory_max": "3G"}, " (MemoryMax 4G → 3G)"),
+        ({"drain_seconds": 60}, " (HUBLAB_DRAIN_SECONDS 900 → 60)"),
+        ({"work_queues": ("a", "b")}, " (HUBLAB_WORK_QUEUES default → a,b)"),
+        ({}, ""),
+    ],
+)
+def test_difference_of_two_units_in_words(changes: dict[str, Any], words: str) -> None:
+    assert unit.difference(render(), render(**changes)) == words
+
+
+def test_difference_to_a_unit_that_is_not_known_cannot_be_told() -> None:
+    assert unit.difference("", render()) == ""
+
+
+def test_of_a_long_list_only_what_came_and_went_is_told() -> None:
+    assert unit.difference(render(), render(read_paths=("/srv/x",))) == " (BindReadOnlyPaths +/srv/x)"
+    assert unit.difference(render(read_paths=("/srv/x",)), render()) == " (BindReadOnlyPaths -/srv/x)"

@@ -14,6 +14,8 @@ import pytest
 
 from sandbox import Sandbox, runs
 from sandbox.past import FLOWS
+from tests.hosts.book import Book
+from tests.hosts.load import Trickle, impatient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRATCH = ROOT / ".hublab"
 # File trees that all sandboxes of a test session share: building them takes minutes.
 TREES = Path(os.environ.get("HUBLAB_SANDBOX_TREES") or SCRATCH / "trees")
+# Each lane of `make test` has hosts of its own.
+HOSTS = SCRATCH / "hosts" / os.environ.get("HUBLAB_TEST_HOSTS", "tests")
 WORKERS = 3
 
 
@@ -81,7 +85,7 @@ class Operator:
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     """One host with its past; left standing between runs with HUBLAB_KEEP_SANDBOX=1, otherwise removed."""
-    box = Sandbox.up(hosts=1, past=True, root=SCRATCH / "hosts", trees=TREES)
+    box = Sandbox.up(hosts=1, past=True, root=HOSTS, trees=TREES)
     yield box
     if not os.environ.get("HUBLAB_KEEP_SANDBOX"):
         box.down()
@@ -111,13 +115,45 @@ def deployed(operator: Operator) -> Operator:
 
 @pytest.fixture
 def broken_checkout(tmp_path: Path) -> Path:
-    """A copy of the project whose worker does not start: what a bad release is made of."""
-    copy = tmp_path / "checkout"
+    """A copy of the project: what a bad release is made of."""
+    return copy_checkout(tmp_path / "checkout")
+
+
+def copy_checkout(copy: Path) -> Path:
+    """Copies the project, and lets the copy use the wheels that were downloaded for this one."""
     ignore = shutil.ignore_patterns(".git", ".venv", ".sandbox", ".hublab", "__pycache__", ".*_cache")
     shutil.copytree(ROOT, copy, ignore=ignore)
     (copy / ".hublab").mkdir()
     (copy / ".hublab/wheels").symlink_to(SCRATCH / "wheels")
     return copy
+
+
+@pytest.fixture(scope="session")
+def book() -> Book:
+    """The table of faults; the docs get it when `make faults` asks for every fault."""
+    book = Book(ROOT / "docs/faults.md")
+    book.read()
+    return book
+
+
+@pytest.fixture(scope="module")
+def two(operator: Operator, sandbox: Sandbox) -> Operator:
+    """The same operator with two workers on the host, and a server that frees a claim after a minute already."""
+    pair = Operator(operator.env_file, operator.settings | {"HUBLAB_WORKERS": "2", "HUBLAB_GATE_SECONDS": "90"})
+    result = pair.deploy()
+    assert result.status == 0, result.text
+    with sandbox.api() as api:
+        impatient(api, 60)
+    return pair
+
+
+@pytest.fixture
+def load(sandbox: Sandbox) -> Iterator[Trickle]:
+    """Flow runs that go on arriving, whatever happens."""
+    trickle = Trickle(sandbox)
+    trickle.start()
+    yield trickle
+    trickle.stopped.set()
 
 
 def first_run(sandbox: Sandbox, worker: str, *, timeout: float = 120) -> runs.RunState:

@@ -7,28 +7,34 @@ import re
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, field
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sandbox import runs
 from tests.hosts.conftest import Result
+from tests.hosts.test_5_rollback import left_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox import Machine
+    from sandbox import Machine, Sandbox
     from tests.hosts.conftest import Operator
 
-COLUMNS = ("fault", "what the deploy did", "the next deploy", "flow runs meanwhile")
-# `make faults` asks for every one; `make test` tries the essential ones.
-ALL = bool(os.environ.get("HUBLAB_FAULTS"))
+NAMES = {"hublab-1-1", "hublab-1-2"}
+# What the deploy says at a moment, and for how many times.
 MOMENTS = {
-    "activate": r"Starting operation: activate",
-    "install": r"Starting operation: install",
-    "start": r"hublab-1-1: starting",
-    "gate": r"hublab-1-1: ready after",
-    "second worker": r"hublab-1-2: (draining|starting)",
-    "end": r"hublab-1-2: ONLINE",
+    "activate": (r"Starting operation: activate", 1),
+    "lock": (r"Starting operation: lock", 1),
+    "install": (r"Starting operation: install", 1),
+    "configure": (r"Starting operation: configure", 1),
+    "drain": (r"hublab-1-1: draining, 1 run in flight", 1),
+    "start": (r"hublab-1-1: starting", 1),
+    "gate": (r"hublab-1-1: ready after", 1),
+    "second worker": (r"hublab-1-2: (draining|starting)", 1),
+    "end": (r"hublab-1-2: ONLINE", 1),
+    # The first worker had started on the release that the second refuses, and starts on its former one again.
+    "roll-back": (r"hublab-1-1: starting", 2),
 }
 
 
@@ -59,10 +65,12 @@ class Struck:
                 self.lines.append(line)
                 self._changed.notify_all()
 
-    def until(self, pattern: str, *, timeout: float = 240) -> None:
-        """Returns as soon as a line of the deploy's says so."""
+    def until(self, pattern: str, times: int = 1, *, timeout: float = 240) -> None:
+        """Returns as soon as so many lines of the deploy's say so."""
         with self._changed:
-            seen = self._changed.wait_for(lambda: any(re.search(pattern, line) for line in self.lines), timeout)
+            seen = self._changed.wait_for(
+                lambda: sum(bool(re.search(pattern, line)) for line in self.lines) >= times, timeout
+            )
         assert seen, f"{pattern} was not said:\n{''.join(self.lines)}"
 
     def end(self, *, timeout: float = 600) -> Result:
@@ -77,46 +85,41 @@ class Struck:
         self.end()
 
 
-@dataclass
-class Row:
-    """One line of the table of faults."""
+def serve(machine: Machine, *, timeout: float = 180) -> None:
+    """Returns when both workers poll, by their own words: the server takes a dead one for ONLINE for a while."""
+    deadline = time.monotonic() + timeout
+    while True:
+        said = machine.ssh("systemctl show -p StatusText --value prefect-worker@1 prefect-worker@2", check=False).stdout
+        if said.count("polling") == len(NAMES):
+            return
+        assert time.monotonic() < deadline, f"not both of them poll: {said}"
+        time.sleep(1)
 
-    fault: str
-    outcome: str
-    next_deploy: str
-    runs: str
+
+def converges(operator: Operator, machine: Machine, sandbox: Sandbox, **overrides: str | None) -> str:
+    """The next deploy ends well, leaves nothing of the struck one behind, and then there is nothing to do."""
+    result = operator.deploy(**overrides)
+    assert result.status == 0, result.text
+    assert left_behind(machine) == ""
+    serve(machine)
+    status = operator.run("python", "-m", "deploy.fleet", "status", **overrides).text
+    assert "polling default" in status, status
+    assert "drift: " not in status, status
+    with sandbox.api() as api:
+        runs.await_online(api, NAMES, timeout=90)
+    taken = "took over the lock, " if "its owner is gone; taken over" in result.text else ""
+    gates = re.findall(r"(\d of \d) COMPLETED", result.text)
+    return f"{taken}{gates[-1]} gates passed" if gates else f"{taken}no worker had to restart"
 
 
-@dataclass
-class Book:
-    """The table of faults and outcomes, as the run itself saw them."""
-
-    rows: list[Row] = field(default_factory=list)
-
-    def write(self, path: Path) -> None:
-        """As Markdown."""
-        lines = [
-            "# Faults on purpose, and what came of them",
-            "",
-            "Written by `make faults`: each line is one fault on a real host (Debian 12, systemd, two workers) while",
-            "short flow runs go on arriving. After each, the workers serve and the next deploy converges by itself.",
-            "",
-            "| " + " | ".join(COLUMNS) + " |",
-            "|---|---|---|---|",
-            *(f"| {row.fault} | {row.outcome} | {row.next_deploy} | {row.runs} |" for row in self.rows),
-        ]
-        path.write_text("\n".join(lines) + "\n")
-
-    def read(self, path: Path) -> None:
-        """The rows of an earlier run, so that faults may be tried a few at a time."""
-        for line in path.read_text().splitlines() if path.exists() else []:
-            cells = [cell.strip() for cell in line.strip("|").split("|")]
-            if len(cells) == len(COLUMNS) and cells[0] not in (COLUMNS[0], "---"):
-                self.add(Row(*cells))
-
-    def add(self, row: Row) -> None:
-        """One fault; what was seen last counts."""
-        self.rows = sorted([item for item in self.rows if item.fault != row.fault] + [row], key=lambda item: item.fault)
+def told(ended: list[tuple[str, int]], *, again: bool = False) -> str:
+    """Asserts that each run completed: once, or where the power was cut at most one time more."""
+    assert len(ended) > 1
+    assert {state for state, _ in ended} == {"COMPLETED"}, ended
+    attempts = [count for _, count in ended]
+    assert max(attempts) <= (2 if again else 1), ended
+    repeated = sum(1 for count in attempts if count > 1)
+    return f"{len(ended)} of {len(ended)} completed" + (f", {repeated} of them a second time" if repeated else "")
 
 
 def cut_ssh(machine: Machine) -> None:

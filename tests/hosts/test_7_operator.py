@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.hosts.conftest import main_pids
 from tests.hosts.test_5_rollback import audit, left_behind, releases
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def test_plan_leaves_the_host_bit_by_bit_unchanged(deployed: Operator, machine: 
     assert plan.status != 0, "the credential of the plan is a wrong one"
     plan = deployed.plan(HUBLAB_CONCURRENCY="7", HUBLAB_WORKERS="2")
     assert plan.status == 0, plan.text
-    assert "hublab-1-1 will be drained and restarted: its settings changed" in plan.text
+    changed = "its settings changed (HUBLAB_CONCURRENCY 4 → 7)"
+    assert f"hublab-1-1 will be drained and restarted: {changed}" in plan.text
     assert "prefect-worker@3.service will be drained and removed" in plan.text
     assert whole_tree(machine) == before
     assert processes(machine) == running
@@ -75,8 +77,31 @@ def test_status_is_0_only_if_all_is_as_planned(deployed: Operator, machine: Mach
     assert "hublab-1-2 will be drained and restarted: is inactive" in text
 
 
-def test_rollback_and_forth(deployed: Operator, machine: Machine, broken_checkout: Path) -> None:
-    """The release before, with the settings that it had; nothing is built, no package index is asked."""
+def test_drop_in_is_drift_and_the_next_deploy_moves_it_aside(deployed: Operator, machine: Machine) -> None:
+    before, folder = main_pids(machine), "/etc/systemd/system/prefect-worker@2.service.d"
+    machine.put(f"{folder}/more.conf", "[Service]\nMemoryMax=1G\n")
+    machine.ssh("systemctl daemon-reload")
+    memory = "systemctl show --property=MemoryMax --value prefect-worker@2"
+    assert machine.ssh(memory).stdout.strip() == str(1024**3)
+    status, text = fleet(deployed, "status")
+    assert status == 1, text
+    (host,) = json.loads(text)
+    assert host["drift"] == [f"hublab-1-2 will be drained and restarted: {folder}/more.conf changes its unit"]
+    result = deployed.deploy()
+    assert result.status == 0, result.text
+    assert f"{folder} is moved aside" in result.text
+    assert machine.ssh(memory).stdout.strip() == str(4 * 1024**3)
+    assert machine.ssh("cat /var/lib/hublab/retired/drop-ins-*/etc/systemd/system/*/more.conf").stdout.count("1G") == 1
+    after = main_pids(machine)
+    assert (after[1], after[3]) == (before[1], before[3])
+    status, text = fleet(deployed, "status")
+    assert status == 0, text
+
+
+def test_rollback_and_forth(
+    deployed: Operator, machine: Machine, broken_checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The release before, with the settings that it had; nothing is built, and nothing but the host is reached."""
     before = releases(machine)
     with (broken_checkout / "worker/probe_flow.py").open("a") as module:
         module.write("# another release\n")
@@ -86,6 +111,8 @@ def test_rollback_and_forth(deployed: Operator, machine: Machine, broken_checkou
     assert set(after.values()) != set(before.values())
     unit = "grep HUBLAB_CONCURRENCY /etc/systemd/system/prefect-worker@1.service"
     assert "=6" in machine.ssh(unit).stdout
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody is there
     back = deployed.run("pyinfra", "-y", "deploy/inventory.py", "deploy/rollback.py")
     assert back.status == 0, back.text
     assert "3 of 3 COMPLETED" in back.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from sandbox import runs
 from sandbox.past import FLOWS
 from tests.hosts.faults import MOMENTS, Struck, cut_power
-from tests.hosts.load import completes
+from tests.hosts.load import completes, impatient
 from tests.hosts.test_5_rollback import left_behind
 
 if TYPE_CHECKING:
@@ -20,14 +21,41 @@ if TYPE_CHECKING:
     from tests.hosts.conftest import Operator
 
 
-def begin(api: httpx.Client, *tags: str) -> str:
-    """A run that is in flight for a while; with the tags of its deployment."""
-    deployment = runs.register(api, "flows.py:nap", directory=str(FLOWS))
-    api.patch(f"/deployments/{deployment}", json={"tags": []}).raise_for_status()  # a run inherits them
-    body = {"parameters": {"seconds": 40.0}, "state": {"type": "SCHEDULED"}, "tags": list(tags)}
-    run = str(api.post(f"/deployments/{deployment}/create_flow_run", json=body).raise_for_status().json()["id"])
-    runs.await_state(api, run, {"RUNNING"})
-    return run
+LONG = """
+import time
+from prefect import flow
+from prefect.flow_runs import pause_flow_run
+
+@flow
+def inner(seconds):
+    time.sleep(seconds)
+
+@flow
+def outer(seconds):
+    inner(seconds)
+
+@flow
+def waits(seconds):
+    pause_flow_run(timeout=seconds * 100)
+"""
+
+
+def create(api: httpx.Client, entrypoint: str, *tags: str, after_seconds: float = 0) -> str:
+    """A run, with no tags but these: it inherits its deployment's."""
+    deployment = runs.register(api, entrypoint, directory=str(FLOWS))
+    api.patch(f"/deployments/{deployment}", json={"tags": []}).raise_for_status()
+    moment = (datetime.now(UTC) + timedelta(seconds=after_seconds)).isoformat()
+    scheduled = {"type": "SCHEDULED", "state_details": {"scheduled_time": moment}}
+    body = {"parameters": {"seconds": 40.0}, "state": scheduled, "tags": list(tags)}
+    answer = api.post(f"/deployments/{deployment}/create_flow_run", json=body).raise_for_status()
+    return str(answer.json()["id"])
+
+
+def unended(api: httpx.Client) -> list[tuple[str, str]]:
+    """Name and state of every flow run that has begun or is to begin, sub-flows included."""
+    body = {"flow_runs": {"state": {"type": {"not_any_": sorted(runs.TERMINAL)}}}}
+    found = api.post("/flow_runs/filter", json=body).raise_for_status().json()
+    return [(run["name"], run["state_name"]) for run in found]
 
 
 def heard(api: httpx.Client, run: str) -> bool:
@@ -44,20 +72,47 @@ def heard(api: httpx.Client, run: str) -> bool:
 @pytest.mark.faults
 @pytest.mark.timeout(900)
 def test_power_cut_in_the_midst_of_a_deploy(deployed: Operator, sandbox: Sandbox, machine: Machine) -> None:
+    machine.put(f"{FLOWS}/long.py", LONG)
     with sandbox.api() as api:
-        again, once = begin(api, "run-again"), begin(api)
+        again, nested = create(api, "flows.py:nap", "run-again"), create(api, "long.py:outer", "run-again")
+        once, paused = create(api, "flows.py:nap"), create(api, "long.py:waits")
+        for run in (again, nested, once):
+            runs.await_state(api, run, {"RUNNING"})
+        runs.await_state(api, paused, {"PAUSED"})
         deadline = time.monotonic() + 60
-        while not (heard(api, again) and heard(api, once)):
+        while not all(heard(api, run) for run in (again, nested, once, paused)):
             assert time.monotonic() < deadline, "no heartbeat reached the server"
             time.sleep(1)
         struck = Struck(deployed, HUBLAB_CONCURRENCY="11")
-        struck.until(MOMENTS["activate"])
+        struck.until(*MOMENTS["activate"])
         cut_power(machine)
         assert struck.end().status != 0
         result = deployed.deploy(HUBLAB_CONCURRENCY="11")
         assert result.status == 0, result.text
         assert left_behind(machine) == ""
-        assert completes(api, again, timeout=400), runs.state(api, again)
-        lost = runs.await_state(api, once, timeout=400)
-        assert (lost.type, lost.name) == ("CRASHED", "Lost")
-        assert api.get(f"/flow_runs/{again}").json()["run_count"] == 2
+        for run in (again, nested):
+            assert completes(api, run, timeout=400), runs.state(api, run)
+            assert api.get(f"/flow_runs/{run}").json()["run_count"] == 2
+        for run in (once, paused):
+            lost = runs.await_state(api, run, timeout=400)
+            assert (lost.type, lost.name) == ("CRASHED", "Lost")
+        deadline = time.monotonic() + 120
+        while left := unended(api):
+            assert time.monotonic() < deadline, f"left as if they ran: {left}"
+            time.sleep(2)
+
+
+@pytest.mark.faults
+def test_run_that_was_claimed_by_a_dead_worker_is_freed(deployed: Operator, sandbox: Sandbox) -> None:
+    """With less patience than in earnest, so that nobody has to wait for minutes; the next deploy puts that right."""
+    with sandbox.api() as api:
+        name = impatient(api, 15, description="impatient")
+        # Due in an hour, so that no worker takes it; claimed, as by one that died before it began.
+        run = create(api, "flows.py:nap", after_seconds=3600)
+        api.post(f"/flow_runs/{run}/set_state", json={"state": {"type": "PENDING"}}).raise_for_status()
+        assert runs.state(api, run).type == "PENDING"
+        assert completes(api, run, timeout=240), runs.state(api, run)
+    assert f"plan: automation '{name}' will be set" in deployed.plan().text
+    result = deployed.deploy()
+    assert result.status == 0, result.text
+    assert "plan: nothing to do" in deployed.plan().text

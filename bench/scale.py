@@ -1,0 +1,176 @@
+"""How long a rollout takes with more hosts, more workers and other waves, under load; and what that makes of 50 hosts.
+
+    python -m bench.scale [--hosts 1,2,5,10] [--workers 1,3,6] [--waves 1] [--wave-hosts 5] [--every 10]
+
+Root, on Debian: it boots its own sandbox hosts. Every rollout restarts every worker (a setting changes, no release is
+built) while a short flow run is started every so many seconds; at the end each of them must have completed, once.
+All hosts share this machine's processors, so what they do side by side takes longer here than on hosts of their own:
+the time for one worker alone is the one to reckon with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.rollout.waves import waves
+from deploy.settings import ROOT
+from sandbox import Sandbox
+from sandbox.past import FLOWS
+from tests.hosts.load import Load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PYINFRA = str(Path(sys.executable).with_name("pyinfra"))
+READY = re.compile(r"(\S+): ready after ([\d.]+) s")
+PASSED = re.compile(r"(\S+): ONLINE, probe run COMPLETED")
+CONCURRENCY = count(5)  # another setting for each rollout, none of them the default
+PAPER_HOSTS = 50
+
+
+@dataclass
+class Rollout:
+    """One rollout and what it took, in seconds; `moves`: of each worker, from its stop to its passed gate."""
+
+    hosts: int
+    workers: int
+    wave: int
+    wall: float = 0.0
+    activate: float = 0.0
+    moves: list[float] = field(default_factory=list)
+
+    @property
+    def widths(self) -> list[int]:
+        """How many hosts went side by side, wave by wave."""
+        return [len(wave) for wave in waves(range(self.hosts), self.wave)]
+
+    def row(self) -> str:
+        """One line of the table."""
+        middle = statistics.median(self.moves) if self.moves else 0.0
+        shown = " + ".join(map(str, self.widths))
+        return f"{self.hosts:5} {self.workers:8} {shown:24} {self.wall:7.1f} s {self.activate:7.1f} s {middle:7.1f} s"
+
+
+def lines(process: subprocess.Popen[str]) -> Iterator[tuple[float, str]]:
+    """Each line with the moment at which it came."""
+    assert process.stdout
+    for line in process.stdout:
+        yield time.monotonic(), line
+
+
+def roll(sandbox: Sandbox, hosts: int, workers: int, wave: int, **settings: str) -> Rollout:
+    """Rolls the first hosts of the sandbox, and measures."""
+    found, names = Rollout(hosts, workers, wave), sandbox.hosts[:hosts]
+    written = dict(line.partition("=")[::2] for line in sandbox.env_file.read_text().splitlines())
+    written |= {"HUBLAB_HOSTS": ",".join(f"root@{host.address}" for host in names), "HUBLAB_WORKERS": str(workers)}
+    written |= {"HUBLAB_READ_PATHS": str(FLOWS), "HUBLAB_GATE_SECONDS": "600", **settings}
+    env_file = sandbox.env_file.with_name("scale.env")
+    env_file.touch(mode=0o600)
+    env_file.write_text("".join(f"{key}={value}\n" for key, value in written.items()))
+    command = [PYINFRA, "-y", "--data", f"wave={wave}", "deploy/inventory.py", "deploy/workers.py"]
+    environment = os.environ | {"HUBLAB_ENV_FILE": str(env_file), "PYTHONUNBUFFERED": "1"}
+    began, ready, said, activate = time.monotonic(), {}, [], 0.0
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    for moment, line in lines(process):
+        said.append(line)
+        if "Starting operation: activate" in line:
+            activate = moment
+        elif match := READY.search(line):
+            ready[match[1]] = moment - float(match[2])
+        elif match := PASSED.search(line):
+            found.moves.append(moment - ready[match[1]])
+    assert process.wait() == 0, "".join(said)
+    found.wall, found.activate = time.monotonic() - began, time.monotonic() - activate
+    return found
+
+
+def sweep(sandbox: Sandbox, hosts: list[int], workers: list[int], sizes: list[tuple[int, int]]) -> Iterator[Rollout]:
+    """Hosts with three workers each; then workers on one host; then waves: how many hosts, how many at once."""
+    cases = [(number, 3, 0) for number in hosts]
+    cases += [(1, number, 0) for number in workers if number != 3]  # noqa: PLR2004
+    cases += [(number, 3, size) for number, size in sizes]
+    for number, each, size in cases:
+        if each != 3:  # noqa: PLR2004
+            roll(sandbox, number, each, 0)  # so that every one of them is there to be restarted
+        found = roll(sandbox, number, each, size, HUBLAB_CONCURRENCY=str(next(CONCURRENCY)))
+        assert len(found.moves) == number * each, "not every worker was restarted"
+        print(found.row(), flush=True)
+        yield found
+
+
+def on_paper(found: list[Rollout]) -> str:
+    """What 50 hosts with processors of their own would take, from one worker alone and what a host costs besides."""
+    alone = statistics.median(move for item in found if item.hosts == 1 for move in item.moves)
+    free = {item.hosts: item.wall - sum(alone * item.workers for _ in item.widths) for item in found if not item.wave}
+    widths = [len(wave) for wave in waves(range(PAPER_HOSTS))]
+    moves = len(widths) * 3 * alone
+    one_by_one = PAPER_HOSTS * 3 * alone
+    return (
+        f"one worker alone: {alone:.1f} s; all else for one host: {free[1]:.1f} s\n"
+        f"{PAPER_HOSTS} hosts × 3 workers in waves of {', '.join(map(str, widths))}: {moves:.0f} s of restarts; "
+        f"with WAVE=1 {one_by_one:.0f} s; WAVE=10 {sum(1 for _ in waves(range(PAPER_HOSTS), 10)) * 3 * alone:.0f} s"
+    )
+
+
+def main() -> None:
+    """Boots the hosts, deploys to them, measures, counts the runs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hosts", default="1,2,5,10")
+    parser.add_argument("--workers", default="1,3,6")
+    parser.add_argument("--waves", default="1", help="WAVE= of further rollouts")
+    parser.add_argument("--wave-hosts", type=int, default=5, help="over so many hosts")
+    parser.add_argument("--every", type=float, default=10.0, help="seconds between the flow runs")
+    parser.add_argument("--keep", action="store_true", help="leave the hosts up for another run")
+    parser.add_argument("--prepare", action="store_true", help="only boot and deploy, once")
+    given = parser.parse_args()
+    hosts, workers, sizes = (
+        [int(part) for part in text.split(",") if part] for text in (given.hosts, given.workers, given.waves)
+    )
+    box = Sandbox.up(
+        hosts=max(hosts),
+        root=ROOT / ".hublab/bench/scale",
+        trees=Path(os.environ.get("HUBLAB_SANDBOX_TREES") or ROOT / ".hublab/trees"),
+    )
+    try:
+        for host in box.hosts:
+            host.put(f"{FLOWS}/flows.py", (ROOT / "sandbox/past/flows.py").read_text())
+        first = roll(box, max(hosts), 3, 0)
+        print(f"{max(hosts)} hosts × 3 workers brought up to date in {first.wall:.0f} s", flush=True)
+        if not given.prepare:
+            measure(box, hosts, workers, [(given.wave_hosts, size) for size in sizes], given.every)
+    finally:
+        if not given.keep:
+            box.down()
+
+
+def measure(box: Sandbox, hosts: list[int], workers: list[int], sizes: list[tuple[int, int]], every: float) -> None:
+    """All rollouts, under one load."""
+    load = Load(box)
+    load.every, load.most = every, 10_000
+    load.start()
+    print("hosts  workers  hosts side by side            wall  activate  one worker (median)", flush=True)
+    try:
+        found = list(sweep(box, hosts, workers, sizes))
+    finally:
+        ended = load.finish()
+    print(on_paper(found))
+    print(f"flow runs meanwhile: {ended.count(('COMPLETED', 1))} of {len(ended)} completed, each once")
+    print(json.dumps({"cores": os.cpu_count(), "load": os.getloadavg(), "raw": [item.__dict__ for item in found]}))
+    assert set(ended) == {("COMPLETED", 1)}, ended
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Looking at a host over pyinfra: one fact, one round trip, whatever is asked."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING, Any, cast, override
+
+from pyinfra.api import FactBase, StringCommand
+
+from deploy.remote import launcher, program
+from deploy.state import parse, question
+
+if TYPE_CHECKING:
+    from pyinfra.api import Host
+
+    from deploy.spec import WorkerHost
+    from deploy.state import HostState
+
+
+ALIVE_SECONDS = 8
+# A connection that answers nothing for so long is dead; the lock's lease on the host ends a moment later.
+SILENCE_SECONDS = 25
+
+
+class HostJson(FactBase[dict[str, Any]]):
+    """The answer of `onhost/inspect_host.py`."""
+
+    @override
+    def command(self, python: str) -> StringCommand:
+        return StringCommand(launcher(python))
+
+    @override
+    @staticmethod
+    def default() -> dict[str, Any]:
+        return {"problem": "silent"}
+
+    @override
+    def process(self, output: list[str]) -> dict[str, Any]:
+        return cast("dict[str, Any]", json.loads("\n".join(output)))
+
+
+def look(host: Host, wanted: WorkerHost, *, kept: bool = False) -> HostState:
+    """Asks the host once; with `kept`, also for the units of former releases.
+
+    Raises:
+        PyinfraError: the connection broke; pyinfra has said so.
+    """
+    notice_silence(host)
+    stdin = program("inspect_host", question(wanted, kept=kept))
+    return parse(host.get_fact(HostJson, python=wanted.python, _stdin=stdin, _sudo=False))
+
+
+def notice_silence(host: Host) -> None:
+    """Lets the connection end when the host has lost its power: who waits for an answer would wait for ever."""
+    client = getattr(host.connector, "client", None)
+    transport = client.get_transport() if client else None
+    if transport is None:
+        return
+    transport.set_keepalive(ALIVE_SECONDS)
+    if isinstance(transport.sock, socket.socket) and hasattr(socket, "TCP_USER_TIMEOUT"):
+        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_SECONDS * 1000)

@@ -1,0 +1,107 @@
+"""All hosts over plain ssh: here a program of that name that runs the command on this machine, or fails as ssh does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy import spec
+from deploy.fleet import connect, status, unlock
+from deploy.fleet.connect import FleetError, Host, ask_all, command_for
+from deploy.settings import Settings, Target
+from tests.deploy.factories import wanted
+from tests.deploy.test_remote import on_path
+
+# The last argument is the remote command; ssh hands it to the login shell.
+RUN = 'for last; do :; done; exec sh -c "$last"'
+REFUSED = 'echo "ssh: connect to host h1 port 22: Connection refused" >&2; exit 255'
+
+
+@pytest.fixture
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder where `ssh` is found first, and an `id` that says root."""
+
+    def become(line: str) -> None:
+        monkeypatch.setenv("PATH", on_path(tmp_path / "bin", ssh=line, id="echo 0")["PATH"])
+
+    become(RUN)
+    return tmp_path / "bin/ssh"
+
+
+def host(python: str = sys.executable) -> Host:
+    return Host(wanted(python=python), ("ssh", "h1"))
+
+
+def test_command_is_as_strict_as_the_deploys_own_connection() -> None:
+    settings = Settings(Path("env"), (), "", ssh_key="/k y", ssh_known_hosts="/known hosts")
+    command = command_for(settings, Target("h1", "ada", 2222))
+    assert command[0] == "ssh"
+    assert command[-6:] == ("IdentitiesOnly=yes", "-p", "2222", "-l", "ada", "h1")
+    for option in ("BatchMode=yes", "StrictHostKeyChecking=yes", 'UserKnownHostsFile="/known hosts"'):
+        assert command[command.index(option) - 1] == "-o"
+    assert command[command.index("-i") + 1] == "/k y"
+    assert "-i" not in command_for(Settings(Path("env"), (), ""), Target("h1"))
+
+
+@pytest.mark.usefixtures("ssh")
+def test_program_runs_over_there_and_says_what_it_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spec, "LOCK", str(tmp_path / "lock"))
+    assert unlock.unlock(host()) == "was not locked"
+
+
+@pytest.mark.usefixtures("ssh")
+def test_whole_report_of_this_machine_makes_a_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One round trip, whatever this machine is: no deploy has been here, and the API of the settings is not there."""
+    for name in ("BASE", "BEFORE", "KEPT_UNITS", "AUDIT", "LOCK", "UNITS"):
+        monkeypatch.setattr(spec, name, str(tmp_path / name))
+    here = Host(wanted(python=sys.executable, api_url="http://127.0.0.1:9/api"), ("ssh", "h1"))
+    found = status.ask(here)
+    assert found.last == "never deployed"
+    assert any("http://127.0.0.1:9/api could not be reached from the host" in item for item in found.trouble)
+
+
+def test_interpreter_that_is_not_there_is_told_with_its_remedy(ssh: Path) -> None:
+    with pytest.raises(FleetError, match=r"HUBLAB_PYTHON: no Python /nowhere/python .*\n +-> install Python 3"):
+        unlock.unlock(host("/nowhere/python"))
+
+
+def test_host_that_cannot_be_reached_stops_no_other(ssh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ssh.write_text(f"#!/bin/sh\ncase $* in *h1*) {REFUSED};; esac\n{RUN}\n")
+    settings = Settings(tmp_path, (Target("h1"), Target("h2")), "http://x/api", python=sys.executable)
+    monkeypatch.setattr(connect, "load", lambda: settings)
+    monkeypatch.setattr(spec, "LOCK", str(tmp_path / "lock"))
+    first, second = ask_all(unlock.unlock)
+    assert (first.address, first.answer) == ("h1", None)
+    assert first.error.startswith("cannot be reached: ssh: connect to host h1 port 22: Connection refused\n")
+    assert "is its SSH port open?" in first.error
+    assert (second.answer, second.error) == ("was not locked", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("echo oops >&2; exit 3", "did not answer: oops"),
+        ("exit 255", "cannot be reached: ssh gave no reason"),
+        ("sleep 5", "did not answer within 0.2 s"),
+        ("echo hello", "did not answer in JSON: hello"),
+    ],
+)
+def test_whatever_a_host_does_is_told(ssh: Path, monkeypatch: pytest.MonkeyPatch, line: str, said: str) -> None:
+    ssh.write_text(f"#!/bin/sh\n{line}\n")
+    monkeypatch.setattr(connect, "ANSWER_SECONDS", 0.2 if "sleep" in line else 20)
+    with pytest.raises(FleetError, match=said):
+        host().ask_json("report_host", {})
+
+
+def test_machine_without_ssh_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(FleetError, match="Install OpenSSH's client"):
+        host().ask("lock", {})
+
+
+def test_no_second_is_spent_on_importing_the_deploys_own_connection() -> None:
+    code = "import sys, deploy.fleet.__main__; sys.exit('pyinfra' in sys.modules or 'gevent' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

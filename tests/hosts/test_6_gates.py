@@ -1,0 +1,185 @@
+"""Releases that cannot pass, a disk that fills up, a server that is away; and the next deploy converges."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.hosts.faults import MOMENTS, Struck, converges, told
+from tests.hosts.load import Trickle
+from tests.hosts.test_4_rollout import spoil
+from tests.hosts.test_5_rollback import left_behind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sandbox import Machine, Sandbox
+    from tests.hosts.book import Book
+    from tests.hosts.conftest import Operator
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+
+HANG = """
+import asyncio
+
+async def _hang(*_: object) -> None:
+    await asyncio.sleep(3600)
+
+asyncio.create_subprocess_exec = _hang
+"""
+GATE_FAULTS = {
+    "crash at start": ("worker/__main__.py", 'raise SystemExit("broken on purpose")', "broken on purpose"),
+    "never READY": ("worker/__main__.py", "import time\ntime.sleep(3600)", "did not start"),
+    "every run crashes": ("worker/probe_flow.py", 'raise RuntimeError("every run crashes")', "FAILED"),
+    "the probe hangs": ("worker/probe_flow.py", HANG, "is still RUNNING"),
+}
+
+
+def serving(machine: Machine) -> str:
+    """The processes of both workers and the release of record: none of it may change when a deploy is refused."""
+    shown = "systemctl show -p MainPID --value prefect-worker@1 prefect-worker@2"
+    return machine.ssh(f"{shown}; readlink /opt/hublab/current").stdout
+
+
+def another(checkout: Path) -> None:
+    """Makes the checkout's release a new one, which has to be built."""
+    probe = checkout / "worker/probe_flow.py"
+    probe.write_text(f"{probe.read_text()}# {checkout}\n")
+
+
+@pytest.mark.parametrize("fault", GATE_FAULTS)
+def test_release_that_fails_its_gate(
+    fault: str, two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, broken_checkout: Path
+) -> None:
+    module, statement, said = GATE_FAULTS[fault]
+    release = machine.ssh("readlink /opt/hublab/current").stdout
+    spoil(broken_checkout / module, statement)
+    result = two.at(broken_checkout).deploy(HUBLAB_GATE_SECONDS="40")
+    assert result.status != 0
+    assert said in result.text, result.text
+    assert "failed its gate; rolled back" in result.text, result.text
+    assert machine.ssh("readlink /opt/hublab/current").stdout == release
+    assert left_behind(machine) == ""
+    plan = two.plan()
+    assert re.search(r"note: release \S+: \S+'s deploy of \S+Z failed \(hublab-1-1 failed its gate; rolled", plan.text)
+    assert re.search(r"release \S+ will be removed: \S+'s deploy of \S+Z failed", plan.text), plan.text
+    following = converges(two, machine, sandbox)
+    book.add(f"gate: {fault}", "rolled back, status 1", following, told(load.finish()))
+
+
+def test_unit_that_does_not_verify(
+    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, broken_checkout: Path
+) -> None:
+    before = serving(machine)
+    template = broken_checkout / "deploy/service/prefect-worker.service.j2"
+    template.write_text(template.read_text().replace("Type=notify", "Type=notifyy"))
+    result = two.at(broken_checkout).deploy()
+    assert result.status != 0
+    assert "does not verify" in result.text, result.text
+    assert serving(machine) == before
+    following = converges(two, machine, sandbox)
+    book.add("gate: bad unit", "refused by systemd, no worker touched", following, told(load.finish()))
+
+
+def test_credential_refused(two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book) -> None:
+    before = serving(machine)
+    result = two.deploy(PREFECT_API_AUTH_STRING="hublab:wrong")
+    assert result.status != 0
+    assert "refuses it (401)" in result.text
+    assert serving(machine) == before
+    following = converges(two, machine, sandbox)
+    book.add("credential refused", "nothing was changed, status 1", following, told(load.finish()))
+
+
+def test_wheel_that_is_not_what_the_lock_says(
+    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, broken_checkout: Path
+) -> None:
+    before = serving(machine)
+    another(broken_checkout)
+    machine.ssh("for wheel in /opt/hublab/wheels/anyio-*.whl; do truncate -s -100 $wheel; done")
+    result = two.at(broken_checkout).deploy()
+    assert result.status != 0
+    assert "could not be built; nothing else was changed" in result.text, result.text
+    assert serving(machine) == before
+    following = converges(two.at(broken_checkout), machine, sandbox)
+    outcome = "not built, no worker touched; the wheels are brought anew"
+    book.add("install: a wheel on the host is damaged", outcome, following, told(load.finish()))
+
+
+def test_lock_that_does_not_install(
+    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, broken_checkout: Path
+) -> None:
+    before = serving(machine)
+    lock = broken_checkout / "requirements.lock"
+    lock.write_text(re.sub(r"\A([a-z0-9-]+)==\S+", r"\1==99.99", lock.read_text()))
+    result = two.at(broken_checkout).deploy()
+    assert result.status != 0
+    assert "could not be downloaded" in result.text, result.text
+    assert serving(machine) == before
+    following = converges(two, machine, sandbox)
+    book.add("install: the lock does not install", "nothing was changed, status 1", following, told(load.finish()))
+
+
+FILL = "head -c 600M /dev/zero > /opt/hublab/filler; sync"
+SMALL_DISK = """set -e
+mkdir -p /mnt/small
+mount -t tmpfs -o size=$(($(du -sm /opt/hublab | cut -f1) + 760))m tmpfs /mnt/small
+cp -a /opt/hublab/. /mnt/small/
+mount --bind /mnt/small /opt/hublab
+"""
+
+
+def test_disk_that_fills_up_in_the_midst_of_install(
+    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, broken_checkout: Path
+) -> None:
+    """Room enough when the plan is made; then somebody else takes it."""
+    before = serving(machine)
+    another(broken_checkout)
+    machine.ssh(SMALL_DISK, timeout=120)
+    try:
+        struck = Struck(two.at(broken_checkout))
+        struck.until(*MOMENTS["install"])
+        machine.ssh(FILL, timeout=120)
+        result = struck.end()
+        assert result.status != 0
+        assert "could not be built; nothing else was changed" in result.text, result.text
+        assert "No space left" in result.text, result.text
+        assert serving(machine) == before
+        machine.ssh("rm /opt/hublab/filler")
+        following = converges(two.at(broken_checkout), machine, sandbox)
+    finally:
+        machine.ssh("umount /opt/hublab && umount -l /mnt/small")
+        settled = converges(two, machine, sandbox)
+    assert "gates passed" in settled
+    book.add("install: the disk fills up", "not built, no worker touched", following, told(load.finish()))
+
+
+@pytest.mark.parametrize("stage", ["before", "gate", "gate and roll-back"])
+def test_server_away(stage: str, two: Operator, machine: Machine, sandbox: Sandbox, book: Book) -> None:
+    load, change = Trickle(sandbox), {"HUBLAB_CONCURRENCY": str(50 + len(stage)), "HUBLAB_GATE_SECONDS": "20"}
+    load.start()
+    struck = Struck(two, **change) if stage != "before" else None
+    if struck:
+        struck.until(*MOMENTS["gate"])
+    load.stopped.set()
+    load.join(60)
+    sandbox.server.ssh("systemctl stop prefect-server")
+    struck = struck or Struck(two, **change)
+    if stage == "gate":
+        struck.until(r"hublab-1-1: FAILED")
+        sandbox.server.ssh("systemctl start prefect-server", timeout=180)
+    result = struck.end()
+    if stage != "gate":
+        sandbox.server.ssh("systemctl start prefect-server", timeout=180)
+    said, outcome = {
+        "before": ("could not be reached from the host", "nothing was changed, status 1"),
+        "gate": ("rolled back", "rolled back, status 1"),
+        "gate and roll-back": ("NOT all of it could be rolled back", "the way back is tried too, status 1"),
+    }[stage]
+    assert result.status != 0
+    assert said in result.text, result.text
+    change["HUBLAB_GATE_SECONDS"] = "90"
+    following = converges(two, machine, sandbox, **change)
+    book.add(f"Prefect's server away: {stage}", outcome, following, told(load.finish()))
