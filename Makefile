@@ -14,7 +14,7 @@ test test-chaos faults: export HUBLAB_SANDBOX_TREES ?= $(CURDIR)/.hublab/trees
 
 .PHONY: help
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: lock
 lock: .venv/ready ## regenerate both locks from pyproject.toml
@@ -52,7 +52,15 @@ unlock: .venv/ready ## remove the locks of deploys that are known to be dead
 
 .PHONY: verify
 verify: .venv/ready ## prove that the hosts are as they must be (testinfra)
-	@$(BIN)/pytest -q tests/infra
+	@rm -f .hublab/verify.xml
+	@$(BIN)/pytest -q tests/infra --junit-xml=.hublab/verify.xml; status=$$?; \
+	test ! -f .hublab/verify.xml || $(BIN)/python -m e2e.status .hublab/verify.xml && exit $$status
+
+.PHONY: e2e e2e-nightly
+e2e: .venv/ready ## from the form to sixteen delivered mails, in a browser, with a report: in a sandbox, or what .env names [SPEED=4 YES=1]
+	@$(BIN)/python -m e2e $(if $(SPEED),--speed $(SPEED)) $(if $(YES),--yes)
+e2e-nightly: .venv/ready ## the same in a sandbox, with minutes of sixty seconds (a quarter of an hour)
+	@$(BIN)/python -m e2e --sandbox --speed 1
 
 .PHONY: sandbox-down
 sandbox-down: .venv/ready ## remove the sandbox, with everything it made
@@ -60,15 +68,20 @@ sandbox-down: .venv/ready ## remove the sandbox, with everything it made
 
 .PHONY: test
 test: .venv/ready lint ## everything: lint, types, and the tests, on real hosts that it boots and removes (root) [TESTS=folder]
-	@$(if $(TESTS),$(PYTEST) $(TESTS),$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-here test-hosts)
+	@$(if $(TESTS),$(PYTEST) $(TESTS),$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target test-here test-cure test-rollout)
 
-# Two lanes: the one waits for hosts most of the time, the other computes.
-.PHONY: test-here test-hosts
+# Three lanes side by side: two wait for their hosts most of the time, the third computes.
+.PHONY: test-here test-cure test-rollout
 PYTEST = $(BIN)/pytest -q --durations=15
 test-here: .venv/ready
-	@$(PYTEST) tests/deploy tests/worker tests/flows
-test-hosts: .venv/ready
-	@$(PYTEST) tests/sandbox; failed=$$?; $(PYTEST) tests/hosts --ignore=tests/hosts/test_6_chaos.py && exit $$failed
+	@$(PYTEST) tests/deploy tests/worker tests/flows tests/e2e --ignore=tests/e2e/test_in_sandbox.py
+test-cure: export HUBLAB_TEST_HOSTS := cure
+test-cure: .venv/ready
+	@$(PYTEST) tests/sandbox; failed=$$?; $(PYTEST) tests/e2e/test_in_sandbox.py || failed=1; \
+	$(PYTEST) tests/hosts/test_[1-3]_*.py && exit $$failed
+test-rollout: export HUBLAB_TEST_HOSTS := rollout
+test-rollout: .venv/ready
+	@$(PYTEST) $(filter-out tests/hosts/test_6_chaos.py,$(wildcard tests/hosts/test_[4-9]_*.py))
 
 .PHONY: test-chaos
 test-chaos: .venv/ready ## a twentieth of `make chaos`, with its verdict as a test (a quarter of an hour, root)

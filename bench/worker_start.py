@@ -4,7 +4,8 @@
 
 Each variant gets the same short flow runs, put on its queue at one moment, four at a time, from one real Prefect server
 (SQLite) on this machine, in rounds that alternate. A run to warm up is not counted. CPU is the worker's with all its
-engines, from /proc; the server's is not in it.
+engines and its fork server, from /proc; Prefect's server's is not in it. The delay is from a run's state Pending, the
+claim, to Running. Memory is what four waiting engines and the fork server take together (PSS), for one engine.
 """
 
 from __future__ import annotations
@@ -17,64 +18,108 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import astuple, dataclass
+from datetime import datetime
 from pathlib import Path
 
 from tests.worker.server import Api, prefect_server
-from tests.worker.world import AUTH, POOL, environment, wait_for
+from tests.worker.world import AUTH, POOL, Trial, environment, title, wait_for
 
 CONCURRENCY = 4
 TICKS = os.sysconf("SC_CLK_TCK")
 STOCK = [str(Path(sys.executable).parent / "prefect"), "worker", "start", "--pool", POOL, "--limit", str(CONCURRENCY)]
 LEAN = {"command": f"{sys.executable} -m prefect.engine", "stream_output": False}
-VARIANTS = ("stock", "stock, lean command, polls as ours", "ours")
+VARIANTS = ("stock", "stock, lean command, polls as ours", "ours, spawned", "ours, forked")
+
+
+@dataclass
+class Cost:
+    """Medians are taken of each field by itself."""
+
+    runs_per_minute: float
+    cpu_seconds: float
+    delay_seconds: float
+    megabytes: float
+
+
+def children(pid: int) -> list[int]:
+    """Its processes, but those of its processes' processes."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU of the process and of its children that have ended."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / TICKS
+    """CPU of the worker, of its processes, and of theirs that have ended."""
+    spent = 0
+    for process in (pid, *children(pid)):
+        spent += sum(map(int, Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:15]))
+    return spent / TICKS
+
+
+def megabytes(pid: int) -> float:
+    """Memory of all below the worker, each page that is shared counted once; a fork server counts if it has forked."""
+    found = 0.0
+    for child in children(pid):
+        if "fork_server" in title(child) and not children(child):
+            continue
+        line = Path(f"/proc/{child}/smaps_rollup").read_text().partition("\nPss:")[2]
+        found += int(line.split()[0]) / 1024 + megabytes(child)
+    return found
 
 
 def begin(variant: str, queue: str, env: dict[str, str]) -> subprocess.Popen[bytes]:
     """Start a worker."""
     more = {"HUBLAB_WORKER_NAME": queue, "HUBLAB_WORK_QUEUES": queue, "HUBLAB_CONCURRENCY": str(CONCURRENCY)}
     command = [sys.executable, "-m", "worker"]
-    if variant != "ours":
+    if "ours," not in variant:
         command = [*STOCK, "--work-queue", queue, "--name", queue]
         more = {"PREFECT_WORKER_QUERY_SECONDS": "5"} if "polls" in variant else {}
     return subprocess.Popen(command, env={**env, **more}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def put(api: Api, variant: str, queue: str, home: Path) -> str:
+def put(api: Api, variant: str, queue: str, trial: Trial) -> str:
     """One short run."""
     deployment = api.deploy("trial_flows.until", "until")
     body = {
         "work_queue_name": queue,
-        "parameters": {"mark": str(home / "mark"), "gate": str(home)},
+        "parameters": trial.files,
         "state": {"type": "SCHEDULED"},
-        "job_variables": LEAN if "lean" in variant else {},
+        "job_variables": LEAN if "lean" in variant or "spawned" in variant else {},
     }
     return str(api.post(f"/deployments/{deployment}/create_flow_run", body)["id"])
 
 
-def measure(api: Api, variant: str, runs: int, home: Path) -> tuple[float, float]:
-    """Runs per minute, and CPU seconds per run."""
+def delay(api: Api, run: str) -> float:
+    """Seconds from the claim to Running."""
+    at = {
+        state["type"]: datetime.fromisoformat(state["timestamp"])
+        for state in api.get(f"/flow_run_states/?flow_run_id={run}")
+    }
+    return (at["RUNNING"] - at["PENDING"]).total_seconds()
+
+
+def measure(api: Api, variant: str, runs: int, home: Path) -> Cost:
+    """Run a worker of this kind once."""
     queue = f"q{time.monotonic_ns()}"
     env = environment(home, PREFECT_API_URL=f"http://127.0.0.1:{api.port}/api", PREFECT_API_AUTH_STRING=AUTH)
-    warm = None
-    worker = begin(variant, queue, env)
+    worker, waiting, short = begin(variant, queue, env), Trial(home), Trial(home)
+    short.let_end()
     try:
         wait_for(lambda: any(w["name"] == queue for w in api.workers()), f"{variant} is online")
-        warm = put(api, variant, queue, home)
-        assert api.wait_state(warm, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
-        time.sleep(3)  # the engine's end is seen to
+        warm = [put(api, variant, queue, waiting) for _ in range(CONCURRENCY)]
+        waiting.begun(CONCURRENCY)
+        memory = megabytes(worker.pid) / CONCURRENCY
+        waiting.let_end()
+        assert {api.wait_state(run, "COMPLETED", "CRASHED", "FAILED") for run in warm} == {"COMPLETED"}
+        time.sleep(3)  # the engines' end is seen to
         began, cpu = time.monotonic(), cpu_seconds(worker.pid)
-        flow_runs = [put(api, variant, queue, home) for _ in range(runs)]
+        flow_runs = [put(api, variant, queue, short) for _ in range(runs)]
         wait_for(lambda: all(api.state(run) == "COMPLETED" for run in flow_runs), "all completed", limit=600)
         seconds = time.monotonic() - began
         time.sleep(3)
-        return runs / seconds * 60, (cpu_seconds(worker.pid) - cpu) / runs
+        spent = (cpu_seconds(worker.pid) - cpu) / runs
+        return Cost(runs / seconds * 60, spent, statistics.median(delay(api, run) for run in flow_runs), memory)
     finally:
+        waiting.let_end()
         worker.kill()
         worker.wait()
 
@@ -85,7 +130,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    results: dict[str, list[tuple[float, float]]] = {variant: [] for variant in VARIANTS}
+    results: dict[str, list[Cost]] = {variant: [] for variant in VARIANTS}
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         with prefect_server(home) as port:
@@ -94,13 +139,17 @@ def main() -> None:
                 for variant in VARIANTS:
                     results[variant].append(measure(api, variant, options.runs, home))
                     print(f"round {number + 1}, {variant}: {results[variant][-1]}", file=sys.stderr)
-    medians = {v: [round(statistics.median(column), 2) for column in zip(*r, strict=True)] for v, r in results.items()}
+    medians = {v: Cost(*map(statistics.median, zip(*map(astuple, r), strict=True))) for v, r in results.items()}
     stock = medians["stock"]
-    for variant, (rate, cpu) in medians.items():
+    for variant, cost in medians.items():
         print(
-            f"{variant:36} {rate:6.1f} runs/min ({rate / stock[0]:.2f}×)  {cpu:5.2f} CPU s/run ({cpu / stock[1]:.2f}×)"
+            f"{variant:36} {cost.runs_per_minute:6.1f} runs/min ({cost.runs_per_minute / stock.runs_per_minute:.2f}×)"
+            f"  {cost.cpu_seconds:5.2f} CPU s/run ({cost.cpu_seconds / stock.cpu_seconds:.2f}×)"
+            f"  {cost.delay_seconds:5.2f} s to Running ({cost.delay_seconds / stock.delay_seconds:.2f}×)"
+            f"  {cost.megabytes:4.0f} MB/engine ({cost.megabytes / stock.megabytes:.2f}×)"
         )
-    print(json.dumps({"load": os.getloadavg(), "cores": os.cpu_count(), "raw": results}))
+    raw = {variant: [astuple(cost) for cost in costs] for variant, costs in results.items()}
+    print(json.dumps({"load": os.getloadavg(), "cores": os.cpu_count(), "raw": raw}))
 
 
 if __name__ == "__main__":

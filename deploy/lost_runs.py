@@ -1,8 +1,15 @@
 """Prefect's own automations that find flow runs whose host is gone: what they must be. Pure.
 
-A flow run sends a heartbeat every 30 s (the units ask for it). One that falls silent without having ended is marked
-`Lost`, a kind of crash; if it carries the tag `run-again`, it is scheduled anew. So a flow says by its tag that running
-it a second time does no harm. An ordinary crash is not touched: it would crash again.
+A flow says by the tag `run-again`, on its deployment or its run, that running it a second time does no harm. The five:
+
+- *silent*: a run sends a heartbeat every 30 s (the units ask for it); one that falls silent is marked `Lost`.
+- *unheard*: a tagged run that dies before the server has its first heartbeat is marked `Lost` too.
+- *again*: a tagged run that is lost, or crashes by itself, is scheduled anew, as `RunAgain`.
+- *stuck*: a run that was claimed and never began is scheduled anew, as `RunAgain`.
+- *enough*: a run that comes to be `RunAgain` for the tenth time within a day is not run again; it ends as `GaveUp`.
+
+No two act on one event: a silence is `silent`'s or `unheard`'s, `Lost` and `Crashed` are `again`'s, `RunAgain` is
+`enough`'s, and nobody's answer is `GaveUp`.
 """
 
 from __future__ import annotations
@@ -15,57 +22,67 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SILENT_SECONDS = 90
-# A start that takes this long is none; less would run a slow one twice.
-PENDING_SECONDS = 600
-# The campaign's own runs have the second; `flows/recovery.py` runs them again after plain crashes too.
-TAGS = ("run-again", "hublab")
-# What a PENDING state is called between a worker's claim and the engine's start.
+# A start that takes this long is none, also on a machine that is out of breath; less would run a slow one twice.
+STUCK_SECONDS = 300
+MOST_TIMES, WITHIN_HOURS = 10, 24
+TAG = "run-again"
+AGAIN = "RunAgain"
+# What a PENDING state is called between a worker's claim and the engine's start; a name that is missed is a run lost.
 CLAIMED = ("Pending", "Submitting", "Submitted", "InfrastructurePending")
 RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
+ANYTHING = ("*",)
+TAGGED = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"}
 
 
-def wanted(pool: str) -> tuple[dict[str, Any], ...]:
+def wanted(pool: str, *, silent: int = SILENT_SECONDS, stuck: int = STUCK_SECONDS) -> tuple[dict[str, Any], ...]:
     """The automations as Prefect's API takes them; each description ends in a digest of the rest.
 
-    Heartbeats do not say from which pool they are, so the first two are the server's, not the pool's.
+    Args:
+        pool: the work pool whose claims are watched. Heartbeats do not say from which pool they are, so all else is
+            the server's.
+        silent: seconds without a word from a run, after which it is lost.
+        stuck: seconds between claim and start, after which a run is freed.
     """
-    every = {"type": "event", "match": RUNS, "threshold": 1, "for_each": ["prefect.resource.id"]}
-    silent = {
-        **every,
-        "posture": "Proactive",
-        "after": ["prefect.flow-run.heartbeat"],
-        "expect": ["prefect.flow-run.*"],
-        "within": SILENT_SECONDS,
-    }
-    lost = {
-        **every,
-        "posture": "Reactive",
-        "match_related": {
-            "prefect.resource.role": "tag",
-            "prefect.resource.id": [f"prefect.tag.{tag}" for tag in TAGS],
-        },
-        "expect": ["prefect.flow-run.Lost"],
-        "within": 0,
-    }
-    stuck = {
-        **every,
-        "posture": "Proactive",
-        "match_related": {"prefect.resource.role": "work-pool", "prefect.resource.name": pool},
-        "after": [f"prefect.flow-run.{name}" for name in CLAIMED],
-        "expect": ["prefect.flow-run.*"],
-        "within": PENDING_SECONDS,
-    }
+    of_pool = {"prefect.resource.role": "work-pool", "prefect.resource.name": pool}
+    crash, again = ("CRASHED", "Lost"), ("SCHEDULED", AGAIN)
+    enough = _trigger("Reactive", (AGAIN,), after=(AGAIN,), within=WITHIN_HOURS * 3600)
+    enough["threshold"] = MOST_TIMES - 1  # the first of them only opens the count
+    too_often = (
+        f"Lost or crashed {MOST_TIMES} times within {WITHIN_HOURS} h, so it is not run again. Its states and its log "
+        "say why; mend that, then retry it."
+    )
     return (
-        _automation("hublab: mark lost runs", silent, "CRASHED", "Lost", f"No heartbeat for {SILENT_SECONDS} s."),
-        _automation("hublab: run lost runs again", lost, "SCHEDULED", "Scheduled", "Lost with its host; run again."),
         _automation(
-            f"hublab: free stuck runs of {pool}", stuck, "SCHEDULED", "Scheduled", "Claimed by a worker that is gone."
+            "hublab: mark lost runs",
+            _trigger("Proactive", ANYTHING, after=("heartbeat",), within=silent),
+            (*crash, f"No heartbeat for {silent} s."),
+        ),
+        _automation(
+            "hublab: mark lost runs that were never heard",
+            # Only tagged ones: where no heartbeats are asked for, a run is silent and well.
+            _trigger("Proactive", ANYTHING, after=("Running",), within=silent, related=TAGGED),
+            (*crash, f"Nothing was heard of it for {silent} s after it began."),
+        ),
+        _automation(
+            "hublab: run lost runs again",
+            _trigger("Reactive", ("Lost", "Crashed"), related=TAGGED),
+            (*again, "Lost with its host, or crashed; to be run again."),
+        ),
+        _automation(
+            f"hublab: free stuck runs of {pool}",
+            _trigger("Proactive", ANYTHING, after=CLAIMED, within=stuck, related=of_pool),
+            (*again, f"Claimed {stuck} s ago by a worker that is gone; to be run again."),
+        ),
+        _automation(
+            "hublab: give up runs that are lost again and again",
+            enough,
+            ("CRASHED", "GaveUp", too_often),
         ),
     )
 
 
 def to_set(pool: str, found: Mapping[str, str] | None) -> tuple[dict[str, Any], ...]:
-    """Those that are missing at the server, or differ.
+    """Those that are missing at the server, or differ: any change makes Prefect forget whom an automation waits for.
 
     Args:
         pool: the work pool.
@@ -76,7 +93,29 @@ def to_set(pool: str, found: Mapping[str, str] | None) -> tuple[dict[str, Any], 
     return tuple(item for item in wanted(pool) if found.get(item["name"]) != item["description"])
 
 
-def _automation(name: str, trigger: dict[str, Any], state: str, state_name: str, message: str) -> dict[str, Any]:
+def _trigger(
+    posture: str,
+    expect: tuple[str, ...],
+    *,
+    after: tuple[str, ...] = (),
+    within: int = 0,
+    related: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    return {
+        "type": "event",
+        "match": RUNS,
+        "match_related": dict(related or {}),
+        "for_each": ["prefect.resource.id"],
+        "posture": posture,
+        "after": [f"prefect.flow-run.{name}" for name in after],
+        "expect": [f"prefect.flow-run.{name}" for name in expect],
+        "threshold": 1,
+        "within": within,
+    }
+
+
+def _automation(name: str, trigger: dict[str, Any], to: tuple[str, str, str]) -> dict[str, Any]:
+    state, state_name, message = to
     action = {"type": "change-flow-run-state", "state": state, "name": state_name, "message": message}
     body: dict[str, Any] = {"name": name, "enabled": True, "trigger": trigger, "actions": [action]}
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:12]

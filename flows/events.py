@@ -49,8 +49,8 @@ def understood(body: dict[str, Any]) -> dict[str, Any] | None:
         raise ValueError(f"not an event of Resend's: {type(error).__name__} {error}") from None
 
 
-def apply(notion: NotionGateway, event: dict[str, Any]) -> None:
-    """Write an event into Email Analytics, and stop what must be stopped. Raises NotionError."""
+def apply(notion: NotionGateway, rows: analytics.Rows, event: dict[str, Any]) -> None:
+    """Write an event into Email Analytics, and stop what must be stopped; `rows` knows its mail. Raises NotionError."""
     if event.get("unsubscribe"):
         suppress(notion, event["email"], "Unsubscribed")
         return
@@ -59,7 +59,7 @@ def apply(notion: NotionGateway, event: dict[str, Any]) -> None:
         sequence.step(step)
     except (CampaignError, ValueError):
         return  # a campaign that is no longer here
-    analytics.happened(notion, sequence, step, event)
+    analytics.happened(notion, rows, sequence, step, event)
     if event["status"] in SUPPRESSES:
         suppress(notion, event["email"], event["status"])
 

@@ -6,21 +6,30 @@ import contextvars
 import logging
 import threading
 import time
+from contextlib import contextmanager
+from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from flows import events
+from flows.analytics import Rows
 from flows.campaign import GENERIC_HANDLER
 from flows.campaign import sequence as find_sequence
 from flows.doors import notion_door
 from flows.prefect_api import Prefect
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
     from flows.spool import Spool
+
+Entry = dict[str, Any]
 
 SERVER_ERROR = 500
 PAUSE_FIRST, PAUSE_MOST = 0.5, 10.0
+BATCH = 50  # events that share one query of Notion's
 log = logging.getLogger("hublab.webhooks")
 
 
@@ -33,6 +42,9 @@ class Forwarder:
         self._wake, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(name="forwarder", daemon=True)
         self.trouble: str | None = None
+        self._rows = Rows()
+        # When something may have been written that this process does not know: by the one before it, at the latest now.
+        self._doubt = time.monotonic()
 
     def start(self) -> None:
         """Begin, with the caller's context: Prefect keeps its settings there."""
@@ -71,35 +83,59 @@ class Forwarder:
         if not self.spool.waiting:
             return 0
         with Prefect() as prefect:
-            for path, entry in self.spool.entries():
-                if self._stop.is_set():
-                    break
-                try:
-                    self._forward(prefect, entry)
-                except Exception as error:
-                    if _away(error):
-                        raise
-                    # This one cannot go now; the others must not wait for it.
-                    failed = failed or error
-                    continue
-                self.spool.done(path)
-                count += 1
+            for batch in batched(self.spool.entries(), BATCH):
+                with self._delivery(prefect, batch) as deliver:
+                    for path, entry in batch:
+                        if self._stop.is_set():
+                            return count
+                        try:
+                            deliver(entry)
+                        except Exception as error:
+                            self._doubt = time.monotonic()
+                            if _away(error):
+                                raise
+                            # This one cannot go now; the others must not wait for it.
+                            failed = failed or error
+                            continue
+                        self.spool.done(path)
+                        count += 1
         if failed is not None:
             raise failed
         return count
 
-    def _forward(self, prefect: Prefect, entry: dict[str, Any]) -> None:
-        if entry["kind"] == "event":
-            with notion_door(prefect, prefect.settings()) as notion:
-                events.apply(notion, entry["event"])
+    @contextmanager
+    def _delivery(self, prefect: Prefect, batch: tuple[tuple[Path, Entry], ...]) -> Iterator[Callable[[Entry], None]]:
+        """What delivers an entry of a batch; all its events share a door to Notion, and one query."""
+        happened = [entry["event"] for _, entry in batch if entry["kind"] == "event"]
+        if not happened:
+            yield lambda entry: start(prefect, entry)
             return
-        sequence = find_sequence(entry["campaign"], entry["sequence"])
-        parameters = {"payload": entry["payload"], "received_at": entry["received_at"]}
-        if sequence.handler == GENERIC_HANDLER:
-            parameters |= {"campaign": sequence.campaign, "sequence": sequence.name}
-        deployment = f"{sequence.handler}/{sequence.handler}"
-        tags = (f"campaign:{sequence.campaign}", f"enrolment:{entry['key']}")
-        prefect.start_once(deployment, parameters, entry["key"], tags=tags)
+        settings = prefect.settings()
+        mails = {event["email_id"] for event in happened if "email_id" in event}
+        with notion_door(prefect, settings) as notion:
+            if self._rows.unknown(mails):
+                # A query does not show what was written just before.
+                lag = settings.number("HUBLAB_NOTION_LAG_SECONDS")
+                self._stop.wait(max(0.0, self._doubt + lag - time.monotonic()))
+                self._rows.learn(notion, mails)
+            yield (
+                lambda entry: (
+                    events.apply(notion, self._rows, entry["event"])
+                    if entry["kind"] == "event"
+                    else start(prefect, entry)
+                )
+            )
+
+
+def start(prefect: Prefect, entry: Entry) -> None:
+    """Have an enrolment's handler run, once. Raises what Prefect's client raises, CampaignError."""
+    sequence = find_sequence(entry["campaign"], entry["sequence"])
+    parameters = {"payload": entry["payload"], "received_at": entry["received_at"]}
+    if sequence.handler == GENERIC_HANDLER:
+        parameters |= {"campaign": sequence.campaign, "sequence": sequence.name}
+    deployment = f"{sequence.handler}/{sequence.handler}"
+    tags = (f"campaign:{sequence.campaign}", f"enrolment:{entry['key']}")
+    prefect.start_once(deployment, parameters, entry["key"], tags=tags)
 
 
 def _away(error: Exception) -> bool:

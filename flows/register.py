@@ -1,4 +1,4 @@
-"""`python -m flows.register`: deployments, shared limits and recovery at Prefect. Run as often as you like."""
+"""`python -m flows.register`: deployments and shared limits at Prefect. Run as often as you like."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from prefect.exceptions import ObjectNotFound
 from prefect.utilities.callables import parameter_schema
 
-from flows import recovery
 from flows.prefect_api import NOTION_LIMIT, RESEND_LIMIT, Prefect
 
 if TYPE_CHECKING:
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
 
     from flows.settings import Settings
 
+# Says to the deploy's automations that to run such a run a second time does no harm, at any moment, even while the
+# first is still at it: see `send_email_flow.py`. A lost or crashed one is then run again, within bounds.
+RUN_AGAIN = "run-again"
 # Entrypoints are module paths: a worker imports them from its own release folder.
 ENTRYPOINTS = (
     "flows.signup_handler.handle",
@@ -46,10 +48,8 @@ def rates(settings: Settings) -> Iterator[tuple[str, int, float]]:
     yield RESEND_LIMIT, max(1, int(second / 5)), second * 4 / 5
 
 
-def register(pool: str, *, silent: float = recovery.SILENT_SECONDS, stuck: float = recovery.STUCK_SECONDS) -> list[str]:
+def register(pool: str) -> list[str]:
     """Create or renew everything in a work pool; the names of the deployments.
-
-    `silent` and `stuck` are the seconds after which a run counts as lost: see `recovery.py`.
 
     Raises:
         LookupError: the pool does not exist.
@@ -74,10 +74,9 @@ def register(pool: str, *, silent: float = recovery.SILENT_SECONDS, stuck: float
                 work_queue_name=settings.get("HUBLAB_CAMPAIGN_QUEUE"),
                 parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
                 enforce_parameter_schema=False,
-                tags=[recovery.TAG, recovery.AGAIN],
+                tags=[RUN_AGAIN],
             )
             names.append(f"{flow.name}/{flow.name}")
-        recovery.register(client, recovery.automations(silent, stuck))
         return names
 
 
@@ -85,11 +84,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Register, and print what is there; 1 when it cannot be done."""
     parser = argparse.ArgumentParser(prog="python -m flows.register", description=__doc__)
     parser.add_argument("--pool", default="default", help="the work pool of the workers")
-    parser.add_argument("--silent", type=float, default=recovery.SILENT_SECONDS, help="seconds without a heartbeat")
-    parser.add_argument("--stuck", type=float, default=recovery.STUCK_SECONDS, help="seconds from claim to start")
     asked = parser.parse_args(arguments)
     try:
-        names = register(asked.pool, silent=asked.silent, stuck=asked.stuck)
+        names = register(asked.pool)
     except LookupError as problem:
         sys.stderr.write(f"{problem}\n")
         return 1

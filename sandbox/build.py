@@ -6,7 +6,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from sandbox import server, tree, venv
+from sandbox import interpreter, server, tree, venv
 from sandbox.cgroup import Cgroup
 from sandbox.shell import step
 from sandbox.teardown import folder_locked
@@ -30,7 +30,7 @@ def trees(layout: Layout) -> tuple[Path, list[Path]]:
         SandboxError: A builder failed; the others have been ended.
     """
     group = builders(layout)
-    prefect = layout.trees / f"prefect-{server.digest()}"
+    prefect = layout.trees / f"prefect-{interpreter.find().version}-{server.digest()}"
 
     def make_venv() -> None:
         if not prefect.exists():

@@ -43,6 +43,8 @@ def configure(machine: Machine) -> None:
         # Peer authentication over the socket: PostgreSQL takes the word of the kernel for who asks.
         "PREFECT_API_DATABASE_CONNECTION_URL": "postgresql+asyncpg://prefect@/prefect?host=/var/run/postgresql",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # With Prefect's five, most connections under load are opened for one request, each learning every query anew.
+        "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE": "20",
         "PREFECT_UI_API_URL": api_url(machine.layout),
         # Where it is installed is not its own to write.
         "PREFECT_UI_STATIC_DIRECTORY": "/var/lib/prefect/ui",

@@ -38,9 +38,15 @@ def main() -> int:
     notifier = Notifier.from_environment(os.environ)
     notifier.send(f"STATUS=starting, release {settings.release}")
 
-    from worker.lifecycle import run  # noqa: PLC0415 - imports Prefect: seconds, which a refusal need not wait for
+    # Both import Prefect, side by side, for seconds which a refusal need not wait for.
+    from worker.forking import ForkServer  # noqa: PLC0415
 
-    return run(settings, notifier)
+    fork_server = ForkServer()
+    fork_server.start()
+
+    from worker.lifecycle import run  # noqa: PLC0415
+
+    return run(settings, notifier, fork_server)
 
 
 def _refuse(fault: str) -> int:

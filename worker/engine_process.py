@@ -1,19 +1,22 @@
-"""One engine's process: where its output goes, what it sees of the worker, and which session it is in."""
+"""One engine's process: forked or spawned, where its output goes, what it sees of the worker, and its session."""
 
 from __future__ import annotations
 
 import contextlib
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import anyio
 from prefect.runner._process_manager import ProcessHandle, create_isolated_termination_scope
 from prefect.utilities.processutils import command_from_string
 
+from worker.forked_engine import Order
+from worker.forked_process import ForkedProcess
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from anyio.abc import TaskStatus
+    from anyio.abc import Process, TaskStatus
     from prefect.client.schemas.objects import FlowRun
     from prefect.workers.process import ProcessJobConfiguration
 
@@ -37,21 +40,47 @@ class EngineStarter:
         self, flow_run: FlowRun, task_status: TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED
     ) -> None:
         """Start the engine, report its handle, and wait until it has ended."""
-        if self._engines.is_settled(flow_run.id):
+        environment = self._environment(flow_run)
+        async with await self._begin(flow_run, environment) as process:
+            # Prefect's handle asks no more of it than both have.
+            handle = ProcessHandle(cast("Process", process), create_isolated_termination_scope(process.pid))
+            task_status.started(handle)
+            await process.wait()
+            if isinstance(process, ForkedProcess) and process.returncode is None:
+                process.returncode = await self._engines.infer_status(flow_run.id)
+
+    async def _begin(self, flow_run: FlowRun, environment: dict[str, str]) -> Process | ForkedProcess:
+        if self._can_be_forked():
+            order = Order(
+                flow_run=str(flow_run.id),
+                environment=environment,
+                cwd=str(self._cwd),
+                silent=not self._configuration.stream_output,
+            )
+            if process := await self._engines.fork_server.fork(order, lambda: not self._is_settled(flow_run)):
+                return process
+        if self._is_settled(flow_run):
             raise HandedBackError(str(flow_run.id))
+        return await self._spawn(environment)
+
+    def _is_settled(self, flow_run: FlowRun) -> bool:
+        return self._engines.is_settled(flow_run.id)
+
+    def _can_be_forked(self) -> bool:
+        """Whether nobody asked for another command. What a variable may stand against, the fork server knows."""
+        return not self._configuration._command_configured  # noqa: SLF001 - as in Prefect's own process worker
+
+    async def _spawn(self, environment: dict[str, str]) -> Process:
         output = None if self._configuration.stream_output else subprocess.DEVNULL
-        process = await anyio.open_process(
+        return await anyio.open_process(
             command_from_string(str(self._configuration.command)),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             cwd=self._cwd,
-            env=self._environment(flow_run),
+            env=environment,
             start_new_session=True,
         )
-        async with process:
-            task_status.started(ProcessHandle(process, create_isolated_termination_scope(process.pid)))
-            await process.wait()
 
     def _environment(self, flow_run: FlowRun) -> dict[str, str]:
         environment = {key: value for key, value in self._configuration.env.items() if value is not None}

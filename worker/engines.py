@@ -2,7 +2,8 @@
 
 Built from the parts that Prefect's runner is made of. Differences, each with its reason:
 
-- `python -m prefect.engine` straight away, without the supervisor process before it: half the CPU of a short run.
+- Forked from a process that has imported Prefect (`worker.fork_server`), or else `python -m prefect.engine` straight
+  away, in either case without the supervisor process before it.
 - Output goes to the worker's own standard output (the journal), never through a pipe: a flow that prints must not die
   of a broken pipe when its worker is gone.
 - One look for cancellations for all runs together, by the API, in place of a websocket for each run: it outlives an
@@ -13,6 +14,7 @@ Built from the parts that Prefect's runner is made of. Differences, each with it
 from __future__ import annotations
 
 import logging
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -25,7 +27,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import StateType
 from prefect.events.clients import NullEventsClient
-from prefect.exceptions import Abort
+from prefect.exceptions import Abort, ObjectNotFound
 from prefect.runner._cancellation_manager import CancellationManager
 from prefect.runner._control_channel import ControlChannel, ControlSignalStatus
 from prefect.runner._event_emitter import EventEmitter
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, State
     from prefect.workers.process import ProcessJobConfiguration
 
+    from worker.forking import ForkServer
     from worker.patience import ApiHealth
 
 _log = logging.getLogger("prefect.hublab")
@@ -78,9 +81,10 @@ class Proposer(StateProposer):
 class Engines:
     """All engines of one worker."""
 
-    def __init__(self, client: PrefectClient, health: ApiHealth) -> None:
+    def __init__(self, client: PrefectClient, health: ApiHealth, fork_server: ForkServer) -> None:
         """Report to Prefect through `client`, which is patient."""
         self._client = client
+        self.fork_server = fork_server
         self._health = health
         self._hooks: dict[UUID, HookProcess] = {}
         self._begun_at: dict[UUID, float] = {}
@@ -192,6 +196,16 @@ class Engines:
         flow_run = await self._client.read_flow_run(flow_run_id)
         begun = self._begun_at.get(flow_run_id, float("inf"))
         return bool(flow_run.state and flow_run.state.is_pending() and self._health.last_problem_at > begun)
+
+    async def infer_status(self, flow_run_id: UUID) -> int:
+        """The status of an engine whose end nobody saw, since its fork server died before: by what the API was told."""
+        try:
+            state = (await self._client.read_flow_run(flow_run_id)).state
+        except ObjectNotFound:
+            return os.EX_OK
+        left_behind = state is None or state.is_pending() or state.is_running()
+        _log.warning("Flow run %s: its engine's status is unknown; its state is %s", flow_run_id, state and state.name)
+        return os.EX_SOFTWARE if left_behind else os.EX_OK
 
     async def propose_again(self, flow_run_id: UUID, reason: str) -> bool:
         """Give the run back to Prefect, to be run again by any worker. False: its state does not allow that."""

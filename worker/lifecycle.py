@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
+    from worker.forking import ForkServer
     from worker.settings import WorkerSettings
     from worker.systemd import Notifier
 
@@ -40,10 +41,11 @@ _EAGER_FOR = 60.0
 """A gate's probe follows a start at once, so the first minute polls every second."""
 
 
-def run(settings: WorkerSettings, notifier: Notifier) -> int:
+def run(settings: WorkerSettings, notifier: Notifier, fork_server: ForkServer) -> int:
     """Run the worker until it has drained. Returns the exit status."""
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        status = runner.run(Lifecycle(HublabWorker, settings, notifier).run())
+        status = runner.run(Lifecycle(HublabWorker, settings, notifier, fork_server).run())
+    fork_server.close()
     sys.stdout.flush()
     sys.stderr.flush()
     # Prefect's threads for logs and events would wait at exit for an API that may be away.
@@ -53,9 +55,11 @@ def run(settings: WorkerSettings, notifier: Notifier) -> int:
 class Lifecycle:
     """One worker's life."""
 
-    def __init__(self, kind: type[HublabWorker], settings: WorkerSettings, notifier: Notifier) -> None:
+    def __init__(
+        self, kind: type[HublabWorker], settings: WorkerSettings, notifier: Notifier, fork_server: ForkServer
+    ) -> None:
         """A worker of this kind, which tests extend."""
-        self.worker = kind(settings)
+        self.worker = kind(settings, fork_server)
         self._notifier = notifier
         self._started = time.monotonic()
         self._progress = time.monotonic()
@@ -64,6 +68,7 @@ class Lifecycle:
 
     async def run(self) -> int:
         """Work until told to stop, drain, and leave."""
+        self.worker.fork_server.attach()
         async with anyio.create_task_group() as signals:
             await signals.start(self._listen)
             async with self.worker, anyio.create_task_group() as loops:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.objects import FlowRun
 
+    from worker.forking import ForkServer
     from worker.settings import WorkerSettings
 
 _log = logging.getLogger("prefect.hublab")
@@ -41,14 +42,15 @@ _NOT_FOUND = 404
 class HublabWorker(ProcessWorker):
     """A process worker that cannot lose a flow run by being stopped, restarted or cut off from the API."""
 
-    def __init__(self, settings: WorkerSettings) -> None:
-        """Poll the customers' queues and the worker's own, in the given pool."""
+    def __init__(self, settings: WorkerSettings, fork_server: ForkServer) -> None:
+        """Poll the customers' queues and the worker's own, in the given pool; engines come from the fork server."""
         super().__init__(
             work_pool_name=settings.pool,
             work_queues=[*settings.queues, settings.probe_queue],
             name=settings.name,
         )
         self.settings = settings
+        self.fork_server = fork_server
         self.health = ApiHealth()
         self.drain = Drain(settings.drain_seconds)
         self.in_flight = InFlight()
@@ -78,7 +80,7 @@ class HublabWorker(ProcessWorker):
         """Prepare to run. The API is not asked for anything yet: it may be away for the first half hour."""
         await super().setup()
         make_patient(self.client, self.health)
-        self.engines = Engines(self.client, self.health)
+        self.engines = Engines(self.client, self.health, self.fork_server)
         await self.engines.enter(self._exit_stack)
 
     async def sync_with_backend(self) -> None:

@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from deploy.onhost.byte_code import adopt, newest_sibling
 from deploy.onhost.common import HostError, guard_digest, must, packages, say, tree_digest, write_atomically
 
 CHECK = """
@@ -60,9 +61,14 @@ def install(uv: Path, release: Path, query: dict[str, Any]) -> None:
     source = pushed if query["wheels"] == "push" else []
     common = ["--no-cache", "--no-config", "--link-mode", "copy"]
     must(str(uv), "venv", "--quiet", "--no-config", "--no-project", "--python", query["python"], str(release / "venv"))
-    checks = ["--require-hashes", "--compile-bytecode", "--python", python]
-    must(str(uv), "pip", "sync", "--quiet", *common, *source, *checks, str(release / "requirements.lock"), timeout=900)
-    site = next(release.glob("venv/lib/python3*/site-packages"))
+    lock = [str(release / "requirements.lock"), "--require-hashes", "--python", python]
+    sync = [str(uv), "pip", "sync", "--quiet", *common, *source, *lock]
+    must(*sync, timeout=900)
+    sites = "venv/lib/python3*/site-packages"
+    site = next(release.glob(sites))
+    if sibling := newest_sibling(release):
+        adopt(site, next(sibling.glob(sites)))
+    must(*sync, "--compile-bytecode", timeout=900)
     (site / "hublab.pth").write_text(query["guard"])
     must(python, "-m", "compileall", "-q", *(str(release / folder) for folder in query["folders"]))
 

@@ -11,8 +11,7 @@ from pyinfra import logger
 from pyinfra.api import FileUploadCommand, FunctionCommand, StringCommand, operation
 
 from deploy import spec
-from deploy.release import identity, wheels
-from deploy.settings import ROOT
+from deploy.release import identity, scratch, wheels
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from deploy.rollout.member import Member
     from deploy.state import HostState
 
-PUSH = ROOT / ".hublab" / "push"
+PUSH = scratch.SCRATCH / "push"
 
 
 @operation()
@@ -67,11 +66,13 @@ def payload_for(wanted: spec.WorkerHost, state: HostState, plan: Plan) -> Path:
     ]
     key = hashlib.sha256("\n".join([plan.release, *(path.name for path in missing)]).encode()).hexdigest()[:16]
     archive = PUSH / f"{key}.tar"
-    if not archive.exists():
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        for old in PUSH.glob("*.tar"):
-            old.unlink()
-        _write_archive(archive, missing, wheels.concrete_lock(identity.LOCK.read_text(), platform_of(state)))
+    with scratch.alone(scratch.SCRATCH):
+        if archive.exists():
+            archive.touch()
+        else:
+            archive.parent.mkdir(parents=True, exist_ok=True)
+            scratch.prune(PUSH, "*.tar")
+            _write_archive(archive, missing, wheels.concrete_lock(identity.LOCK.read_text(), platform_of(state)))
     return archive
 
 

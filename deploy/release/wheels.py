@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from packaging.markers import Marker, default_environment
 
+from deploy.release import scratch
 from deploy.release.identity import LOCK
 from deploy.settings import ROOT
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEV_LOCK = ROOT / "requirements-dev.lock"
-CACHE = ROOT / ".hublab" / "wheels"
+CACHE = scratch.SCRATCH / "wheels"
 OLDEST_GLIBC = 17
 
 
@@ -94,12 +95,13 @@ def wheelhouse(platform: Platform, *, only_uv: bool = False) -> list[Path]:
     wanted = concrete_lock(("" if only_uv else LOCK.read_text()) + (uv[0] if uv else ""), platform)
     key = hashlib.sha256((wanted + platform.machine + platform.libc + platform.minor).encode()).hexdigest()[:16]
     folder = CACHE / key
-    if not (folder / "complete").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        requirements = folder / "requirements.lock"
-        requirements.write_text(wanted)
-        _download(requirements, platform, folder)
-        (folder / "complete").touch()
+    with scratch.alone(scratch.SCRATCH):
+        if not (folder / "complete").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            requirements = folder / "requirements.lock"
+            requirements.write_text(wanted)
+            _download(requirements, platform, folder)
+            (folder / "complete").touch()
     return sorted(folder.glob("*.whl"))
 
 

@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     many = commands.add_parser("chaos", help="many contacts, workers killed, services that misbehave")
     many.add_argument("--enrolments", type=int, default=200, help="signups of seven mails (default 200)")
     many.add_argument("--every", type=float, default=5.0, help="seconds between two kills (default 5)")
+    many.add_argument("--notion", type=int, default=180, help="Notion's limit per minute (default 180)")
     many.add_argument("--seed", type=int, default=0, help="of what is killed when")
     many.add_argument("--out", type=Path, help="write the outcome to this file, as JSON")
     return parser
@@ -63,7 +64,7 @@ def demo(sandbox: Sandbox, speed: float) -> int:
 
 def storm(sandbox: Sandbox, asked: argparse.Namespace) -> int:
     """Many contacts under fire; says what was lost and what was doubled."""
-    outcome = chaos.run(sandbox, chaos.Plan(asked.enrolments, every=asked.every, seed=asked.seed))
+    outcome = chaos.run(sandbox, chaos.Plan(asked.enrolments, asked.every, asked.seed, asked.notion))
     if asked.out:
         asked.out.write_text(outcome.document())
     sys.stdout.write(outcome.text() + "\n")

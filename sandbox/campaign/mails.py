@@ -36,7 +36,7 @@ class Mail:
         """`waiting` (no run yet), `scheduled`, `running`, `sent`, `delivered`, or the run's own word for its end."""
         if self.accepted:
             return "sent" if self.accepted[-1] == "sent" else self.accepted[-1]
-        known = {"": "waiting", "Scheduled": "scheduled", "Late": "scheduled", "AwaitingRetry": "scheduled"}
+        known = dict.fromkeys(("Scheduled", "Late", "AwaitingRetry", "RunAgain"), "scheduled") | {"": "waiting"}
         return known.get(self.run, "running" if self.run in {"Running", "Pending"} else self.run)
 
 
@@ -57,17 +57,23 @@ def mails(
     keys: Iterable[str], runs: dict[tuple[str, int], dict[str, Any]], inbox: Iterable[dict[str, Any]]
 ) -> list[Mail]:
     """Every mail that these enrolments are to bring."""
-    accepted: dict[tuple[str, int], tuple[str, ...]] = {}
-    for mail in inbox:
-        tags = {tag["name"]: tag["value"] for tag in mail["tags"] or []}
-        place = tags.get("enrolment", ""), int(tags.get("step", 0))
-        accepted[place] = (*accepted.get(place, ()), mail["last_event"])
+    accepted = accepted_by_place(inbox)
     return [
         _mail(sequence, key, step.number, step.template, runs.get((key, step.number)), accepted)
         for key in keys
         for sequence in [_sequence(key)]
         for step in sequence.steps
     ]
+
+
+def accepted_by_place(inbox: Iterable[dict[str, Any]]) -> dict[tuple[str, int], tuple[str, ...]]:
+    """What Resend accepted, by enrolment and step: the last event of each mail."""
+    accepted: dict[tuple[str, int], tuple[str, ...]] = {}
+    for mail in inbox:
+        tags = {tag["name"]: tag["value"] for tag in mail["tags"] or []}
+        place = tags.get("enrolment", ""), int(tags.get("step", 0))
+        accepted[place] = (*accepted.get(place, ()), mail["last_event"])
+    return accepted
 
 
 def _mail(  # noqa: PLR0913 - what a mail is made of

@@ -54,7 +54,7 @@ def start(
         campaign.command("flows.secret_blocks", "--env", str(campaign.env_file))
     with step("workers and webhooks deployed"):
         deploy(campaign)
-    with step("deployments, limits and recovery at Prefect"):
+    with step("deployments and limits at Prefect"):
         campaign.command("flows.register")
     with step("the project's own properties in Notion"):
         campaign.command("flows.notion_setup")

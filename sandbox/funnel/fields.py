@@ -56,7 +56,7 @@ GROUPS = (
             Field("assessment_score", "Assessment, 0 to 100", "number", 100, required=True),
             Field("gps_score", "GPS, 0 to 100", "number", 100),
             Field("money_score", "Money, 0 to 100", "number", 100),
-            Field("revenue_leak_total", "Revenue that leaks away"),
+            Field("revenue_leak_total", "Revenue that leaks away", "number", 1_000_000_000),
         ),
     ),
 )

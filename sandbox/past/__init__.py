@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox import runs, server, venv
+from sandbox import interpreter, runs, server, venv
 from sandbox.build import builders, together
 from sandbox.errors import SandboxError
 from sandbox.shell import step
@@ -110,7 +110,7 @@ def _number(machine: Machine) -> str:
 
 def _layer(layout: Layout) -> Path:
     digest = hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:8]
-    tree = layout.trees / f"past-{digest}"
+    tree = layout.trees / f"past-{interpreter.find().version}-{digest}"
     with folder_locked(layout.trees):
         if not tree.exists():
             with step("Prefect 3.4.1 with uvloop from sandbox/past"):

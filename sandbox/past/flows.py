@@ -1,5 +1,7 @@
 """Flows that lie on the host of before, in /opt/prefect/flows."""
 
+import os
+import signal
 import time
 
 from prefect import flow
@@ -16,3 +18,9 @@ def nap(seconds: float = 60) -> float:
     """Be in flight for a while, in one process that a stop of the worker must not end."""
     time.sleep(seconds)
     return seconds
+
+
+@flow
+def boom() -> None:
+    """Crash, each time."""
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -3,33 +3,60 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from typing import Any, cast
 
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
 from deploy import lost_runs
 from deploy.plan import make
+from flows.register import RUN_AGAIN
 from tests.deploy.factories import converged, wanted
 
+LOST = "hublab: mark lost runs"
 
-def trigger(number: int) -> EventTrigger:
-    """As Prefect's own schema reads it; a key that it does not know is an error."""
-    return cast("EventTrigger", AutomationCore.model_validate(lost_runs.wanted("mine")[number]).trigger)
+
+def triggers() -> dict[str, EventTrigger]:
+    """As Prefect's own schema reads them; a key that it does not know is an error."""
+    names = ("silent", "unheard", "again", "stuck", "enough")
+    found = [AutomationCore.model_validate(item).trigger for item in lost_runs.wanted("mine")]
+    return dict(zip(names, cast("list[EventTrigger]", found), strict=True))
 
 
 def test_prefect_reads_them_as_they_are_meant() -> None:
-    silent, again, stuck = (trigger(number) for number in range(3))
-    assert (silent.posture, silent.within.total_seconds()) == (Posture.Proactive, 90)
-    assert silent.after == {"prefect.flow-run.heartbeat"}
-    assert again.posture == Posture.Reactive
-    assert again.expect == {"prefect.flow-run.Lost"}
-    assert (stuck.posture, stuck.within.total_seconds()) == (Posture.Proactive, 600)
+    found = triggers()
+    seconds = {name: trigger.within.total_seconds() for name, trigger in found.items()}
+    assert seconds == {"silent": 90, "unheard": 90, "again": 0, "stuck": 300, "enough": 24 * 3600}
+    waiting = {name for name, trigger in found.items() if trigger.posture == Posture.Proactive}
+    assert waiting == {"silent", "unheard", "stuck"}
+    assert found["silent"].after == {"prefect.flow-run.heartbeat"}
+    assert found["unheard"].after == {"prefect.flow-run.Running"}
+    # A run that a worker has claimed was seen to be called Submitting.
+    assert {"prefect.flow-run.Pending", "prefect.flow-run.Submitting"} <= found["stuck"].after
+    assert all(trigger.for_each == {"prefect.resource.id"} for trigger in found.values())
 
 
-def test_plain_crashes_are_not_run_again() -> None:
-    states = [item["actions"][0]["name"] for item in lost_runs.wanted("mine")]
-    assert states == ["Lost", "Scheduled", "Scheduled"]
-    assert "prefect.flow-run.Crashed" not in trigger(1).expect
+def test_only_tagged_runs_are_run_again_and_the_campaigns_are_tagged() -> None:
+    found = triggers()
+    for name in ("unheard", "again"):
+        assert found[name].model_dump()["match_related"]["prefect.resource.id"] == f"prefect.tag.{RUN_AGAIN}"
+    assert found["again"].expect == {"prefect.flow-run.Lost", "prefect.flow-run.Crashed"}
+
+
+def test_no_two_act_on_one_event() -> None:
+    reacting = {name: found for name, found in triggers().items() if found.posture == Posture.Reactive}
+    for one, other in combinations(reacting.values(), 2):
+        assert not one.expect & other.expect
+    starting = {name: found.after for name, found in triggers().items() if found.posture == Posture.Proactive}
+    for one_after, other_after in combinations(starting.values(), 2):
+        assert not one_after & other_after
+
+
+def test_each_step_leads_to_the_next_and_the_last_to_none() -> None:
+    to = [item["actions"][0]["name"] for item in lost_runs.wanted("mine")]
+    assert to == ["Lost", "Lost", "RunAgain", "RunAgain", "GaveUp"]
+    assert triggers()["enough"].expect == {"prefect.flow-run.RunAgain"}
+    assert not any("prefect.flow-run.GaveUp" in trigger.expect for trigger in triggers().values())
 
 
 def found(**changes: str) -> dict[str, str]:
@@ -42,12 +69,12 @@ def test_what_is_there_is_not_set_again() -> None:
 
 
 def test_missing_or_edited_one_is_set_and_no_worker_is_touched() -> None:
-    state: Any = replace(converged(wanted()), automations=found(**{"hublab: mark lost runs": "edited by somebody"}))
+    state: Any = replace(converged(wanted()), automations=found(**{LOST: "edited by somebody"}))
     plan = make(wanted(), state)
-    assert plan.words == ("automation 'hublab: mark lost runs' will be set at the Prefect server",)
+    assert plan.words == (f"automation '{LOST}' will be set at the Prefect server",)
     assert plan.activates
     assert plan.restarts == ()
-    assert len(make(wanted(), replace(state, automations={})).automations) == 3
+    assert len(make(wanted(), replace(state, automations={})).automations) == 5
 
 
 def test_server_that_does_not_show_them_is_left_alone() -> None:
@@ -55,6 +82,6 @@ def test_server_that_does_not_show_them_is_left_alone() -> None:
 
 
 def test_each_pool_has_its_own_way_out_of_pending() -> None:
-    first, second = lost_runs.wanted("a"), lost_runs.wanted("b")
-    assert first[:2] == second[:2]
-    assert first[2]["name"] != second[2]["name"]
+    first, second = ({item["name"]: item for item in lost_runs.wanted(pool)} for pool in ("a", "b"))
+    assert {name for name in first if name not in second} == {"hublab: free stuck runs of a"}
+    assert all(first[name] == second[name] for name in first.keys() & second.keys())

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import certifi
 
 # Before Prefect is imported: nothing of a test belongs in the home of whoever runs it.
 _HOME = tempfile.TemporaryDirectory(prefix="hublab-tests-")
@@ -13,6 +16,14 @@ os.environ["PREFECT_HOME"] = _HOME.name
 os.environ["PREFECT_PROFILES_PATH"] = f"{_HOME.name}/profiles.toml"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["PREFECT_LOGGING_LEVEL"] = "WARNING"
+os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"
+# Nothing here speaks TLS, yet every client reads all authorities when it is made, hundreds of times: one is enough.
+_end = "-----END CERTIFICATE-----"
+os.environ["SSL_CERT_FILE"] = f"{_HOME.name}/authority.pem"
+Path(os.environ["SSL_CERT_FILE"]).write_text(Path(certifi.where()).read_text("utf-8").partition(_end)[0] + _end + "\n")
+# What no test here looks at, and what makes SQLite's one writer wait.
+for _service in ("EVENT_PERSISTER", "TRIGGERS", "TASK_RUN_RECORDER"):
+    os.environ[f"PREFECT_SERVER_SERVICES_{_service}_ENABLED"] = "false"
 for _name in ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PYTHONDONTWRITEBYTECODE"):
     os.environ.pop(_name, None)
 

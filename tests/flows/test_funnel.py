@@ -66,6 +66,10 @@ def test_fields_are_those_of_the_webhook() -> None:
     assert {name for name, field in FIELDS.items() if field.required} == {
         name for name, kind in wanted.items() if kind.endswith("!")
     }
+    numbers = {"percent": (100, False), "systems": (8, True), "amount": (1_000_000_000, False)}
+    assert {name: (field.most, field.whole) for name, field in FIELDS.items() if field.kind == "number"} == {
+        name: numbers[kind.rstrip("!")] for name, kind in wanted.items() if kind.rstrip("!") in numbers
+    }
 
 
 def test_answers_arrive_and_the_visitor_is_thanked(page: httpx.Client, spool: Path) -> None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 from prefect.flow_engine import run_flow
 from prefect.states import Scheduled
 
+from flows import notion_gateway, payloads, resend_operations
 from flows import notion_schema as schema
-from flows import payloads
 from flows.campaign import sequence as find_sequence
 from flows.campaign import sequences
 from flows.enrolment import described, record
@@ -106,6 +106,8 @@ class World:
         self.environment = services.environment() | more
         for name, value in self.environment.items():
             monkeypatch.setenv(name, value)
+        for gateway in (notion_gateway, resend_operations):
+            monkeypatch.setattr(gateway, "BACKOFF_FIRST", 0.05)
         self.setenv = monkeypatch.setenv
 
     @property

@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRATCH = ROOT / ".hublab"
 # File trees that all sandboxes of a test session share: building them takes minutes.
 TREES = Path(os.environ.get("HUBLAB_SANDBOX_TREES") or SCRATCH / "trees")
+# Each lane of `make test` has hosts of its own.
+HOSTS = SCRATCH / "hosts" / os.environ.get("HUBLAB_TEST_HOSTS", "tests")
 WORKERS = 3
 
 
@@ -83,7 +85,7 @@ class Operator:
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     """One host with its past; left standing between runs with HUBLAB_KEEP_SANDBOX=1, otherwise removed."""
-    box = Sandbox.up(hosts=1, past=True, root=SCRATCH / "hosts", trees=TREES)
+    box = Sandbox.up(hosts=1, past=True, root=HOSTS, trees=TREES)
     yield box
     if not os.environ.get("HUBLAB_KEEP_SANDBOX"):
         box.down()

@@ -72,7 +72,7 @@ def test_pool_paused_is_noticed(sandbox: Sandbox, operator: Operator) -> None:
 
 def bring_uvloop(machine: Machine) -> None:
     """The real uvloop, put into the release as `pip install` run by root would."""
-    source = next(TREES.glob("past-*/opt/prefect/venv/lib/python3.12/site-packages"))
+    source = next(TREES.glob("past-*/opt/prefect/venv/lib/python3*/site-packages"))
     names = [path.name for path in source.glob("uvloop*")]
     with subprocess.Popen(["tar", "-C", str(source), "-cf", "-", *names], stdout=subprocess.PIPE) as pack:
         target = "tar -C /opt/hublab/current/venv/lib/python3*/site-packages -xf -"

@@ -138,6 +138,18 @@ def test_stop_waits_for_the_run_in_flight(deployed: Operator, sandbox: Sandbox, 
     machine.ssh("systemctl start prefect-worker@1")
 
 
+def test_engine_is_forked_within_the_walls_of_its_unit(deployed: Operator, sandbox: Sandbox, machine: Machine) -> None:
+    with sandbox.api() as api:
+        deployment = runs.register(api, "flows.py:nap", directory=str(FLOWS), queue=f"probe-{machine.name}-1")
+        run = runs.start(api, deployment, {"seconds": 10.0})
+        runs.await_state(api, run, {"RUNNING"})
+        engine = machine.ssh("pgrep -f 'prefect[.]engine'").stdout.strip()
+        shown = machine.ssh(f"ps -o args= -p {engine}; ps -o args= -p $(ps -o ppid= -p {engine})").stdout.splitlines()
+        assert shown[0].strip().endswith(f"/venv/bin/python -m prefect.engine {run}")
+        assert "/venv/bin/python -m worker.fork_server " in shown[1]
+        assert runs.await_state(api, run).type == "COMPLETED"
+
+
 def test_worker_killed_outright_leaves_its_run_to_complete(
     deployed: Operator, sandbox: Sandbox, machine: Machine
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from sandbox import Sandbox
 from sandbox.past import FLOWS
-from tests.hosts.conftest import SCRATCH, TREES, Operator
+from tests.hosts.conftest import HOSTS, TREES, Operator
 from tests.hosts.test_4_rollout import spoil
 from tests.hosts.test_5_rollback import left_behind
 
@@ -41,7 +41,7 @@ WAYS_IN = (
 @pytest.fixture(scope="module")
 def second(sandbox: Sandbox) -> Iterator[Machine]:
     """Another host in the same sandbox, bare; off when the module ends."""
-    Sandbox.up(hosts=2, root=SCRATCH / "hosts", trees=TREES)
+    Sandbox.up(hosts=2, root=HOSTS, trees=TREES)
     machine = sandbox.hosts[1]
     machine.put(f"{FLOWS}/flows.py", "")
     yield machine

@@ -77,6 +77,14 @@ def alive(pid: int) -> bool:
         return False
 
 
+def title(pid: int) -> str:
+    """What `ps` shows of it; nothing of a zombie."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
 class Systemd:
     """The receiving end of a notify socket."""
 
@@ -144,6 +152,12 @@ class Worker:
         )
         assert self.process.poll() is None, self.log.read_text()
         return self
+
+    def fork_server(self, number: int = 1) -> int:
+        """Wait until its first, second ... fork server is warm; that one's process id."""
+        pattern = r"Fork server (\d+) is warm"
+        wait_for(lambda: len(re.findall(pattern, self.log.read_text())) >= number, "a warm fork server")
+        return int(re.findall(pattern, self.log.read_text())[number - 1])
 
     def term(self) -> Worker:
         """As systemctl stop does."""

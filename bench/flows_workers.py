@@ -1,0 +1,122 @@
+"""Signups with real workers: `python -m bench.flows_workers [--signups 20] [--workers 3] [--notion 180]`.
+
+A sandbox (root): a host with workers and webhooks, Prefect on PostgreSQL, stand-ins for Notion and Resend that answer
+as they should. All signups are posted through the webhook, one after the other, each for seven mails that are due at
+once. Prints how soon they are scheduled, mails a minute, CPU seconds a mail, and calls as shares of the limits.
+`--notion` is the limit per minute; 180 is what Notion allows, more shows what the machine could do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sandbox import Sandbox, campaign
+from sandbox.campaign.contacts import address
+from sandbox.campaign.mails import runs_of
+from sandbox.cgroup import Cgroup
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sandbox.campaign import Campaign
+
+ROOT = Path(__file__).resolve().parents[1]
+STEPS, AT_ONCE = 7, 6000.0
+RESEND_PER_SECOND = 10
+LONGEST = 1800.0
+
+
+def cpu(box: Sandbox) -> dict[str, float]:
+    """CPU seconds so far, by what used them."""
+    names = {"host": box.hosts[0].name, "server": "server", "stand-ins": "standins"}
+    return {what: _seconds(Cgroup(f"{box.layout.cgroup}/{name}")) for what, name in names.items()}
+
+
+def _seconds(group: Cgroup) -> float:
+    first = (group.folders[0] / "cpu.stat").read_text("ascii").splitlines()[0]
+    return int(first.split()[1]) / 1e6
+
+
+def delivered(running: Campaign) -> int:
+    """Deliveries that are written down."""
+    rows = running.standin("notion")["pages"]["notion-email-analytics-db-id"]
+    return len(rows)
+
+
+def measure(running: Campaign, signups: int) -> dict[str, Any]:
+    """Enrol, and wait until Resend has every mail and Email Analytics its delivery."""
+    before = delivered(running)
+    used, began, stamp = cpu(running.sandbox), time.monotonic(), int(time.time())
+    calls = {service: running.standin(service, "calls")["total"] for service in ("notion", "resend")}
+    keys = [running.enrol("signup", address(f"bench-{stamp}-{number}")) for number in range(signups)]
+    posted, accepted, sent = time.monotonic() - began, 0, 0.0
+    while accepted < signups * STEPS or delivered(running) - before < signups * STEPS:
+        if time.monotonic() - began > LONGEST:
+            raise SystemExit(f"after {LONGEST:.0f} s {accepted} of {signups * STEPS} mails are accepted")
+        time.sleep(2)
+        accepted = sum(bool(mail.accepted) for mail in running.mails(keys))
+        sent = sent or (time.monotonic() - began if accepted == signups * STEPS else 0.0)
+    after = cpu(running.sandbox)
+    return {
+        "posted": posted,
+        "sent": sent,
+        "cpu": {name: after[name] - used[name] for name in used},
+        "calls": {service: running.standin(service, "calls")["total"] - calls[service] for service in calls},
+        "scheduled": scheduling(running, keys),
+    }
+
+
+def scheduling(running: Campaign, keys: Sequence[str]) -> list[float]:
+    """For each signup the seconds from the webhook to the last of its runs at Prefect."""
+    with running.sandbox.api() as api:
+        runs = runs_of(api, keys)
+    taken = []
+    for key in keys:
+        last = runs[key, STEPS]
+        enrolled = datetime.fromisoformat(last["parameters"]["enrolment"]["enrolled_at"])
+        taken.append((datetime.fromisoformat(last["created"]) - enrolled).total_seconds())
+    return taken
+
+
+def show(found: dict[str, Any], signups: int, per_minute: int) -> None:
+    """Print the figures."""
+    mails = signups * STEPS
+    cuts = statistics.quantiles(found["scheduled"], n=20)
+    print(f"{signups} signups, {mails} mails, posted in {found['posted']:.1f} s")
+    print(f"signup to scheduled: median {cuts[9]:.1f} s, p95 {cuts[18]:.1f} s, {signups} at once")
+    print(f"{60 * mails / found['sent']:.0f} mails a minute, {found['sent']:.0f} s from the first webhook on")
+    each = ", ".join(f"{name} {seconds / mails:.2f}" for name, seconds in found["cpu"].items())
+    print(f"CPU seconds a mail, its share of the enrolment and the delivery's event included: {each}")
+    notion, resend = found["calls"]["notion"] / signups, found["calls"]["resend"] / mails
+    print(f"Notion: {notion:.1f} calls a signup with all its deliveries, {notion / per_minute:.1%} of a minute's limit")
+    print(f"Resend: {resend:.2f} calls a mail, {resend / RESEND_PER_SECOND:.0%} of a second's limit")
+    print(f"load average {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores")
+
+
+def main() -> None:
+    """Boot, measure, take down."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--signups", type=int, default=20)
+    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--notion", type=int, default=180)
+    asked = parser.parse_args()
+    trees = Path(os.environ.get("HUBLAB_SANDBOX_TREES") or ROOT / ".hublab/trees")
+    box = Sandbox.up(hosts=1, root=ROOT / ".hublab/bench/flows", trees=trees)
+    try:
+        settings = {"HUBLAB_WORKERS": str(asked.workers), "HUBLAB_NOTION_LAG_SECONDS": "1"}
+        running = campaign.start(box, speed=AT_ONCE, settings=settings, notion_per_minute=asked.notion)
+        measure(running, 1)  # what is learnt once and kept for all is learnt here
+        show(measure(running, asked.signups), asked.signups, asked.notion)
+    finally:
+        if not os.environ.get("HUBLAB_KEEP_SANDBOX"):
+            box.down()
+
+
+if __name__ == "__main__":
+    main()

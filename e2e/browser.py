@@ -1,0 +1,95 @@
+"""A real browser, and pictures of what it shows."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import Error, sync_playwright
+
+from e2e import needs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+    from e2e.record import Record
+
+# Nothing but what a page asks for leaves the machine; --no-sandbox, since root may not have Chromium's own.
+_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+_MAIL_WIDTH, _MAIL_HEIGHT = 640, 820
+_MOST_HEIGHT = 4000
+_LOAD_MILLISECONDS = 15_000
+
+
+@contextmanager
+def opened() -> Iterator[Browser]:
+    """Debian's Chromium, headless, for as long as the block runs.
+
+    Raises:
+        RefusedError: it is missing and cannot be installed.
+    """
+    path = needs.chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, headless=True, args=list(_FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def shot(page: Page, path: Path) -> Path:
+    """A picture of a whole page, as high as it is, up to a limit; its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    size = page.viewport_size or {"width": _MAIL_WIDTH, "height": 1}
+    height = int(page.evaluate("document.documentElement.scrollHeight"))
+    # The window grows for good: a picture beyond its edge moves the page for a moment, and a click after it may miss.
+    page.set_viewport_size({"width": size["width"], "height": min(_MOST_HEIGHT, max(height, size["height"]))})
+    page.screenshot(path=path, animations="disabled")
+    return path
+
+
+@dataclass
+class Album:
+    """Pictures of one page after the other: title → file, in the order in which they were taken."""
+
+    folder: Path
+    pictures: dict[str, Path] = field(default_factory=dict)
+
+    def take(self, page: Page, title: str) -> None:
+        """A picture of the page as it is; one of the same title as another is numbered."""
+        same = sum(known.startswith(title) for known in self.pictures)
+        numbered = f"{title} ({same + 1})" if same else title
+        self.pictures[numbered] = shot(page, self.folder / f"form-{len(self.pictures) + 1}.png")
+
+
+def picture_mails(browser: Browser, record: Record, folder: Path) -> None:
+    """A picture of each mail that was sent, as a mail program shows it: images load, scripts do not run.
+
+    A mail that the browser cannot show is a problem of that mail.
+    """
+    context = browser.new_context(java_script_enabled=False)
+    try:
+        page = context.new_page()
+        for mail in record.mails:
+            page.set_viewport_size({"width": _MAIL_WIDTH, "height": _MAIL_HEIGHT})
+            if not mail.html:
+                continue
+            try:
+                page.set_content(mail.html, wait_until="load", timeout=_LOAD_MILLISECONDS)
+                mail.picture = shot(page, folder / f"mail-{mail.sequence}-{mail.step}.png")
+            except Error as error:
+                mail.problems.append(f"The browser could not show it: {error.message.splitlines()[0]}")
+    finally:
+        context.close()

@@ -1,0 +1,147 @@
+"""`STATUS.md`: what was verified, when, against what, with which release, and what was not.
+
+Written by `make e2e` and `make verify`, each its own section; the others stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from junitparser import JUnitXml
+
+from e2e import system
+from e2e.report import facts, words
+from e2e.target import CHECKOUT, find
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from e2e.record import Record
+
+FILE = CHECKOUT / "STATUS.md"
+_HEAD = "# Status\n\nWhat was verified last. Written by `make e2e` and `make verify`, never by hand.\n"
+# The sections, in order: a title, and what to run for it.
+SECTIONS = {
+    "End to end, in a sandbox": "make e2e",
+    "End to end, in production": "make e2e, with a .env that names production",
+    "Hosts": "make verify",
+}
+SANDBOX, PRODUCTION, HOSTS = SECTIONS
+_SECTION = re.compile(r"^## (.+)\n\n((?:(?!## ).*\n?)*)", re.MULTILINE)
+
+
+def replaced(text: str, title: str, body: str) -> str:
+    """The text of `STATUS.md` with one section written anew; one that was never written says so. Pure."""
+    there = {name: content.strip() for name, content in _SECTION.findall(text)}
+    there[title] = body.strip()
+    sections = (f"## {name}\n\n{there.get(name) or _never(name)}\n" for name in SECTIONS)
+    return "\n".join([_HEAD, *sections])
+
+
+def _never(name: str) -> str:
+    return f"Never run here: `{SECTIONS[name]}`."
+
+
+def write(title: str, body: str, file: Path = FILE) -> None:
+    """Write one section."""
+    before = file.read_text("utf-8") if file.is_file() else ""
+    file.write_text(replaced(before, title, body), "utf-8")
+
+
+def of_run(record: Record) -> tuple[str, str]:
+    """An end-to-end run's section, and what stands in it. Pure."""
+    took = facts.between(record.began, record.ended) or 0.0
+    lines = [
+        f"- **{'Passed' if record.passed else 'FAILED'}**: {record.verdict}",
+        f"- when: {_when(record.began)}, {words.span(took)}; testing mode's minute lasted {words.span(record.minute)}",
+        _release(record.versions.get("release", ""), record.versions.get("checkout", "")),
+        f"- against: {_against(record)}",
+        *(f"- in the midst of it: {words.clock(one.at, record.began)} {one.what}" for one in record.events),
+        *(f"- wrong: {sentence}" for sentence in _wrong(record)),
+        f"- not verified: {'; '.join(_not_verified(record))}",
+    ]
+    return (SANDBOX if record.against == "sandbox" else PRODUCTION), "\n".join(lines)
+
+
+def _wrong(record: Record) -> list[str]:
+    problems = [f"{mail.name}: {problem}" for mail in record.mails for problem in mail.problems]
+    problems += [f"{one.sequence}: {problem}" for one in record.enrolments for problem in one.problems]
+    return [words.line(one, 400) for one in [*record.diagnosis, *problems]]
+
+
+def _against(record: Record) -> str:
+    versions = ", ".join(
+        f"{name} {version}" for name, version in record.versions.items() if name not in {"release", "checkout"}
+    )
+    what = {
+        "sandbox": "a sandbox (throwaway host, Prefect on PostgreSQL, stand-ins for Notion, Resend and the funnel)",
+        "production": "production (Prefect, Notion, Resend and the funnel that .env names)",
+    }[record.against]
+    return f"{what}; {versions}"
+
+
+def _not_verified(record: Record) -> list[str]:
+    found = []
+    if record.against == "sandbox":
+        found.append("the real Notion, Resend and funnel page")
+    if record.minute < 60:  # noqa: PLR2004 - what a minute has
+        found.append("minutes of sixty seconds (`make e2e-nightly`)")
+    if not record.events:
+        found.append("a redeploy and a killed worker in the midst of it")
+    return [*found, "the delays of production, from five minutes to ten days"]
+
+
+def of_checks(junit: JUnitXml, against: str, releases: Iterable[str], checkout: str) -> str:
+    """What stands in the section of `make verify`. Pure."""
+    cases = [case for suite in junit for case in suite]
+    failed = [case for case in cases if any(type(each).__name__ in {"Failure", "Error"} for each in case.result)]
+    skipped = [case for case in cases if case.is_skipped]
+    passed = len(cases) - len(failed) - len(skipped)
+    when = min((suite.timestamp for suite in junit if suite.timestamp), default=None)
+    began = datetime.fromisoformat(when) if when else datetime.now(UTC)
+    lines = [
+        f"- **{'FAILED' if failed or not passed else 'Passed'}**: {passed} of {len(cases)} checks hold",
+        f"- when: {_when(began.astimezone(UTC))}",
+        _release(", ".join(releases), checkout),
+        f"- against: {against}",
+        *(f"- wrong: {case.name}" for case in failed),
+        *(f"- not verified: {case.name}: {words.line(_reason(case), 200)}" for case in skipped),
+    ]
+    return "\n".join(lines)
+
+
+def _reason(case: object) -> str:
+    return "; ".join(str(each.message) for each in getattr(case, "result", []))
+
+
+def _when(moment: datetime) -> str:
+    return f"{words.day(moment)}, {moment:%H:%M} UTC"
+
+
+def _release(release: str, checkout: str) -> str:
+    known = [f"`{text}`" if text else "unknown" for text in (release, checkout)]
+    return f"- release: {known[0]}, checkout {known[1]}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m e2e.status JUNIT`: write the section of `make verify` from what pytest has written; 0."""
+    parser = argparse.ArgumentParser(prog="python -m e2e.status", description=main.__doc__)
+    parser.add_argument("junit", type=Path)
+    parser.add_argument("--status", type=Path, default=FILE)
+    asked = parser.parse_args(arguments)
+    target, sandbox = find(os.environ)
+    in_sandbox = sandbox or target.resolve().parent == CHECKOUT / ".sandbox"
+    what = "the hosts of a sandbox" if in_sandbox else f"the hosts of {target.name}"
+    body = of_checks(JUnitXml.fromfile(str(asked.junit)), what, system.releases(target), system.commit())
+    write(HOSTS, body, asked.status)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""STATUS.md says what was verified and what was not; each command writes its own section."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from junitparser import JUnitXml
+
+from e2e import status
+from e2e.record import Event, Record
+from tests.e2e.test_diagnose import record as arrived
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_JUNIT = """<testsuites><testsuite name="pytest" timestamp="2025-11-14T06:00:00+01:00">
+<testcase name="test_a[worker1]" classname="x" time="1"/>
+<testcase name="test_b" classname="x" time="1"/>
+<testcase name="test_c" classname="x" time="1"><skipped message="no webhooks here"/></testcase>
+{more}</testsuite></testsuites>"""
+_BAD = '<testcase name="test_d" classname="x" time="1"><failure message="no">text</failure></testcase>'
+
+
+def ran(against: str = "sandbox", minute: float = 15.0) -> Record:
+    whole = arrived()
+    whole.against, whole.minute, whole.ended = against, minute, whole.began + timedelta(seconds=200)
+    whole.versions = {"release": "abc", "checkout": "0123", "Chromium": "150"}
+    return whole
+
+
+def test_each_command_writes_its_own_section(tmp_path: Path) -> None:
+    file = tmp_path / "STATUS.md"
+    status.write(status.HOSTS, "hosts one", file)
+    assert file.read_text().count("Never run here") == 2
+    status.write(*status.of_run(ran()), file)
+    status.write(*status.of_run(ran("production", 60)), file)
+    status.write(status.HOSTS, "hosts two", file)
+    text = file.read_text()
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [f"## {name}" for name in status.SECTIONS]
+    assert "hosts one" not in text
+    assert text.count("Passed") == 2
+    assert "Never run here" not in text
+    status.write(status.HOSTS, "hosts two", file)
+    assert file.read_text() == text
+
+
+def test_a_run_says_what_was_verified_and_what_was_not() -> None:
+    title, body = status.of_run(ran())
+    assert title == status.SANDBOX
+    for words in (
+        "**Passed**: 3 of 3 mails delivered, each once",
+        "Friday 14 November 2025, 05:00 UTC, 3 min 20 s; testing mode's minute lasted 15.0 s",
+        "release: `abc`, checkout `0123`",
+        "Chromium 150",
+        "the real Notion, Resend and funnel page",
+        "make e2e-nightly",
+        "a redeploy and a killed worker",
+    ):
+        assert words in body
+    whole = ran("production", 60.0)
+    whole.events = [Event(whole.began, "redeploy begins")]
+    title, body = status.of_run(whole)
+    assert title == status.PRODUCTION
+    assert "05:00:00 redeploy begins" in body
+    assert body.endswith("- not verified: the delays of production, from five minutes to ten days")
+
+
+def test_a_failed_run_says_what_is_wrong() -> None:
+    whole = ran()
+    whole.diagnosis, whole.mails[1].problems = ["noshow 2: lost at the hop “worker”."], ["Its subject is 'x'."]
+    whole.mails[1].event = ""
+    _, body = status.of_run(whole)
+    assert body.startswith("- **FAILED**: 2 of 3 mails delivered")
+    assert "- wrong: noshow 2: lost at the hop “worker”." in body
+    assert "- wrong: noshow 2: Its subject is 'x'." in body
+
+
+def test_checks_of_the_hosts_are_counted() -> None:
+    well = status.of_checks(JUnitXml.fromstring(_JUNIT.format(more="")), "the host of a sandbox", ["abc"], "0123")
+    assert well.splitlines() == [
+        "- **Passed**: 2 of 3 checks hold",
+        "- when: Friday 14 November 2025, 05:00 UTC",
+        "- release: `abc`, checkout `0123`",
+        "- against: the host of a sandbox",
+        "- not verified: test_c: no webhooks here",
+    ]
+    bad = status.of_checks(JUnitXml.fromstring(_JUNIT.format(more=_BAD)), "x", [], "")
+    assert bad.startswith("- **FAILED**: 2 of 4 checks hold")
+    assert "- wrong: test_d" in bad
+    none = status.of_checks(JUnitXml.fromstring("<testsuites/>"), "x", [], "")
+    assert none.startswith("- **FAILED**: 0 of 0 checks hold")
+    assert datetime.now(UTC).strftime("%Y") in none

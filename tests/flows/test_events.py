@@ -1,0 +1,79 @@
+"""What becomes of a mail afterwards: one row for each in Email Analytics, whoever is killed and however Notion lags."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flows import events
+from flows import notion_schema as schema
+from flows.forwarding import Forwarder
+from flows.notion_errors import NotionError
+from flows.spool import Spool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.flows.world import World
+
+
+def event(mail: str, email: str, kind: str = "email.delivered") -> dict[str, Any]:
+    tags = {"campaign": "christmas", "sequence": "signup", "step": "2"}
+    body = {"to": [email], "email_id": mail, "tags": tags}
+    return {"type": kind, "created_at": "2025-12-01T00:00:00Z", "data": body}
+
+
+def spooled(folder: Path, bodies: list[dict[str, Any]]) -> Forwarder:
+    """A process that finds these events on its disk at its start."""
+    forwarder = Forwarder(Spool(folder))
+    for number, body in enumerate(bodies):
+        forwarder.spool.put(f"event-{number}-{body['type']}", {"kind": "event", "event": events.understood(body)})
+    return forwarder
+
+
+def test_events_that_wait_together_share_a_query_and_each_mail_has_one_row(world: World, tmp_path: Path) -> None:
+    email = world.address()
+    mails = [f"mail-{number}-{time.time_ns()}" for number in range(5)]
+    bodies = [event(mail, email, kind) for mail in mails for kind in ("email.delivered", "email.opened")]
+    world.forget_calls()
+    assert spooled(tmp_path, bodies).once() == 10
+    assert {schema.read(row, "Status") for row in world.rows(schema.ANALYTICS, email)} == {"Opened"}
+    assert sorted(schema.read(row, "Resend Email ID") for row in world.rows(schema.ANALYTICS, email)) == mails
+    calls = world.services.notion.book.calls
+    assert sum(path.endswith("/query") for _, path in calls) == 1
+    assert len(calls) <= 11 + 4  # and, for the first who asks, which data source a database has
+
+
+def test_a_row_that_queries_do_not_show_yet_is_not_made_twice(world: World, tmp_path: Path) -> None:
+    world.services.notion.store.lag = 2.0
+    world.setenv("HUBLAB_NOTION_LAG_SECONDS", "2.2")
+    email, mail = world.address(), f"mail-{time.time_ns()}"
+    forwarder = spooled(tmp_path / "first", [event(mail, email)])
+    assert forwarder.once() == 1
+    forwarder.spool.put(
+        "event-opened", {"kind": "event", "event": events.understood(event(mail, email, "email.opened"))}
+    )
+    assert forwarder.once() == 1
+    # The next process knows nothing of it, and begins within Notion's lag.
+    assert spooled(tmp_path / "second", [event(mail, email, "email.clicked")]).once() == 1
+    (row,) = world.rows(schema.ANALYTICS, email)
+    assert schema.read(row, "Status") == "Clicked"
+
+
+def test_a_row_that_was_thrown_away_is_made_anew(world: World, tmp_path: Path) -> None:
+    email, mail = world.address(), f"mail-{time.time_ns()}"
+    forwarder = spooled(tmp_path, [event(mail, email)])
+    assert forwarder.once() == 1
+    (row,) = world.rows(schema.ANALYTICS, email)
+    world.services.notion.store.update_page(row["id"], {"in_trash": True})
+    forwarder.spool.put(
+        "event-opened", {"kind": "event", "event": events.understood(event(mail, email, "email.opened"))}
+    )
+    with pytest.raises(NotionError):
+        forwarder.once()
+    assert forwarder.once() == 1
+    assert [schema.read(one, "Status") for one in world.rows(schema.ANALYTICS, email) if not one["in_trash"]] == [
+        "Opened"
+    ]

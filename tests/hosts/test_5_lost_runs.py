@@ -1,0 +1,74 @@
+"""Runs that are lost or crash: the deploy's automations at a real Prefect server, real workers, real kills."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deploy.lost_runs import CLAIMED, MOST_TIMES, TAG
+from sandbox import runs
+from sandbox.past import FLOWS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+
+    from sandbox import Machine, Sandbox
+    from tests.hosts.conftest import Operator
+
+
+@pytest.fixture
+def api(deployed: Operator, sandbox: Sandbox) -> Iterator[httpx.Client]:
+    with sandbox.api() as client:
+        yield client
+
+
+def begin(api: httpx.Client, flow: str, *tags: str, **parameters: float) -> str:
+    """A run with these tags; a deployment would hand its own down."""
+    deployment = runs.register(api, f"flows.py:{flow}", directory=str(FLOWS))
+    body = {"parameters": parameters, "state": {"type": "SCHEDULED"}, "tags": list(tags)}
+    return str(api.post(f"/deployments/{deployment}/create_flow_run", json=body).raise_for_status().json()["id"])
+
+
+def history(api: httpx.Client, run: str) -> list[str]:
+    """What it has been, in order, but for the steps from claim to start."""
+    found = api.get("/flow_run_states/", params={"flow_run_id": run}).raise_for_status().json()
+    return [state["name"] for state in found if state["name"] not in {*CLAIMED, "Late"}]
+
+
+def await_name(api: httpx.Client, run: str, name: str, *, timeout: float) -> runs.RunState:
+    """Its state, as soon as it is called so."""
+    deadline = time.monotonic() + timeout
+    while (now := runs.state(api, run)).name != name:
+        assert time.monotonic() < deadline, f"{now} after {history(api, run)}, not {name}"
+        time.sleep(1)
+    return now
+
+
+@pytest.mark.timeout(900)
+def test_a_lost_run_is_run_again_once_and_only_if_it_may_be(api: httpx.Client, machine: Machine) -> None:
+    again, once = begin(api, "nap", TAG, seconds=30), begin(api, "nap", seconds=30)
+    for run in (again, once):
+        runs.await_state(api, run, {"RUNNING"})
+    time.sleep(5)  # an engine's first heartbeat is on its way by then
+    machine.ssh("systemctl kill --kill-whom=all --signal=KILL 'prefect-worker@*'")
+    await_name(api, again, "Completed", timeout=400)
+    await_name(api, once, "Lost", timeout=60)
+    assert history(api, again) == ["Scheduled", "Running", "Lost", "RunAgain", "Running", "Completed"]
+    assert history(api, once) == ["Scheduled", "Running", "Lost"]
+
+
+@pytest.mark.timeout(900)
+def test_a_run_that_crashes_each_time_ends_after_the_bound_and_says_why(api: httpx.Client) -> None:
+    run, once = begin(api, "boom", TAG), begin(api, "boom")
+    state = await_name(api, run, "GaveUp", timeout=600)
+    assert state.type == "CRASHED"
+    assert f"{MOST_TIMES} times within 24 h" in state.message
+    every = history(api, run)
+    assert every == ["Scheduled", *["Running", "Crashed", "RunAgain"] * MOST_TIMES, "GaveUp"]
+    found = api.get("/flow_run_states/", params={"flow_run_id": run}).raise_for_status().json()
+    assert all("-9" in one["message"] for one in found if one["name"] == "Crashed")
+    assert history(api, once) == ["Scheduled", "Running", "Crashed"]

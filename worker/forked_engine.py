@@ -1,0 +1,123 @@
+"""A fresh fork of the fork server becomes what `python -m prefect.engine` would be.
+
+What an interpreter's start would have settled is settled anew: session, standard streams, environment, folder, module
+search path, process title, Prefect's settings and logging. Python itself reseeds `random` in a child, OpenSSL its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import runpy
+import socket
+import struct
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import TypedDict
+
+LENGTH = struct.Struct("q")
+"""Of an order, before it; and the form of the process id in a child's first message."""
+READY, GO = b"r", b"g"
+_ENGINE = "prefect.engine"
+
+
+class Order(TypedDict):
+    """What the worker asks for."""
+
+    flow_run: str
+    environment: dict[str, str]
+    cwd: str
+    silent: bool
+
+
+def run(line: socket.socket) -> None:
+    """Prepare, wait for the worker's go, and run the engine.
+
+    Nothing of the run happens before that byte, and the worker alone can send it. When it closes the line instead, it
+    has started the run elsewhere, or is dead.
+    """
+    try:
+        os.setsid()
+        socket.send_fds(line, [LENGTH.pack(os.getpid())], [os.pidfd_open(os.getpid())])
+        order = _read_order(line)
+        if order is None:
+            os._exit(os.EX_OK)
+        _become(order, line.fileno())
+        line.sendall(READY)
+        if line.recv(1) != GO:
+            os._exit(os.EX_OK)
+    except BaseException:  # noqa: BLE001 - the worker sees the line close, and starts the run in the old way
+        traceback.print_exc()
+        os._exit(os.EX_SOFTWARE)
+    line.close()
+    runpy.run_module(_ENGINE, run_name="__main__", alter_sys=True)
+
+
+def _read_order(line: socket.socket) -> Order | None:
+    with line.makefile("rb") as stream:
+        head = stream.read(LENGTH.size)
+        if len(head) < LENGTH.size:
+            return None
+        (length,) = LENGTH.unpack(head)
+        text = stream.read(length)
+    if len(text) < length:
+        return None
+    order: Order = json.loads(text)
+    return order
+
+
+def _become(order: Order, line: int) -> None:
+    _redirect(line, silent=order["silent"])
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    os.chdir(order["cwd"])
+    if not sys.flags.safe_path:
+        sys.path[0] = str(Path.cwd())
+    sys.argv = ["-m"]  # runpy puts the engine's file there
+    sys.orig_argv = [sys.executable, "-m", _ENGINE]
+    _set_title(sys.executable, "-m", _ENGINE, order["flow_run"])
+    # A customer's own package may have this name, and runpy warns of a module that is there already.
+    for name in list(sys.modules):
+        if name in {"worker", _ENGINE} or name.startswith("worker."):
+            del sys.modules[name]
+    importlib.invalidate_caches()
+    tempfile.tempdir = None
+    time.tzset()
+    _refresh_prefect()
+
+
+def _redirect(line: int, *, silent: bool) -> None:
+    """Keep the line and the standard streams alone; the server's own descriptors must not reach a flow."""
+    os.closerange(3, line)
+    os.closerange(line + 1, os.sysconf("SC_OPEN_MAX"))
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2) if silent else (0,):
+        os.dup2(null, stream)
+    os.close(null)
+
+
+def _refresh_prefect() -> None:
+    """Read settings and profile as an engine that starts now would; logging follows when they differ."""
+    import prefect.context  # noqa: PLC0415 - preloaded by the server, and not for the worker, which imports this too
+    import prefect.logging.configuration  # noqa: PLC0415
+
+    before = prefect.context.get_settings_context().settings
+    prefect.context.refresh_global_settings_context()
+    overrides = any(name.startswith("PREFECT_LOGGING_") for name in os.environ)
+    if overrides or prefect.context.get_settings_context().settings != before:
+        prefect.logging.configuration.PROCESS_LOGGING_CONFIG.clear()
+        prefect.logging.configuration.setup_logging()
+
+
+def _set_title(*words: str) -> None:
+    """Make `ps` show these words, in the place of the server's own; as much of them as there is room for."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    begin, end = int(fields[45]), int(fields[46])
+    title = "\0".join(words).encode()[: end - begin - 1]
+    with open("/proc/self/mem", "r+b", buffering=0) as memory:  # noqa: PTH123 - an address space is no path
+        memory.seek(begin)
+        memory.write(title.ljust(end - begin, b"\0"))
