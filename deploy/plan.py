@@ -195,8 +195,6 @@ def _credential_reasons(host: spec.WorkerHost, state: HostState, worker: Worker)
 
 
 def _prunable(state: HostState, release: str) -> list[str]:
-    """Releases that nothing needs: not the wanted, not the one before it, none that a worker runs; or half-built."""
+    """Releases that nothing needs once all is moved: not the wanted, not the one before it; or half-built."""
     before = state.current if state.current != release else state.previous
-    kept = {release, before, *(worker.release for worker in state.workers.values())}
-    kept |= {state.webhooks.release} if state.webhooks else set()
-    return sorted(name for name in state.releases if name not in kept)
+    return sorted(name for name in state.releases if name not in (release, before))

@@ -105,7 +105,9 @@ def last_failure(state: HostState) -> str:
     last = state.deploys[-1] if state.deploys else {}
     if last.get("result", "ok") == "ok":
         return ""
-    return f"release {last.get('to')}: {told(last)}; the release of record is {state.current or 'none'}"
+    same = last.get("to") == state.current
+    now = "it serves with the settings of before" if same else f"the release of record is {state.current or 'none'}"
+    return f"release {last.get('to')}: {told(last)}; {now}"
 
 
 def _damage(item: Release) -> str:

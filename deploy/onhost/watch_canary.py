@@ -91,5 +91,6 @@ def main(query: dict[str, Any]) -> int:
             break
         time.sleep(min(LOOK_SECONDS, max(deadline - time.monotonic(), 0.1)))
     compared = f"{mine.rate:.0%} of its {mine.ended} runs failed, {others.rate:.0%} of the others' {others.ended}"
-    say(f"{query['worker']}: canary passed: {compared}")
+    unjudged = "it stayed up, and had no flow runs to be judged by"
+    say(f"{query['worker']}: canary passed: {compared if mine.ended else unjudged}")
     return 0

@@ -84,6 +84,11 @@ def test_whole_window_is_watched(window: Window, capsys: pytest.CaptureFixture[s
     assert "canary passed: 0% of its 1 runs failed, 100% of the others' 1" in capsys.readouterr().out
 
 
+def test_canary_without_runs_says_that_nothing_was_judged(window: Window, capsys: pytest.CaptureFixture[str]) -> None:
+    assert window.watch() == 0
+    assert "canary passed: it stayed up, and had no flow runs to be judged by" in capsys.readouterr().out
+
+
 def test_fault_ends_it_at_once(window: Window, capsys: pytest.CaptureFixture[str]) -> None:
     window.answers = [[], [run("c", "CRASHED")]]
     assert window.watch() == 1

@@ -60,6 +60,11 @@ def test_deploy_that_failed_is_told_with_what_came_of_it() -> None:
     assert found.drift == (f"release bad will be removed: {told}",)
 
 
+def test_settings_that_failed_leave_their_release_as_it_was() -> None:
+    line = LINE | {"to": release_name(), "result": "x failed its gate; rolled back"}
+    assert judged(converged(HOST, deploys=(line,))).last.endswith("; it serves with the settings of before")
+
+
 def test_drop_in_is_drift_when_it_is_for_our_units_and_trouble_when_it_is_for_all() -> None:
     ours = "/run/systemd/system/prefect-worker@.service.d/x.conf"
     all_services = "/etc/systemd/system/service.d/y.conf"

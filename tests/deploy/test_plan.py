@@ -127,7 +127,8 @@ def test_finished_release_is_not_built_again() -> None:
     assert (plan.release, plan.build, plan.switch) == (name, False, True)
 
 
-def test_upgrade_keeps_wanted_previous_and_running() -> None:
+def test_upgrade_keeps_wanted_and_previous_and_what_ran_until_then_goes() -> None:
+    """A worker of a rollout that was cut off ran a third release; by the end of this one it runs the wanted one."""
     name = release_name()
     releases = {item: finished(item) for item in ("current", "previous", "running", "old")}
     half = Release("half", complete=False)
@@ -135,7 +136,7 @@ def test_upgrade_keeps_wanted_previous_and_running() -> None:
     state = replace(state, workers={1: running(wanted(), 1, "current"), 2: running(wanted(), 2, "running")})
     plan = make(wanted(), state)
     assert (plan.release, plan.previous, plan.build) == (name, "current", True)
-    assert plan.prune == ("half", "old", "previous")
+    assert plan.prune == ("half", "old", "previous", "running")
     assert "release old will be removed" in plan.words
     assert f"release of record: current → {name}" in plan.words
 

@@ -149,11 +149,12 @@ def test_a_deploy_cut_off_after_the_file_restarts_them_all_the_same() -> None:
     assert "its secrets changed" in plan.webhooks.reasons
 
 
-def test_what_is_no_longer_wanted_is_removed_and_its_release_kept_till_then() -> None:
+def test_what_is_no_longer_wanted_is_removed_and_its_release_with_it() -> None:
     state = serving(release="3.8.0-old")
     plan = plan_for(replace(state, releases=state.releases | {"3.8.0-old": state.releases[release_name()]}), wanted())
     assert plan.words == (
         "hublab-webhooks.service will be stopped and removed: HUBLAB_WEBHOOKS does not name this host",
+        "release 3.8.0-old will be removed",
     )
 
 

@@ -106,7 +106,7 @@ def test_power_cut_in_the_midst_of_a_deploy(deployed: Operator, sandbox: Sandbox
 def test_run_that_was_claimed_by_a_dead_worker_is_freed(deployed: Operator, sandbox: Sandbox) -> None:
     """With less patience than in earnest, so that nobody has to wait for minutes; the next deploy puts that right."""
     with sandbox.api() as api:
-        name = impatient(api, 15, description="impatient")
+        name = impatient(api, 60, description="impatient")
         # Due in an hour, so that no worker takes it; claimed, as by one that died before it began.
         run = create(api, "flows.py:nap", after_seconds=3600)
         api.post(f"/flow_runs/{run}/set_state", json={"state": {"type": "PENDING"}}).raise_for_status()
