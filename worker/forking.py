@@ -123,11 +123,13 @@ class ForkServer:
         return process
 
     async def _is_warm(self, server: subprocess.Popen[bytes]) -> bool:
-        with anyio.move_on_after(WARM_SECONDS - self._age()) as limit:
-            await self._warm.wait()
-        if limit.cancelled_caught:
-            self._give_up(server, f"is not warm after {WARM_SECONDS:.0f} s")
-        return server is self._process and not limit.cancelled_caught
+        if not self._warm.is_set():
+            with anyio.move_on_after(WARM_SECONDS - self._age()) as limit:
+                await self._warm.wait()
+            if limit.cancelled_caught:
+                self._give_up(server, f"is not warm after {WARM_SECONDS:.0f} s")
+                return False
+        return server is self._process
 
     def _age(self) -> float:
         return time.monotonic() - self._started

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.worker.world import Trial, alive, environment, wait_for
+from tests.worker.world import Trial, alive, environment, title, wait_for
 from worker.forking import ForkServer
 
 if TYPE_CHECKING:
@@ -92,6 +92,25 @@ def test_server_that_hangs_is_replaced_and_its_run_started_once(api: Api, start:
     trial.let_end()
     assert api.wait_state(run, *END) == "COMPLETED"
     assert len(trial.lines("begin")) == len(trial.lines("end")) == 1
+
+
+def test_server_that_does_not_get_warm_is_replaced(api: Api, start: StartWorker, trial: Trial) -> None:
+    worker = start(
+        launch=IMPATIENT.replace("from worker.__main__", "forking.WARM_SECONDS = 20.0\nfrom worker.__main__")
+    )
+
+    def find() -> int:
+        started = Path(f"/proc/{worker.process.pid}/task/{worker.process.pid}/children").read_text().split()
+        return next((int(pid) for pid in started if "worker.fork_server" in title(int(pid))), 0)
+
+    os.kill(server := wait_for(find, "a fork server"), signal.SIGSTOP)
+    worker.ready()
+    run = api.start("until", worker.queue, **trial.files)
+    assert parent(trial.begun()) == worker.process.pid
+    assert "The fork server is not warm after 20 s: it is killed" in worker.log.read_text()
+    assert not alive(server)
+    trial.let_end()
+    assert api.wait_state(run, *END) == "COMPLETED"
 
 
 def test_run_that_was_given_up_is_not_started_by_a_server_that_goes_on(
