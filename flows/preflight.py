@@ -7,6 +7,9 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import httpx
+from prefect.exceptions import ObjectNotFound
+
 from flows import mail, register, template_store
 from flows import notion_schema as schema
 from flows.campaign import sequences
@@ -134,16 +137,21 @@ def deployments(prefect: Prefect, settings: Settings, pool: str) -> Iterator[Row
         try:
             prefect.client.read_global_concurrency_limit_by_name(limit)
             yield Row("Prefect", f"rate limit {limit}")
-        except LookupError:
+        except ObjectNotFound:
             yield Row("Prefect", f"rate limit {limit}", "not there: run `python -m flows.register`")
     yield queue(prefect, pool, settings.get("HUBLAB_CAMPAIGN_QUEUE"))
 
 
 def queue(prefect: Prefect, pool: str, name: str) -> Row:
     """The queue that sends wait in: there, not paused, polled by a worker."""
-    found = prefect.client.request("POST", f"/work_pools/{pool}/queues/filter", json={}).json()
-    mine = next((one for one in found if one["name"] == name), None)
     what = f"queue {name} of pool {pool}"
+    try:
+        found = prefect.client.request("POST", f"/work_pools/{pool}/queues/filter", json={}).json()
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != httpx.codes.NOT_FOUND:
+            raise
+        return Row("Prefect", what, "no such pool: a worker of it creates it: `make deploy`")
+    mine = next((one for one in found if one["name"] == name), None)
     if mine is None:
         return Row("Prefect", what, "not there: run `python -m flows.register`")
     if mine["is_paused"]:
@@ -159,8 +167,11 @@ def rows(pool: str) -> list[Row]:
         settings = prefect.settings()
         found = list(secrets(settings))
         if all(row.ok for row in found):
-            with notion_door(prefect, settings) as notion:
-                found += [*properties(notion), *templates(notion, settings), sender(prefect, settings)]
+            try:
+                with notion_door(prefect, settings) as notion:
+                    found += [*properties(notion), *templates(notion, settings), sender(prefect, settings)]
+            except NotRegisteredError as error:  # a service is not asked before its limit is there
+                found.append(Row("Notion", "databases, templates", f"not looked at: {error}"))
         else:
             found.append(Row("Notion", "databases, templates", "not looked at: settings are missing, see above"))
         return [*found, *deployments(prefect, settings, pool)]

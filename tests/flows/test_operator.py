@@ -135,6 +135,25 @@ def test_preflight_without_settings_or_with_a_stranger_at_notion(
     assert "HUBLAB_RETRY_SECONDS: 'soon' is not a number" in found
 
 
+def test_preflight_at_a_server_where_nothing_is_registered_says_so_in_its_table(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        with Prefect() as prefect:
+            prefect.client.delete_global_concurrency_limit_by_name("notion")
+            name = register.flow_of(register.ENTRYPOINTS[0]).name
+            prefect.client.delete_deployment(prefect.deployment(f"{name}/{name}"))
+        assert preflight.main(["--pool", "nowhere"]) == 1
+        found = capsys.readouterr().out
+    finally:
+        register.register("default")
+    assert "not looked at: the rate limit 'notion' is not at Prefect" in found
+    assert "rate limit notion" in found
+    assert "not there: run `python -m flows.register`" in found
+    assert f"the deployment '{name}/{name}' is not at Prefect" in found
+    assert "no such pool: a worker of it creates it: `make deploy`" in found
+
+
 def test_notion_setup_adds_what_is_missing_and_nothing_twice(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     source = world.services.notion.store.database(world.services.databases[schema.SEQUENCE])
     kept = dict(source.schema)
