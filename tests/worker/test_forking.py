@@ -132,10 +132,18 @@ def test_many_at_once(api: Api, start: StartWorker, trial: Trial) -> None:
     assert not alive(server)
 
 
-def test_run_of_the_first_moment_waits_for_the_server_instead_of_importing_twice(api: Api, start: StartWorker) -> None:
+def test_run_of_the_first_moment_waits_for_the_server_instead_of_importing_twice(
+    api: Api, start: StartWorker, trial: Trial
+) -> None:
     worker = start()
-    engine = facts(api, worker)
-    assert engine["own"]["parent"] == worker.fork_server()
+    os.kill(server := worker.cold_fork_server(), signal.SIGSTOP)
+    worker.ready()
+    run = api.start("until", worker.queue, **trial.files)
+    api.wait_state(run, "PENDING")
+    os.kill(server, signal.SIGCONT)
+    assert status(trial.begun(), "PPid") == str(server)
+    trial.let_end()
+    assert api.wait_state(run, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
 
 
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])

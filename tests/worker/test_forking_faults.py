@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.worker.world import Trial, alive, environment, title, wait_for
+from tests.worker.world import Trial, alive, environment, wait_for
 from worker.forking import ForkServer
 
 if TYPE_CHECKING:
@@ -98,12 +98,7 @@ def test_server_that_does_not_get_warm_is_replaced(api: Api, start: StartWorker,
     worker = start(
         launch=IMPATIENT.replace("from worker.__main__", "forking.WARM_SECONDS = 20.0\nfrom worker.__main__")
     )
-
-    def find() -> int:
-        started = Path(f"/proc/{worker.process.pid}/task/{worker.process.pid}/children").read_text().split()
-        return next((int(pid) for pid in started if "worker.fork_server" in title(int(pid))), 0)
-
-    os.kill(server := wait_for(find, "a fork server"), signal.SIGSTOP)
+    os.kill(server := worker.cold_fork_server(), signal.SIGSTOP)
     worker.ready()
     run = api.start("until", worker.queue, **trial.files)
     assert parent(trial.begun()) == worker.process.pid

@@ -153,6 +153,15 @@ class Worker:
         assert self.process.poll() is None, self.log.read_text()
         return self
 
+    def cold_fork_server(self) -> int:
+        """Wait until its first fork server is there, which still imports; that one's process id."""
+
+        def find() -> int:
+            started = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+            return next((int(pid) for pid in started if "worker.fork_server" in title(int(pid))), 0)
+
+        return wait_for(find, "a fork server")
+
     def fork_server(self, number: int = 1) -> int:
         """Wait until its first, second ... fork server is warm; that one's process id."""
         pattern = r"Fork server (\d+) is warm"
