@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 MAILBOX = "delivered@resend.dev"
 WORKERS = 2
 KILLED = "prefect-worker@1"
-_STUCK_SECONDS = 120  # in the sandbox, a claimed run that does not begin is found sooner than in production
 _REDEPLOY_SECONDS = 1900.0
 _BACK_SECONDS = 180.0
 # The setting that the redeploy changes, from one value to the other.
@@ -58,7 +57,6 @@ class Stage:
         """
         settings = {"HUBLAB_WORKERS": str(WORKERS), "TESTING_ADDRESS": mailbox}
         campaign = setup.start(Sandbox.up(root=root), speed=speed, settings=settings)
-        campaign.command("flows.register", "--stuck", str(_STUCK_SECONDS))
         stage = cls(campaign)
         stage.change(FUNNEL_URL=service.start(campaign))
         return stage
