@@ -90,7 +90,7 @@ test-chaos: .venv/ready ## a twentieth of `make chaos`, with its verdict as a te
 .PHONY: faults
 faults: export HUBLAB_FAULTS := 1
 faults: .venv/ready ## break deploys on a real host in every way there is, and write docs/faults.md (an hour, root)
-	@$(BIN)/pytest -q -m "faults or not faults" tests/hosts/test_6_faults.py tests/hosts/test_6_gates.py tests/hosts/test_8_lost_runs.py
+	@$(BIN)/pytest -q -m "faults or not faults" tests/hosts/test_6_faults.py tests/hosts/test_6_gates.py tests/hosts/test_8_lost_runs.py tests/hosts/test_9_waves.py
 
 .PHONY: clean
 clean: sandbox-down ## remove also what only saves time: downloaded wheels, file trees of the tests

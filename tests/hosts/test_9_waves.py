@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sandbox import Machine
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 HOSTS = 5
 # Settings that a release of this test cannot bear: with the one a gate fails on the third host, with the other flow
 # runs fail, while every gate passes. So no host has to build another release for a fault.
