@@ -63,13 +63,12 @@ def install(uv: Path, release: Path, query: dict[str, Any]) -> None:
     must(str(uv), "venv", "--quiet", "--no-config", "--no-project", "--python", query["python"], str(release / "venv"))
     lock = [str(release / "requirements.lock"), "--require-hashes", "--python", python]
     sync = [str(uv), "pip", "sync", "--quiet", *common, *source, *lock]
-    must(*sync, timeout=900)
     sites = "venv/lib/python3*/site-packages"
-    site = next(release.glob(sites))
     if sibling := newest_sibling(release):
-        adopt(site, next(sibling.glob(sites)))
+        must(*sync, timeout=900)
+        adopt(next(release.glob(sites)), next(sibling.glob(sites)))
     must(*sync, "--compile-bytecode", timeout=900)
-    (site / "hublab.pth").write_text(query["guard"])
+    (next(release.glob(sites)) / "hublab.pth").write_text(query["guard"])
     must(python, "-m", "compileall", "-q", *(str(release / folder) for folder in query["folders"]))
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from dotenv import dotenv_values
 
+from sandbox import answering
 from sandbox.campaign.core import Campaign, answer_file, env_file, group
 from sandbox.errors import SandboxError
 from sandbox.files import write_whole
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from sandbox.core import Sandbox
 
 PORT = 8080
-_STANDINS_SECONDS = 60.0
 _DEPLOY_SECONDS = 1800.0
 _PREFLIGHT_TRIES = 6
 
@@ -120,21 +120,14 @@ def _deploy_settings(sandbox: Sandbox) -> dict[str, str]:
 
 def _standins(sandbox: Sandbox, notion_per_minute: int) -> dict[str, str]:
     """Start both on the sandbox's network, in its cgroup; the settings which point at them."""
-    processes, answer = group(sandbox), answer_file(sandbox)
-    processes.kill()
     where = ["--address", str(sandbox.layout.operator_address), "--notion-per-minute", str(notion_per_minute)]
-    command = processes.enter([sys.executable, "-m", "sandbox.standins", *where])
-    sandbox.layout.logs.mkdir(parents=True, exist_ok=True)
-    with answer.open("wb") as out, (sandbox.layout.logs / "standins.log").open("ab") as log:
-        subprocess.Popen(
-            command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True
-        )
-    deadline = time.monotonic() + _STANDINS_SECONDS
-    while not (text := answer.read_text()).endswith("\n"):
-        if time.monotonic() > deadline:
-            raise SandboxError(f"the stand-ins did not start; see {sandbox.layout.logs / 'standins.log'}")
-        time.sleep(0.1)
-    found: dict[str, str] = json.loads(text)
+    line = answering.start(
+        group(sandbox),
+        ["sandbox.standins", *where],
+        answer=answer_file(sandbox),
+        log=sandbox.layout.logs / "standins.log",
+    )
+    found: dict[str, str] = json.loads(line)
     return found
 
 
