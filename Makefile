@@ -59,7 +59,7 @@ verify: .venv/ready ## prove that the hosts are as they must be (testinfra)
 .PHONY: e2e e2e-nightly
 e2e: .venv/ready ## from the form to sixteen delivered mails, in a browser, with a report: in a sandbox, or what .env names [SPEED=4 YES=1]
 	@$(BIN)/python -m e2e $(if $(SPEED),--speed $(SPEED)) $(if $(YES),--yes)
-e2e-nightly: .venv/ready ## the same in a sandbox, with minutes of sixty seconds (a quarter of an hour)
+e2e-nightly: .venv/ready ## the same in a sandbox, with minutes of sixty seconds (seven minutes)
 	@$(BIN)/python -m e2e --sandbox --speed 1
 
 .PHONY: sandbox-down

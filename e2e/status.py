@@ -28,9 +28,9 @@ FILE = CHECKOUT / "STATUS.md"
 _HEAD = "# Status\n\nWhat was verified last. Written by `make e2e` and `make verify`, never by hand.\n"
 # The sections, in order: a title, and what to run for it.
 SECTIONS = {
-    "End to end, in a sandbox": "make e2e",
-    "End to end, in production": "make e2e, with a .env that names production",
-    "Hosts": "make verify",
+    "End to end, in a sandbox": "`make e2e`",
+    "End to end, in production": "`make e2e` with a `.env` that names production",
+    "Hosts": "`make verify`",
 }
 SANDBOX, PRODUCTION, HOSTS = SECTIONS
 _SECTION = re.compile(r"^## (.+)\n\n((?:(?!## ).*\n?)*)", re.MULTILINE)
@@ -45,7 +45,7 @@ def replaced(text: str, title: str, body: str) -> str:
 
 
 def _never(name: str) -> str:
-    return f"Never run here: `{SECTIONS[name]}`."
+    return f"Never run here: {SECTIONS[name]}."
 
 
 def write(title: str, body: str, file: Path = FILE) -> None:

@@ -60,13 +60,22 @@ def releases(env_file: Path) -> list[str]:
 
 
 def commit() -> str:
-    """The checkout's commit, marked where it was changed since; `unknown` outside of a repository."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+    """The checkout's commit, marked where more than STATUS.md was changed since; `unknown` outside of a repository."""
+    name = _git("describe", "--always", "--abbrev=12", "--exclude=*")
+    if not name:
         return "unknown"
-    return done.stdout.strip() or "unknown"
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)STATUS.md")
+    return f"{name}-dirty" if changed else name
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=CHECKOUT, capture_output=True, text=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()
 
 
 def links(target: Target, record: Record) -> dict[str, str]:

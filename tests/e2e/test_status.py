@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from junitparser import JUnitXml
 
-from e2e import status
+from e2e import status, system
 from e2e.record import Event, Record
 from tests.e2e.test_diagnose import record as arrived
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 _JUNIT = """<testsuites><testsuite name="pytest" timestamp="2025-11-14T06:00:00+01:00">
 <testcase name="test_a[worker1]" classname="x" time="1"/>
@@ -91,3 +94,18 @@ def test_checks_of_the_hosts_are_counted() -> None:
     none = status.of_checks(JUnitXml.fromstring("<testsuites/>"), "x", [], "")
     assert none.startswith("- **FAILED**: 0 of 0 checks hold")
     assert datetime.now(UTC).strftime("%Y") in none
+
+
+def test_the_checkout_counts_as_changed_by_all_but_this_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "CHECKOUT", tmp_path)
+    assert system.commit() == "unknown"
+    for name in ("STATUS.md", "code.py"):
+        (tmp_path / name).write_text("one")
+    who = ["-c", "user.name=Test", "-c", "user.email=test@hublab.test"]
+    for command in (["init", "-q"], ["add", "-A"], [*who, "commit", "-qm", "one"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    (tmp_path / "STATUS.md").write_text("two")
+    clean = system.commit()
+    assert len(clean) == 12
+    (tmp_path / "code.py").write_text("two")
+    assert system.commit() == f"{clean}-dirty"

@@ -60,7 +60,7 @@ class Load(threading.Thread):
 class Trickle(Load):
     """Fewer of them, tagged so that one may be run again if it is lost."""
 
-    every, most, seconds = 25.0, 40, 0.5
+    every, most, seconds = 6.0, 60, 0.5
 
     def register(self, api: httpx.Client) -> str:
         deployment = super().register(api)
