@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import anyio
@@ -207,7 +208,7 @@ class Engines:
         _log.warning("Flow run %s: its engine's status is unknown; its state is %s", flow_run_id, state and state.name)
         return os.EX_SOFTWARE if left_behind else os.EX_OK
 
-    async def propose_again(self, flow_run_id: UUID, reason: str) -> bool:
+    async def propose_again(self, flow_run_id: UUID, reason: str, after: timedelta = timedelta(0)) -> bool:
         """Give the run back to Prefect, to be run again by any worker. False: its state does not allow that."""
         flow_run = await self._client.read_flow_run(flow_run_id)
         if flow_run.state is None or flow_run.state.is_final():
@@ -215,7 +216,8 @@ class Engines:
         if flow_run.state.is_cancelling():
             return await self._proposer.propose_cancelled(flow_run, {"message": "Cancelled while its worker stopped."})
         try:
-            state = await propose_state(self._client, AwaitingRetry(message=reason), flow_run_id=flow_run_id)
+            again: State[None] = AwaitingRetry(message=reason, scheduled_time=datetime.now(UTC) + after)
+            state = await propose_state(self._client, again, flow_run_id=flow_run_id)
         except Abort as abort:
             _log.error("Flow run %s could not be handed back: %s", flow_run_id, abort)
             return False

@@ -192,11 +192,13 @@ class Lifecycle:
         """What the worker does, in one line, for `systemctl status`."""
         worker = self.worker
         runs = f"{len(worker.in_flight)} run{'' if len(worker.in_flight) == 1 else 's'} in flight"
-        trouble = worker.health.describe()
+        trouble, unfit = worker.health.describe(), worker.workplace.problem
         if worker.drain.requested.is_set():
             doing = f"draining, {runs}, {worker.drain.seconds_left:.0f} s left"
         elif trouble or not self._ready:
             doing = f"waiting for Prefect's API, {runs}"
+        elif unfit:
+            doing = f"{unfit}, {runs}"
         else:
             doing = f"polling {', '.join(worker.settings.queues)}, {runs}"
         return f"{doing}; {trouble}" if trouble else doing

@@ -9,8 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import os
-import tempfile
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,6 +21,7 @@ from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, Proc
 from worker.drain import Drain, InFlight
 from worker.engines import Engines
 from worker.patience import ApiHealth, make_patient
+from worker.workplace import BACK_IN, Workplace
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -54,6 +53,7 @@ class HublabWorker(ProcessWorker):
         self.health = ApiHealth()
         self.drain = Drain(settings.drain_seconds)
         self.in_flight = InFlight()
+        self.workplace = Workplace()
         self._submissions: dict[UUID, anyio.CancelScope] = {}
         self._queues_known = False
 
@@ -114,6 +114,8 @@ class HublabWorker(ProcessWorker):
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
         """Ask for as many runs as there is room for; the probe's have a place of their own beside the limit."""
+        if self.workplace.problem:
+            return []
         settings, probes = self.settings, self.in_flight.probes
         room = settings.concurrency - (len(self.in_flight) - probes)
         found: list[WorkerFlowRunResponse] = []
@@ -197,8 +199,12 @@ class HublabWorker(ProcessWorker):
         task_status: TaskStatus[int] | None = None,
     ) -> ProcessWorkerResult:
         """Run one flow run to its end in an engine of its own."""
-        folder = configuration.working_dir
-        place = nullcontext(folder) if folder else tempfile.TemporaryDirectory("prefect", ignore_cleanup_errors=True)
+        try:
+            place = self.workplace.open(configuration.working_dir)
+        except OSError as error:
+            if await self.engines.propose_again(flow_run.id, f"{self.name} could not start it: {error}", BACK_IN):
+                self.engines.settle(flow_run.id)
+            raise
         with place as cwd:
             pid, status = await self.engines.execute(
                 flow_run, configuration, Path(cwd), task_status or anyio.TASK_STATUS_IGNORED

@@ -8,6 +8,7 @@ import urllib.request
 from typing import Any
 
 PAGE = 200
+EVENTS_PAGE = 50  # the most that the server gives at once
 
 
 def request(query: dict[str, Any], path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
@@ -32,3 +33,16 @@ def pages(query: dict[str, Any], path: str, body: dict[str, Any]) -> list[dict[s
         if len(page) < PAGE:
             break
     return found
+
+
+def events(query: dict[str, Any], names: list[str], since: str) -> list[dict[str, Any]]:
+    """The server's events of these names, oldest first, from a moment on (ISO 8601)."""
+    found: dict[str, dict[str, Any]] = {}
+    while True:
+        wanted = {"occurred": {"since": since}, "event": {"name": names}, "order": "ASC"}
+        page = request(query, "/events/filter", {"filter": wanted, "limit": EVENTS_PAGE})["events"]
+        fresh = [event for event in page if event["id"] not in found]
+        found.update((event["id"], event) for event in fresh)
+        if len(page) < EVENTS_PAGE or not fresh:
+            return list(found.values())
+        since = page[-1]["occurred"]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import datetime
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.onhost.common import ask, say
-from deploy.onhost.prefect_api import pages
+from deploy.onhost.prefect_api import events, pages
 
 LOOK_SECONDS = 5.0
 ENDED = ["COMPLETED", "FAILED", "CRASHED"]
 WORSE = 2.0
+PROBE = "hublab-probe"
+CLAIM = "prefect.worker.submitted-flow-run"
+CRASHED = ["prefect.flow-run.Crashed", "prefect.flow-run.Lost"]
+# How far back claims are looked for, and how late an event may reach the server.
+CLAIMED_BEFORE, LATE = datetime.timedelta(minutes=15), datetime.timedelta(seconds=30)
 
 
 @dataclass
@@ -35,13 +40,48 @@ class Tally:
         self.crashed += state == "CRASHED"
 
 
-def tally(runs: list[dict[str, Any]], canary: str) -> tuple[Tally, Tally]:
-    """The canary's runs and those of all other workers. Pure."""
+@dataclass
+class Crashes:
+    """Which worker had which flow run crash, by the server's events.
+
+    A run that may be run again is scheduled anew as soon as it crashes, and then belongs to the worker that takes it:
+    what it is now says nothing of that. So each crash is laid at the door of whoever had claimed the run before.
+    """
+
+    began: datetime.datetime
+    claims: dict[str, str] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    found: set[tuple[str, str]] = field(default_factory=set)
+
+    def add(self, happened: list[dict[str, Any]]) -> None:
+        """Events, oldest first; one that was added before changes nothing. Pure."""
+        for event in happened:
+            if event["id"] not in self.seen:
+                self.seen.add(event["id"])
+                (self._claimed if event["event"] == CLAIM else self._crashed)(event)
+
+    def _claimed(self, event: dict[str, Any]) -> None:
+        for item in event["related"]:
+            if item["prefect.resource.role"] == "flow-run":
+                self.claims[item["prefect.resource.id"]] = event["resource"]["prefect.resource.name"]
+
+    def _crashed(self, event: dict[str, Any]) -> None:
+        run = event["resource"]["prefect.resource.id"]
+        gate = any(item["prefect.resource.id"] == f"prefect.tag.{PROBE}" for item in event["related"])
+        if run in self.claims and not gate and datetime.datetime.fromisoformat(event["occurred"]) >= self.began:
+            self.found.add((self.claims[run], run.removeprefix("prefect.flow-run.")))
+
+
+def tally(runs: list[dict[str, Any]], crashed: set[tuple[str, str]], canary: str) -> tuple[Tally, Tally]:
+    """The canary's runs and those of all other workers, from runs that ended and crashes that were seen. Pure."""
     mine, others = Tally(), Tally()
+    ends = {(worker, run, "CRASHED") for worker, run in crashed}
     for run in runs:
         worker = (run.get("labels") or {}).get("prefect.worker.name")
-        if worker and "hublab-probe" not in (run.get("tags") or ()):
-            (mine if worker == canary else others).add(run["state_type"])
+        if worker and PROBE not in (run.get("tags") or ()):
+            ends.add((worker, run["id"], run["state_type"]))
+    for worker, _, state in ends:
+        (mine if worker == canary else others).add(state)
     return mine, others
 
 
@@ -75,10 +115,13 @@ def main(query: dict[str, Any]) -> int:
         "flow_runs": {"state": {"type": {"any_": ENDED}}, "end_time": {"after_": began.isoformat()}},
         "work_pools": {"name": {"any_": [query["pool"]]}},
     }
-    mine, others = Tally(), Tally()
+    mine, others, crashes, since = Tally(), Tally(), Crashes(began), began - CLAIMED_BEFORE
     while True:
         try:
-            mine, others = tally(pages(query, "/flow_runs/filter", body), query["worker"])
+            now = datetime.datetime.now(datetime.UTC)
+            crashes.add(events(query, [CLAIM, *CRASHED], since.isoformat()))
+            since = now - LATE
+            mine, others = tally(pages(query, "/flow_runs/filter", body), crashes.found, query["worker"])
         except OSError as error:
             say(f"{query['worker']}: the API cannot be asked about the canary ({error})")
         reason = fault(mine, others)

@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 import pytest
 
-from deploy.onhost import watch_canary
-from deploy.onhost.watch_canary import Tally, fault, tally
+from deploy.onhost import prefect_api, watch_canary
+from deploy.onhost.watch_canary import CLAIM, Crashes, Tally, fault, tally
+
+IDS = count()
+BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def run(worker: str | None, state: str, *tags: str) -> dict[str, Any]:
-    return {"labels": {"prefect.worker.name": worker} if worker else {}, "state_type": state, "tags": list(tags)}
+def run(worker: str | None, state: str, *tags: str, name: str = "") -> dict[str, Any]:
+    labels = {"prefect.worker.name": worker} if worker else {}
+    return {"id": name or f"r{next(IDS)}", "labels": labels, "state_type": state, "tags": list(tags)}
+
+
+def resource(kind: str, name: str) -> dict[str, str]:
+    return {"prefect.resource.id": f"prefect.{kind}.{name}", "prefect.resource.role": kind}
+
+
+def claim(worker: str, name: str, at: str = "12:00:01") -> dict[str, Any]:
+    related = [resource("work-pool", "p"), resource("flow-run", name)]
+    return event(CLAIM, {"prefect.resource.name": worker}, related, at)
+
+
+def crash(name: str, at: str = "12:00:02", *tags: str, state: str = "Crashed") -> dict[str, Any]:
+    tagged = [resource("tag", tag) for tag in tags]
+    return event(f"prefect.flow-run.{state}", resource("flow-run", name), tagged, at)
+
+
+def event(name: str, about: dict[str, str], related: list[dict[str, str]], at: str) -> dict[str, Any]:
+    occurred = f"2026-01-01T{at}Z"
+    return {"id": f"e{next(IDS)}", "event": name, "occurred": occurred, "resource": about, "related": related}
 
 
 def test_runs_are_counted_by_worker_and_the_gates_own_are_not() -> None:
@@ -22,9 +47,49 @@ def test_runs_are_counted_by_worker_and_the_gates_own_are_not() -> None:
         run("d", "CRASHED"),
         run("e", "COMPLETED"),
         run(None, "CRASHED"),
-        {"labels": None, "state_type": "CRASHED", "tags": None},
+        {"id": "r", "labels": None, "state_type": "CRASHED", "tags": None},
     ]
-    assert tally(runs, "c") == (Tally(2, failed=1), Tally(2, crashed=1))
+    assert tally(runs, set(), "c") == (Tally(2, failed=1), Tally(2, crashed=1))
+
+
+def test_crash_belongs_to_who_had_claimed_the_run_although_another_completed_it_since() -> None:
+    crashes = Crashes(BEGAN)
+    crashes.add([claim("c", "again"), crash("again"), claim("d", "again")])
+    runs = [run("d", "COMPLETED", name="again"), run("d", "COMPLETED")]
+    assert tally(runs, crashes.found, "c") == (Tally(1, crashed=1), Tally(2))
+
+
+def test_crash_that_is_also_how_the_run_ended_counts_once() -> None:
+    crashes = Crashes(BEGAN)
+    crashes.add([claim("c", "one"), crash("one", state="Lost")])
+    assert tally([run("c", "CRASHED", name="one")], crashes.found, "c") == (Tally(1, crashed=1), Tally())
+
+
+def test_crashes_from_before_of_the_gate_and_of_nobody_do_not_count() -> None:
+    crashes = Crashes(BEGAN)
+    happened = [claim("c", "old", "11:50:00"), crash("old", "11:59:59"), crash("unclaimed")]
+    happened += [claim("c", "probe"), crash("probe", "12:00:02", "hublab-probe")]
+    crashes.add(happened)
+    assert crashes.found == set()
+    late = [claim("c", "long", "11:55:00"), crash("long")]
+    crashes.add(late)
+    crashes.add([claim("d", "long"), *late])
+    assert crashes.found == {("c", "long")}
+
+
+def test_events_are_read_page_by_page_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefect_api, "EVENTS_PAGE", 3)
+    # Two at the same moment, at the border of two pages.
+    there = [{"id": str(number), "occurred": f"2026-01-01T12:00:0{number - number // 3}Z"} for number in range(7)]
+
+    def request(_: object, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        assert path == "/events/filter"
+        assert body["filter"]["event"] == {"name": ["x"]}
+        since = body["filter"]["occurred"]["since"]
+        return {"events": [item for item in there if item["occurred"] >= since][: body["limit"]]}
+
+    monkeypatch.setattr(prefect_api, "request", request)
+    assert prefect_api.events({}, ["x"], "2026-01-01T00:00:00Z") == there
 
 
 @pytest.mark.parametrize(
@@ -55,7 +120,9 @@ class Window:
         self.process = "MainPID=7"
         monkeypatch.setattr("deploy.onhost.watch_canary.time.monotonic", lambda: self.now)
         monkeypatch.setattr("deploy.onhost.watch_canary.time.sleep", self.sleep)
+        self.events: list[dict[str, Any]] = []
         monkeypatch.setattr(watch_canary, "pages", self.pages)
+        monkeypatch.setattr(watch_canary, "events", lambda *_: self.events)
         monkeypatch.setattr(watch_canary, "process", lambda _: self.process)
 
     def sleep(self, seconds: float) -> None:
@@ -94,6 +161,14 @@ def test_fault_ends_it_at_once(window: Window, capsys: pytest.CaptureFixture[str
     assert window.watch() == 1
     assert window.now < 20
     assert "c: FAILED as the canary: 1 of its 1 flow runs crashed" in capsys.readouterr().out
+
+
+def test_crash_of_a_run_that_was_run_again_ends_it(window: Window, capsys: pytest.CaptureFixture[str]) -> None:
+    window.events = [claim("c", "again", "12:00:00"), crash("again")]
+    window.events[1]["occurred"] = datetime.now(UTC).replace(year=2100).isoformat()
+    window.answers = [[run("d", "COMPLETED", name="again")]]
+    assert window.watch() == 1
+    assert "1 of its 1 flow runs crashed, none of the others' 1 did" in capsys.readouterr().out
 
 
 def test_restart_of_its_own_is_a_fault(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ def prepare(moment: str, two: Operator, machine: Machine, checkout: Path, load: 
     elif moment == "roll-back":
         spoil(probe, SECOND_FAILS)
     elif moment == "configure":
-        machine.ssh("chmod 0700 /opt/hublab/root")
+        machine.ssh("chmod 0700 /etc/hublab")  # of no use to a worker that runs
     elif moment == "drain":
         with load.sandbox.api() as api:
             nap = runs.register(api, "flows.py:nap", directory=str(FLOWS), queue="probe-hublab-1-1")

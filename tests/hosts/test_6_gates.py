@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox import runs
+from sandbox.past import FLOWS
 from tests.hosts.faults import MOMENTS, Struck, converges, told
-from tests.hosts.load import Trickle
+from tests.hosts.load import Trickle, completes
 from tests.hosts.test_4_rollout import spoil
 from tests.hosts.test_5_rollback import left_behind
 
@@ -154,6 +156,41 @@ def test_disk_that_fills_up_in_the_midst_of_install(
         settled = converges(two, machine, sandbox)
     assert "gates passed" in settled
     book.add("install: the disk fills up", "not built, no worker touched", following, told(load.finish()))
+
+
+DIES_ONCE = """
+import os
+import signal
+from prefect import flow
+from prefect.runtime import flow_run
+
+@flow
+def dies_once(seconds):
+    if flow_run.run_count == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_canary_whose_run_crashes_though_it_completes_afterwards(
+    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book
+) -> None:
+    """The automations run such a run again within a second, so that how it ended says nothing of the crash."""
+    machine.put(f"{FLOWS}/dies_once.py", DIES_ONCE)
+    change = {"HUBLAB_CONCURRENCY": "70"}
+    struck = Struck(two, HUBLAB_CANARY_SECONDS="240", **change)
+    struck.until(r"hublab-1-1: canary for 240 s")
+    with sandbox.api() as api:
+        entrypoint = "dies_once.py:dies_once"
+        deployment = runs.register(api, entrypoint, directory=str(FLOWS), queue="probe-hublab-1-1")
+        api.patch(f"/deployments/{deployment}", json={"tags": ["run-again"]}).raise_for_status()
+        run = runs.start(api, deployment, {"seconds": 0.0})
+        result = struck.end()
+        assert result.status != 0
+        assert re.search(r"hublab-1-1: FAILED as the canary: 1 of its \d+ flow runs crashed", result.text), result.text
+        assert completes(api, run, timeout=240)
+        assert api.get(f"/flow_runs/{run}").json()["run_count"] == 2
+    following = converges(two, machine, sandbox, **change)
+    book.add("canary: a run crashes, and is run again", "rolled back, status 1", following, told(load.finish()))
 
 
 @pytest.mark.parametrize("stage", ["before", "gate", "gate and roll-back"])

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from tests.worker.world import alive, wait_for
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.worker.conftest import StartWorker
     from tests.worker.server import Api
     from tests.worker.world import Trial, Worker
@@ -28,6 +30,25 @@ def test_flow_that_cannot_be_imported_is_reported_crashed_and_its_traceback_is_i
     run = str(api.post(f"/deployments/{deployment}/create_flow_run", body)["id"])
     assert api.wait_state(run, "CRASHED", "FAILED", "COMPLETED") in {"CRASHED", "FAILED"}
     assert "No module named 'no_such_module'" in worker.log.read_text()
+
+
+def test_host_without_a_place_to_work_gives_its_runs_back_and_takes_them_again_later(
+    api: Api, start: StartWorker, trial: Trial, tmp_path: Path
+) -> None:
+    """A worker that fails at once is free at once: it would take every run there is, and crash them all."""
+    place = tmp_path / "place"
+    place.mkdir()
+    worker = start(TMPDIR=str(place)).ready()
+    place.rename(tmp_path / "away")
+    run = api.start("until", worker.queue, **trial.files)
+    worker.systemd.wait("STATUS=no runs can be started: [Errno 2] No such file or directory")
+    wait_for(lambda: api.run(run)["state"]["name"] == "AwaitingRetry", "the run is given back")
+    assert "could not start it: [Errno 2]" in api.run(run)["state"]["message"]
+    (tmp_path / "away").rename(place)
+    trial.begun()
+    trial.let_end()
+    assert api.wait_state(run, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
+    assert "Crashed" not in [state["name"] for state in api.get(f"/flow_run_states/?flow_run_id={run}")]
 
 
 def test_cancelled_run_ends_and_its_hook_runs_outside_the_worker(api: Api, worker: Worker, trial: Trial) -> None:
