@@ -35,10 +35,11 @@ def remedy_for(message: str) -> str | None:
 
 
 class ConnectRemedies(logging.Filter):
-    """Appends the remedy to records that report a failed connection."""
+    """Appends the remedy to records that report a failed connection; one that has its own remedy stays as it is."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Changes the record in place and lets it through."""
-        if record.levelno >= logging.ERROR and (remedy := remedy_for(record.getMessage())):
-            record.msg, record.args = f"{record.getMessage()}\n    -> {remedy}", None
+        text = record.getMessage()
+        if record.levelno >= logging.ERROR and "\n    -> " not in text and (remedy := remedy_for(text)):
+            record.msg, record.args = f"{text}\n    -> {remedy}", None
         return True

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
 
 from deploy.plan import Plan, make
+from deploy.remedies import ConnectRemedies
 from deploy.secret import Secret
 from deploy.state import HostState
 from tests.deploy.factories import bare, converged, wanted
@@ -118,3 +120,12 @@ def test_problem_keeps_what_runs() -> None:
     assert plan.problems
     assert (plan.restarts, plan.surplus, plan.prune, plan.switch) == ((), (), (), False)
     assert plan.words == ()
+
+
+def test_connection_that_fails_gets_a_remedy_and_what_has_one_is_left_as_it_is() -> None:
+    own = "cannot be deployed to: the API could not be reached ([Errno 111] Connection refused)\n    -> check the URL"
+    for said, remedies in ((own, 1), ("--> pyinfra error: Could not connect (Connection refused)", 1)):
+        record = logging.LogRecord("pyinfra", logging.ERROR, __file__, 1, said, None, None)
+        assert ConnectRemedies().filter(record)
+        assert record.getMessage().count("\n    -> ") == remedies
+        assert ("SSH port" in record.getMessage()) is (said != own)
