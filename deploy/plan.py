@@ -54,6 +54,7 @@ class Plan:
     prune: tuple[str, ...] = ()
     switch: bool = False
     unfinished: bool = False
+    locked: bool = False
     automations: tuple[dict[str, Any], ...] = ()
     words: tuple[str, ...] = field(default=())
 
@@ -82,7 +83,7 @@ class Plan:
     @property
     def changes(self) -> bool:
         """Whether the deploy will do anything at all."""
-        return bool(self.build or self.create_user or self.fix_paths or self.activates)
+        return bool(self.build or self.create_user or self.fix_paths or self.activates or self.locked)
 
 
 def make(host: spec.WorkerHost, state: HostState) -> Plan:
@@ -119,6 +120,7 @@ def towards(host: spec.WorkerHost, state: HostState, release: str, *, build: boo
         prune=tuple(_prunable(state, release)),
         switch=state.current != release,
         unfinished=state.rollout_open,
+        locked=bool(state.lock),
         automations=lost_runs.to_set(host.work_pool, state.automations),
     )
     return replace(plan, words=words.describe(plan, state))

@@ -26,6 +26,7 @@ def question(host: WorkerHost, *, kept: bool = False) -> dict[str, Any]:
         "files": [*spec.PATHS, *host.read_paths],
         "audit": spec.AUDIT,
         "pool": host.work_pool,
+        "lock_folder": spec.LOCK,
         **host.api_access(),
     }
 
@@ -93,6 +94,7 @@ class Release:
 class HostState:
     """All that the plan needs to know of one host. Sizes in bytes, times in seconds since the epoch.
 
+    `lock`: who holds the host, in words; empty when nobody does.
     `rollout_open`: a rollout began and has not ended. `unfinished`: unit → digest of the text with which it passed its
     gate in that rollout. `kept`: release → unit → text, when asked for. `deploys`: the host's record, the oldest first.
     """
@@ -115,6 +117,7 @@ class HostState:
     wheels: frozenset[str] = frozenset()
     files: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     workers: dict[int, Worker] = field(default_factory=dict)
+    lock: str = ""
     rollout_open: bool = False
     unfinished: dict[str, str] = field(default_factory=dict)
     kept: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -152,6 +155,7 @@ def parse(raw: dict[str, Any]) -> HostState:
                 "current",
                 "previous",
                 "files",
+                "lock",
                 "rollout_open",
                 "unfinished",
                 "kept",

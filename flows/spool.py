@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import threading
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -29,13 +30,14 @@ class Spool:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in folder.glob("*.part"):
             left.unlink()
-        self._names = {path.name for path in folder.glob("*.json")}
+        # What waits, and since when (Unix time): nobody who asks has to look at files that go meanwhile.
+        self._since = {path.name: path.stat().st_mtime for path in folder.glob("*.json")}
         self._lock = threading.Lock()
 
     @property
     def waiting(self) -> int:
         """How many entries wait."""
-        return len(self._names)
+        return len(self._since)
 
     def put(self, key: str, entry: dict[str, Any]) -> None:
         """Keep an entry; it is on disk when this returns. The first of one key stays.
@@ -58,7 +60,7 @@ class Spool:
             os.fsync(file.fileno())
         with self._lock:
             part.rename(path)
-            self._names.add(path.name)
+            self._since.setdefault(path.name, time.time())
         self._sync()
 
     def path(self, key: str) -> Path:
@@ -74,11 +76,12 @@ class Spool:
         """Remove an entry that is safe elsewhere."""
         with self._lock:
             path.unlink()
-            self._names.discard(path.name)
+            self._since.pop(path.name, None)
 
     def oldest(self) -> float | None:
         """When the oldest entry came, as a Unix time; None when nothing waits."""
-        return min((one.stat().st_mtime for one in self.folder.glob("*.json")), default=None)
+        with self._lock:
+            return min(self._since.values(), default=None)
 
     def _sync(self) -> None:
         folder = os.open(self.folder, os.O_RDONLY)

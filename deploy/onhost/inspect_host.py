@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from deploy.onhost.before import unfinished
 from deploy.onhost.common import ask, guard_digest, packages, read, revision, shipped, tree_digest
+from deploy.onhost.lock import describe, holder
 from deploy.onhost.prefect_api import pages, request
 from deploy.onhost.record import deploys
 from deploy.onhost.unit_facts import started, unit_facts
@@ -56,6 +57,12 @@ def file_facts(path: str) -> dict[str, Any] | None:
         "sha256": digest,
         "mtime": info.st_mtime,
     }
+
+
+def locked(folder: Path) -> str:
+    """Who holds the host, in words; nothing when nobody does."""
+    held = holder(folder)
+    return describe(held) if held else ""
 
 
 def workers(units: str, prefix: str) -> dict[str, dict[str, Any]]:
@@ -189,6 +196,7 @@ def facts(query: dict[str, Any]) -> dict[str, Any]:
         "files": {path: file_facts(path) for path in query["files"]},
         "workers": workers(query["units"], query["unit"]),
         "unfinished": unfinished(Path(query["before"])),
+        "lock": locked(Path(query["lock_folder"])),
         "rollout_open": os.path.isdir(query["before"]),
         "kept": kept_units(Path(query["kept_units"])) if query["kept"] else {},
         "webhooks": unit_facts(query["units"], [query["webhooks"]]).get(query["webhooks"]),

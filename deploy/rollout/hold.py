@@ -34,8 +34,8 @@ def take_hold(state: State, host: Host, member: Member, rollout: Rollout) -> boo
         return False
     shown = member.plan
     member.look_again(kept=rollout.kept)
-    # Not by its words: they also say how many runs are in flight, which changes by itself.
-    if member.plan.problems or replace(member.plan, words=()) != replace(shown, words=()):
+    # Not by its words: they also say how many runs are in flight, which changes by itself; nor by the lock, ours now.
+    if member.plan.problems or replace(member.plan, words=(), locked=False) != replace(shown, words=(), locked=False):
         logger.warning("%sthe host has changed since the plan was made; it is now:", host.print_prefix)
         announce(member)
     return not member.plan.problems

@@ -42,6 +42,10 @@ def test_runs_that_came_and_went_are_no_change(monkeypatch: pytest.MonkeyPatch) 
     assert take(monkeypatch, busy) == (True, [])
 
 
+def test_own_lock_is_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert take(monkeypatch, replace(BEFORE, lock="locked by us")) == (True, [])
+
+
 def test_change_by_whoever_held_the_lock_before_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     going_on, said = take(monkeypatch, converged(HOST))
     assert going_on

@@ -145,6 +145,13 @@ def test_rollout_that_only_lacks_its_end_is_brought_to_it() -> None:
     assert plan.words == ("a rollout that was cut off will be brought to its end",)
 
 
+def test_lock_that_is_left_is_all_that_there_is_to_do() -> None:
+    plan = make(wanted(), replace(converged(wanted()), lock="locked by somebody"))
+    assert plan.changes
+    assert not plan.activates
+    assert plan.words == ()
+
+
 def test_runs_in_flight_are_waited_for_and_only_those() -> None:
     host = wanted(workers=3)
     state = converged(host, "3.8.0-old")

@@ -98,6 +98,7 @@ ANSWER: dict[str, Any] = {
         },
     },
     "deploys": [{"to": "r", "result": "ok"}, {"to": "r", "result": "x failed its gate"}, {"to": "q", "result": "ok"}],
+    "lock": "locked by x",
     "rollout_open": True,
     "unfinished": {"prefect-worker@1.service": "ab"},
     "kept": {},
