@@ -153,17 +153,31 @@ def test_what_was_accepted_while_prefect_is_away_is_enrolled_once_when_it_is_bac
     assert all(run_of("signup", payload["email"]) for payload in payloads)
 
 
-def test_an_entry_is_on_disk_before_the_answer_and_health_tells_of_one_that_waits(
-    world: World, door: httpx.Client, tmp_path: Path
-) -> None:
+def test_health_tells_of_an_entry_that_waits_and_what_comes_after_it_goes(world: World, tmp_path: Path) -> None:
     entry = {"kind": "enrolment", "campaign": "gone", "sequence": "gone", "payload": {}, "received_at": ""}
-    spool = Spool(tmp_path / "spool" / "enrolments")
+    spool = Spool(tmp_path / "enrolments")
     spool.put("x", entry)
     os.utime(spool.path("x"), (1, 1))
-    assert door.get("/health").status_code == 503
-    payload = world.payload("signup")  # what cannot go does not hold up what comes after it
-    assert door.post("/webhook/christmas-signup", json=payload, headers=SECRET).status_code == 202
-    eventually(lambda: run_of("signup", payload["email"]))
+    listener = bound("127.0.0.1")
+    url = "http://{}:{}".format(*listener.getsockname())
+    with serving(build(world.settings, tmp_path), listener), httpx.Client(base_url=url, trust_env=False) as door:
+        assert door.get("/health").status_code == 503
+        payload = world.payload("signup")
+        assert door.post("/webhook/christmas-signup", json=payload, headers=SECRET).status_code == 202
+        eventually(lambda: run_of("signup", payload["email"]))
+
+
+def test_health_answers_while_entries_go(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    for key in ("one", "two"):
+        spool.put(key, {})
+    since = spool.oldest()
+    assert since is not None
+    assert time.time() - since < 60
+    spool.path("one").unlink()  # as between the listing of the folder and the look at the file
+    assert spool.oldest() == since
+    spool.done(spool.path("two"))
+    assert spool.waiting == 1
 
 
 def test_a_full_disk_is_503(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
