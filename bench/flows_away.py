@@ -1,8 +1,9 @@
 """Webhooks while Prefect is away, in real time: `python -m bench.flows_away [--seconds 300] [--rate 20]`.
 
-The webhook service as it is deployed, a real Prefect server (SQLite) behind a proxy that refuses every connection
-meanwhile, signups at a steady rate, every tenth of them sent twice. Then Prefect is back; it counts the runs when the
-spool is empty. Exits with 1 when a webhook was not accepted, or an enrolment is not there exactly once.
+Root, on Debian: it boots a sandbox for Prefect's server, on PostgreSQL, and stops the server meanwhile. The webhook
+service is as it is deployed; signups come at a steady rate, every tenth of them twice. Then the server is started
+again; when the spool is empty, the runs are counted. Exits with 1 when a webhook was not accepted, or an enrolment is
+not there exactly once.
 """
 
 from __future__ import annotations
@@ -17,21 +18,22 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 
+from deploy.settings import ROOT
 from flows.campaign import sequence
-from tests.worker.proxy import Proxy
-from tests.worker.server import Api, prefect_server
-from tests.worker.world import AUTH, POOL, environment, free_port, wait_for
+from sandbox import Sandbox, server
+from tests.worker.world import environment, free_port, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SECRETS = {"webhook-secret": "s", "resend-webhook-secret": "whsec_dGVzdA==", "unsubscribe-secret": "u"}
-TWICE, LONGEST = 10, 1800.0
+TWICE, LONGEST, PAGE = 10, 1800.0, 200
 
 
 def address(number: int) -> str:
@@ -40,15 +42,14 @@ def address(number: int) -> str:
 
 
 @contextmanager
-def service(folder: Path, api: int) -> Iterator[str]:
-    """The webhook service, with Prefect's API on that port; its URL."""
+def service(folder: Path, prefect: dict[str, str]) -> Iterator[str]:
+    """The webhook service, with these settings of Prefect's; its URL."""
     port, secrets = free_port(), folder / "webhooks.json"
     secrets.write_text(json.dumps(SECRETS))
     where = ["--port", str(port), "--spool", str(folder / "spool"), "--secrets", str(secrets)]
-    more = {"PREFECT_API_URL": f"http://127.0.0.1:{api}/api", "PREFECT_API_AUTH_STRING": AUTH}
     with (folder / "service.log").open("wb") as log:
         command = [sys.executable, "-m", "flows.webhook_service", *where]
-        process = subprocess.Popen(command, env=environment(folder, **more), stdout=log, stderr=log)
+        process = subprocess.Popen(command, env=environment(folder, **prefect), stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"
         wait_for(lambda: answers(url), "the webhooks answer")
@@ -91,14 +92,26 @@ async def offer(url: str, seconds: float, rate: float) -> tuple[int, list[int], 
     return total, statuses, taken
 
 
-def enrolled(api: Api, total: int) -> int:
+@contextmanager
+def away(box: Sandbox) -> Iterator[None]:
+    """Prefect's server is stopped meanwhile; it answers again when this returns."""
+    box.server.ssh("systemctl stop prefect-server", timeout=180)
+    yield
+    box.server.ssh("systemctl start prefect-server", timeout=180)
+    server.await_ready(box.server, box.auth)
+
+
+def enrolled(box: Sandbox, total: int) -> int:
     """How many of the addresses have their run; every other run of a handler counts against it."""
     found, wanted = 0, {sequence("christmas", "signup").key(address(number)) for number in range(total)}
-    query = {"flows": {"name": {"any_": ["christmas-signup-handler"]}}, "limit": 200, "offset": 0, "sort": "ID_DESC"}
-    while page := api.post("/flow_runs/filter", query):
-        found += sum(1 if run["idempotency_key"] in wanted else -1 for run in page)
-        query["offset"] = int(str(query["offset"])) + 200
-    return found
+    body = {"flows": {"name": {"any_": ["christmas-signup-handler"]}}, "limit": PAGE, "sort": "ID_DESC"}
+    with box.api() as api:
+        for offset in count(0, PAGE):
+            page = api.post("/flow_runs/filter", json=body | {"offset": offset}).raise_for_status().json()
+            found += sum(1 if run["idempotency_key"] in wanted else -1 for run in page)
+            if len(page) < PAGE:
+                return found
+    raise AssertionError
 
 
 def main() -> int:
@@ -109,18 +122,17 @@ def main() -> int:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hublab-away-") as name, ExitStack() as stack:
         folder = Path(name)
-        port = stack.enter_context(prefect_server(folder))
-        api, proxy = Api(port), Proxy(port)
-        stack.callback(proxy.close)
-        api.post("/work_pools/", {"name": POOL, "type": "process"})
-        told = {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "PREFECT_API_AUTH_STRING": AUTH}
-        subprocess.run([sys.executable, "-m", "flows.register"], env=environment(folder, **told), check=True)
-        url = stack.enter_context(service(folder, proxy.port))
-        with proxy.misbehaving("refuse"):
+        trees = Path(os.environ.get("HUBLAB_SANDBOX_TREES") or ROOT / ".hublab/trees")
+        box = Sandbox.up(hosts=1, root=ROOT / ".hublab/bench/away", trees=trees)
+        stack.callback(box.down)
+        prefect = {"PREFECT_API_URL": box.api_url, "PREFECT_API_AUTH_STRING": box.auth}
+        subprocess.run([sys.executable, "-m", "flows.register"], env=environment(folder, **prefect), check=True)
+        url = stack.enter_context(service(folder, prefect))
+        with away(box):
             total, statuses, taken = asyncio.run(offer(url, asked.seconds, asked.rate))
         back, refused = time.monotonic(), sum(status != httpx.codes.ACCEPTED for status in statuses)
         wait_for(lambda: waiting(url) == 0, "the spool is empty", LONGEST)
-        drained, runs = time.monotonic() - back, enrolled(api, total)
+        drained, runs = time.monotonic() - back, enrolled(box, total)
     cuts = statistics.quantiles(taken, n=100)
     print(f"Prefect away for {asked.seconds:.0f} s, {asked.rate:.0f} signups a second, every tenth twice: ", end="")
     print(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -206,6 +207,8 @@ def test_server_away(stage: str, two: Operator, machine: Machine, sandbox: Sandb
     struck = Struck(two, **change) if stage != "before" else None
     if struck:
         struck.until(*MOMENTS["gate"])
+    while len(load.created) < 2:
+        time.sleep(0.5)
     load.stopped.set()
     load.join(60)
     sandbox.server.ssh("systemctl stop prefect-server")
