@@ -33,19 +33,20 @@ SECTIONS = {
     "Hosts": "`make verify`",
 }
 SANDBOX, PRODUCTION, HOSTS = SECTIONS
+_NEVER = "Never run here"
 _SECTION = re.compile(r"^## (.+)\n\n((?:(?!## ).*\n?)*)", re.MULTILINE)
 
 
 def replaced(text: str, title: str, body: str) -> str:
     """The text of `STATUS.md` with one section written anew; one that was never written says so. Pure."""
-    there = {name: content.strip() for name, content in _SECTION.findall(text)}
+    there = {name: content.strip() for name, content in _SECTION.findall(text) if not content.startswith(_NEVER)}
     there[title] = body.strip()
     sections = (f"## {name}\n\n{there.get(name) or _never(name)}\n" for name in SECTIONS)
     return "\n".join([_HEAD, *sections])
 
 
 def _never(name: str) -> str:
-    return f"Never run here: {SECTIONS[name]}."
+    return f"{_NEVER}: {SECTIONS[name]}."
 
 
 def write(title: str, body: str, file: Path = FILE) -> None:
