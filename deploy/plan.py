@@ -54,9 +54,10 @@ class Plan:
     prune: tuple[str, ...] = ()
     switch: bool = False
     unfinished: bool = False
-    locked: bool = False
     automations: tuple[dict[str, Any], ...] = ()
-    words: tuple[str, ...] = field(default=())
+    # Two plans that differ in these alone are the same: they change by themselves while nothing on the host does.
+    lock: str = field(default="", compare=False)
+    words: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def restarts(self) -> tuple[WorkerStep, ...]:
@@ -83,7 +84,7 @@ class Plan:
     @property
     def changes(self) -> bool:
         """Whether the deploy will do anything at all."""
-        return bool(self.build or self.create_user or self.fix_paths or self.activates or self.locked)
+        return bool(self.build or self.create_user or self.fix_paths or self.activates or self.lock)
 
 
 def make(host: spec.WorkerHost, state: HostState) -> Plan:
@@ -120,7 +121,7 @@ def towards(host: spec.WorkerHost, state: HostState, release: str, *, build: boo
         prune=tuple(_prunable(state, release)),
         switch=state.current != release,
         unfinished=state.rollout_open,
-        locked=bool(state.lock),
+        lock=state.lock,
         automations=lost_runs.to_set(host.work_pool, state.automations),
     )
     return replace(plan, words=words.describe(plan, state))

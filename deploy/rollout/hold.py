@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyinfra import logger
@@ -34,8 +33,7 @@ def take_hold(state: State, host: Host, member: Member, rollout: Rollout) -> boo
         return False
     shown = member.plan
     member.look_again(kept=rollout.kept)
-    # Not by its words: they also say how many runs are in flight, which changes by itself; nor by the lock, ours now.
-    if member.plan.problems or replace(member.plan, words=(), locked=False) != replace(shown, words=(), locked=False):
+    if member.plan.problems or member.plan != shown:
         logger.warning("%sthe host has changed since the plan was made; it is now:", host.print_prefix)
         announce(member)
     return not member.plan.problems

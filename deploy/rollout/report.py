@@ -91,9 +91,9 @@ def announce(member: Member) -> None:
     if failure := last_failure(member.state):
         lines.append(f"note: {failure}")
     lines += [f"plan: {word}" for word in plan.words]
-    if plan.locked:
-        lines.append(f"plan: {member.state.lock}: it is waited for, and its lock removed if its owner is gone")
-    if not (plan.problems or plan.words or plan.locked):
+    if plan.lock:
+        lines.append(f"plan: {plan.lock}: it is waited for, and its lock removed if its owner is gone")
+    if not (plan.problems or plan.words or plan.lock):
         lines.append(f"plan: nothing to do; release {plan.release}, {len(plan.workers)} workers as wanted")
     for line in lines:
         (logger.error if plan.problems else logger.info)("%s%s", member.host.print_prefix, line)
