@@ -16,12 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.boxes import boot
 from bench.rivals import artefacts, tools
-from deploy.settings import ROOT
-from sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from sandbox import Sandbox
 
 FLOOR = "bash"
 
@@ -82,7 +83,7 @@ def main() -> None:
     given = options.parse_args()
     tools.install_ansible()
     for count in sorted(int(item) for item in given.hosts.split(",")):
-        box = Sandbox.up(hosts=count, root=ROOT / ".hublab/bench/hosts", trees=ROOT / ".hublab/trees")
+        box = boot("hosts", count)
         try:
             compare(box, count, given.first, given.noop)
         finally:

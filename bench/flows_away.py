@@ -24,13 +24,14 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from deploy.settings import ROOT
+from bench.boxes import boot
 from flows.campaign import sequence
-from sandbox import Sandbox, server
 from tests.worker.world import environment, free_port, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sandbox import Sandbox
 
 SECRETS = {"webhook-secret": "s", "resend-webhook-secret": "whsec_dGVzdA==", "unsubscribe-secret": "u"}
 TWICE, LONGEST, PAGE = 10, 1800.0, 200
@@ -95,23 +96,20 @@ async def offer(url: str, seconds: float, rate: float) -> tuple[int, list[int], 
 @contextmanager
 def away(box: Sandbox) -> Iterator[None]:
     """Prefect's server is stopped meanwhile; it answers again when this returns."""
-    box.server.ssh("systemctl stop prefect-server", timeout=180)
+    box.stop_api()
     yield
-    box.server.ssh("systemctl start prefect-server", timeout=180)
-    server.await_ready(box.server, box.auth)
+    box.start_api()
 
 
 def enrolled(box: Sandbox, total: int) -> int:
     """How many of the addresses have their run; every other run of a handler counts against it."""
     found, wanted = 0, {sequence("christmas", "signup").key(address(number)) for number in range(total)}
     body = {"flows": {"name": {"any_": ["christmas-signup-handler"]}}, "limit": PAGE, "sort": "ID_DESC"}
+    offsets = count(0, PAGE)
     with box.api() as api:
-        for offset in count(0, PAGE):
-            page = api.post("/flow_runs/filter", json=body | {"offset": offset}).raise_for_status().json()
+        while page := api.post("/flow_runs/filter", json=body | {"offset": next(offsets)}).raise_for_status().json():
             found += sum(1 if run["idempotency_key"] in wanted else -1 for run in page)
-            if len(page) < PAGE:
-                return found
-    raise AssertionError
+    return found
 
 
 def main() -> int:
@@ -122,8 +120,7 @@ def main() -> int:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hublab-away-") as name, ExitStack() as stack:
         folder = Path(name)
-        trees = Path(os.environ.get("HUBLAB_SANDBOX_TREES") or ROOT / ".hublab/trees")
-        box = Sandbox.up(hosts=1, root=ROOT / ".hublab/bench/away", trees=trees)
+        box = boot("away")
         stack.callback(box.down)
         prefect = {"PREFECT_API_URL": box.api_url, "PREFECT_API_AUTH_STRING": box.auth}
         subprocess.run([sys.executable, "-m", "flows.register"], env=environment(folder, **prefect), check=True)

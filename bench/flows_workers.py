@@ -13,10 +13,10 @@ import os
 import statistics
 import time
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sandbox import Sandbox, campaign
+from bench.boxes import boot
+from sandbox import campaign
 from sandbox.campaign.contacts import address
 from sandbox.campaign.mails import runs_of
 from sandbox.cgroup import Cgroup
@@ -24,9 +24,9 @@ from sandbox.cgroup import Cgroup
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sandbox import Sandbox
     from sandbox.campaign import Campaign
 
-ROOT = Path(__file__).resolve().parents[1]
 STEPS, AT_ONCE = 7, 6000.0
 RESEND_PER_SECOND = 10
 LONGEST = 1800.0
@@ -106,8 +106,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--notion", type=int, default=180)
     asked = parser.parse_args()
-    trees = Path(os.environ.get("HUBLAB_SANDBOX_TREES") or ROOT / ".hublab/trees")
-    box = Sandbox.up(hosts=1, root=ROOT / ".hublab/bench/flows", trees=trees)
+    box = boot("flows")
     try:
         settings = {"HUBLAB_WORKERS": str(asked.workers), "HUBLAB_NOTION_LAG_SECONDS": "1"}
         running = campaign.start(box, speed=AT_ONCE, settings=settings, notion_per_minute=asked.notion)

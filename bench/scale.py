@@ -23,14 +23,16 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.boxes import boot
 from deploy.rollout.waves import waves
 from deploy.settings import ROOT
-from sandbox import Sandbox
 from sandbox.past import FLOWS
 from tests.hosts.load import Load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sandbox import Sandbox
 
 PYINFRA = str(Path(sys.executable).with_name("pyinfra"))
 READY = re.compile(r"(\S+): ready after ([\d.]+) s")
@@ -139,11 +141,7 @@ def main() -> None:
     hosts, workers, sizes = (
         [int(part) for part in text.split(",") if part] for text in (given.hosts, given.workers, given.waves)
     )
-    box = Sandbox.up(
-        hosts=max(hosts),
-        root=ROOT / ".hublab/bench/scale",
-        trees=Path(os.environ.get("HUBLAB_SANDBOX_TREES") or ROOT / ".hublab/trees"),
-    )
+    box = boot("scale", max(hosts))
     try:
         for host in box.hosts:
             host.put(f"{FLOWS}/flows.py", (ROOT / "sandbox/past/flows.py").read_text())

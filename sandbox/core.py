@@ -152,6 +152,19 @@ class Sandbox:
         server.await_ready(self.server, self.auth)
         self.write_env()
 
+    def stop_api(self) -> None:
+        """Stop Prefect's server; its database goes on."""
+        self.server.ssh("systemctl stop prefect-server", timeout=180)
+
+    def start_api(self) -> None:
+        """Start Prefect's server, and return when it answers: systemd takes it for started before.
+
+        Raises:
+            SandboxError: It did not answer in time.
+        """
+        self.server.ssh("systemctl start prefect-server", timeout=180)
+        server.await_ready(self.server, self.auth)
+
     def api(self) -> httpx.Client:
         """Return a plain HTTP client of the Prefect API; close it, or use it in a ``with``."""
         return server.client(self.layout, self.auth)

@@ -150,7 +150,7 @@ def test_they_start_and_accept_while_prefect_is_away(
     names = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
     environment = os.environ | {name: operator.settings[name] for name in names}
     subprocess.run([sys.executable, "-m", "flows.register"], cwd=ROOT, env=environment, check=True, timeout=300)
-    sandbox.server.ssh("systemctl stop prefect-server")
+    sandbox.stop_api()
     try:
         machine.ssh(f"systemctl restart {UNIT}", timeout=120)
         body = {"email": "delivered+away@resend.dev", "first_name": "Ada", "assessment_score": 50}
@@ -165,7 +165,7 @@ def test_they_start_and_accept_while_prefect_is_away(
         assert len([name for name in kept if name.endswith(".json")]) == 1
         machine.ssh(f"systemctl kill --signal=KILL {UNIT}")
     finally:
-        sandbox.server.ssh("systemctl start prefect-server")
+        sandbox.start_api()
     query = {"flow_runs": {"idempotency_key": {"any_": [answer.json()["key"]]}}}
     with sandbox.api() as api:
         deadline = time.monotonic() + 180

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox import runs, server
+from sandbox import runs
 from sandbox.past import FLOWS
 from tests.hosts.faults import MOMENTS, Struck, converges, told
 from tests.hosts.load import Trickle, completes
@@ -194,12 +194,6 @@ def test_canary_whose_run_crashes_though_it_completes_afterwards(
     book.add("canary: a run crashes, and is run again", "rolled back, status 1", following, told(load.finish()))
 
 
-def comes_back(sandbox: Sandbox) -> None:
-    """Starts Prefect's server, and returns when it answers: systemd takes it for started before."""
-    sandbox.server.ssh("systemctl start prefect-server", timeout=180)
-    server.await_ready(sandbox.server, sandbox.auth)
-
-
 @pytest.mark.parametrize("stage", ["before", "gate", "gate and roll-back"])
 def test_server_away(stage: str, two: Operator, machine: Machine, sandbox: Sandbox, book: Book) -> None:
     load, change = Trickle(sandbox), {"HUBLAB_CONCURRENCY": str(50 + len(stage)), "HUBLAB_GATE_SECONDS": "20"}
@@ -211,14 +205,14 @@ def test_server_away(stage: str, two: Operator, machine: Machine, sandbox: Sandb
         time.sleep(0.5)
     load.stopped.set()
     load.join(60)
-    sandbox.server.ssh("systemctl stop prefect-server")
+    sandbox.stop_api()
     struck = struck or Struck(two, **change)
     if stage == "gate":
         struck.until(r"hublab-1-1: FAILED")
-        comes_back(sandbox)
+        sandbox.start_api()
     result = struck.end()
     if stage != "gate":
-        comes_back(sandbox)
+        sandbox.start_api()
     said, outcome = {
         "before": ("could not be reached from the host", "nothing was changed, status 1"),
         "gate": ("rolled back", "rolled back, status 1"),
