@@ -7,6 +7,7 @@ import hmac
 import json
 import os
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -34,15 +35,19 @@ SECRET = {"x-webhook-secret": "webhook-test"}
 PAGES = {"signup": "christmas-signup", "noshow": "calendly-noshow", "postcall": "postcall-maybe"}
 
 
-@pytest.fixture
-def door(world: World, tmp_path: Path) -> Iterator[httpx.Client]:
-    """The app behind a real socket."""
+@contextmanager
+def opened(world: World, folder: Path) -> Iterator[httpx.Client]:
+    """The app behind a real socket, with its spool in that folder."""
     listener = bound("127.0.0.1")
     url = "http://{}:{}".format(*listener.getsockname())
-    with (
-        serving(build(world.settings, tmp_path / "spool"), listener),
-        httpx.Client(base_url=url, trust_env=False) as client,
-    ):
+    with serving(build(world.settings, folder), listener), httpx.Client(base_url=url, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def door(world: World, tmp_path: Path) -> Iterator[httpx.Client]:
+    """The app with an empty spool."""
+    with opened(world, tmp_path / "spool") as client:
         yield client
 
 
@@ -139,16 +144,13 @@ def test_what_was_accepted_while_prefect_is_away_is_enrolled_once_when_it_is_bac
 
     payloads = [world.payload("signup") for _ in range(10)]
     spool = tmp_path / "spool"
-    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}):
-        listener = bound("127.0.0.1")
-        url = "http://{}:{}".format(*listener.getsockname())
-        with serving(build(world.settings, spool), listener), httpx.Client(base_url=url, trust_env=False) as door:
-            for payload in payloads * 2:
-                assert door.post("/webhook/christmas-signup", json=payload, headers=SECRET).status_code == 202
-            eventually(lambda: door.get("/health").json()["enrolments"]["trouble"])
+    away = temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0})
+    with away, opened(world, spool) as door:
+        for payload in payloads * 2:
+            assert door.post("/webhook/christmas-signup", json=payload, headers=SECRET).status_code == 202
+        eventually(lambda: door.get("/health").json()["enrolments"]["trouble"])
     assert len(list((spool / "enrolments").glob("*.json"))) == 10
-    listener = bound("127.0.0.1")
-    with serving(build(world.settings, spool), listener):
+    with opened(world, spool):
         eventually(lambda: not list((spool / "enrolments").glob("*.json")))
     assert all(run_of("signup", payload["email"]) for payload in payloads)
 
@@ -158,9 +160,7 @@ def test_health_tells_of_an_entry_that_waits_and_what_comes_after_it_goes(world:
     spool = Spool(tmp_path / "enrolments")
     spool.put("x", entry)
     os.utime(spool.path("x"), (1, 1))
-    listener = bound("127.0.0.1")
-    url = "http://{}:{}".format(*listener.getsockname())
-    with serving(build(world.settings, tmp_path), listener), httpx.Client(base_url=url, trust_env=False) as door:
+    with opened(world, tmp_path) as door:
         assert door.get("/health").status_code == 503
         payload = world.payload("signup")
         assert door.post("/webhook/christmas-signup", json=payload, headers=SECRET).status_code == 202
@@ -182,9 +182,7 @@ def test_health_answers_while_entries_go(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_503(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flows.spool.MAX_WAITING", 0)
-    listener = bound("127.0.0.1")
-    url = "http://{}:{}".format(*listener.getsockname())
-    with serving(build(world.settings, tmp_path), listener), httpx.Client(base_url=url, trust_env=False) as door:
+    with opened(world, tmp_path) as door:
         answer = door.post("/webhook/christmas-signup", json=world.payload("signup"), headers=SECRET)
         assert answer.status_code == 503
 
