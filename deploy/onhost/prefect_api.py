@@ -41,8 +41,8 @@ def events(query: dict[str, Any], names: list[str], since: str) -> list[dict[str
     while True:
         wanted = {"occurred": {"since": since}, "event": {"name": names}, "order": "ASC"}
         page = request(query, "/events/filter", {"filter": wanted, "limit": EVENTS_PAGE})["events"]
-        fresh = [event for event in page if event["id"] not in found]
-        found.update((event["id"], event) for event in fresh)
-        if len(page) < EVENTS_PAGE or not fresh:
+        known = len(found)
+        found.update((event["id"], event) for event in page)
+        if len(page) < EVENTS_PAGE or len(found) == known:
             return list(found.values())
         since = page[-1]["occurred"]

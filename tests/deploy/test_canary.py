@@ -74,6 +74,7 @@ def test_crashes_from_before_of_the_gate_and_of_nobody_do_not_count() -> None:
     late = [claim("c", "long", "11:55:00"), crash("long")]
     crashes.add(late)
     crashes.add([claim("d", "long"), *late])
+    crashes.add([claim("d", "long"), late[1]])  # what came late is asked for again, without what was before it
     assert crashes.found == {("c", "long")}
 
 
@@ -90,6 +91,10 @@ def test_events_are_read_page_by_page_each_once(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(prefect_api, "request", request)
     assert prefect_api.events({}, ["x"], "2026-01-01T00:00:00Z") == there
+    # A whole page of one moment: it would be asked for again and again.
+    answers = iter([there[:3]] * 2)
+    monkeypatch.setattr(prefect_api, "request", lambda *_: {"events": next(answers)})
+    assert prefect_api.events({}, ["x"], "2026-01-01T00:00:00Z") == there[:3]
 
 
 @pytest.mark.parametrize(
