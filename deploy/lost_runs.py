@@ -1,15 +1,17 @@
 """Prefect's own automations that find flow runs whose host is gone: what they must be. Pure.
 
-A flow says by the tag `run-again`, on its deployment or its run, that running it a second time does no harm. The five:
+A flow says by the tag `run-again`, on its deployment or its run, that running it a second time does no harm. The six:
 
 - *silent*: a run sends a heartbeat every 30 s (the units ask for it); one that falls silent is marked `Lost`.
-- *unheard*: a tagged run that dies before the server has its first heartbeat is marked `Lost` too.
+- *unheard*: a run that one of our workers took and that dies before the server has its first heartbeat is marked `Lost`
+  too. Other workers' runs are left alone: nobody asks them for heartbeats, so they are silent and well.
+- *unheard inside*: the same of a sub-flow, which no worker takes; only after a day, as it may be another worker's.
 - *again*: a tagged run that is lost, or crashes by itself, is scheduled anew, as `RunAgain`.
 - *stuck*: a run that was claimed and never began is scheduled anew, as `RunAgain`.
 - *enough*: a run that comes to be `RunAgain` for the tenth time within a day is not run again; it ends as `GaveUp`.
 
-No two act on one event: a silence is `silent`'s or `unheard`'s, `Lost` and `Crashed` are `again`'s, `RunAgain` is
-`enough`'s, and nobody's answer is `GaveUp`.
+No two act on one event: a silence belongs to the first three, a claim that leads nowhere to `stuck`, which comes before
+`unheard`; `Lost` and `Crashed` are `again`'s, `RunAgain` is `enough`'s, and nobody's answer is `GaveUp`.
 """
 
 from __future__ import annotations
@@ -24,24 +26,36 @@ if TYPE_CHECKING:
 SILENT_SECONDS = 90
 # A start that takes this long is none, also on a machine that is out of breath; less would run a slow one twice.
 STUCK_SECONDS = 300
+# After our worker's claim: time to be freed as stuck, and then as long as a run may be silent.
+UNHEARD_SECONDS = STUCK_SECONDS + SILENT_SECONDS
+UNHEARD_INSIDE_HOURS = 24
 MOST_TIMES, WITHIN_HOURS = 10, 24
 TAG = "run-again"
 AGAIN = "RunAgain"
 # What a PENDING state is called between a worker's claim and the engine's start; a name that is missed is a run lost.
-CLAIMED = ("Pending", "Submitting", "Submitted", "InfrastructurePending")
+SUBMITTING = "HublabSubmitting"  # worker.process_worker's word for it
+CLAIMED = ("Pending", "Submitting", "Submitted", "InfrastructurePending", SUBMITTING)
+# What shows that a claim led somewhere. A name that is missing here, a flow's own for its end, does no harm: Prefect
+# lets no run that has ended be called lost.
+HEARD = (
+    "heartbeat",
+    *("Completed", "Failed", "Crashed", "Cancelled", "TimedOut", "Cached"),
+    *("Cancelling", "Paused", "Suspended", "Scheduled", "Late", "AwaitingRetry", "AwaitingConcurrencySlot"),
+    *("Lost", AGAIN, "GaveUp"),
+)
 RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
 ANYTHING = ("*",)
 TAGGED = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"}
+# A sub-flow is what a task run stands for in the flow around it.
+INSIDE = {"prefect.resource.role": "task-run"}
 
 
-def wanted(pool: str, *, silent: int = SILENT_SECONDS, stuck: int = STUCK_SECONDS) -> tuple[dict[str, Any], ...]:
+def wanted(pool: str) -> tuple[dict[str, Any], ...]:
     """The automations as Prefect's API takes them; each description ends in a digest of the rest.
 
     Args:
         pool: the work pool whose claims are watched. Heartbeats do not say from which pool they are, so all else is
             the server's.
-        silent: seconds without a word from a run, after which it is lost.
-        stuck: seconds between claim and start, after which a run is freed.
     """
     of_pool = {"prefect.resource.role": "work-pool", "prefect.resource.name": pool}
     crash, again = ("CRASHED", "Lost"), ("SCHEDULED", AGAIN)
@@ -54,14 +68,18 @@ def wanted(pool: str, *, silent: int = SILENT_SECONDS, stuck: int = STUCK_SECOND
     return (
         _automation(
             "hublab: mark lost runs",
-            _trigger("Proactive", ANYTHING, after=("heartbeat",), within=silent),
-            (*crash, f"No heartbeat for {silent} s."),
+            _trigger("Proactive", ANYTHING, after=("heartbeat",), within=SILENT_SECONDS),
+            (*crash, f"No heartbeat for {SILENT_SECONDS} s."),
         ),
         _automation(
             "hublab: mark lost runs that were never heard",
-            # Only tagged ones: where no heartbeats are asked for, a run is silent and well.
-            _trigger("Proactive", ANYTHING, after=("Running",), within=silent, related=TAGGED),
-            (*crash, f"Nothing was heard of it for {silent} s after it began."),
+            _trigger("Proactive", HEARD, after=(SUBMITTING,), within=UNHEARD_SECONDS),
+            (*crash, f"Nothing was heard of it for {UNHEARD_SECONDS} s after a worker took it."),
+        ),
+        _automation(
+            "hublab: mark lost sub-flows that were never heard",
+            _trigger("Proactive", ANYTHING, after=("Running",), within=UNHEARD_INSIDE_HOURS * 3600, related=INSIDE),
+            (*crash, f"Nothing was heard of it for {UNHEARD_INSIDE_HOURS} h after it began."),
         ),
         _automation(
             "hublab: run lost runs again",
@@ -70,8 +88,8 @@ def wanted(pool: str, *, silent: int = SILENT_SECONDS, stuck: int = STUCK_SECOND
         ),
         _automation(
             f"hublab: free stuck runs of {pool}",
-            _trigger("Proactive", ANYTHING, after=CLAIMED, within=stuck, related=of_pool),
-            (*again, f"Claimed {stuck} s ago by a worker that is gone; to be run again."),
+            _trigger("Proactive", ANYTHING, after=CLAIMED, within=STUCK_SECONDS, related=of_pool),
+            (*again, f"Claimed {STUCK_SECONDS} s ago by a worker that is gone; to be run again."),
         ),
         _automation(
             "hublab: give up runs that are lost again and again",

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 from prefect.client.schemas.responses import WorkerFlowRunResponse
-from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import Abort, ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
+from prefect.states import Pending
+from prefect.utilities.engine import propose_state
 from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("prefect.hublab")
 
 _NOT_FOUND = 404
+SUBMITTING = "HublabSubmitting"
+"""What a run is called from our claim to its engine's start; `deploy.lost_runs` waits for a sign of life after it."""
 
 
 class HublabWorker(ProcessWorker):
@@ -160,6 +164,15 @@ class HublabWorker(ProcessWorker):
     async def _propose_pending_state(self, flow_run: FlowRun) -> bool:
         """The claim. After a signal none is begun; one that was begun is carried through."""
         return self.drain.claim(flow_run.id) and await super()._propose_pending_state(flow_run)
+
+    async def _propose_submitting_state(self, flow_run: FlowRun) -> None:
+        """Prefect's step from claim to start, under our own name: of runs that bore it, heartbeats are expected."""
+        try:
+            await propose_state(self.client, Pending(name=SUBMITTING), flow_run_id=flow_run.id)
+        except Abort:
+            pass  # cancelled meanwhile, which the engine will see
+        except Exception as error:  # noqa: BLE001 - the run begins all the same
+            _log.warning("Flow run %s could not be called %s: %s", flow_run.id, SUBMITTING, error)
 
     async def _submit_run_and_capture_errors(
         self, flow_run: FlowRun, task_status: TaskStatus[int | Exception] | None = None

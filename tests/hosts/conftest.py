@@ -15,7 +15,7 @@ import pytest
 from sandbox import Sandbox, runs
 from sandbox.past import FLOWS
 from tests.hosts.book import Book
-from tests.hosts.load import Trickle, impatient
+from tests.hosts.load import STUCK, Trickle, impatient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,7 +143,7 @@ def two(operator: Operator, sandbox: Sandbox) -> Operator:
     result = pair.deploy()
     assert result.status == 0, result.text
     with sandbox.api() as api:
-        impatient(api, 60)
+        impatient(api, STUCK, 60)
     return pair
 
 

@@ -71,14 +71,15 @@ class Trickle(Load):
         completes(api, run, timeout=240)
 
 
-def impatient(api: httpx.Client, seconds: int, **changes: str) -> str:
-    """Lets the server free a claim that nobody carries through after so many seconds; the automation's name."""
-    name = "hublab: free stuck runs of default"
+STUCK = "hublab: free stuck runs of default"
+
+
+def impatient(api: httpx.Client, name: str, seconds: int, **changes: str) -> None:
+    """Lets one of the deploy's automations act after so many seconds; the next deploy mends one whose text changes."""
     (found,) = (item for item in api.post("/automations/filter", json={}).json() if item["name"] == name)
     body = {key: found[key] for key in ("name", "description", "enabled", "trigger", "actions")} | changes
     body["trigger"]["within"] = seconds
     api.put(f"/automations/{found['id']}", json=body).raise_for_status()
-    return name
 
 
 def completes(api: httpx.Client, run: str, *, timeout: float) -> bool:

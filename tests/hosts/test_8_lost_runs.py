@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deploy.lost_runs import SUBMITTING
 from sandbox import runs
 from sandbox.past import FLOWS
 from tests.hosts.faults import MOMENTS, Struck, cut_power
-from tests.hosts.load import completes, impatient
+from tests.hosts.load import STUCK, completes, impatient
 from tests.hosts.test_5_rollback import left_behind
 
 if TYPE_CHECKING:
@@ -106,13 +107,52 @@ def test_power_cut_in_the_midst_of_a_deploy(deployed: Operator, sandbox: Sandbox
 def test_run_that_was_claimed_by_a_dead_worker_is_freed(deployed: Operator, sandbox: Sandbox) -> None:
     """With less patience than in earnest, so that nobody has to wait for minutes; the next deploy puts that right."""
     with sandbox.api() as api:
-        name = impatient(api, 60, description="impatient")
+        impatient(api, STUCK, 60, description="impatient")
         # Due in an hour, so that no worker takes it; claimed, as by one that died before it began.
         run = create(api, "flows.py:nap", after_seconds=3600)
         api.post(f"/flow_runs/{run}/set_state", json={"state": {"type": "PENDING"}}).raise_for_status()
         assert runs.state(api, run).type == "PENDING"
         assert completes(api, run, timeout=240), runs.state(api, run)
-    assert f"plan: automation '{name}' will be set" in deployed.plan().text
+    assert f"plan: automation '{STUCK}' will be set" in deployed.plan().text
     result = deployed.deploy()
     assert result.status == 0, result.text
     assert "plan: nothing to do" in deployed.plan().text
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+def test_run_that_dies_before_its_first_heartbeat_is_found(deployed: Operator, sandbox: Sandbox) -> None:
+    """Set by hand to where each was when its host died, so that nobody has to hit a moment of milliseconds."""
+    with sandbox.api() as api:
+        for what in ("runs", "sub-flows"):
+            impatient(api, f"hublab: mark lost {what} that were never heard", 20, description="impatient")
+        ours, others = (create(api, "flows.py:nap", after_seconds=3600) for _ in range(2))
+        set_state(api, ours, "PENDING", "Pending", SUBMITTING)
+        set_state(api, others, "PENDING", "Pending", "Submitting")
+        inside = begin_inside(api, of=others)
+        for run in (ours, others, inside):
+            set_state(api, run, "RUNNING", "Running")
+        for run in (ours, inside):
+            assert runs.await_state(api, run, timeout=120).name == "Lost"
+        # Another worker's run may be silent and well: nobody has asked it for heartbeats.
+        assert runs.state(api, others).type == "RUNNING"
+        set_state(api, others, "CANCELLED", "Cancelled")
+    result = deployed.deploy()
+    assert result.status == 0, result.text
+    assert "plan: nothing to do" in deployed.plan().text
+
+
+def set_state(api: httpx.Client, run: str, kind: str, *names: str) -> None:
+    """One state after the other."""
+    for name in names:
+        answer = api.post(f"/flow_runs/{run}/set_state", json={"state": {"type": kind, "name": name}})
+        assert answer.raise_for_status().json()["status"] == "ACCEPT", answer.text
+
+
+def begin_inside(api: httpx.Client, *, of: str) -> str:
+    """A sub-flow of the run, which Prefect shows in it as a task."""
+    task = {"flow_run_id": of, "task_key": "inner", "dynamic_key": "0"}
+    parent = api.post("/task_runs/", json=task).raise_for_status().json()["id"]
+    flow = api.post("/flows/", json={"name": "inner"}).raise_for_status().json()["id"]
+    body = {"flow_id": flow, "parent_task_run_id": parent, "state": {"type": "PENDING"}}
+    return str(api.post("/flow_runs/", json=body).raise_for_status().json()["id"])

@@ -25,6 +25,7 @@ BASE_WORKER = {
     "_submit_run": (["self", "flow_run"], True),
     "_submit_run_and_capture_errors": (["self", "flow_run", "task_status"], True),
     "_propose_pending_state": (["self", "flow_run"], True),
+    "_propose_submitting_state": (["self", "flow_run"], True),
     "_propose_crashed_state": (["self", "flow_run", "message", "client"], True),
     "_give_worker_labels_to_flow_run": (["self", "flow_run_id"], True),
     "run": (["self", "flow_run", "configuration", "task_status"], True),
@@ -91,6 +92,14 @@ def test_claim_comes_through_the_method_that_the_drain_guards() -> None:
     steps = ["read_deployment", "_propose_pending_state", "_submit_run_and_capture_errors", "update_flow_run"]
     assert [source.find(step) for step in steps] == sorted(source.find(step) for step in steps)
     assert all(step in source for step in steps)
+
+
+def test_run_is_named_before_its_engine_is_started() -> None:
+    """What a run is called on its way decides who looks for it when its host dies."""
+    from prefect.workers.base import BaseWorker  # noqa: PLC0415
+
+    source = inspect.getsource(BaseWorker._submit_run_and_capture_errors)
+    assert 0 < source.find("self._propose_submitting_state(") < source.find("self.run(")
 
 
 @pytest.mark.parametrize(("module", "name", "keywords"), RUNNER_PARTS)
