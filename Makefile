@@ -68,13 +68,16 @@ sandbox-down: .venv/ready ## remove the sandbox, with everything it made
 
 .PHONY: test
 test: .venv/ready lint ## everything: lint, types, and the tests, on real hosts that it boots and removes (root) [TESTS=folder]
-	@$(if $(TESTS),$(PYTEST) $(TESTS),$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target test-here test-cure test-rollout)
+	@$(if $(TESTS),$(PYTEST) $(if $(filter $(APART:=%),$(TESTS)),$(SPREAD)) $(TESTS),$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target test-here test-cure test-rollout)
 
 # Three lanes side by side: two wait for their hosts most of the time, the third computes.
 .PHONY: test-here test-cure test-rollout
 PYTEST = $(BIN)/pytest -q --durations=15
+# Tests that share nothing wait most of their time, so three wait at once; those with hosts share these.
+APART = tests/deploy tests/worker tests/flows
+SPREAD = --numprocesses=3 --dist=worksteal
 test-here: .venv/ready
-	@$(PYTEST) tests/deploy tests/worker tests/flows tests/e2e --ignore=tests/e2e/test_in_sandbox.py
+	@$(PYTEST) $(SPREAD) $(APART) tests/e2e --ignore=tests/e2e/test_in_sandbox.py
 test-cure: export HUBLAB_TEST_HOSTS := cure
 test-cure: .venv/ready
 	@$(PYTEST) tests/sandbox; failed=$$?; $(PYTEST) tests/e2e/test_in_sandbox.py || failed=1; \

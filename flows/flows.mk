@@ -7,7 +7,7 @@ demo: .venv/ready ## the campaign in a sandbox: sixteen mails, live [SPEED=times
 chaos: .venv/ready ## workers killed, services that misbehave: nothing lost, nothing doubled [ENROLMENTS=200 EVERY=5]
 	@$(FLOWS) sandbox.campaign chaos $(if $(ENROLMENTS),--enrolments $(ENROLMENTS)) $(if $(EVERY),--every $(EVERY))
 coverage: .venv/ready ## branch coverage of flows/ by its tests; 95 % at least
-	@$(BIN)/pytest -q --cov=flows --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95 tests/flows
+	@$(BIN)/pytest -q $(SPREAD) --cov=flows --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95 tests/flows
 secrets: .venv/ready ## Secret blocks at Prefect from .env; prints names only
 	@$(FLOWS) flows.secret_blocks --env $(or $(ENV),.env)
 register: .venv/ready ## deployments and rate limits at Prefect
