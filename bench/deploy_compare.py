@@ -1,6 +1,6 @@
 """First deploy and no-op deploy against a bash script over one ssh and Ansible, in one run, as ratios of medians.
 
-    python -m bench.deploy_compare [--hosts 1,5,10] [--first 1] [--no-op 5]
+    python -m bench.deploy_compare [--hosts 1,5,10] [--first 1] [--no-op 5]    (0: leave that half out)
 
 Root, on Debian: it boots its own sandbox hosts. All tools bring the same wheels, lock, code and units; all restart
 worker by worker through the same probe. Rounds alternate between the tools, so that a busy machine is busy for all.
@@ -51,7 +51,7 @@ def compare(sandbox: Sandbox, count: int, first: int, noop: int) -> None:
         floor = partial(tools.bash, made)
         pipelined = partial(tools.ansible, made)
         mitogen = partial(tools.ansible, made, mitogen=True)
-        deploys = {FLOOR: floor, "hublab": ours, "ansible, pipelining": pipelined}
+        deploys = {FLOOR: floor, "hublab": ours, "ansible, pipelining": pipelined, "ansible, mitogen": mitogen}
         times: dict[str, list[float]] = {name: [] for name in deploys}
         for _ in range(first):
             for name, job in deploys.items():
@@ -59,16 +59,17 @@ def compare(sandbox: Sandbox, count: int, first: int, noop: int) -> None:
                 times[name].append(timed(job))
         if first:
             show(f"first deploy, {count} hosts × {artefacts.WORKERS} workers, {first} rounds", times)
+        if not noop:
+            return
         # The last to have deployed must be this project, whose release carries a record of itself.
         tools.clear(made.hosts)
         ours()
-        quick = {FLOOR: floor, "hublab": ours, "ansible, pipelining": pipelined, "ansible, mitogen": mitogen}
-        times = {name: [] for name in quick}
-        for job in quick.values():
+        times = {name: [] for name in deploys}
+        for job in deploys.values():
             job()
         before = tools.pids(made.hosts)
         for _ in range(noop):
-            for name, job in quick.items():
+            for name, job in deploys.items():
                 times[name].append(timed(job))
         assert tools.pids(made.hosts) == before, "a tool found something to do"
         show(f"nothing to do, {count} hosts × {artefacts.WORKERS} workers, {noop} rounds", times)
