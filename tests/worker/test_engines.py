@@ -6,6 +6,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+from deploy.lost_runs import SUBMITTING
 from tests.worker.world import alive, wait_for
 
 if TYPE_CHECKING:
@@ -30,6 +31,15 @@ def test_flow_that_cannot_be_imported_is_reported_crashed_and_its_traceback_is_i
     run = str(api.post(f"/deployments/{deployment}/create_flow_run", body)["id"])
     assert api.wait_state(run, "CRASHED", "FAILED", "COMPLETED") in {"CRASHED", "FAILED"}
     assert "No module named 'no_such_module'" in worker.log.read_text()
+
+
+def test_run_bears_the_name_on_its_way_that_the_automations_wait_after(api: Api, worker: Worker, trial: Trial) -> None:
+    run = api.start("until", worker.queue, **trial.files)
+    trial.begun()
+    trial.let_end()
+    assert api.wait_state(run, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
+    names = [state["name"] for state in api.get(f"/flow_run_states/?flow_run_id={run}")]
+    assert names == ["Scheduled", "Pending", SUBMITTING, "Running", "Completed"]
 
 
 def test_host_without_a_place_to_work_gives_its_runs_back_and_takes_them_again_later(
