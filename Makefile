@@ -68,12 +68,12 @@ sandbox-down: .venv/ready ## remove the sandbox, with everything it made
 
 .PHONY: test
 test: .venv/ready lint ## everything: lint, types, and the tests, on real hosts that it boots and removes (root) [TESTS=folder]
-	@$(if $(TESTS),$(PYTEST) $(if $(filter $(APART:=%),$(TESTS)),$(SPREAD)) $(TESTS),$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target test-here test-cure test-rollout)
+	@$(if $(TESTS),$(PYTEST) $(if $(filter-out $(APART:=%),$(TESTS)),,$(SPREAD)) $(TESTS),$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target test-here test-cure test-rollout)
 
 # Three lanes side by side: two wait for their hosts most of the time, the third computes.
 .PHONY: test-here test-cure test-rollout
 PYTEST = $(BIN)/pytest -q --durations=15
-# Tests that share nothing wait most of their time, so three wait at once; those with hosts share these.
+# Tests that share nothing wait most of their time: three at once. Those with hosts share the hosts, so one at a time.
 APART = tests/deploy tests/worker tests/flows
 SPREAD = --numprocesses=3 --dist=worksteal
 test-here: .venv/ready
