@@ -110,7 +110,7 @@ def test_run_that_was_claimed_by_a_dead_worker_is_freed(deployed: Operator, sand
         impatient(api, STUCK, 60, description="impatient")
         # Due in an hour, so that no worker takes it; claimed, as by one that died before it began.
         run = create(api, "flows.py:nap", after_seconds=3600)
-        api.post(f"/flow_runs/{run}/set_state", json={"state": {"type": "PENDING"}}).raise_for_status()
+        set_state(api, run, "PENDING", "Pending")
         assert runs.state(api, run).type == "PENDING"
         assert completes(api, run, timeout=240), runs.state(api, run)
     assert f"plan: automation '{STUCK}' will be set" in deployed.plan().text
