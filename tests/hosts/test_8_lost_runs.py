@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.lost_runs import SUBMITTING
 from sandbox import runs
 from sandbox.past import FLOWS
 from tests.hosts.faults import MOMENTS, Struck, cut_power
 from tests.hosts.load import STUCK, completes, impatient
 from tests.hosts.test_5_rollback import left_behind
+from worker.process_worker import SUBMITTING
 
 if TYPE_CHECKING:
     import httpx
