@@ -29,6 +29,14 @@ def root(tmp_path: Path, trees: Path) -> Iterator[Path]:
     Sandbox.at(folder, trees).down()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What a shell runs in its background may ignore SIGINT, and hands that down to all that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_down_leaves_no_process_mount_interface_cgroup_or_file(sandbox: Sandbox, root: Path, trees: Path) -> None:
     layout = Sandbox.at(root, trees).layout
     before = traces.of(layout)
@@ -46,6 +54,7 @@ def test_down_leaves_no_process_mount_interface_cgroup_or_file(sandbox: Sandbox,
     sandbox.hosts[0].ssh("true")
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_an_up_that_is_cut_off_leaves_nothing(root: Path, end: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HUBLAB_SANDBOX_TREES", raising=False)  # it shall be cut off while it builds
