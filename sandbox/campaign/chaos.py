@@ -82,7 +82,7 @@ class Killer(threading.Thread):
                 "worker": f"systemctl kill --kill-whom=main --signal=KILL {worker}",
                 "worker and its engines": f"systemctl kill --kill-whom=all --signal=KILL {worker}",
                 "webhooks": "systemctl kill --kill-whom=main --signal=KILL hublab-webhooks",
-                "engine": "pid=$(pgrep -f prefect.engine | shuf -n 1) && kill -KILL $pid",
+                "engine": "pid=$(pgrep -f 'prefect[.]engine' | shuf -n 1) && kill -KILL $pid",
             }[target]
             if host.ssh(command, check=False).returncode == 0:
                 self.killed[target] += 1
