@@ -106,13 +106,14 @@ def test_queue_that_is_paused_meanwhile(sandbox: Sandbox, tmp_path: Path) -> Non
     running = campaign(sandbox)
     try:
         found = e2e(
-            tmp_path, "--calm", "--only", "noshow", "--patience", "15",
+            tmp_path, "--calm", "--only", "noshow", "--patience", "30",
             when="0 sent, 0 delivered", then=lambda: running.command("flows.operate", "pause"),
         )  # fmt: skip
     finally:
         running.command("flows.operate", "resume")
     assert found.status == 1, found.text
-    assert found.lost() == {"worker"}
+    # On a busy machine a mail may be away before the pause is there.
+    assert found.lost() - {""} == {"worker"}
     assert "the queue 'default' is paused: make resume" in found.text
     assert "**FAILED**" in (tmp_path / "STATUS.md").read_text()
 

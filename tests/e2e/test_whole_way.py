@@ -131,13 +131,13 @@ def test_a_service_refuses(theatre: Theatre, service: str, rule: dict[str, Any],
     theatre.world.setenv("HUBLAB_RETRY_SECONDS", "0")
     book = getattr(theatre.world.services, service).book
     book.rules.append(Fault(**rule, times=None))
-    record = theatre.play("noshow", patience=30)
+    record = theatre.play("noshow", patience=60)
     assert lost(record) == {hop}
     assert words in record.diagnosis[0]
 
 
 def test_a_mail_bounces(theatre: Theatre) -> None:
-    record = theatre.play("noshow", patience=30, TESTING_ADDRESS="bounced@resend.dev")
+    record = theatre.play("noshow", patience=60, TESTING_ADDRESS="bounced@resend.dev")
     assert record.mails[0].lost_at == "delivery"
     assert "bounced" in record.diagnosis[0]
     assert not record.passed
