@@ -23,6 +23,7 @@ def question(host: WorkerHost, *, kept: bool = False) -> dict[str, Any]:
         "units": spec.UNITS,
         "unit": spec.UNIT,
         "webhooks": spec.WEBHOOKS_UNIT,
+        "door": {"bind": host.webhooks.bind, "port": host.webhooks.port} if host.webhooks else None,
         "files": [*spec.PATHS, *host.read_paths],
         "audit": spec.AUDIT,
         "pool": host.work_pool,
@@ -70,6 +71,17 @@ class Legacy:
     uvloop: str
     container: bool
     started: float
+
+
+@dataclass(frozen=True)
+class Door:
+    """Why the webhooks cannot listen where they shall: somebody else does (`taken`, by whom), or the `error`."""
+
+    error: str
+    taken: bool
+    pid: int
+    unit: str | None
+    command: str
 
 
 @dataclass(frozen=True)
@@ -122,6 +134,7 @@ class HostState:
     unfinished: dict[str, str] = field(default_factory=dict)
     kept: dict[str, dict[str, str]] = field(default_factory=dict)
     webhooks: Worker | None = None
+    door: Door | None = None
     legacy: tuple[Legacy, ...] = ()
     legacy_units: tuple[str, ...] = ()
     api_status: int | None = None
@@ -168,6 +181,7 @@ def parse(raw: dict[str, Any]) -> HostState:
         wheels=frozenset(raw["wheels"]),
         workers={int(number): _worker(int(number), item) for number, item in raw["workers"].items()},
         webhooks=_worker(0, raw["webhooks"]) if raw["webhooks"] else None,
+        door=Door(**raw["door"]) if raw["door"] else None,
         legacy=tuple(Legacy(**item) for item in raw["legacy"]),
         legacy_units=tuple(raw["legacy_units"]),
         api_status=raw["api"]["status"],

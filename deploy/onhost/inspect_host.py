@@ -18,10 +18,11 @@ from urllib.parse import quote
 
 from deploy.onhost.before import unfinished
 from deploy.onhost.common import ask, guard_digest, packages, read, revision, shipped, tree_digest
+from deploy.onhost.door import fault
 from deploy.onhost.lock import describe, holder
 from deploy.onhost.prefect_api import pages, request
 from deploy.onhost.record import deploys
-from deploy.onhost.unit_facts import started, unit_facts
+from deploy.onhost.unit_facts import started, unit_facts, unit_of
 
 HTTP_NOT_FOUND = 404
 
@@ -89,11 +90,9 @@ def legacy_processes() -> list[dict[str, Any]]:
             user = pwd.getpwuid(os.stat(entry).st_uid).pw_name
         except (OSError, KeyError):
             continue
-        cgroup = read(f"{entry}/cgroup").decode()
-        unit = re.search(r"/system\.slice/([^/\n]+\.service)", cgroup)
         name = next((argv[i + 1] for i, part in enumerate(argv[:-1]) if part in ("--name", "-n")), "")
         found.append(
-            {"pid": pid, "user": user, "unit": unit[1] if unit else None, "name": name, "container": contained,
+            {"pid": pid, "user": user, "unit": unit_of(pid), "name": name, "container": contained,
              "started": started(pid), **interpreter(argv, entry)}
         )  # fmt: skip
     return sorted(found, key=lambda item: item["pid"])
@@ -200,6 +199,7 @@ def facts(query: dict[str, Any]) -> dict[str, Any]:
         "rollout_open": os.path.isdir(query["before"]),
         "kept": kept_units(Path(query["kept_units"])) if query["kept"] else {},
         "webhooks": unit_facts(query["units"], [query["webhooks"]]).get(query["webhooks"]),
+        "door": fault(**query["door"], unit=query["webhooks"]) if query["door"] else None,
         "legacy": legacy_processes(),
         "legacy_units": legacy_units(query["unit"], query["units"]),
         "api": api(query),

@@ -26,6 +26,12 @@ def started(pid: int) -> float:
     return int(boot[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK") if boot and fields else 0.0
 
 
+def unit_of(pid: int) -> str | None:
+    """The system service that a process belongs to; None for an instance of a template, and for what a user started."""
+    found = re.search(r"/system\.slice/([^/\n]+\.service)", read(f"/proc/{pid}/cgroup").decode())
+    return found[1] if found else None
+
+
 def unit_facts(units: str, names: list[str]) -> dict[str, dict[str, Any]]:
     """Each of the named units that has a file, by its name."""
     found: dict[str, dict[str, Any]] = {

@@ -10,8 +10,9 @@ import pytest
 from deploy.plan import Plan, make
 from deploy.remedies import ConnectRemedies
 from deploy.secret import Secret
-from deploy.state import HostState
-from tests.deploy.factories import bare, converged, wanted
+from deploy.state import Door, HostState
+from deploy.webhooks import Webhooks
+from tests.deploy.factories import bare, converged, legacy, wanted
 
 MIB = 1024**2
 
@@ -130,3 +131,48 @@ def test_connection_that_fails_gets_a_remedy_and_what_has_one_is_left_as_it_is()
         assert ConnectRemedies().filter(record)
         assert record.getMessage().count("\n    -> ") == remedies
         assert ("SSH port" in record.getMessage()) is (said != own)
+
+
+DOOR = Webhooks("10.0.0.5", 8080, {"webhook-secret": Secret("sentinel")})
+
+
+@pytest.mark.parametrize(
+    ("door", "what", "remedy"),
+    [
+        (
+            Door("No such thing", taken=False, pid=0, unit=None, command=""),
+            "HUBLAB_WEBHOOKS, HUBLAB_WEBHOOKS_BIND: nobody can listen at 10.0.0.5, port 8080: No such thing",
+            "give an address that this host has",
+        ),
+        (
+            Door("", taken=True, pid=77, unit="prefect-worker.service", command="python prefect worker"),
+            "HUBLAB_WEBHOOKS: at 10.0.0.5, port 8080 the legacy worker old (pid 77) serves its health check until",
+            "deploy once without HUBLAB_WEBHOOKS",
+        ),
+        (
+            Door("", taken=True, pid=78, unit="shop.service", command="shop --serve"),
+            "HUBLAB_WEBHOOKS: at 10.0.0.5, port 8080 listens shop --serve (pid 78, unit shop.service)",
+            "name another port",
+        ),
+        (
+            Door("", taken=True, pid=79, unit=None, command="python3 -m http.server"),
+            "HUBLAB_WEBHOOKS: at 10.0.0.5, port 8080 listens python3 -m http.server (pid 79)",
+            "end what listens there",
+        ),
+        (
+            Door("", taken=True, pid=0, unit=None, command=""),
+            "HUBLAB_WEBHOOKS: at 10.0.0.5, port 8080 listens a process that is not seen from here",
+            "name another port",
+        ),
+    ],
+)
+def test_door_that_somebody_else_holds(door: Door, what: str, remedy: str) -> None:
+    told = barred(bare(door=door, legacy=(legacy(pid=77, name="old"),)), webhooks=DOOR)
+    assert told[0].startswith(what)
+    assert remedy in told[1]
+
+
+def test_door_is_of_no_concern_without_webhooks() -> None:
+    taken = Door("", taken=True, pid=78, unit="shop.service", command="shop")
+    assert make(wanted(), bare(door=taken)).problems == ()
+    assert make(wanted(webhooks=DOOR), bare()).problems == ()

@@ -113,6 +113,17 @@ def deployed(operator: Operator) -> Operator:
     return operator
 
 
+def webhooks(machine: Machine) -> dict[str, str]:
+    """What `.env` says when this host serves the webhooks."""
+    return {
+        "HUBLAB_WEBHOOKS": f"{machine.address}:8080",
+        "HUBLAB_WEBHOOKS_BIND": machine.address,
+        "WEBHOOK_SECRET": "webhook-sentinel-77e1",
+        "RESEND_WEBHOOK_SECRET": "whsec_c2VudGluZWwtNzdlMQ==",
+        "UNSUBSCRIBE_SECRET": "unsubscribe-sentinel-77e1",
+    }
+
+
 @pytest.fixture
 def broken_checkout(tmp_path: Path) -> Path:
     """A copy of the project: what a bad release is made of."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox import past, runs
-from tests.hosts.conftest import WORKERS, first_run
+from tests.hosts.conftest import WORKERS, first_run, webhooks
 
 if TYPE_CHECKING:
     from sandbox import Machine, Sandbox
@@ -52,6 +52,15 @@ def test_the_plan_names_what_it_found_and_changes_nothing(operator: Operator, ma
     assert "stray-1 (pid" in result.text
     assert "started by hand, user operator" in result.text
     assert "uvloop 0.21.0 will be removed from /opt/prefect/venv/bin/python" in result.text
+    assert fingerprint(machine) == before
+
+
+def test_webhooks_where_the_past_serves_its_health_check_are_refused(operator: Operator, machine: Machine) -> None:
+    before = fingerprint(machine)
+    result = operator.deploy(**webhooks(machine))
+    assert result.status != 0, result.text
+    assert f"HUBLAB_WEBHOOKS: at {machine.address}, port 8080 the legacy worker legacy-1 (pid" in result.text
+    assert "deploy once without HUBLAB_WEBHOOKS" in result.text
     assert fingerprint(machine) == before
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hosts.conftest import main_pids
+from tests.hosts.conftest import main_pids, webhooks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +45,22 @@ def test_missing_value(operator: Operator, machine: Machine) -> None:
 
 def test_malformed_value(operator: Operator, machine: Machine) -> None:
     refused(operator, machine, "HUBLAB_WORKERS: '0' is not a whole number from 1 to 64", HUBLAB_WORKERS="0")
+
+
+def test_port_of_the_webhooks_is_taken(operator: Operator, machine: Machine) -> None:
+    open_ = "timeout 1 bash -c '</dev/tcp/127.0.0.1/8081'"
+    machine.ssh("systemd-run --quiet --unit=squatter /usr/local/bin/python3.12 -m http.server 8081")
+    try:
+        machine.ssh(f"for i in $(seq 100); do {open_} 2>/dev/null && break; sleep 0.1; done; {open_}")
+        wanted = webhooks(machine) | {"HUBLAB_WEBHOOKS": f"{machine.address}:8081"}
+        said = f"HUBLAB_WEBHOOKS: at {machine.address}, port 8081 listens python3.12 -m http.server"
+        refused(operator, machine, said, "unit squatter.service", "name another port", options=(), **wanted)
+        wanted["HUBLAB_WEBHOOKS_BIND"] = "192.0.2.1"
+        refused(
+            operator, machine, "nobody can listen at 192.0.2.1, port 8081", "HUBLAB_WEBHOOKS_BIND", options=(), **wanted
+        )
+    finally:
+        machine.ssh("systemctl stop squatter")
 
 
 def test_unreachable_host_stops_the_deploy_of_all(operator: Operator, machine: Machine, sandbox: Sandbox) -> None:

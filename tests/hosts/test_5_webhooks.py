@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.hosts.conftest import ROOT, main_pids
+from tests.hosts.conftest import ROOT, main_pids, webhooks
 
 if TYPE_CHECKING:
     from sandbox import Machine, Sandbox
@@ -31,13 +31,7 @@ CHECKS = ("test_webhooks", "test_a_unit_that_nobody_asked_for")
 @pytest.fixture(scope="module", autouse=True)
 def settings(operator: Operator, machine: Machine) -> dict[str, str]:
     """What `.env` says of the webhooks; deployed before the first test here."""
-    wanted = {
-        "HUBLAB_WEBHOOKS": f"{machine.address}:8080",
-        "HUBLAB_WEBHOOKS_BIND": machine.address,
-        "WEBHOOK_SECRET": "webhook-sentinel-77e1",
-        "RESEND_WEBHOOK_SECRET": "whsec_c2VudGluZWwtNzdlMQ==",
-        "UNSUBSCRIBE_SECRET": "unsubscribe-sentinel-77e1",
-    }
+    wanted = webhooks(machine)
     assert operator.deploy().status == 0
     before = main_pids(machine)
     result = operator.deploy(**wanted)

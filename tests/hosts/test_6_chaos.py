@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from sandbox import Sandbox
 
 
+# A deploy first: what the host's past serves where the webhooks shall be is retired by it.
 @pytest.mark.timeout(3600)
+@pytest.mark.usefixtures("deployed")
 def test_nothing_is_lost_and_nothing_is_doubled(sandbox: Sandbox) -> None:
     outcome = chaos.run(sandbox, chaos.Plan(10, every=10))
     assert outcome.clean, outcome.text()

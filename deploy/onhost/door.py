@@ -1,0 +1,56 @@
+"""Whether the webhooks can listen where they shall: tried for a moment, and if not, who does. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import glob
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from deploy.onhost.common import read
+from deploy.onhost.unit_facts import unit_of
+
+LISTENING = "0A"
+
+
+def fault(bind: str, port: int, unit: str) -> dict[str, Any] | None:
+    """Why `unit` could not listen at an address of this host; None when it could, or does."""
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as tried:
+        # As servers do: what is left of closed connections is in nobody's way, and whoever listens is.
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((bind, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                return {"error": os.strerror(error.errno or 0), "taken": False, "pid": 0, "unit": None, "command": ""}
+        else:
+            return None
+    pid = listener(port)
+    holder = unit_of(pid) if pid else None
+    if holder == unit:
+        return None
+    words = read(f"/proc/{pid}/cmdline").decode(errors="replace").split("\0") if pid else [""]
+    return {
+        "error": "",
+        "taken": True,
+        "pid": pid,
+        "unit": holder,
+        "command": " ".join(Path(word).name for word in words[:3]).strip(),
+    }
+
+
+def listener(port: int) -> int:
+    """The id of the process that listens at a TCP port (proc(5): /proc/net/tcp, /proc/PID/fd); 0 when none is seen."""
+    rows = [line.split() for table in ("tcp", "tcp6") for line in read(f"/proc/net/{table}").decode().splitlines()[1:]]
+    wanted = {
+        f"socket:[{row[9]}]" for row in rows if row[3] == LISTENING and int(row[1].rpartition(":")[2], 16) == port
+    }
+    for path in glob.glob("/proc/[0-9]*/fd/*") if wanted else ():
+        with contextlib.suppress(OSError):
+            if os.readlink(path) in wanted:
+                return int(path.split("/")[2])
+    return 0
