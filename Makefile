@@ -70,14 +70,16 @@ sandbox-down: .venv/ready ## remove the sandbox, with everything it made
 test: .venv/ready lint ## everything: lint, types, and the tests, on real hosts that it boots and removes (root) [TESTS=folder]
 	@$(if $(TESTS),$(PYTEST) $(if $(filter-out $(APART:=%),$(TESTS)),,$(SPREAD)) $(TESTS),$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target test-here test-cure test-rollout)
 
-# Three lanes side by side: two wait for their hosts most of the time, the third computes.
+# Three lanes side by side: two wait for their hosts most of the time, the third computes, and then kills.
 .PHONY: test-here test-cure test-rollout
 PYTEST = $(BIN)/pytest -q --durations=15
 # Tests that share nothing wait most of their time: three at once. Those with hosts share the hosts, so one at a time.
 APART = tests/deploy tests/worker tests/flows
 SPREAD = --numprocesses=3 --dist=worksteal
+test-here: export HUBLAB_TEST_HOSTS := here
 test-here: .venv/ready
-	@$(PYTEST) $(SPREAD) $(APART) tests/e2e --ignore=tests/e2e/test_in_sandbox.py
+	@$(PYTEST) $(SPREAD) $(APART) tests/e2e --ignore=tests/e2e/test_in_sandbox.py; failed=$$?; \
+	$(PYTEST) tests/hosts/test_6_chaos.py && exit $$failed
 test-cure: export HUBLAB_TEST_HOSTS := cure
 test-cure: .venv/ready
 	@$(PYTEST) tests/sandbox; failed=$$?; $(PYTEST) tests/e2e/test_in_sandbox.py || failed=1; \
@@ -87,7 +89,7 @@ test-rollout: .venv/ready
 	@$(PYTEST) $(filter-out tests/hosts/test_6_chaos.py,$(wildcard tests/hosts/test_[4-9]_*.py))
 
 .PHONY: test-chaos
-test-chaos: .venv/ready ## a twentieth of `make chaos`, with its verdict as a test (a quarter of an hour, root)
+test-chaos: .venv/ready ## a twentieth of `make chaos`, with its verdict as a test (ten minutes, root)
 	@$(PYTEST) tests/hosts/test_6_chaos.py
 
 .PHONY: faults
