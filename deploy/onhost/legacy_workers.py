@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import contextlib
 import os
 import re
@@ -12,46 +13,40 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deploy.onhost.common import ask, must, read, say
+from deploy.onhost.common import ask, must, say
 from deploy.onhost.prefect_api import request
+from deploy.onhost.processes import alive, children, output_pipes
 
 # A stopped worker is woken by the host itself when the operator's machine never comes back.
 THAW_MINUTES = 30
 RECENT_SECONDS = 120
+WORKER_LABEL = "prefect.worker.name"  # set by each worker between its claim and the start
+# A run whose worker reads its output no more waits as soon as the pipe is full, and dies by it once the worker is gone.
+READER = "hublab-legacy-output-{pid}"
 CLOCK = re.compile(r"\.\d+|Z$|\+00:00$")
 
 
-def stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat (proc(5)) from the third, its state, on; empty when it is gone or a zombie."""
-    fields = read(f"/proc/{pid}/stat").decode().rpartition(")")[2].split()
-    return fields if fields and fields[0] != "Z" else []
-
-
-def alive(item: dict[str, Any]) -> bool:
-    """Whether the process is still the one that was seen: a pid alone may have been given to another."""
-    fields = stat(item["pid"])
-    boot = re.search(rb"btime (\d+)", read("/proc/stat"))
-    if not fields or not boot:
-        return False
-    return bool(abs(int(boot[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK") - item["started"]) < 2)  # noqa: PLR2004
-
-
-def children(pid: int) -> list[int]:
-    """All descendants of a process that still run: a frozen worker cannot collect those of its runs that have ended."""
-    direct = [int(part) for path in Path("/proc", str(pid), "task").glob("*/children") for part in read(path).split()]
-    return [child for child in direct if stat(child)] + [below for child in direct for below in children(child)]
-
-
 def pending(query: dict[str, Any]) -> int:
-    """Runs that some worker of the pool has just claimed and not yet started."""
+    """Runs that a legacy worker of this host may just have claimed and not yet started."""
     claimed = {"state": {"type": {"any_": ["PENDING"]}}}
     pool = {"name": {"any_": [query["pool"]]}}
     runs = request(query, "/flow_runs/filter", {"flow_runs": claimed, "work_pools": pool})
-    moments = [
-        time.mktime(time.strptime(CLOCK.sub("", run["state"]["timestamp"]), "%Y-%m-%dT%H:%M:%S")) - time.timezone
-        for run in runs
-    ]
-    return sum(1 for moment in moments if time.time() - moment < RECENT_SECONDS)
+    names = {item["name"] for item in query["legacy"]}
+    return sum(1 for run in runs if time.time() - claimed_at(run) < RECENT_SECONDS and may_be_of(names, run))
+
+
+def claimed_at(run: dict[str, Any]) -> int:
+    """When a run came into its state, in whole seconds since the epoch; the server's times are UTC."""
+    return calendar.timegm(time.strptime(CLOCK.sub("", run["state"]["timestamp"]), "%Y-%m-%dT%H:%M:%S"))
+
+
+def may_be_of(names: set[str], run: dict[str, Any]) -> bool:
+    """Whether a claimed run may belong to one of these workers: it has its worker's label, or none yet.
+
+    An empty name stands for a worker whose name is not known: then every run may be its own.
+    """
+    worker = run.get("labels", {}).get(WORKER_LABEL)
+    return not worker or worker in names or "" in names
 
 
 def freeze(query: dict[str, Any]) -> int:
@@ -67,14 +62,16 @@ def freeze(query: dict[str, Any]) -> int:
         "--collect",
         f"--unit={unit}",
         f"--on-active={THAW_MINUTES}min",
-        "/bin/kill",
-        "-CONT",
-        *map(str, pids),
+        "/bin/sh",
+        "-c",
+        f"kill -CONT {' '.join(map(str, pids))}; systemctl stop {' '.join(READER.format(pid=pid) for pid in pids)}",
     )
     for _ in range(15):
         send(pids, signal.SIGSTOP)
         claimed = pending(query)
         if not claimed:
+            for pid in pids:
+                read_output(pid)
             say(f"legacy workers poll no more ({len(pids)} processes); their runs go on")
             return 0
         send(pids, signal.SIGCONT)
@@ -91,9 +88,27 @@ def send(pids: list[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
+def read_output(pid: int) -> None:
+    """Reads on, into the journal, what the runs of a frozen worker write, until the last of them has ended."""
+    stop_reading(pid)
+    if not (pipes := output_pipes(pid)):
+        return
+    unit = f"--unit={READER.format(pid=pid)}"
+    each = 'for pipe; do cat "$pipe" & done; wait'
+    must("systemd-run", "--quiet", "--collect", unit, "/bin/sh", "-c", each, "sh", *pipes)
+
+
+def stop_reading(pid: int) -> None:
+    """The worker reads for itself."""
+    subprocess.run(["systemctl", "stop", READER.format(pid=pid)], check=False, capture_output=True)
+
+
 def thaw(query: dict[str, Any]) -> int:
     """Lets them poll again."""
-    send([item["pid"] for item in query["legacy"] if alive(item)], signal.SIGCONT)
+    pids = [item["pid"] for item in query["legacy"] if alive(item)]
+    send(pids, signal.SIGCONT)
+    for pid in pids:
+        stop_reading(pid)
     subprocess.run(["systemctl", "stop", "hublab-thaw.timer"], check=False, capture_output=True)
     say("legacy workers poll again")
     return 0

@@ -92,8 +92,17 @@ def greet(sandbox: Sandbox, *, queue: str = "default", timeout: float = 120.0) -
 
 def nap(sandbox: Sandbox, seconds: float, *, queue: str = STRAY_QUEUE) -> str:
     """Start a run that is in flight for ``seconds``, by default at a stray worker; return its id once it is RUNNING."""
+    return _in_flight(sandbox, "nap", seconds, queue)
+
+
+def talk(sandbox: Sandbox, seconds: float) -> str:
+    """Do the same at a stray worker with a run that says more than a pipe holds."""
+    return _in_flight(sandbox, "talk", seconds, STRAY_QUEUE)
+
+
+def _in_flight(sandbox: Sandbox, flow: str, seconds: float, queue: str) -> str:
     with sandbox.api() as api:
-        deployment = runs.register(api, "flows.py:nap", directory=str(FLOWS), queue=queue)
+        deployment = runs.register(api, f"flows.py:{flow}", directory=str(FLOWS), queue=queue)
         run = runs.start(api, deployment, {"seconds": seconds})
         runs.await_state(api, run, {"RUNNING"})
         return run

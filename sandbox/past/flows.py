@@ -21,6 +21,16 @@ def nap(seconds: float = 60) -> float:
 
 
 @flow
+def talk(seconds: float = 60) -> float:
+    """The same, and say much more meanwhile than a pipe holds: whoever started it must go on listening."""
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        print("and another thing " * 200, flush=True)
+        time.sleep(0.5)
+    return seconds
+
+
+@flow
 def boom() -> None:
     """Crash, each time."""
     os.kill(os.getpid(), signal.SIGKILL)

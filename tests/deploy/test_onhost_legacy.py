@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.onhost import inspect_host, legacy_workers, unit_facts
+from deploy.onhost import inspect_host, legacy_workers, processes, unit_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ def until_ended(pid: int) -> None:
 
 
 def test_stat_of_what_runs(process: subprocess.Popen[bytes]) -> None:
-    fields = legacy_workers.stat(process.pid)
+    fields = processes.stat(process.pid)
     assert fields[0] in "RSD"
     assert int(fields[1]) == os.getpid()
 
@@ -45,27 +45,27 @@ def test_stat_of_a_zombie_and_of_nothing(process: subprocess.Popen[bytes]) -> No
     process.kill()
     until_ended(process.pid)
     assert Path(f"/proc/{process.pid}/stat").exists()
-    assert legacy_workers.stat(process.pid) == []
+    assert processes.stat(process.pid) == []
     process.wait(timeout=30)
-    assert legacy_workers.stat(process.pid) == []
+    assert processes.stat(process.pid) == []
 
 
 def test_same_process_is_alive_and_another_of_its_pid_is_not(process: subprocess.Popen[bytes]) -> None:
     item = {"pid": process.pid, "started": unit_facts.started(process.pid)}
     assert abs(item["started"] - time.time()) < 30
-    assert legacy_workers.alive(item)
-    assert not legacy_workers.alive({**item, "started": item["started"] - 60})
+    assert processes.alive(item)
+    assert not processes.alive({**item, "started": item["started"] - 60})
     process.kill()
     until_ended(process.pid)
-    assert not legacy_workers.alive(item)
+    assert not processes.alive(item)
 
 
 def test_children_are_all_that_still_run(process: subprocess.Popen[bytes]) -> None:
-    assert process.pid in legacy_workers.children(os.getpid())
-    assert legacy_workers.children(process.pid) == []
+    assert process.pid in processes.children(os.getpid())
+    assert processes.children(process.pid) == []
     process.kill()
     until_ended(process.pid)
-    assert process.pid not in legacy_workers.children(os.getpid())
+    assert process.pid not in processes.children(os.getpid())
 
 
 def test_grandchildren_count() -> None:
@@ -75,10 +75,40 @@ def test_grandchildren_count() -> None:
     try:
         assert outer.stdout is not None
         inner = int(outer.stdout.readline())
-        assert legacy_workers.children(outer.pid) == [inner]
-        assert {outer.pid, inner} <= set(legacy_workers.children(os.getpid()))
+        assert processes.children(outer.pid) == [inner]
+        assert {outer.pid, inner} <= set(processes.children(os.getpid()))
     finally:
         outer.communicate(timeout=30)
+
+
+LOUD = "import sys; sys.stdout.write('x' * 1_000_000); sys.stderr.write('y' * 1_000_000)"
+WORKER = (
+    "import subprocess as s, sys, time\n"
+    f"p = s.Popen([sys.executable, '-S', '-c', {LOUD!r}], stdout=s.PIPE, stderr=s.PIPE)\n"
+    "print(p.pid, flush=True)\n"
+    "time.sleep(60)\n"
+)
+
+
+def test_output_of_a_frozen_workers_runs_can_be_read_by_another(tmp_path: Path) -> None:
+    """A worker that reads no more: its run waits for the pipe, until somebody else reads it."""
+    worker = subprocess.Popen([sys.executable, "-S", "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert worker.stdout is not None
+        run = int(worker.stdout.readline())
+        worker.send_signal(signal.SIGSTOP)
+        pipes = processes.output_pipes(worker.pid)
+        assert len(pipes) == 2
+        time.sleep(0.5)
+        assert processes.stat(run), "the run did not wait for its pipe: this test shows nothing"
+        both = f"cat {pipes[0]} > {tmp_path}/0 & cat {pipes[1]} > {tmp_path}/1 & wait"
+        subprocess.run(["/bin/sh", "-c", both], check=True, timeout=30)
+        assert [(tmp_path / name).stat().st_size for name in ("0", "1")] == [1_000_000, 1_000_000]
+        assert legacy_workers.wait_for_runs({"pid": worker.pid, "name": "old"}, 30) == 0
+        assert processes.output_pipes(worker.pid) == []
+    finally:
+        worker.kill()
+        worker.communicate(timeout=30)
 
 
 def test_runs_are_waited_for_up_to_a_limit(
@@ -152,3 +182,34 @@ def test_uvloop_that_stays_is_told(environment: Path, capsys: pytest.CaptureFixt
     legacy_workers.remove_uvloop(str(environment))
     assert imports(environment, "uvloop")
     assert capsys.readouterr().out == f"uvloop could not be removed from {environment}\n"
+
+
+@pytest.fixture
+def summer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A host whose clock on the wall is ahead of UTC, and an hour more in summer."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("summer")
+@pytest.mark.parametrize("written", ["2026-07-01T12:00:00Z", "2026-07-01T12:00:00.123456+00:00", "2026-07-01T12:00:00"])
+def test_moment_of_a_claim_does_not_depend_on_the_hosts_clock_on_the_wall(written: str) -> None:
+    assert legacy_workers.claimed_at({"state": {"timestamp": written}}) == 1_782_907_200
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "may"),
+    [
+        ({"old"}, {"prefect.worker.name": "old"}, True),
+        ({"old"}, {}, True),
+        ({"old"}, {"prefect.worker.name": "hublab-2-1"}, False),
+        ({"old", ""}, {"prefect.worker.name": "ProcessWorker 1f"}, True),
+    ],
+)
+def test_run_that_another_worker_has_claimed_holds_nobody_up(
+    names: set[str], labels: dict[str, str], may: bool
+) -> None:
+    assert legacy_workers.may_be_of(names, {"labels": labels}) is may

@@ -65,11 +65,14 @@ def test_webhooks_where_the_past_serves_its_health_check_are_refused(operator: O
 
 
 def test_deploy_retires_what_it_found_after_its_runs(operator: Operator, sandbox: Sandbox, machine: Machine) -> None:
-    in_flight = past.nap(sandbox, 100)
+    in_flight = past.talk(sandbox, 100)
     result = operator.deploy()
     assert result.status == 0, result.text
     with sandbox.api() as api:
         assert runs.state(api, in_flight).type == "COMPLETED"
+    # Its worker was frozen and could not read; and what it had to say is not lost.
+    said = machine.ssh("journalctl -b -u 'hublab-legacy-output-*' -o cat | grep -c 'and another thing'").stdout
+    assert int(said) > 20
     assert "3 of 3 COMPLETED" in result.text
     assert machine.ssh("pgrep -af 'prefect worker start'", check=False).stdout == ""
     assert machine.ssh(f"{LEGACY_PYTHON} -c 'import uvloop'", check=False).returncode == 1
