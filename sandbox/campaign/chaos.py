@@ -47,12 +47,16 @@ _STALLED_SECONDS = 900.0  # longer than any postponement that a few faults bring
 
 @dataclass(frozen=True)
 class Plan:
-    """How many signups of seven mails; seconds between two kills; what the dice start from; Notion's limit."""
+    """How many signups of seven mails; seconds between two kills; what the dice start from; Notion's limit.
+
+    `most` bounds the kills, however slow the machine; 0 for no bound.
+    """
 
     enrolments: int
     every: float = 5.0
     seed: int = 0
     notion_per_minute: int = 180
+    most: int = 0
 
 
 @dataclass
@@ -73,7 +77,7 @@ class Killer(threading.Thread):
     __hash__ = threading.Thread.__hash__
 
     def run(self) -> None:
-        """Kill until told to stop; a kill that finds nobody does not count."""
+        """Kill until told to stop, or often enough; a kill that finds nobody does not count."""
         host = self.campaign.sandbox.hosts[0]
         while not self._enough.wait(self.plan.every):
             (target,) = self._random.choices(list(TARGETS), weights=list(TARGETS.values()))
@@ -86,6 +90,8 @@ class Killer(threading.Thread):
             }[target]
             if host.ssh(command, check=False).returncode == 0:
                 self.killed[target] += 1
+            if self.plan.most and self.killed.total() >= self.plan.most:
+                return
 
     def stop(self) -> None:
         """No more kills after this."""

@@ -1,4 +1,4 @@
-"""A twentieth of `make chaos`: ten signups of seven mails, things killed every ten seconds, services that misbehave."""
+"""A twentieth of `make chaos`: ten signups of seven mails, thirty kills ten seconds apart, services that misbehave."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @pytest.mark.timeout(3600)
 @pytest.mark.usefixtures("deployed")
 def test_nothing_is_lost_and_nothing_is_doubled(sandbox: Sandbox) -> None:
-    outcome = chaos.run(sandbox, chaos.Plan(10, every=10))
+    outcome = chaos.run(sandbox, chaos.Plan(10, every=10, most=30))
     assert outcome.clean, outcome.text()
     assert outcome.accepted == 70
     assert sum(outcome.killed.values()) >= 5, outcome.text()
