@@ -28,6 +28,8 @@ def result(member: Member, *, failed: bool) -> str:
         member: the host.
         failed: whether pyinfra counts it as failed.
     """
+    if member.plan.problems:
+        return "FAILED: cannot be deployed to, see above"
     if not member.plan.changes:
         return "no change"
     if member.outcome:
@@ -49,13 +51,15 @@ def row(member: Member, *, failed: bool = False) -> tuple[str, ...]:
         " + ".join(releases) or "none",
         " + ".join(sorted({state.releases[item].prefect for item in releases if item in state.releases})) or "–",
         "PRESENT" if loaded else "absent",
-        f"{len(names & state.online)} of {len(plan.workers)}",
+        "–" if plan.problems else f"{len(names & state.online)} of {len(plan.workers)}",
         _probes(member),
         result(member, failed=failed),
     )
 
 
 def _probes(member: Member) -> str:
+    if member.plan.problems:
+        return "not run"
     if not member.plan.restarts:
         return "not needed"
     if member.outcome is None or not member.outcome.reached:

@@ -62,6 +62,11 @@ def test_host_that_was_not_started() -> None:
     )
 
 
+def test_host_that_has_a_problem_since_the_plan_was_made() -> None:
+    barred = converged(wanted(), api_status=401)
+    assert row(member(barred))[4:] == ("–", "not run", "FAILED: cannot be deployed to, see above")
+
+
 def test_host_that_nobody_came_to() -> None:
     assert row(member(bare()))[-1] == "not reached"
 
