@@ -22,7 +22,10 @@ def host(sandbox: Sandbox) -> Machine:
     start = f"{interpreter.find().inside} /etc/probe.py {sandbox.server.address} {server.PORT}"
     host.put("/etc/probe.py", (HERE / "probe.py").read_text())
     for name in ("loose", "tight"):
-        host.put(f"/etc/systemd/system/{name}.service", f"[Service]\nType=oneshot\nExecStart={start}\n")
+        host.put(
+            f"/etc/systemd/system/{name}.service",
+            f"[Service]\nType=oneshot\nSyslogIdentifier=probe\nExecStart={start}\n",
+        )
     host.put("/etc/systemd/system/tight.service.d/tight.conf", (HERE / "tight.conf").read_text())
     host.ssh("systemctl daemon-reload")
     return host
@@ -30,7 +33,8 @@ def host(sandbox: Sandbox) -> Machine:
 
 def probe(host: Machine, unit: str) -> dict[str, str]:
     host.ssh(f"systemctl start {unit}", check=False)
-    said = host.ssh(f"journalctl -u {unit} -o cat --no-pager _COMM=python3.12 + _COMM=python3.13").stdout
+    # By the stream's own name: what the journal looks up of a process is missing once that has ended.
+    said = host.ssh(f"journalctl --sync; journalctl -u {unit} -t probe -o cat --no-pager").stdout
     return dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
 
 
