@@ -87,7 +87,7 @@ def door(host: spec.WorkerHost, state: HostState) -> list[Problem]:
     if host.webhooks is None or state.door is None:
         return []
     place = f"{host.webhooks.bind}, port {host.webhooks.port}"
-    if not state.door.taken:
+    if state.door.error:
         return [
             Problem(
                 f"HUBLAB_WEBHOOKS, HUBLAB_WEBHOOKS_BIND: nobody can listen at {place}: {state.door.error}",

@@ -75,10 +75,12 @@ class Legacy:
 
 @dataclass(frozen=True)
 class Door:
-    """Why the webhooks cannot listen where they shall: somebody else does (`taken`, by whom), or the `error`."""
+    """Why the webhooks cannot listen where they shall: an `error`, or, where it is empty, who listens there.
+
+    `pid` is 0 where that process is not seen.
+    """
 
     error: str
-    taken: bool
     pid: int
     unit: str | None
     command: str

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import glob
-import os
 import socket
 from pathlib import Path
 from typing import Any
 
 from deploy.onhost.common import read
-from deploy.onhost.unit_facts import unit_of
+from deploy.onhost.processes import links, unit_of
 
 LISTENING = "0A"
 
@@ -26,21 +24,15 @@ def fault(bind: str, port: int, unit: str) -> dict[str, Any] | None:
             tried.bind((bind, port))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                return {"error": os.strerror(error.errno or 0), "taken": False, "pid": 0, "unit": None, "command": ""}
+                return {"error": error.strerror or str(error), "pid": 0, "unit": None, "command": ""}
         else:
             return None
     pid = listener(port)
     holder = unit_of(pid) if pid else None
     if holder == unit:
         return None
-    words = read(f"/proc/{pid}/cmdline").decode(errors="replace").split("\0") if pid else [""]
-    return {
-        "error": "",
-        "taken": True,
-        "pid": pid,
-        "unit": holder,
-        "command": " ".join(Path(word).name for word in words[:3]).strip(),
-    }
+    words = read(f"/proc/{pid}/cmdline").decode(errors="replace").split("\0") if pid else []
+    return {"error": "", "pid": pid, "unit": holder, "command": " ".join(Path(word).name for word in words[:3]).strip()}
 
 
 def listener(port: int) -> int:
@@ -49,8 +41,5 @@ def listener(port: int) -> int:
     wanted = {
         f"socket:[{row[9]}]" for row in rows if row[3] == LISTENING and int(row[1].rpartition(":")[2], 16) == port
     }
-    for path in glob.glob("/proc/[0-9]*/fd/*") if wanted else ():
-        with contextlib.suppress(OSError):
-            if os.readlink(path) in wanted:
-                return int(path.split("/")[2])
-    return 0
+    pids = [int(Path(entry).name) for entry in glob.glob("/proc/[0-9]*")] if wanted else []
+    return next((pid for pid in pids if not wanted.isdisjoint(links(pid).values())), 0)

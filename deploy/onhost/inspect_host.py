@@ -21,8 +21,9 @@ from deploy.onhost.common import ask, guard_digest, packages, read, revision, sh
 from deploy.onhost.door import fault
 from deploy.onhost.lock import describe, holder
 from deploy.onhost.prefect_api import pages, request
+from deploy.onhost.processes import started, unit_of
 from deploy.onhost.record import deploys
-from deploy.onhost.unit_facts import started, unit_facts, unit_of
+from deploy.onhost.unit_facts import unit_facts
 
 HTTP_NOT_FOUND = 404
 

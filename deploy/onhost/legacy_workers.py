@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from deploy.onhost.common import ask, must, say
-from deploy.onhost.prefect_api import request
+from deploy.onhost.prefect_api import request, worker_of
 from deploy.onhost.processes import alive, children, output_pipes
 
 # A stopped worker is woken by the host itself when the operator's machine never comes back.
 THAW_MINUTES = 30
 RECENT_SECONDS = 120
-WORKER_LABEL = "prefect.worker.name"  # set by each worker between its claim and the start
 # A run whose worker reads its output no more waits as soon as the pipe is full, and dies by it once the worker is gone.
 READER = "hublab-legacy-output-{pid}"
 CLOCK = re.compile(r"\.\d+|Z$|\+00:00$")
@@ -45,8 +44,7 @@ def may_be_of(names: set[str], run: dict[str, Any]) -> bool:
 
     An empty name stands for a worker whose name is not known: then every run may be its own.
     """
-    worker = run.get("labels", {}).get(WORKER_LABEL)
-    return not worker or worker in names or "" in names
+    return "" in names or worker_of(run) in names | {""}
 
 
 def freeze(query: dict[str, Any]) -> int:

@@ -25,6 +25,11 @@ def request(query: dict[str, Any], path: str, body: dict[str, Any] | None = None
     return json.loads(text) if text else None
 
 
+def worker_of(run: dict[str, Any]) -> str:
+    """Whose a flow run is, by the label that each worker sets between its claim and the start; empty before."""
+    return str((run.get("labels") or {}).get("prefect.worker.name", ""))
+
+
 def pages(query: dict[str, Any], path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
     """A filter's answer, all pages."""
     found: list[dict[str, Any]] = []

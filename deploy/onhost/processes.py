@@ -13,6 +13,20 @@ from deploy.onhost.common import read
 
 READ_ONLY = 0
 ACCESS_MODE = 3
+SAME_SECONDS = 2.0  # two looks at one process differ by less
+
+
+def started(pid: int) -> float:
+    """When a process started, in seconds since the epoch: field 22 of its stat counts clock ticks since boot."""
+    fields = read(f"/proc/{pid}/stat").decode().rpartition(")")[2].split()
+    boot = re.search(rb"btime (\d+)", read("/proc/stat"))
+    return int(boot[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK") if boot and fields else 0.0
+
+
+def unit_of(pid: int) -> str | None:
+    """The system service that a process belongs to; None for an instance of a template, and for what a user started."""
+    found = re.search(r"/system\.slice/([^/\n]+\.service)", read(f"/proc/{pid}/cgroup").decode())
+    return found[1] if found else None
 
 
 def stat(pid: int) -> list[str]:
@@ -23,11 +37,7 @@ def stat(pid: int) -> list[str]:
 
 def alive(item: dict[str, Any]) -> bool:
     """Whether the process is still the one that was seen: a pid alone may have been given to another."""
-    fields = stat(item["pid"])
-    boot = re.search(rb"btime (\d+)", read("/proc/stat"))
-    if not fields or not boot:
-        return False
-    return bool(abs(int(boot[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK") - item["started"]) < 2)  # noqa: PLR2004
+    return bool(stat(item["pid"])) and bool(abs(started(item["pid"]) - item["started"]) < SAME_SECONDS)
 
 
 def children(pid: int) -> list[int]:
@@ -42,14 +52,17 @@ def output_pipes(pid: int) -> list[str]:
     return sorted({link: path for path, link in _pipes(pid).items() if link in written and _only_reads(path)}.values())
 
 
-def _pipes(pid: int) -> dict[str, str]:
-    """Path → which pipe, of each open end of a process."""
+def links(pid: int) -> dict[str, str]:
+    """Path → what it leads to, of each open file of a process."""
     found = {}
     for path in glob.glob(f"/proc/{pid}/fd/*"):
         with contextlib.suppress(OSError):
-            if (link := os.readlink(path)).startswith("pipe:"):
-                found[path] = link
+            found[path] = os.readlink(path)
     return found
+
+
+def _pipes(pid: int) -> dict[str, str]:
+    return {path: link for path, link in links(pid).items() if link.startswith("pipe:")}
 
 
 def _only_reads(path: str) -> bool:

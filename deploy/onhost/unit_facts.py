@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import re
 from pathlib import Path
 from typing import Any
 
 from deploy.onhost.common import ask, read
+from deploy.onhost.processes import started
 
 PROPERTIES = "Id,ActiveState,SubState,MainPID,NRestarts,NeedDaemonReload,UnitFileState,Result,DropInPaths,StatusText"
 
@@ -17,19 +16,6 @@ def environment(pid: int) -> dict[str, str]:
     """The environment a process was started with."""
     pairs = (item.partition("=") for item in read(f"/proc/{pid}/environ").decode(errors="replace").split("\0"))
     return {key: value for key, _, value in pairs if key.startswith("HUBLAB_")}
-
-
-def started(pid: int) -> float:
-    """When a process started, in seconds since the epoch (proc(5): field 22 counts clock ticks since boot)."""
-    fields = read(f"/proc/{pid}/stat").decode().rpartition(")")[2].split()
-    boot = re.search(rb"btime (\d+)", read("/proc/stat"))
-    return int(boot[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK") if boot and fields else 0.0
-
-
-def unit_of(pid: int) -> str | None:
-    """The system service that a process belongs to; None for an instance of a template, and for what a user started."""
-    found = re.search(r"/system\.slice/([^/\n]+\.service)", read(f"/proc/{pid}/cgroup").decode())
-    return found[1] if found else None
 
 
 def unit_facts(units: str, names: list[str]) -> dict[str, dict[str, Any]]:

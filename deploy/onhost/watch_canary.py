@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.onhost.common import ask, say
-from deploy.onhost.prefect_api import events, pages
+from deploy.onhost.prefect_api import events, pages, worker_of
 
 LOOK_SECONDS = 5.0
 ENDED = ["COMPLETED", "FAILED", "CRASHED"]
@@ -77,7 +77,7 @@ def tally(runs: list[dict[str, Any]], crashed: set[tuple[str, str]], canary: str
     mine, others = Tally(), Tally()
     ends = {(worker, run, "CRASHED") for worker, run in crashed}
     for run in runs:
-        worker = (run.get("labels") or {}).get("prefect.worker.name")
+        worker = worker_of(run)
         if worker and PROBE not in (run.get("tags") or ()):
             ends.add((worker, run["id"], run["state_type"]))
     for worker, _, state in ends:

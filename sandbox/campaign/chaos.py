@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -79,7 +80,7 @@ class Killer(threading.Thread):
     def run(self) -> None:
         """Kill until told to stop, or often enough; a kill that finds nobody does not count."""
         host = self.campaign.sandbox.hosts[0]
-        while not self._enough.wait(self.plan.every):
+        while not self._enough.wait(self.plan.every) and self.killed.total() < (self.plan.most or math.inf):
             (target,) = self._random.choices(list(TARGETS), weights=list(TARGETS.values()))
             worker = f"prefect-worker@{self._random.randint(1, WORKERS)}"
             command = {
@@ -90,8 +91,6 @@ class Killer(threading.Thread):
             }[target]
             if host.ssh(command, check=False).returncode == 0:
                 self.killed[target] += 1
-            if self.plan.most and self.killed.total() >= self.plan.most:
-                return
 
     def stop(self) -> None:
         """No more kills after this."""

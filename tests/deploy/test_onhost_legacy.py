@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.onhost import inspect_host, legacy_workers, processes, unit_facts
+from deploy.onhost import inspect_host, legacy_workers, processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,7 @@ def test_stat_of_a_zombie_and_of_nothing(process: subprocess.Popen[bytes]) -> No
 
 
 def test_same_process_is_alive_and_another_of_its_pid_is_not(process: subprocess.Popen[bytes]) -> None:
-    item = {"pid": process.pid, "started": unit_facts.started(process.pid)}
+    item = {"pid": process.pid, "started": processes.started(process.pid)}
     assert abs(item["started"] - time.time()) < 30
     assert processes.alive(item)
     assert not processes.alive({**item, "started": item["started"] - 60})
@@ -205,11 +205,12 @@ def test_moment_of_a_claim_does_not_depend_on_the_hosts_clock_on_the_wall(writte
     [
         ({"old"}, {"prefect.worker.name": "old"}, True),
         ({"old"}, {}, True),
+        ({"old"}, None, True),
         ({"old"}, {"prefect.worker.name": "hublab-2-1"}, False),
         ({"old", ""}, {"prefect.worker.name": "ProcessWorker 1f"}, True),
     ],
 )
 def test_run_that_another_worker_has_claimed_holds_nobody_up(
-    names: set[str], labels: dict[str, str], may: bool
+    names: set[str], labels: dict[str, str] | None, may: bool
 ) -> None:
     assert legacy_workers.may_be_of(names, {"labels": labels}) is may

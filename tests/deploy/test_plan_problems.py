@@ -140,27 +140,27 @@ DOOR = Webhooks("10.0.0.5", 8080, {"webhook-secret": Secret("sentinel")})
     ("door", "what", "remedy"),
     [
         (
-            Door("No such thing", taken=False, pid=0, unit=None, command=""),
+            Door("No such thing", pid=0, unit=None, command=""),
             "HUBLAB_WEBHOOKS, HUBLAB_WEBHOOKS_BIND: nobody can listen at 10.0.0.5, port 8080: No such thing",
             "give an address that this host has",
         ),
         (
-            Door("", taken=True, pid=77, unit="prefect-worker.service", command="python prefect worker"),
+            Door("", pid=77, unit="prefect-worker.service", command="python prefect worker"),
             "HUBLAB_WEBHOOKS: at 10.0.0.5, port 8080 the legacy worker old (pid 77) serves its health check until",
             "deploy once without HUBLAB_WEBHOOKS",
         ),
         (
-            Door("", taken=True, pid=78, unit="shop.service", command="shop --serve"),
+            Door("", pid=78, unit="shop.service", command="shop --serve"),
             "HUBLAB_WEBHOOKS: at 10.0.0.5, port 8080 listens shop --serve (pid 78, unit shop.service)",
             "name another port",
         ),
         (
-            Door("", taken=True, pid=79, unit=None, command="python3 -m http.server"),
+            Door("", pid=79, unit=None, command="python3 -m http.server"),
             "HUBLAB_WEBHOOKS: at 10.0.0.5, port 8080 listens python3 -m http.server (pid 79)",
             "end what listens there",
         ),
         (
-            Door("", taken=True, pid=0, unit=None, command=""),
+            Door("", pid=0, unit=None, command=""),
             "HUBLAB_WEBHOOKS: at 10.0.0.5, port 8080 listens a process that is not seen from here",
             "name another port",
         ),
@@ -173,6 +173,6 @@ def test_door_that_somebody_else_holds(door: Door, what: str, remedy: str) -> No
 
 
 def test_door_is_of_no_concern_without_webhooks() -> None:
-    taken = Door("", taken=True, pid=78, unit="shop.service", command="shop")
+    taken = Door("", pid=78, unit="shop.service", command="shop")
     assert make(wanted(), bare(door=taken)).problems == ()
     assert make(wanted(webhooks=DOOR), bare()).problems == ()

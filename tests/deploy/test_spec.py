@@ -103,7 +103,7 @@ ANSWER: dict[str, Any] = {
     "unfinished": {"prefect-worker@1.service": "ab"},
     "kept": {},
     "webhooks": {"sha256": "ef", "active": "active", "pid": 9, "environment": {"HUBLAB_RELEASE": "r"}},
-    "door": {"error": "", "taken": True, "pid": 9, "unit": "y.service", "command": "y"},
+    "door": {"error": "", "pid": 9, "unit": "y.service", "command": "y"},
     "legacy": [],
     "legacy_units": ["x.service"],
     "api": {"status": 200, "version": "3.8.8", "online": ["h-2"]},
@@ -131,7 +131,7 @@ def test_answer_is_read() -> None:
     assert found.failure("q") is None
     assert found.webhooks == Worker(0, "ef", "active", 9, release="r")
     assert parse(ANSWER | {"webhooks": None}).webhooks is None
-    assert found.door == Door("", taken=True, pid=9, unit="y.service", command="y")
+    assert found.door == Door("", pid=9, unit="y.service", command="y")
     assert parse(ANSWER | {"door": None}).door is None
     assert (found.online, found.wheels, found.legacy_units) == (
         frozenset({"h-2"}),

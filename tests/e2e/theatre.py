@@ -25,6 +25,7 @@ from flows.settings import Settings, from_environment
 from flows.webhooks import build
 from sandbox.funnel.app import PATH, Funnel
 from sandbox.standins.serve import bound, serving
+from tests.worker.world import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,10 +137,12 @@ class Theatre:
         with opened(aim) as outside:
             tag = record.enrolments[0].to.partition("+")[2].rpartition("-")[0]
             watch = Watch(outside, record, tag, run.say)
-            deadline = time.monotonic() + _TAKEN_WITHIN
-            while not all(one.handler_id for one in record.enrolments) and time.monotonic() < deadline:
+
+            def taken() -> bool:
                 watch.look(notion=False)
-                time.sleep(0.5)
+                return all(one.handler_id for one in record.enrolments)
+
+            wait_for(taken, "Prefect has the handlers' runs", _TAKEN_WITHIN)
             watch.until_settled(patience)
             record.diagnosis = diagnose.diagnose(record, watch.facts(aim))
         return record
