@@ -89,7 +89,7 @@ class Plan:
 
 def make(host: spec.WorkerHost, state: HostState) -> Plan:
     """What to do on a host, or why nothing can be done."""
-    found = (*problems.find(host, state), *problems.door(host, state))
+    found = (*problems.find(host, state), *problems.webhooks_port(host, state))
     if found:
         return Plan(host.address, found)
     release, build = identity.choose(identity.release_id(state.python_version, state.python_prefix), state.releases)

@@ -82,31 +82,31 @@ def _api_problem(host: spec.WorkerHost, state: HostState) -> Problem:
     )
 
 
-def door(host: spec.WorkerHost, state: HostState) -> list[Problem]:
+def webhooks_port(host: spec.WorkerHost, state: HostState) -> list[Problem]:
     """Where the webhooks cannot listen as HUBLAB_WEBHOOKS says, who is in their way."""
-    if host.webhooks is None or state.door is None:
+    fault = state.webhooks_port
+    if host.webhooks is None or fault is None:
         return []
     place = f"{host.webhooks.bind}, port {host.webhooks.port}"
-    if state.door.error:
+    if fault.error:
         return [
             Problem(
-                f"HUBLAB_WEBHOOKS, HUBLAB_WEBHOOKS_BIND: nobody can listen at {place}: {state.door.error}",
+                f"HUBLAB_WEBHOOKS, HUBLAB_WEBHOOKS_BIND: nobody can listen at {place}: {fault.error}",
                 "give an address that this host has; left out, it is 127.0.0.1, for a proxy on the host",
             )
         ]
-    pid = state.door.pid
-    if old := next((item for item in state.legacy if item.pid == pid), None):
+    if old := next((item for item in state.legacy if item.pid == fault.pid), None):
         return [
             Problem(
-                f"HUBLAB_WEBHOOKS: at {place} the legacy worker {old.name or old.pid} (pid {pid}) serves its health "
-                "check until it is retired",
+                f"HUBLAB_WEBHOOKS: at {place} the legacy worker {old.name or old.pid} (pid {fault.pid}) serves its "
+                "health check until it is retired",
                 "deploy once without HUBLAB_WEBHOOKS, which retires it after its runs, or name another port",
             )
         ]
-    who = f"{state.door.command} (pid {pid}{f', unit {state.door.unit}' if state.door.unit else ''})"
+    who = f"{fault.command} (pid {fault.pid}{f', unit {fault.unit}' if fault.unit else ''})"
     return [
         Problem(
-            f"HUBLAB_WEBHOOKS: at {place} listens {who if pid else 'a process that is not seen from here'}",
+            f"HUBLAB_WEBHOOKS: at {place} listens {who if fault.pid else 'a process that is not seen from here'}",
             "name another port, or end what listens there",
         )
     ]

@@ -23,7 +23,7 @@ def question(host: WorkerHost, *, kept: bool = False) -> dict[str, Any]:
         "units": spec.UNITS,
         "unit": spec.UNIT,
         "webhooks": spec.WEBHOOKS_UNIT,
-        "door": {"bind": host.webhooks.bind, "port": host.webhooks.port} if host.webhooks else None,
+        "webhooks_port": {"bind": host.webhooks.bind, "port": host.webhooks.port} if host.webhooks else None,
         "files": [*spec.PATHS, *host.read_paths],
         "audit": spec.AUDIT,
         "pool": host.work_pool,
@@ -74,7 +74,7 @@ class Legacy:
 
 
 @dataclass(frozen=True)
-class Door:
+class PortFault:
     """Why the webhooks cannot listen where they shall: an `error`, or, where it is empty, who listens there.
 
     `pid` is 0 where that process is not seen.
@@ -136,7 +136,7 @@ class HostState:
     unfinished: dict[str, str] = field(default_factory=dict)
     kept: dict[str, dict[str, str]] = field(default_factory=dict)
     webhooks: Worker | None = None
-    door: Door | None = None
+    webhooks_port: PortFault | None = None
     legacy: tuple[Legacy, ...] = ()
     legacy_units: tuple[str, ...] = ()
     api_status: int | None = None
@@ -183,7 +183,7 @@ def parse(raw: dict[str, Any]) -> HostState:
         wheels=frozenset(raw["wheels"]),
         workers={int(number): _worker(int(number), item) for number, item in raw["workers"].items()},
         webhooks=_worker(0, raw["webhooks"]) if raw["webhooks"] else None,
-        door=Door(**raw["door"]) if raw["door"] else None,
+        webhooks_port=PortFault(**raw["webhooks_port"]) if raw["webhooks_port"] else None,
         legacy=tuple(Legacy(**item) for item in raw["legacy"]),
         legacy_units=tuple(raw["legacy_units"]),
         api_status=raw["api"]["status"],

@@ -18,12 +18,12 @@ from urllib.parse import quote
 
 from deploy.onhost.before import unfinished
 from deploy.onhost.common import ask, guard_digest, packages, read, revision, shipped, tree_digest
-from deploy.onhost.door import fault
 from deploy.onhost.lock import describe, holder
 from deploy.onhost.prefect_api import pages, request
 from deploy.onhost.processes import started, unit_of
 from deploy.onhost.record import deploys
 from deploy.onhost.unit_facts import unit_facts
+from deploy.onhost.webhooks_port import fault
 
 HTTP_NOT_FOUND = 404
 
@@ -200,7 +200,7 @@ def facts(query: dict[str, Any]) -> dict[str, Any]:
         "rollout_open": os.path.isdir(query["before"]),
         "kept": kept_units(Path(query["kept_units"])) if query["kept"] else {},
         "webhooks": unit_facts(query["units"], [query["webhooks"]]).get(query["webhooks"]),
-        "door": fault(**query["door"], unit=query["webhooks"]) if query["door"] else None,
+        "webhooks_port": fault(**query["webhooks_port"], unit=query["webhooks"]) if query["webhooks_port"] else None,
         "legacy": legacy_processes(),
         "legacy_units": legacy_units(query["unit"], query["units"]),
         "api": api(query),

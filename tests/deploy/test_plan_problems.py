@@ -10,7 +10,7 @@ import pytest
 from deploy.plan import Plan, make
 from deploy.remedies import ConnectRemedies
 from deploy.secret import Secret
-from deploy.state import Door, HostState
+from deploy.state import HostState, PortFault
 from deploy.webhooks import Webhooks
 from tests.deploy.factories import bare, converged, legacy, wanted
 
@@ -133,46 +133,46 @@ def test_connection_that_fails_gets_a_remedy_and_what_has_one_is_left_as_it_is()
         assert ("SSH port" in record.getMessage()) is (said != own)
 
 
-DOOR = Webhooks("10.0.0.5", 8080, {"webhook-secret": Secret("sentinel")})
+WEBHOOKS = Webhooks("10.0.0.5", 8080, {"webhook-secret": Secret("sentinel")})
 
 
 @pytest.mark.parametrize(
-    ("door", "what", "remedy"),
+    ("fault", "what", "remedy"),
     [
         (
-            Door("No such thing", pid=0, unit=None, command=""),
+            PortFault("No such thing", pid=0, unit=None, command=""),
             "HUBLAB_WEBHOOKS, HUBLAB_WEBHOOKS_BIND: nobody can listen at 10.0.0.5, port 8080: No such thing",
             "give an address that this host has",
         ),
         (
-            Door("", pid=77, unit="prefect-worker.service", command="python prefect worker"),
+            PortFault("", pid=77, unit="prefect-worker.service", command="python prefect worker"),
             "HUBLAB_WEBHOOKS: at 10.0.0.5, port 8080 the legacy worker old (pid 77) serves its health check until",
             "deploy once without HUBLAB_WEBHOOKS",
         ),
         (
-            Door("", pid=78, unit="shop.service", command="shop --serve"),
+            PortFault("", pid=78, unit="shop.service", command="shop --serve"),
             "HUBLAB_WEBHOOKS: at 10.0.0.5, port 8080 listens shop --serve (pid 78, unit shop.service)",
             "name another port",
         ),
         (
-            Door("", pid=79, unit=None, command="python3 -m http.server"),
+            PortFault("", pid=79, unit=None, command="python3 -m http.server"),
             "HUBLAB_WEBHOOKS: at 10.0.0.5, port 8080 listens python3 -m http.server (pid 79)",
             "end what listens there",
         ),
         (
-            Door("", pid=0, unit=None, command=""),
+            PortFault("", pid=0, unit=None, command=""),
             "HUBLAB_WEBHOOKS: at 10.0.0.5, port 8080 listens a process that is not seen from here",
             "name another port",
         ),
     ],
 )
-def test_door_that_somebody_else_holds(door: Door, what: str, remedy: str) -> None:
-    told = barred(bare(door=door, legacy=(legacy(pid=77, name="old"),)), webhooks=DOOR)
+def test_port_that_somebody_else_holds(fault: PortFault, what: str, remedy: str) -> None:
+    told = barred(bare(webhooks_port=fault, legacy=(legacy(pid=77, name="old"),)), webhooks=WEBHOOKS)
     assert told[0].startswith(what)
     assert remedy in told[1]
 
 
-def test_door_is_of_no_concern_without_webhooks() -> None:
-    taken = Door("", pid=78, unit="shop.service", command="shop")
-    assert make(wanted(), bare(door=taken)).problems == ()
-    assert make(wanted(webhooks=DOOR), bare()).problems == ()
+def test_port_is_of_no_concern_without_webhooks() -> None:
+    taken = PortFault("", pid=78, unit="shop.service", command="shop")
+    assert make(wanted(), bare(webhooks_port=taken)).problems == ()
+    assert make(wanted(webhooks=WEBHOOKS), bare()).problems == ()

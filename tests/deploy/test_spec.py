@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from deploy import spec
 from deploy.remedies import remedy_for
 from deploy.secret import Secret
-from deploy.state import Door, HostState, Release, Worker, parse, question
+from deploy.state import HostState, PortFault, Release, Worker, parse, question
 from tests.deploy.factories import SENTINEL, wanted
 
 # What a credential can be typed as. Beyond the Basic Multilingual Plane JSON's escapes are not TOML's.
@@ -103,7 +103,7 @@ ANSWER: dict[str, Any] = {
     "unfinished": {"prefect-worker@1.service": "ab"},
     "kept": {},
     "webhooks": {"sha256": "ef", "active": "active", "pid": 9, "environment": {"HUBLAB_RELEASE": "r"}},
-    "door": {"error": "", "pid": 9, "unit": "y.service", "command": "y"},
+    "webhooks_port": {"error": "", "pid": 9, "unit": "y.service", "command": "y"},
     "legacy": [],
     "legacy_units": ["x.service"],
     "api": {"status": 200, "version": "3.8.8", "online": ["h-2"]},
@@ -131,8 +131,8 @@ def test_answer_is_read() -> None:
     assert found.failure("q") is None
     assert found.webhooks == Worker(0, "ef", "active", 9, release="r")
     assert parse(ANSWER | {"webhooks": None}).webhooks is None
-    assert found.door == Door("", pid=9, unit="y.service", command="y")
-    assert parse(ANSWER | {"door": None}).door is None
+    assert found.webhooks_port == PortFault("", pid=9, unit="y.service", command="y")
+    assert parse(ANSWER | {"webhooks_port": None}).webhooks_port is None
     assert (found.online, found.wheels, found.legacy_units) == (
         frozenset({"h-2"}),
         frozenset({"a.whl"}),
