@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from bench.boxes import boot
-from flows.campaign import sequence
+from flows.campaigns.model import sequence
 from tests.worker.world import environment, free_port, wait_for
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def service(folder: Path, prefect: dict[str, str]) -> Iterator[str]:
     secrets.write_text(json.dumps(SECRETS))
     where = ["--port", str(port), "--spool", str(folder / "spool"), "--secrets", str(secrets)]
     with (folder / "service.log").open("wb") as log:
-        command = [sys.executable, "-m", "flows.webhook_service", *where]
+        command = [sys.executable, "-m", "flows.webhooks.service", *where]
         process = subprocess.Popen(command, env=environment(folder, **prefect), stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"
@@ -123,7 +123,9 @@ def main() -> int:
         box = boot("away")
         stack.callback(box.down)
         prefect = {"PREFECT_API_URL": box.api_url, "PREFECT_API_AUTH_STRING": box.auth}
-        subprocess.run([sys.executable, "-m", "flows.register"], env=environment(folder, **prefect), check=True)
+        subprocess.run(
+            [sys.executable, "-m", "flows.operator.register"], env=environment(folder, **prefect), check=True
+        )
         url = stack.enter_context(service(folder, prefect))
         with away(box):
             total, statuses, taken = asyncio.run(offer(url, asked.seconds, asked.rate))

@@ -30,10 +30,10 @@ def settings_of(environment: dict[str, str]) -> None:
 
 def measure(signups: int, name: str) -> dict[str, float]:
     """Enrol and send, with addresses of this name; totals."""
-    from flows.campaign import sequence  # noqa: PLC0415 - after the harness has set Prefect up
-    from flows.enrolment import enrol  # noqa: PLC0415
-    from flows.prefect_api import Prefect  # noqa: PLC0415
+    from flows.campaigns.model import sequence  # noqa: PLC0415 - after the harness has set Prefect up
+    from flows.enrolment.enrol import enrol  # noqa: PLC0415
     from flows.send_email_flow import send_email  # noqa: PLC0415
+    from flows.services.prefect_api import Prefect  # noqa: PLC0415
 
     scheduling, began, cpu = 0.0, time.monotonic(), resource.getrusage(resource.RUSAGE_SELF)
     for number in range(signups):
@@ -61,8 +61,8 @@ def main() -> None:
     from prefect.client.schemas.actions import WorkPoolCreate  # noqa: PLC0415 - after the level is set
     from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415
 
-    from flows import notion_setup, register  # noqa: PLC0415
-    from flows.prefect_api import Prefect  # noqa: PLC0415
+    from flows.operator import notion_setup, register  # noqa: PLC0415
+    from flows.services.prefect_api import Prefect  # noqa: PLC0415
     from sandbox.standins.serve import stand_ins  # noqa: PLC0415
 
     with prefect_test_harness(server_startup_timeout=120), stand_ins(per_minute=1_000_000) as both:

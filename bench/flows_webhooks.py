@@ -1,4 +1,4 @@
-"""How many webhooks a second the door in takes, and how fast: `python -m bench.flows_webhooks [--seconds 10]`.
+"""How many webhooks a second the webhook app takes, and how fast: `python -m bench.flows_webhooks [--seconds 10]`.
 
 A real app process on loopback, its spool on this disk (fsync for every 202), Prefect away: the worst case, in which
 everything stays on disk. Prints one line.
@@ -29,8 +29,8 @@ SERVE = """
 import sys
 from pathlib import Path
 import uvicorn
-from flows.settings import Settings
-from flows.webhooks import build
+from flows.services.settings import Settings
+from flows.webhooks.app import build
 given = {"webhook-secret": "s", "resend-webhook-secret": "whsec_dGVzdA==", "unsubscribe-secret": "u"}
 app = build(Settings(given), Path(sys.argv[1]))
 uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), loop="asyncio", access_log=False, log_level="critical")

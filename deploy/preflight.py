@@ -32,10 +32,10 @@ def demand(wanted: WorkerHost) -> None:
 
 @cache
 def ask(api_url: str, pool: str, auth: Secret | None, key: Secret | None) -> str:
-    """What is wrong, by `python -m flows.preflight` in a process of its own; empty when nothing is."""
+    """What is wrong, by `python -m flows.operator.preflight` in a process of its own; empty when nothing is."""
     credentials = {"PREFECT_API_AUTH_STRING": auth, "PREFECT_API_KEY": key}
     environment = {name: value.reveal() for name, value in credentials.items() if value}
-    command = [sys.executable, "-m", "flows.preflight", "--pool", pool]
+    command = [sys.executable, "-m", "flows.operator.preflight", "--pool", pool]
     try:
         done = subprocess.run(
             command,

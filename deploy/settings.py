@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 SANDBOX_ENV = ROOT / ".sandbox" / "env"
-# The campaign's own keys live in the same file; `flows/settings.py` checks those.
+# The campaign's own keys live in the same file; `flows/services/settings.py` checks those.
 CAMPAIGN_PREFIXES = ("NOTION_", "RESEND_", "TESTING_", "WEBHOOK_", "CALENDLY_", "CAMPAIGN_", "FUNNEL_", "UNSUBSCRIBE_")
 CAMPAIGN_KEYS = (
     "HUBLAB_SENDER",

@@ -17,7 +17,7 @@ def words(target: Target, record: Record, tag: str) -> str:
     """What it will do, to what, and what it leaves behind."""
     ways = [
         f"fill in the form at {target['FUNNEL_URL']}"
-        if one.door == "form"
+        if one.entry == "form"
         else f"post to the webhook of {one.sequence} at {target['HUBLAB_PUBLIC_URL']}"
         for one in record.enrolments
     ]

@@ -51,8 +51,8 @@ def _enrolled(one: Enrolment) -> Stand | None:
     if one.refused_at:
         return Stand(one.refused_at, one.refusal, final=True)
     if not one.handler_id:
-        door = "the page thanked for the answers" if one.door == "form" else "the webhook answered 202"
-        return Stand("webhook", f"{door}, and Prefect has no run of its handler", one.answered)
+        answer = "the page thanked for the answers" if one.entry == "form" else "the webhook answered 202"
+        return Stand("webhook", f"{answer}, and Prefect has no run of its handler", one.answered)
     state = f"its handler's run is {one.handler_state}{_because(one.reason)}"
     if one.handler_state in _ENDED_BADLY:
         return Stand(_blamed(one.reason, "handler"), state, final=True)

@@ -35,7 +35,7 @@ def expected(target: Target, names: Iterable[str], tag: str) -> list[Enrolment]:
 def enter(target: Target, record: Record, browser: Browser, folder: Path) -> None:
     """Enrol each; what is refused is written down with the hop that refused it."""
     for one in record.enrolments:
-        if one.door == "form":
+        if one.entry == "form":
             _by_form(target, record, one, browser, folder)
         else:
             _by_webhook(target, one)

@@ -124,7 +124,7 @@ def _run_preflight(target: Target) -> list[str]:
     pool = target["HUBLAB_WORK_POOL"] or "default"
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "flows.preflight", "--pool", pool],
+            [sys.executable, "-m", "flows.operator.preflight", "--pool", pool],
             cwd=CHECKOUT,
             env=os.environ | {name: target[name] for name in names if target[name]},
             capture_output=True,

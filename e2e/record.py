@@ -84,7 +84,7 @@ class Enrolment:
     Attributes:
         sequence: As `Mail.sequence`.
         to: The contact's address.
-        door: How it got in: `form` (the browser) or `webhook`.
+        entry: How it got in: `form` (the browser) or `webhook`.
         posted: When the form or the webhook was sent.
         answered: When it was accepted.
         handler_id: The handler's flow run at Prefect.
@@ -106,7 +106,7 @@ class Enrolment:
 
     sequence: str
     to: str
-    door: str
+    entry: str
     posted: datetime | None = None
     answered: datetime | None = None
     handler_id: str = ""

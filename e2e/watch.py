@@ -105,7 +105,7 @@ class Watch:
             obstacles = [str(error)]
         found |= dict.fromkeys(("worker", "handler", "schedule"), obstacles)
         if not found["webhook"]:
-            # The door is well and holds nothing: then nobody ever knocked, or Prefect has lost what it took.
+            # The webhooks are well and hold nothing: then nothing was ever posted, or Prefect has lost what it took.
             found["webhook"] = ["the webhooks are well and hold nothing: did the page post to them?", *obstacles]
         for hop, ping in (("Notion", outside.notion.ping), ("Resend", outside.resend.ping)):
             try:

@@ -4,8 +4,8 @@ from typing import Any
 
 from prefect import flow
 
-from flows.campaign import GENERIC_HANDLER
-from flows.enrolment import enrol
+from flows.campaigns.model import GENERIC_HANDLER
+from flows.enrolment.enrol import enrol
 
 
 @flow(name=GENERIC_HANDLER)

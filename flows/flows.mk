@@ -9,21 +9,21 @@ chaos: .venv/ready ## workers killed, services that misbehave: nothing lost, not
 coverage: .venv/ready ## branch coverage of flows/ by its tests; 95 % at least
 	@$(BIN)/pytest -q $(SPREAD) --cov=flows --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95 tests/flows
 secrets: .venv/ready ## Secret blocks at Prefect from .env; prints names only
-	@$(FLOWS) flows.secret_blocks --env $(or $(ENV),.env)
+	@$(FLOWS) flows.operator.secret_blocks --env $(or $(ENV),.env)
 register: .venv/ready ## deployments and rate limits at Prefect
-	@$(FLOWS) flows.register
+	@$(FLOWS) flows.operator.register
 notion-setup: .venv/ready ## add the project's own properties to the Notion workspace
-	@$(FLOWS) flows.notion_setup
+	@$(FLOWS) flows.operator.notion_setup
 preflight: .venv/ready ## is everything there that the next mail needs?
-	@$(FLOWS) flows.preflight
+	@$(FLOWS) flows.operator.preflight
 preview: .venv/ready ## TEMPLATE=name: the mail as HTML, text and PNG
-	@$(FLOWS) flows.preview $(TEMPLATE)
+	@$(FLOWS) flows.operator.preview $(TEMPLATE)
 test-send: .venv/ready ## TEMPLATE=name TO=address: send one
-	@$(FLOWS) flows.preview $(TEMPLATE) --to $(TO)
+	@$(FLOWS) flows.operator.preview $(TEMPLATE) --to $(TO)
 pause-campaign: .venv/ready ## stop all sends; none is lost
-	@$(FLOWS) flows.operate pause
+	@$(FLOWS) flows.operator.operate pause
 resume: .venv/ready ## continue all sends
-	@$(FLOWS) flows.operate resume
+	@$(FLOWS) flows.operator.operate resume
 bench-flows: .venv/ready ## webhook throughput, calls and CPU per mail
 	@$(FLOWS) bench.flows_webhooks
 	@$(FLOWS) bench.flows_calls

@@ -4,7 +4,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.enrolment import enrol
+from flows.enrolment.enrol import enrol
 
 
 @flow(name="christmas-postcall-maybe-handler")

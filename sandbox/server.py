@@ -117,7 +117,7 @@ def check_reach(host: Machine) -> None:
         )
 
 
-def open_door(machine: Machine) -> str:
+def open_api(machine: Machine) -> str:
     """Serve the API without a credential too, from now on and after a reboot, and return that address.
 
     Prefect 3.4 needs it: it cannot present a credential for its event stream (see the unit itself).

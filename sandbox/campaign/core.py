@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from flows.campaign import sequence as find_sequence
+from flows.campaigns.model import sequence as find_sequence
 from sandbox.campaign import mails
 from sandbox.campaign.contacts import PAYLOADS
 from sandbox.cgroup import Cgroup
@@ -109,7 +109,7 @@ class Campaign:
         return httpx.request(method, url, json=body, timeout=60, trust_env=False).raise_for_status().json()
 
     def command(self, module: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run one of the operator's commands against it, such as `flows.preflight`.
+        """Run one of the operator's commands against it, such as `flows.operator.preflight`.
 
         Raises:
             SandboxError: With `check`, when it failed; its output is in the error.

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from flows.campaign import sequences
+from flows.campaigns.model import sequences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import httpx
 
-    from flows.campaign import Sequence
+    from flows.campaigns.model import Sequence
 
 _PAGE = 200
 SEND = "christmas-send-email"

@@ -51,13 +51,13 @@ def start(
     lines = "".join(f"{key}={value}\n" for key, value in campaign.environment.items())
     write_whole(campaign.env_file, lines, mode=0o600)
     with step("Secret blocks and settings at Prefect"):
-        campaign.command("flows.secret_blocks", "--env", str(campaign.env_file))
+        campaign.command("flows.operator.secret_blocks", "--env", str(campaign.env_file))
     with step("workers and webhooks deployed"):
         deploy(campaign)
     with step("deployments and limits at Prefect"):
-        campaign.command("flows.register")
+        campaign.command("flows.operator.register")
     with step("the project's own properties in Notion"):
-        campaign.command("flows.notion_setup")
+        campaign.command("flows.operator.notion_setup")
     webhook = {
         "url": f"{campaign.webhooks_url}/webhook/resend",
         "secret": campaign.environment["RESEND_WEBHOOK_SECRET"],
@@ -134,7 +134,7 @@ def _standins(sandbox: Sandbox, notion_per_minute: int) -> dict[str, str]:
 def _preflight(campaign: Campaign) -> None:
     """Once more where it complains: the queue counts as polled only after a worker's next poll."""
     for _ in range(_PREFLIGHT_TRIES - 1):
-        if campaign.command("flows.preflight", check=False).returncode == 0:
+        if campaign.command("flows.operator.preflight", check=False).returncode == 0:
             return
         time.sleep(5)
-    campaign.command("flows.preflight")
+    campaign.command("flows.operator.preflight")

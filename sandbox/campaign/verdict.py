@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from flows import notion_schema as schema
+from flows.services import notion_schema as schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -73,7 +73,7 @@ def give(sandbox: Sandbox, hosts: Sequence[Machine]) -> None:
     """
     layer = _layer(sandbox.layout)
     with step(f"the past of {' '.join(host.name for host in hosts)}"):
-        api_url = server.open_door(sandbox.server)
+        api_url = server.open_api(sandbox.server)
         together([partial(_give, host, layer, api_url) for host in hosts])
         with sandbox.api() as api:
             names = {name(host) for host in hosts for name in (legacy, stray)}

@@ -10,7 +10,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 
 from deploy import lost_runs
 from deploy.plan import make
-from flows.register import RUN_AGAIN
+from flows.operator.register import RUN_AGAIN
 from tests.deploy.factories import converged, wanted
 from worker.process_worker import SUBMITTING
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deploy.secret import Secret
 from deploy.settings import CAMPAIGN_KEYS, KNOWN_KEYS, SettingsError, Target, parse
-from flows.settings import BLOCKS, PLAIN, environment_name
+from flows.services.settings import BLOCKS, PLAIN, environment_name
 
 SOURCE = Path(".env")
 GOOD = {"HUBLAB_HOSTS": "hublab.example.com", "PREFECT_API_URL": "https://prefect.example.com/api"}

@@ -30,22 +30,22 @@ if TYPE_CHECKING:
 
     from deploy.spec import WorkerHost
 
-DOOR = Webhooks("127.0.0.1", 8080, {"webhook-secret": Secret(SENTINEL)})
+WEBHOOKS = Webhooks("127.0.0.1", 8080, {"webhook-secret": Secret(SENTINEL)})
 SECRETS = {"mode": "0600", "uid": 0, "gid": 0, "mtime": DEPLOYED_AT}
 
 
-def with_door(**changes: Any) -> WorkerHost:
-    return wanted(webhooks=DOOR, **changes)
+def with_webhooks(**changes: Any) -> WorkerHost:
+    return wanted(webhooks=WEBHOOKS, **changes)
 
 
-def text(door: Webhooks = DOOR, release: str = RELEASE) -> str:
-    return webhooks_unit.render(wanted(webhooks=door), door, release=release, python_prefix="/opt/python3.12")
+def text(webhooks: Webhooks = WEBHOOKS, release: str = RELEASE) -> str:
+    return webhooks_unit.render(wanted(webhooks=webhooks), webhooks, release=release, python_prefix="/opt/python3.12")
 
 
 def serving(**changes: Any) -> HostState:
     """A host whose webhooks serve as a deploy left them."""
-    rendered = webhooks_unit.render(with_door(), DOOR, release=release_name(), python_prefix="/usr/local")
-    door = Worker(
+    rendered = webhooks_unit.render(with_webhooks(), WEBHOOKS, release=release_name(), python_prefix="/usr/local")
+    webhooks = Worker(
         0,
         unit_sha256=hashlib.sha256(rendered.encode()).hexdigest(),
         active="active",
@@ -56,9 +56,9 @@ def serving(**changes: Any) -> HostState:
         unit_digest=unit.digest_of(rendered),
     )
     state = converged(wanted())
-    secrets = SECRETS | {"sha256": hashlib.sha256(DOOR.document().encode()).hexdigest()}
+    secrets = SECRETS | {"sha256": hashlib.sha256(WEBHOOKS.document().encode()).hexdigest()}
     files = state.files | {"/etc/hublab/webhooks.json": secrets}
-    return replace(state, webhooks=replace(door, **changes), files=files)
+    return replace(state, webhooks=replace(webhooks, **changes), files=files)
 
 
 def test_the_unit_is_shut_in_exactly_as_a_workers(tmp_path: Path) -> None:
@@ -95,13 +95,13 @@ def test_the_unit_has_its_own_state_and_no_secret() -> None:
     ],
 )
 def test_the_gate_asks_where_the_unit_listens(bind: str, url: str) -> None:
-    rendered = text(replace(DOOR, bind=bind))
+    rendered = text(replace(WEBHOOKS, bind=bind))
     assert gate_url(rendered) == url
     assert release_of(rendered) == RELEASE
 
 
 def plan_for(state: HostState, host: WorkerHost | None = None) -> Plan:
-    return make(host or with_door(), state)
+    return make(host or with_webhooks(), state)
 
 
 def test_as_wanted_is_left_alone() -> None:
@@ -135,8 +135,8 @@ def test_why_they_are_restarted(change: dict[str, Any], reason: str) -> None:
 
 
 def test_a_rotated_secret_restarts_them_and_no_worker() -> None:
-    door = replace(DOOR, secrets={"webhook-secret": Secret("another")})
-    plan = plan_for(serving(), wanted(webhooks=door))
+    webhooks = replace(WEBHOOKS, secrets={"webhook-secret": Secret("another")})
+    plan = plan_for(serving(), wanted(webhooks=webhooks))
     assert plan.fix_paths == ("/etc/hublab/webhooks.json",)
     assert plan.webhooks is not None
     assert plan.webhooks.reasons == ("its secrets changed",)
@@ -164,7 +164,7 @@ def rolled(state: HostState, host: WorkerHost, failing: str = "") -> tuple[Recor
 
 
 def test_they_come_after_the_workers_and_before_the_end() -> None:
-    machine, outcome = rolled(converged(wanted(), workers={}), with_door(workers=1))
+    machine, outcome = rolled(converged(wanted(), workers={}), with_webhooks(workers=1))
     assert [line.rpartition(" ")[2] for line in machine.journal] == ["hublab-1-1", "roll_webhooks", "finish_host"]
     query, detached = machine.asked["roll_webhooks"]
     assert detached
@@ -175,14 +175,14 @@ def test_they_come_after_the_workers_and_before_the_end() -> None:
 
 
 def test_a_failed_gate_stops_the_rollout_with_its_reason() -> None:
-    machine, outcome = rolled(serving(release="old"), with_door(), failing="roll_webhooks")
+    machine, outcome = rolled(serving(release="old"), with_webhooks(), failing="roll_webhooks")
     assert (outcome.ok, outcome.reason) == (False, "the webhooks failed their gate; rolled back")
     assert machine.asked["finish_host"][0]["switch"] is False
 
 
 def test_workers_that_fail_leave_the_webhooks_as_they_were() -> None:
     state = serving(release="old")
-    machine, outcome = rolled(replace(state, workers={}), with_door(), failing="hublab-1-1")
+    machine, outcome = rolled(replace(state, workers={}), with_webhooks(), failing="hublab-1-1")
     assert not outcome.ok
     assert "roll_webhooks" not in machine.asked
 
@@ -198,9 +198,9 @@ def table(state: HostState, host: WorkerHost) -> list[str]:
 
 
 def test_the_table_shows_them_where_there_are_any() -> None:
-    heading, _, line = table(serving(), with_door())
+    heading, _, line = table(serving(), with_webhooks())
     assert "webhooks" in heading
     assert f"active, {release_name()}" in line
     assert "webhooks" not in table(converged(wanted()), wanted())[0]
-    assert "–" in table(converged(wanted()), with_door())[2]
-    assert "failed" in table(serving(active="failed", pid=0), with_door())[2]
+    assert "–" in table(converged(wanted()), with_webhooks())[2]
+    assert "failed" in table(serving(active="failed", pid=0), with_webhooks())[2]

@@ -24,10 +24,10 @@ GOOD = {
 def test_settings_name_the_host_and_carry_the_secrets() -> None:
     found = parse({**GOOD, "CALENDLY_SIGNING_KEY": "c", "HUBLAB_WEBHOOKS_BIND": "0.0.0.0"}, Path(".env"))
     assert worker_host(found, found.hosts[0]).webhooks is None
-    door = worker_host(found, found.hosts[1]).webhooks
-    assert door is not None
-    assert (door.bind, door.port) == ("0.0.0.0", 8080)
-    assert json.loads(door.document()) == {
+    webhooks = worker_host(found, found.hosts[1]).webhooks
+    assert webhooks is not None
+    assert (webhooks.bind, webhooks.port) == ("0.0.0.0", 8080)
+    assert json.loads(webhooks.document()) == {
         "webhook-secret": SENTINEL,
         "resend-webhook-secret": "whsec_dGVzdA==",
         "unsubscribe-secret": SENTINEL,

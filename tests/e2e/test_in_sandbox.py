@@ -107,10 +107,10 @@ def test_queue_that_is_paused_meanwhile(sandbox: Sandbox, tmp_path: Path) -> Non
     try:
         found = e2e(
             tmp_path, "--calm", "--only", "noshow", "--patience", "30",
-            when="0 sent, 0 delivered", then=lambda: running.command("flows.operate", "pause"),
+            when="0 sent, 0 delivered", then=lambda: running.command("flows.operator.operate", "pause"),
         )  # fmt: skip
     finally:
-        running.command("flows.operate", "resume")
+        running.command("flows.operator.operate", "resume")
     assert found.status == 1, found.text
     # On a busy machine a mail may be away before the pause is there.
     assert found.lost() - {""} == {"worker"}

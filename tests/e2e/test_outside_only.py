@@ -12,7 +12,7 @@ import pytest
 from e2e import needs
 from e2e.contract import filled, segment, sequences
 from e2e.errors import RefusedError
-from flows.campaign import sequences as of_the_flows
+from flows.campaigns.model import sequences as of_the_flows
 
 ROOT = Path(__file__).resolve().parents[2]
 INSIDE = {"flows", "worker", "deploy"}

@@ -13,7 +13,7 @@ from e2e.__main__ import main
 from e2e.browser import Album, opened
 from e2e.contract import sequences
 from e2e.errors import RefusedError
-from flows.operate import pause
+from flows.operator.operate import pause
 from sandbox.standins.faults import Fault
 from tests.e2e.theatre import secrets
 from tests.e2e.visit import Visit
@@ -66,7 +66,7 @@ def lost(record: Record) -> set[str]:
 
 
 def test_webhooks_are_down(theatre: Theatre) -> None:
-    theatre.door.close()
+    theatre.receiver.close()
     target = theatre.target()
     with pytest.raises(RefusedError, match="HUBLAB_PUBLIC_URL: the webhooks do not say"):
         theatre.play("signup")

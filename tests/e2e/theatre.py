@@ -18,11 +18,11 @@ from e2e.outside import opened
 from e2e.record import Record
 from e2e.target import SECRETS
 from e2e.watch import Watch
-from flows.prefect_api import Prefect
-from flows.register import flow_of
-from flows.secret_blocks import write
-from flows.settings import Settings, from_environment
-from flows.webhooks import build
+from flows.operator.register import flow_of
+from flows.operator.secret_blocks import write
+from flows.services.prefect_api import Prefect
+from flows.services.settings import Settings, from_environment
+from flows.webhooks.app import build
 from sandbox.funnel.app import PATH, Funnel
 from sandbox.standins.serve import bound, serving
 from tests.worker.world import wait_for
@@ -94,9 +94,9 @@ class Theatre:
         }
         settings = from_environment(self.values)
         write(settings)
-        self.door = contextlib.ExitStack()
-        self.door.enter_context(serving(build(Settings(settings), self.folder / "spool"), hooks))
-        self._stack.callback(self.door.close)
+        self.receiver = contextlib.ExitStack()
+        self.receiver.enter_context(serving(build(Settings(settings), self.folder / "spool"), hooks))
+        self._stack.callback(self.receiver.close)
         webhook = f"{self.hooks_url}/webhook/christmas-signup"
         self._stack.enter_context(serving(Funnel(webhook, self.values["WEBHOOK_SECRET"]).app(), page))
         self.worker = Worker()
@@ -131,7 +131,7 @@ class Theatre:
     def followed(self, aim: Target, *sequences: str, patience: float) -> Record:
         """They went in and were followed, although it was not permitted to start.
 
-        Patience is for what comes after the door: however busy the machine, Prefect first gets what was taken.
+        Patience is for what comes after the webhooks: however busy the machine, Prefect first gets what was taken.
         """
         record = self.entered(aim, *sequences)
         with opened(aim) as outside:

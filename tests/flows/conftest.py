@@ -32,8 +32,8 @@ from prefect.exceptions import ObjectAlreadyExists  # noqa: E402
 from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: E402
 from prefect.testing.utilities import prefect_test_harness  # noqa: E402
 
-from flows.prefect_api import Prefect  # noqa: E402
-from flows.settings import VARIABLE  # noqa: E402
+from flows.services.prefect_api import Prefect  # noqa: E402
+from flows.services.settings import VARIABLE  # noqa: E402
 from sandbox.standins.serve import StandIns, stand_ins  # noqa: E402
 from tests.flows.world import World, notion_added, renewed  # noqa: E402
 
@@ -56,7 +56,7 @@ def server() -> Iterator[None]:
                 prefect.client.create_work_pool(WorkPoolCreate(name="default", type="process"))
             # The limits are about the real services; here they would only take time.
             prefect.remember(VARIABLE, {"HUBLAB_NOTION_PER_MINUTE": "60000", "HUBLAB_RESEND_PER_SECOND": "1000"})
-        from flows.register import register  # noqa: PLC0415
+        from flows.operator.register import register  # noqa: PLC0415
 
         register("default")
         # For threads and processes: the harness sets its address in this context alone.

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flows import campaign, campaign_handler, payloads, templates
-from flows.campaign import CampaignError, parse
-from flows.campaign import sequence as find_sequence
-from flows.campaign import sequences as campaign_sequences
-from flows.prefect_api import Prefect
-from flows.templates import Template, UnusableTemplateError, render
+from flows import campaign_handler
+from flows.campaigns import model as campaign
+from flows.campaigns import payloads
+from flows.campaigns.model import CampaignError, parse
+from flows.campaigns.model import sequence as find_sequence
+from flows.campaigns.model import sequences as campaign_sequences
+from flows.sending import templates
+from flows.sending.templates import Template, UnusableTemplateError, render
+from flows.services.prefect_api import Prefect
 from sandbox.standins.workspace import put_template
 
 if TYPE_CHECKING:

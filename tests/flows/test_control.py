@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flows import notion_schema as schema
-from flows.enrolment import enrol
+from flows.enrolment.enrol import enrol
+from flows.services import notion_schema as schema
 
 if TYPE_CHECKING:
     from tests.flows.world import World

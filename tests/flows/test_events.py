@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flows import events
-from flows import notion_schema as schema
-from flows.forwarding import Forwarder
-from flows.notion_errors import NotionError
-from flows.spool import Spool
+from flows.services import notion_schema as schema
+from flows.services.errors import NotionError
+from flows.webhooks import events
+from flows.webhooks.forwarding import Forwarder
+from flows.webhooks.spool import Spool
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flows import notion_schema as schema
-from flows import operate
-from flows.notion_errors import NotionError, NotionUnavailableError
-from flows.resend_operations import ResendFailedError
-from flows.send_email_flow import UncertainSendError
+from flows.operator import operate
+from flows.sending.one_mail import UncertainSendError
+from flows.services import notion_schema as schema
+from flows.services.errors import NotionError, NotionUnavailableError, ResendFailedError
 
 if TYPE_CHECKING:
     from tests.flows.world import World

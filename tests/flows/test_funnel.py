@@ -9,9 +9,9 @@ import httpx
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from flows.campaign import sequence
-from flows.settings import Settings
-from flows.webhooks import build
+from flows.campaigns.model import sequence
+from flows.services.settings import Settings
+from flows.webhooks.app import build
 from sandbox.funnel.app import LATER, PATH, THANKS, Funnel
 from sandbox.funnel.fields import FIELDS, payload
 from sandbox.standins.serve import bound, serving

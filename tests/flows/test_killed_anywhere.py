@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from flows import notion_schema as schema
-from flows.campaign import sequence as find_sequence
-from flows.prefect_api import Prefect
+from flows.campaigns.model import sequence as find_sequence
+from flows.services import notion_schema as schema
+from flows.services.prefect_api import Prefect
 from tests.flows.killing import Tries, tries
 from tests.flows.zygote import DONE, LATER
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import flows
-from flows import notion_schema as schema
-from flows.templates import UnusableTemplateError
+from flows.sending.templates import UnusableTemplateError
+from flows.services import notion_schema as schema
 
 if TYPE_CHECKING:
     from tests.flows.world import World
@@ -92,11 +92,11 @@ def test_a_template_of_many_pieces_and_one_in_the_page_itself_are_sent_whole(wor
 
 
 def test_no_subject_or_body_of_a_mail_is_in_the_code() -> None:
-    for path in ROOM.glob("*.py"):
+    for path in ROOM.rglob("*.py"):
         text = path.read_text("utf-8")
         for tag in ("<html", "<body", "<table", "<p>", "Dear ", "Hello ", "Hi {{"):
             assert tag not in text, f"{path.name} has {tag!r}: a mail's text belongs in Notion"
         assert not re.search(r"subject['\"]?\s*[:=]\s*f?['\"][^'\"]*\w", text), f"{path.name} has a subject"
-    for path in ROOM.glob("*.toml"):
+    for path in ROOM.rglob("*.toml"):
         for sequence in tomllib.loads(path.read_text("utf-8"))["sequences"].values():
             assert all(set(step) == {"template", "after"} for step in sequence["steps"])

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows import notion_schema as schema
-from flows import notion_setup, operate, preflight, preview, register, secret_blocks
-from flows.prefect_api import Prefect
-from flows.settings import BLOCKS, VARIABLE, BadSettingError, MissingSettingError, Settings
+from flows.operator import notion_setup, operate, preflight, preview, register, secret_blocks
+from flows.services import notion_schema as schema
+from flows.services.prefect_api import Prefect
+from flows.services.settings import BLOCKS, VARIABLE, BadSettingError, MissingSettingError, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +112,7 @@ def test_preflight_names_every_fault_with_its_remedy(world: World, capsys: pytes
         source.schema.update(kept)
         world.services.resend.store.domains["hublab.test"] = "verified"
     for part in (
-        "property 'Cancelled' (checkbox) is missing: python -m flows.notion_setup",
+        "property 'Cancelled' (checkbox) is missing: python -m flows.operator.notion_setup",
         "property 'Segment' is rich_text, not select: change its type in Notion",
         "christmas_email_4",
         "{{frist_name}}",
@@ -149,7 +149,7 @@ def test_preflight_at_a_server_where_nothing_is_registered_says_so_in_its_table(
         register.register("default")
     assert "not looked at: the rate limit 'notion' is not at Prefect" in found
     assert "rate limit notion" in found
-    assert "not there: run `python -m flows.register`" in found
+    assert "not there: run `python -m flows.operator.register`" in found
     assert f"the deployment '{name}/{name}' is not at Prefect" in found
     assert "no such pool: a worker of it creates it: `make deploy`" in found
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.prefect_api import Prefect
+from flows.services.prefect_api import Prefect
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows import notion_schema as schema
-from flows import unsubscribe
-from flows.campaign import sequence as find_sequence
-from flows.prefect_api import Prefect
+from flows.campaigns.model import sequence as find_sequence
+from flows.recipients import unsubscribe
+from flows.services import notion_schema as schema
+from flows.services.prefect_api import Prefect
 
 if TYPE_CHECKING:
     from tests.flows.world import World

@@ -15,8 +15,8 @@ import httpx
 import pytest
 import uvicorn
 
-from flows.webhook_service import EX_CONFIG, Service, main, read_secrets
-from flows.webhooks import build
+from flows.webhooks.app import build
+from flows.webhooks.service import EX_CONFIG, Service, main, read_secrets
 from sandbox.standins.serve import bound
 from worker.systemd import Notifier
 
@@ -76,7 +76,9 @@ def test_it_serves_and_keeps_what_comes_in_while_prefect_is_away(
     }
     spool = tmp_path / "spool"
     where = ["--port", str(port), "--spool", str(spool), "--secrets", str(secrets)]
-    process = subprocess.Popen([sys.executable, "-m", "flows.webhook_service", *where], cwd=ROOT, env=os.environ | away)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.webhooks.service", *where], cwd=ROOT, env=os.environ | away
+    )
     try:
         assert "STATUS=serving, waiting: 0 enrolments, 0 events" in systemd.until("READY=1")
         url = f"http://127.0.0.1:{port}"

@@ -1,4 +1,4 @@
-"""The door in: who may come, what is kept, and that nothing of it is lost."""
+"""The webhook app: who may come, what is kept, and that nothing of it is lost."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from flows import notion_schema as schema
-from flows import unsubscribe
-from flows.bodies import MAX_BODY
-from flows.campaign import sequence as find_sequence
-from flows.prefect_api import Prefect
-from flows.settings import BadSettingError, MissingSettingError
-from flows.spool import Spool
-from flows.webhooks import build
+from flows.campaigns.model import sequence as find_sequence
+from flows.recipients import unsubscribe
+from flows.services import notion_schema as schema
+from flows.services.prefect_api import Prefect
+from flows.services.settings import BadSettingError, MissingSettingError
+from flows.webhooks.app import build
+from flows.webhooks.bodies import MAX_BODY
+from flows.webhooks.spool import Spool
 from sandbox.standins.delivery import signature
 from sandbox.standins.serve import bound, serving
 
@@ -45,7 +45,7 @@ def opened(world: World, folder: Path) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def door(world: World, tmp_path: Path) -> Iterator[httpx.Client]:
+def client(world: World, tmp_path: Path) -> Iterator[httpx.Client]:
     """The app with an empty spool."""
     with opened(world, tmp_path / "spool") as client:
         yield client
@@ -66,37 +66,37 @@ def run_of(sequence: str, email: str) -> Any:
 
 @pytest.mark.parametrize(("sequence", "path"), [*PAGES.items(), ("onboarding", "onboarding-start")])
 def test_each_webhook_becomes_one_run_of_its_handler(
-    world: World, door: httpx.Client, sequence: str, path: str
+    world: World, client: httpx.Client, sequence: str, path: str
 ) -> None:
     payload = world.payload(sequence, unknown="is kept out")
     for _ in range(2):
-        answer = door.post(f"/webhook/{path}", json=payload, headers=SECRET)
+        answer = client.post(f"/webhook/{path}", json=payload, headers=SECRET)
         assert answer.status_code == 202, answer.text
     run = eventually(lambda: run_of(sequence, payload["email"]))
     assert run.parameters["payload"] == payload | {"unknown": None} or "unknown" not in run.parameters["payload"]
-    eventually(lambda: all(part["waiting"] == 0 for part in door.get("/health").json().values()))
+    eventually(lambda: all(part["waiting"] == 0 for part in client.get("/health").json().values()))
 
 
-def test_signatures_of_our_callers_and_of_calendly_are_accepted(world: World, door: httpx.Client) -> None:
+def test_signatures_of_our_callers_and_of_calendly_are_accepted(world: World, client: httpx.Client) -> None:
     body = json.dumps(world.payload("noshow")).encode()
     kind = {"content-type": "application/json"}
     mac = hmac.new(b"webhook-test", body, hashlib.sha256).hexdigest()
     signed = kind | {"x-webhook-signature": f"sha256={mac}"}
-    assert door.post("/webhook/calendly-noshow", content=body, headers=signed).status_code == 202
+    assert client.post("/webhook/calendly-noshow", content=body, headers=signed).status_code == 202
     stamp = str(int(time.time()))
     mac = hmac.new(b"calendly-test", f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
     for given, status in ((f"t={stamp},v1={mac}", 202), (f"t={stamp},v1={mac[:-1]}0", 401), (f"t=1,v1={mac}", 401)):
         headers = kind | {"calendly-webhook-signature": given}
-        found = door.post("/webhook/calendly-noshow", content=body, headers=headers).status_code
+        found = client.post("/webhook/calendly-noshow", content=body, headers=headers).status_code
         assert found == status or (mac.endswith("0") and found == 202)
 
 
 @pytest.mark.parametrize(
     "headers", [{}, {"x-webhook-secret": "wrong"}, {"x-webhook-signature": "sha256=00"}, {"x-webhook-secret": "ä"}]
 )
-def test_who_does_not_prove_himself_gets_401(world: World, door: httpx.Client, headers: dict[str, str]) -> None:
+def test_who_does_not_prove_himself_gets_401(world: World, client: httpx.Client, headers: dict[str, str]) -> None:
     raw = {name.encode(): value.encode() for name, value in headers.items()}
-    assert door.post("/webhook/christmas-signup", json=world.payload("signup"), headers=raw).status_code == 401
+    assert client.post("/webhook/christmas-signup", json=world.payload("signup"), headers=raw).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -111,28 +111,28 @@ def test_who_does_not_prove_himself_gets_401(world: World, door: httpx.Client, h
     ],
 )
 def test_a_wrong_value_gets_422_and_names_the_field(
-    world: World, door: httpx.Client, change: dict[str, Any], field: str
+    world: World, client: httpx.Client, change: dict[str, Any], field: str
 ) -> None:
-    answer = door.post("/webhook/christmas-signup", json=world.payload("signup") | change, headers=SECRET)
+    answer = client.post("/webhook/christmas-signup", json=world.payload("signup") | change, headers=SECRET)
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"] == [field]
 
 
-def test_nobody_unpaid_is_onboarded(world: World, door: httpx.Client) -> None:
+def test_nobody_unpaid_is_onboarded(world: World, client: httpx.Client) -> None:
     payload = world.payload("onboarding", payment_confirmed=False)
-    assert door.post("/webhook/onboarding-start", json=payload, headers=SECRET).status_code == 422
+    assert client.post("/webhook/onboarding-start", json=payload, headers=SECRET).status_code == 422
 
 
-def test_other_bodies_get_413_415_and_422(door: httpx.Client) -> None:
+def test_other_bodies_get_413_415_and_422(client: httpx.Client) -> None:
     path, kind = "/webhook/christmas-signup", SECRET | {"content-type": "application/json"}
     large = b"[" + b" " * MAX_BODY + b"]"
-    assert door.post(path, content=large, headers=kind).status_code == 413
+    assert client.post(path, content=large, headers=kind).status_code == 413
     chunked = iter([large[: MAX_BODY // 2], large[MAX_BODY // 2 :]])
-    assert door.post(path, content=chunked, headers=kind).status_code == 413
-    assert door.post(path, content=b"{}", headers=SECRET).status_code == 415
+    assert client.post(path, content=chunked, headers=kind).status_code == 413
+    assert client.post(path, content=b"{}", headers=SECRET).status_code == 415
     for body in (b"{", b"[]", b"[" * 5000):
-        assert door.post(path, content=body, headers=kind).status_code == 422
-    assert door.get(path).status_code == 405
+        assert client.post(path, content=body, headers=kind).status_code == 422
+    assert client.get(path).status_code == 405
 
 
 def test_what_was_accepted_while_prefect_is_away_is_enrolled_once_when_it_is_back(world: World, tmp_path: Path) -> None:
@@ -145,10 +145,10 @@ def test_what_was_accepted_while_prefect_is_away_is_enrolled_once_when_it_is_bac
     payloads = [world.payload("signup") for _ in range(10)]
     spool = tmp_path / "spool"
     away = temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0})
-    with away, opened(world, spool) as door:
+    with away, opened(world, spool) as client:
         for payload in payloads * 2:
-            assert door.post("/webhook/christmas-signup", json=payload, headers=SECRET).status_code == 202
-        eventually(lambda: door.get("/health").json()["enrolments"]["trouble"])
+            assert client.post("/webhook/christmas-signup", json=payload, headers=SECRET).status_code == 202
+        eventually(lambda: client.get("/health").json()["enrolments"]["trouble"])
     assert len(list((spool / "enrolments").glob("*.json"))) == 10
     with opened(world, spool):
         eventually(lambda: not list((spool / "enrolments").glob("*.json")))
@@ -160,10 +160,10 @@ def test_health_tells_of_an_entry_that_waits_and_what_comes_after_it_goes(world:
     spool = Spool(tmp_path / "enrolments")
     spool.put("x", entry)
     os.utime(spool.path("x"), (1, 1))
-    with opened(world, tmp_path) as door:
-        assert door.get("/health").status_code == 503
+    with opened(world, tmp_path) as client:
+        assert client.get("/health").status_code == 503
         payload = world.payload("signup")
-        assert door.post("/webhook/christmas-signup", json=payload, headers=SECRET).status_code == 202
+        assert client.post("/webhook/christmas-signup", json=payload, headers=SECRET).status_code == 202
         eventually(lambda: run_of("signup", payload["email"]))
 
 
@@ -181,9 +181,9 @@ def test_health_answers_while_entries_go(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_503(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.spool.MAX_WAITING", 0)
-    with opened(world, tmp_path) as door:
-        answer = door.post("/webhook/christmas-signup", json=world.payload("signup"), headers=SECRET)
+    monkeypatch.setattr("flows.webhooks.spool.MAX_WAITING", 0)
+    with opened(world, tmp_path) as client:
+        answer = client.post("/webhook/christmas-signup", json=world.payload("signup"), headers=SECRET)
         assert answer.status_code == 503
 
 
@@ -196,9 +196,9 @@ def test_a_full_disk_is_503(world: World, tmp_path: Path, monkeypatch: pytest.Mo
     ],
 )
 def test_resends_events_go_into_email_analytics_and_suppress_where_they_must(
-    world: World, door: httpx.Client, local: str, status: str, contact: str
+    world: World, client: httpx.Client, local: str, status: str, contact: str
 ) -> None:
-    hook = {"url": f"{door.base_url}/webhook/resend", "secret": world.environment["RESEND_WEBHOOK_SECRET"]}
+    hook = {"url": f"{client.base_url}/webhook/resend", "secret": world.environment["RESEND_WEBHOOK_SECRET"]}
     httpx.post(f"{world.services.resend_url}/_standin/settings", json={"webhook": hook}, trust_env=False)
     enrolment = world.quickly("signup", email=world.address(local))
     assert world.send(enrolment).name == "Completed"
@@ -220,7 +220,7 @@ def test_resends_events_go_into_email_analytics_and_suppress_where_they_must(
     assert world.send(enrolment, 3).name == ("Completed" if local == "delivered" else "Skipped")
 
 
-def test_a_forged_event_is_refused_and_one_that_means_nothing_is_ignored(world: World, door: httpx.Client) -> None:
+def test_a_forged_event_is_refused_and_one_that_means_nothing_is_ignored(world: World, client: httpx.Client) -> None:
     body = json.dumps({"type": "email.sent", "created_at": "2025-12-01T00:00:00Z", "data": {}})
     now = int(time.time())
 
@@ -231,7 +231,7 @@ def test_a_forged_event_is_refused_and_one_that_means_nothing_is_ignored(world: 
             "svix-timestamp": str(stamp),
             "svix-signature": "v1,AAAA " + signature(secret, "msg_1", stamp, text),
         }
-        return door.post("/webhook/resend", content=text, headers=headers).status_code
+        return client.post("/webhook/resend", content=text, headers=headers).status_code
 
     good = world.environment["RESEND_WEBHOOK_SECRET"]
     assert post(good, now) == 202
@@ -245,7 +245,7 @@ def test_a_forged_event_is_refused_and_one_that_means_nothing_is_ignored(world: 
     ("name", "error"),
     [("WEBHOOK_SECRET", MissingSettingError), ("UNSUBSCRIBE_SECRET", MissingSettingError)],
 )
-def test_the_door_does_not_open_without_its_secrets(
+def test_the_webhook_app_does_not_start_without_its_secrets(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: type[Exception]
 ) -> None:
     monkeypatch.delenv(name)
@@ -263,21 +263,20 @@ def test_calendlys_signature_is_refused_where_its_key_is_not_set(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CALENDLY_SIGNING_KEY")
-    app = build(world.settings, tmp_path)
-    with TestClient(app) as door:
+    with TestClient(build(world.settings, tmp_path)) as client:
         headers = {"calendly-webhook-signature": "t=1,v1=0"}
-        answer = door.post("/webhook/calendly-noshow", json=world.payload("noshow"), headers=headers)
+        answer = client.post("/webhook/calendly-noshow", json=world.payload("noshow"), headers=headers)
     assert answer.status_code == 401
 
 
-def test_one_click_unsubscribes_and_a_link_that_is_only_followed_does_not(world: World, door: httpx.Client) -> None:
+def test_one_click_unsubscribes_and_a_link_that_is_only_followed_does_not(world: World, client: httpx.Client) -> None:
     enrolment = world.quickly("signup")
     token = unsubscribe.token("unsubscribe-test", enrolment["email"])
-    assert door.get(f"/unsubscribe/{token}").status_code == 200
+    assert client.get(f"/unsubscribe/{token}").status_code == 200
     assert world.send(enrolment, 2).name == "Completed"
-    assert door.post(f"/unsubscribe/{token}", data={"List-Unsubscribe": "One-Click"}).status_code == 202
+    assert client.post(f"/unsubscribe/{token}", data={"List-Unsubscribe": "One-Click"}).status_code == 202
     for wrong in (token[:-1] + ("A" if token[-1] != "A" else "B"), "%00", "x"):
-        assert door.post(f"/unsubscribe/{wrong}").status_code == 404
+        assert client.post(f"/unsubscribe/{wrong}").status_code == 404
 
     def marked() -> bool:
         (page,) = world.rows(schema.CONTACTS, enrolment["email"])

@@ -1,4 +1,4 @@
-"""The door in, fuzzed from its own OpenAPI schema: whatever comes, it answers as it says it does."""
+"""The webhook app, fuzzed from its own OpenAPI schema: whatever comes, it answers as it says it does."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
-from flows.settings import Settings
-from flows.webhooks import build
+from flows.services.settings import Settings
+from flows.webhooks.app import build
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, cast
 from prefect.flow_engine import run_flow
 from prefect.states import Scheduled
 
-from flows import notion_gateway, payloads, resend_operations
-from flows import notion_schema as schema
-from flows.campaign import sequence as find_sequence
-from flows.campaign import sequences
-from flows.enrolment import described, record
-from flows.prefect_api import Prefect
-from flows.register import flow_of
+from flows.campaigns import payloads
+from flows.campaigns.model import sequence as find_sequence
+from flows.campaigns.model import sequences
+from flows.enrolment.enrol import described, record
+from flows.operator.register import flow_of
 from flows.send_email_flow import send_email
-from flows.settings import Settings, from_environment
+from flows.services import notion_gateway, resend_operations
+from flows.services import notion_schema as schema
+from flows.services.prefect_api import Prefect
+from flows.services.settings import Settings, from_environment
 from sandbox.standins.faults import Fault
 
 if TYPE_CHECKING:

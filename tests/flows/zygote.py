@@ -12,14 +12,14 @@ import sys
 import traceback
 from typing import Any
 
-import flows.notion_gateway
-import flows.resend_operations
-from flows.enrolment import enrol
+import flows.services.notion_gateway
+import flows.services.resend_operations
+from flows.enrolment.enrol import enrol
 from flows.send_email_flow import send_email
 
 DONE, LATER, FAILED = 0, 3, 4
-assert flows.notion_gateway
-assert flows.resend_operations
+assert flows.services.notion_gateway
+assert flows.services.resend_operations
 
 
 def attempt(asked: dict[str, Any]) -> int:

@@ -145,7 +145,9 @@ def test_they_start_and_accept_while_prefect_is_away(
 ) -> None:
     names = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
     environment = os.environ | {name: operator.settings[name] for name in names}
-    subprocess.run([sys.executable, "-m", "flows.register"], cwd=ROOT, env=environment, check=True, timeout=300)
+    subprocess.run(
+        [sys.executable, "-m", "flows.operator.register"], cwd=ROOT, env=environment, check=True, timeout=300
+    )
     sandbox.stop_api()
     try:
         machine.ssh(f"systemctl restart {UNIT}", timeout=120)

@@ -36,7 +36,7 @@ def shown(host: Host, webhooks: Webhooks) -> dict[str, str]:
 
 
 @pytest.fixture
-def door(shown: dict[str, str]) -> str:
+def pid(shown: dict[str, str]) -> str:
     """The process; a unit that is active has one."""
     assert shown["MainPID"] != "0", f"{UNIT} has no process"
     return shown["MainPID"]
@@ -88,37 +88,37 @@ def test_webhooks_exposure(host: Host, webhooks: Webhooks) -> None:
     assert exposure(host, UNIT) <= 1.0
 
 
-def test_webhooks_have_no_privilege(host: Host, door: str) -> None:
-    assert privileges(host, door) == ("hublab", "1", "2", {"0000000000000000"})
-    assert host.run("grep -c uvloop /proc/%s/maps", door).stdout.strip() == "0"
+def test_webhooks_have_no_privilege(host: Host, pid: str) -> None:
+    assert privileges(host, pid) == ("hublab", "1", "2", {"0000000000000000"})
+    assert host.run("grep -c uvloop /proc/%s/maps", pid).stdout.strip() == "0"
 
 
 @pytest.mark.parametrize("path", ["/root", "/home", "/etc/hublab", "/etc/shadow", "/var/lib/hublab/worker-1"])
-def test_webhooks_do_not_see(host: Host, door: str, path: str) -> None:
-    rc, text = inside(host, door, f"ls -A {path}", user="root")
+def test_webhooks_do_not_see(host: Host, pid: str, path: str) -> None:
+    rc, text = inside(host, pid, f"ls -A {path}", user="root")
     assert rc != 0 or text.strip() == "", f"{path} is visible inside: {text}"
 
 
 @pytest.mark.parametrize("path", ["/", "/usr", "/opt/hublab", "/etc"])
-def test_webhooks_could_not_write_even_as_root(host: Host, door: str, path: str) -> None:
-    rc, text = inside(host, door, f"touch {path}/hublab-probe && rm {path}/hublab-probe", user="root")
+def test_webhooks_could_not_write_even_as_root(host: Host, pid: str, path: str) -> None:
+    rc, text = inside(host, pid, f"touch {path}/hublab-probe && rm {path}/hublab-probe", user="root")
     assert rc != 0
     assert "Read-only file system" in text
 
 
 def test_webhooks_secrets_are_where_they_must_be_and_nowhere_else(
-    host: Host, webhooks: Webhooks, shown: dict[str, str], door: str
+    host: Host, webhooks: Webhooks, shown: dict[str, str], pid: str
 ) -> None:
     file = host.file("/etc/hublab/webhooks.json")
     assert (oct(file.mode), file.user) == ("0o600", "root")
     assert json.loads(file.content_string).keys() == webhooks.secrets.keys()
-    handed = f"/proc/{door}/root/run/credentials/{UNIT}/webhooks.json"
+    handed = f"/proc/{pid}/root/run/credentials/{UNIT}/webhooks.json"
     assert host.check_output("stat -c %%a %s", handed) == "400"
     seen = "\n".join(
         [
             *shown.values(),
             host.check_output("systemctl cat %s", UNIT),
-            host.check_output("tr '\\0' '\\n' < /proc/%s/environ", door),
+            host.check_output("tr '\\0' '\\n' < /proc/%s/environ", pid),
             host.check_output("cat /proc/[0-9]*/cmdline | tr '\\0' ' '"),
             host.check_output("journalctl --no-pager --output=cat --unit=%s --lines=20000", UNIT),
         ]

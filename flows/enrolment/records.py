@@ -1,0 +1,77 @@
+"""What an enrolment writes in Notion: the contact, its own page, and for a customer the project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flows.campaigns.payloads import values
+from flows.services import notion_schema as schema
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from flows.campaigns.model import Sequence
+    from flows.services.notion_gateway import NotionGateway
+
+Page = dict[str, Any]
+
+
+def mapped(sequence: Sequence, mapping: dict[str, str], details: dict[str, Any]) -> dict[str, Any]:
+    """The properties of a mapping in the campaign file: from the payload, or fixed (`=value`; `=yes` ticks a box)."""
+    found = values(sequence, details)
+    fixed: dict[str, Any] = {"yes": True}
+    return {
+        name: fixed.get(source[1:], source[1:]) if source.startswith("=") else found.get(source)
+        for name, source in mapping.items()
+    }
+
+
+def find_contact(notion: NotionGateway, email: str) -> Page | None:
+    """The contact of an address; the oldest, where there are several. Raises NotionError."""
+    return next(iter(notion.equals(schema.CONTACTS, Email=email)), None)
+
+
+def write_contact(notion: NotionGateway, sequence: Sequence, details: dict[str, Any], contact: Page | None) -> Page:
+    """Create or update the contact. Raises NotionError."""
+    email = details["email"]
+    wanted = {"Email": email} | mapped(sequence, sequence.contact, details)
+    if contact is not None:
+        return notion.update(schema.CONTACTS, contact["id"], wanted)
+    return notion.create_once(schema.CONTACTS, wanted, lambda: notion.equals(schema.CONTACTS, Email=email))
+
+
+def find_enrolment(notion: NotionGateway, key: str) -> Page | None:
+    """The page of an enrolment; the oldest, where there are several. Raises NotionError."""
+    return next(iter(notion.equals(schema.SEQUENCE, Enrolment_Key=key)), None)
+
+
+def create_enrolment(
+    notion: NotionGateway, sequence: Sequence, details: dict[str, Any], contact: Page, enrolled: datetime
+) -> Page:
+    """Create the page of an enrolment. Raises NotionError."""
+    key = sequence.key(details["email"])
+    wanted = {
+        "Email": details["email"],
+        "Campaign": sequence.label,
+        "Template Type": sequence.type,
+        sequence.started: enrolled.isoformat(),
+        "Enrolment Key": key,
+        "Contact": contact["id"],
+    } | mapped(sequence, sequence.record, details)
+    return notion.create_once(schema.SEQUENCE, wanted, lambda: notion.equals(schema.SEQUENCE, Enrolment_Key=key))
+
+
+def write_project(notion: NotionGateway, sequence: Sequence, details: dict[str, Any], enrolled: datetime) -> None:
+    """Create the customer's project, or update the one that is there. Raises NotionError."""
+    if not sequence.project:
+        return
+    wanted = mapped(sequence, sequence.project, details)
+
+    def find() -> list[Page]:
+        return notion.equals(schema.PROJECTS, Email=details["email"])
+
+    known = find()
+    if known:
+        notion.update(schema.PROJECTS, known[0]["id"], wanted)
+    else:
+        notion.create_once(schema.PROJECTS, wanted | {"Created Date": enrolled.isoformat()}, find)

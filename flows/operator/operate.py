@@ -1,0 +1,74 @@
+"""What an operator does to a running campaign: `pause`, `resume`, `forget KEY:STEP`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
+
+from flows.sending.frozen import thaw
+from flows.services.prefect_api import Prefect
+
+
+class NothingThereError(LookupError):
+    """The queue or the mail that was named does not exist."""
+
+
+def pause(pool: str, *, paused: bool) -> str:
+    """Stop or continue the queue that all sends wait in: a run that is due waits and none is lost; the queue's name.
+
+    Raises:
+        NothingThereError: the pool has no such queue.
+    """
+    with Prefect() as prefect:
+        name = prefect.settings().get("HUBLAB_CAMPAIGN_QUEUE")
+        wanted = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
+        if not prefect.client.read_work_pools(work_pool_filter=wanted):
+            raise NothingThereError(f"work pool {pool!r} is not at Prefect")
+        path = f"/work_pools/{pool}/queues/{name}"
+        prefect.client.request("PATCH", path, json={"is_paused": paused})
+        return name
+
+
+def forget(key: str) -> None:
+    """Drop the frozen mail of a step, so that the next run makes and sends a new one.
+
+    Only for a mail that is known not to have gone out. Raises NothingThereError.
+    """
+    enrolment, _, step = key.rpartition(":")
+    with Prefect() as prefect:
+        kept = thaw(prefect, enrolment, int(step)) if step.isdigit() else None
+        if kept is None:
+            raise NothingThereError(f"{key}: no mail is kept under this key; it looks like christmas-signup-0123…:3")
+        if kept.accepted:
+            raise NothingThereError(f"{key}: Resend has accepted this mail ({kept.accepted}); it is not forgotten")
+        kept.drop(prefect)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do it, and say what was done; 1 when it cannot be done."""
+    parser = argparse.ArgumentParser(prog="python -m flows.operator.operate", description=__doc__)
+    parser.add_argument("--pool", default="default")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("pause", help="stop all sends")
+    verbs.add_parser("resume", help="continue all sends")
+    verbs.add_parser("forget", help="a mail known not to have gone out").add_argument("key")
+    asked = parser.parse_args(arguments)
+    try:
+        if asked.verb == "forget":
+            forget(asked.key)
+            done = f"forgotten: {asked.key}; run it again"
+        else:
+            queue = pause(asked.pool, paused=asked.verb == "pause")
+            state = "paused; every run in it waits, none is lost" if asked.verb == "pause" else "running again"
+            done = f"queue {queue!r} of pool {asked.pool!r} is {state}"
+    except NothingThereError as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
+    sys.stdout.write(f"{done}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""`python -m flows.operator.preflight`: is all there that the next mail needs? A table with remedies; exit 1."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx
+from prefect.exceptions import ObjectNotFound
+
+from flows.campaigns.model import sequences
+from flows.operator import register
+from flows.sending import mail, template_store
+from flows.sending.templates import UnusableTemplateError, render
+from flows.services import notion_schema as schema
+from flows.services.clients import notion_client, resend_client
+from flows.services.errors import NotionError, ResendFailedError
+from flows.services.prefect_api import NOTION_LIMIT, RESEND_LIMIT, NotRegisteredError, Prefect
+from flows.services.settings import BLOCKS, DEFAULTS, SEVEN, BadSettingError, MissingSettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flows.campaigns.model import Sequence
+    from flows.services.notion_gateway import NotionGateway
+    from flows.services.settings import Settings
+
+NEEDED = ("HUBLAB_SENDER", "HUBLAB_PUBLIC_URL", "unsubscribe-secret", "webhook-secret")
+# A value of each kind of field, to render a template with.
+SAMPLES = {"systems": 1, "percent": 50, "amount": 1000, "flag": True, "true": True, "texts": ["one", "two"]}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One check: what, whether it holds, and the remedy where it does not."""
+
+    area: str
+    what: str
+    problem: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problem
+
+
+def sample(sequence: Sequence, settings: Settings) -> dict[str, object]:
+    """Values for every variable that a sequence supplies.
+
+    Raises:
+        MissingSettingError: where the recipient could unsubscribe is not set.
+    """
+    found: dict[str, object] = {}
+    for name, kind in sequence.fields.items():
+        found[name] = SAMPLES.get(kind.removesuffix("!"), f"({name})")
+    found |= {"segment": "OPTIMIZE", "email": "somebody@example.com"}
+    return found | dict(mail.links(settings, "somebody@example.com"))
+
+
+def secrets(settings: Settings) -> Iterator[Row]:
+    """Every setting that a mail needs."""
+    for name in dict.fromkeys((*SEVEN, *NEEDED)):
+        try:
+            settings.get(name)
+            yield Row("setting", name)
+        except MissingSettingError as error:
+            yield Row("setting", name, str(error))
+    for name in (*(n for n in DEFAULTS if n.endswith(("SECONDS", "HOURS", "MINUTE", "SECOND"))), "testing-mode"):
+        try:
+            _ = settings.testing if name in BLOCKS else settings.number(name)
+        except BadSettingError as error:
+            yield Row("setting", name, str(error))
+
+
+def properties(notion: NotionGateway) -> Iterator[Row]:
+    """Every property of the five databases, with its type."""
+    for block, wanted in schema.SCHEMA.items():
+        title = schema.TITLES[block]
+        try:
+            there = notion.database(block)["properties"]
+        except (NotionError, MissingSettingError) as error:
+            yield Row("Notion", title, str(error))
+            continue
+        problems = []
+        for name, kind in wanted.items():
+            found = there.get(name, {}).get("type")
+            remedy = (
+                "python -m flows.operator.notion_setup" if name in schema.ADDED.get(block, {}) else "add it in Notion"
+            )
+            if found is None:
+                problems.append(f"property {name!r} ({kind}) is missing: {remedy}")
+            elif found != kind:
+                problems.append(f"property {name!r} is {found}, not {kind}: change its type in Notion")
+        yield Row("Notion", f"{title}: {len(wanted)} properties", "; ".join(problems))
+
+
+def templates(notion: NotionGateway, settings: Settings) -> Iterator[Row]:
+    """Every template of every sequence: it is there, and renders with what the sequence supplies."""
+    for sequence in sequences().values():
+        names = [step.template for step in sequence.steps]
+        try:
+            found, values = template_store.read(notion, names), sample(sequence, settings)
+        except (NotionError, MissingSettingError, UnusableTemplateError) as error:
+            yield Row("template", f"{sequence.campaign}/{sequence.name}", str(error))
+            continue
+        for name in names:
+            problem = "" if name in found else f"{name!r} is not in the database 'Email Templates': create it in Notion"
+            if not problem:
+                try:
+                    render(found[name], values, sequence.variables)
+                except UnusableTemplateError as error:
+                    problem = str(error)
+            yield Row("template", name, problem)
+
+
+def sender(prefect: Prefect, settings: Settings) -> Row:
+    """The sender's domain at Resend."""
+    try:
+        domain = settings.get("HUBLAB_SENDER").rpartition("@")[2].strip("> ").lower()
+        status = resend_client(prefect, settings).domains().get(domain, "not there")
+    except (ResendFailedError, MissingSettingError) as error:
+        return Row("Resend", "sender's domain", str(error))
+    problem = "" if status == "verified" else f"domain {domain!r} is {status}, not verified: verify it at Resend"
+    return Row("Resend", f"domain {domain}", problem)
+
+
+def deployments(prefect: Prefect, settings: Settings, pool: str) -> Iterator[Row]:
+    """The deployments, the limits and the queue at Prefect."""
+    for entrypoint in register.ENTRYPOINTS:
+        name = register.flow_of(entrypoint).name
+        try:
+            prefect.deployment(f"{name}/{name}")
+            yield Row("Prefect", f"{name}/{name}")
+        except NotRegisteredError as error:
+            yield Row("Prefect", f"{name}/{name}", str(error))
+    for limit in (NOTION_LIMIT, RESEND_LIMIT):
+        try:
+            prefect.client.read_global_concurrency_limit_by_name(limit)
+            yield Row("Prefect", f"rate limit {limit}")
+        except ObjectNotFound:
+            yield Row("Prefect", f"rate limit {limit}", "not there: run `python -m flows.operator.register`")
+    yield queue(prefect, pool, settings.get("HUBLAB_CAMPAIGN_QUEUE"))
+
+
+def queue(prefect: Prefect, pool: str, name: str) -> Row:
+    """The queue that sends wait in: there, not paused, polled by a worker."""
+    what = f"queue {name} of pool {pool}"
+    try:
+        found = prefect.client.request("POST", f"/work_pools/{pool}/queues/filter", json={}).json()
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != httpx.codes.NOT_FOUND:
+            raise
+        return Row("Prefect", what, "no such pool: a worker of it creates it: `make deploy`")
+    mine = next((one for one in found if one["name"] == name), None)
+    if mine is None:
+        return Row("Prefect", what, "not there: run `python -m flows.operator.register`")
+    if mine["is_paused"]:
+        return Row("Prefect", what, "paused: `make resume` when the campaign is to go on")
+    if mine.get("status") == "NOT_READY":
+        return Row("Prefect", what, f"no worker polls it: add {name} to HUBLAB_WORK_QUEUES, `make deploy`")
+    return Row("Prefect", what)
+
+
+def rows(pool: str) -> list[Row]:
+    """Every check."""
+    with Prefect() as prefect:
+        settings = prefect.settings()
+        found = list(secrets(settings))
+        if all(row.ok for row in found):
+            try:
+                with notion_client(prefect, settings) as notion:
+                    found += [*properties(notion), *templates(notion, settings), sender(prefect, settings)]
+            except NotRegisteredError as error:  # a service is not asked before its limit is there
+                found.append(Row("Notion", "databases, templates", f"not looked at: {error}"))
+        else:
+            found.append(Row("Notion", "databases, templates", "not looked at: settings are missing, see above"))
+        return [*found, *deployments(prefect, settings, pool)]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the table; 1 when a row is not as it must be."""
+    parser = argparse.ArgumentParser(prog="python -m flows.operator.preflight", description=__doc__)
+    parser.add_argument("--pool", default="default")
+    found = rows(parser.parse_args(arguments).pool)
+    width = max(len(row.what) for row in found)
+    for row in found:
+        sys.stdout.write(
+            f"{'ok  ' if row.ok else 'FAIL'} {row.area:8} {row.what:{width}} {row.problem}\n".rstrip() + "\n"
+        )
+    bad = sum(not row.ok for row in found)
+    sys.stdout.write(f"{len(found)} checks, {bad} to be put right\n" if bad else f"{len(found)} checks, all well\n")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

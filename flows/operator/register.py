@@ -1,0 +1,98 @@
+"""`python -m flows.operator.register`: deployments and shared limits at Prefect. Run as often as you like."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from prefect.exceptions import ObjectNotFound
+from prefect.utilities.callables import parameter_schema
+
+from flows.services.prefect_api import NOTION_LIMIT, RESEND_LIMIT, Prefect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flows.services.settings import Settings
+
+# Says to the deploy's automations that to run such a run a second time does no harm, at any moment, even while the
+# first is still at it: see `sending/one_mail.py`. A lost or crashed one is then run again, within bounds.
+RUN_AGAIN = "run-again"
+# Entrypoints are module paths: a worker imports them from its own release folder.
+ENTRYPOINTS = (
+    "flows.signup_handler.handle",
+    "flows.noshow_recovery_handler.handle",
+    "flows.postcall_maybe_handler.handle",
+    "flows.onboarding_handler.handle",
+    "flows.campaign_handler.handle",
+    "flows.send_email_flow.send_email",
+)
+
+
+def flow_of(entrypoint: str) -> Any:
+    """The flow that an entrypoint names."""
+    module, _, name = entrypoint.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def rates(settings: Settings) -> Iterator[tuple[str, int, float]]:
+    """The limits: name, burst and refill per second, such that no window of the service's sees more than it allows.
+
+    Notion counts over 60 s: a burst of a sixth and a refill of five sixths make the whole. Resend counts over 1 s: a
+    fifth and four fifths.
+    """
+    minute, second = settings.number("HUBLAB_NOTION_PER_MINUTE"), settings.number("HUBLAB_RESEND_PER_SECOND")
+    yield NOTION_LIMIT, max(1, int(minute / 6)), minute / 60 * 5 / 6
+    yield RESEND_LIMIT, max(1, int(second / 5)), second * 4 / 5
+
+
+def register(pool: str) -> list[str]:
+    """Create or renew everything in a work pool; the names of the deployments.
+
+    Raises:
+        LookupError: the pool does not exist.
+    """
+    with Prefect() as prefect:
+        settings, client, names = prefect.settings(), prefect.client, list[str]()
+        try:
+            client.read_work_pool(pool)
+        except ObjectNotFound:
+            raise LookupError(
+                f"work pool {pool!r} is not at Prefect; a worker of it creates it: `make deploy`"
+            ) from None
+        for name, burst, refill in rates(settings):
+            client.upsert_global_concurrency_limit_by_name(name, burst, slot_decay_per_second=refill)
+        for entrypoint in ENTRYPOINTS:
+            flow = flow_of(entrypoint)
+            client.create_deployment(
+                flow_id=client.create_flow_from_name(flow.name),
+                name=flow.name,
+                entrypoint=entrypoint,
+                work_pool_name=pool,
+                work_queue_name=settings.get("HUBLAB_CAMPAIGN_QUEUE"),
+                parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
+                enforce_parameter_schema=False,
+                tags=[RUN_AGAIN],
+            )
+            names.append(f"{flow.name}/{flow.name}")
+        return names
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Register, and print what is there; 1 when it cannot be done."""
+    parser = argparse.ArgumentParser(prog="python -m flows.operator.register", description=__doc__)
+    parser.add_argument("--pool", default="default", help="the work pool of the workers")
+    asked = parser.parse_args(arguments)
+    try:
+        names = register(asked.pool)
+    except LookupError as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
+    sys.stdout.write("".join(f"registered {name}\n" for name in names))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

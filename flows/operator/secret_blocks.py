@@ -1,0 +1,70 @@
+"""`python -m flows.operator.secret_blocks`: Secret blocks and settings at Prefect, from `.env`; prints names only.
+
+Run again it changes what differs (a rotation) and nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect.blocks.system import Secret
+
+from flows.services.prefect_api import Prefect
+from flows.services.settings import BLOCKS, PLAIN, SEVEN, VARIABLE, environment_name, from_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def write(wanted: Mapping[str, str]) -> dict[str, str]:
+    """Create or rotate what differs; name → `created`, `rotated` or `unchanged`."""
+    done: dict[str, str] = {}
+    with Prefect() as prefect:
+        asked = {"block_documents": {"name": {"any_": list(BLOCKS)}}, "include_secrets": True}
+        answer = prefect.client.request("POST", "/block_documents/filter", json=asked).json()
+        there = {found["name"]: str(found["data"].get("value")) for found in answer}
+        for name in BLOCKS:
+            if name not in wanted:
+                continue
+            if there.get(name) == wanted[name]:
+                done[name] = "unchanged"
+                continue
+            Secret(value=wanted[name]).save(name, overwrite=True)  # type: ignore[arg-type]
+            done[name] = "rotated" if name in there else "created"
+        plain = {name: wanted[name] for name in PLAIN if name in wanted}
+        variable = prefect.client.read_variable_by_name(VARIABLE)
+        before = variable.value if variable is not None and isinstance(variable.value, dict) else {}
+        after = before | plain
+        if after != before:
+            prefect.remember(VARIABLE, after)
+        done |= {name: "unchanged" if before.get(name) == value else "set" for name, value in plain.items()}
+    return done
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write them; 1 when one of the seven is neither in the file nor at Prefect."""
+    # The operator's machine has python-dotenv; the workers, which import this package too, need it nowhere else.
+    from dotenv import dotenv_values  # noqa: PLC0415
+
+    parser = argparse.ArgumentParser(prog="python -m flows.operator.secret_blocks", description=__doc__)
+    parser.add_argument("--env", type=Path, default=Path(".env"))
+    path = parser.parse_args(arguments).env
+    if not path.is_file():
+        sys.stderr.write(f"--env: there is no file {path}; copy .env.example to it and fill it in\n")
+        return 1
+    found = {key: value for key, value in dotenv_values(path, interpolate=False).items() if value}
+    for name, what in write(from_environment(found)).items():
+        sys.stdout.write(f"{what:9} {name}\n")
+    with Prefect() as prefect:
+        settings = prefect.settings()
+    missing = [name for name in SEVEN if not settings.has(name)]
+    for name in missing:
+        sys.stderr.write(f"missing   {name}: add {environment_name(name)} to {path} and run this again\n")
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Who may get a mail, and how one leaves."""

@@ -1,0 +1,1 @@
+"""One mail: read, rendered, frozen, sent, recorded."""

@@ -1,0 +1,60 @@
+"""The payload that Resend gets for one mail. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flows.recipients import unsubscribe
+from flows.sending.templates import Template, render
+
+if TYPE_CHECKING:
+    from flows.campaigns.model import Sequence
+    from flows.services.settings import Settings
+
+
+def links(settings: Settings, email: str) -> dict[str, str]:
+    """The variables that come from the settings rather than from the contact.
+
+    Raises:
+        MissingSettingError: where the recipient could unsubscribe is not known.
+    """
+    return {
+        "calendly_link": settings.get("HUBLAB_CALENDLY_LINK"),
+        "portal_url": settings.get("HUBLAB_PORTAL_URL"),
+        "unsubscribe_url": unsubscribe.url(
+            settings.get("HUBLAB_PUBLIC_URL"), settings.get("unsubscribe-secret"), email
+        ),
+    }
+
+
+def compose(
+    settings: Settings, sequence: Sequence, step: int, enrolment: dict[str, Any], template: Template
+) -> dict[str, Any]:
+    """The whole payload of a step's mail.
+
+    Raises:
+        UnusableTemplateError: the template cannot become a mail.
+        MissingSettingError: a sender or an address for unsubscribing is not set.
+    """
+    found = links(settings, enrolment["email"])
+    rendered = render(template, enrolment["variables"] | found, sequence.variables)
+    payload: dict[str, Any] = {
+        "from": settings.get("HUBLAB_SENDER"),
+        "to": [enrolment["email"]],
+        "subject": rendered.subject,
+        "html": rendered.html,
+        "text": rendered.text,
+        # RFC 8058: one click, no page in between.
+        "headers": {
+            "List-Unsubscribe": f"<{found['unsubscribe_url']}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        },
+        "tags": [
+            {"name": "campaign", "value": sequence.campaign},
+            {"name": "sequence", "value": sequence.name},
+            {"name": "step", "value": str(step)},
+            {"name": "enrolment", "value": enrolment["key"]},
+        ],
+    }
+    reply_to = settings.get("HUBLAB_REPLY_TO")
+    return payload | ({"reply_to": reply_to} if reply_to else {})

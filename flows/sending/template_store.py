@@ -1,0 +1,64 @@
+"""Templates, read from Notion: a sequence's all at once, shared by all workers for a few minutes through Prefect."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from flows.sending.templates import DATABASE, Template, UnusableTemplateError, from_markdown
+from flows.services import notion_schema as schema
+
+if TYPE_CHECKING:
+    from flows.campaigns.model import Sequence
+    from flows.services.notion_gateway import NotionGateway
+    from flows.services.prefect_api import Prefect
+
+KIND = "hublab-templates"
+
+
+def read(notion: NotionGateway, names: list[str]) -> dict[str, Template]:
+    """The templates of these names that Notion has; one query for all.
+
+    Raises:
+        UnusableTemplateError: two of one name: which one is meant, nobody can tell.
+        NotionError: Notion could not be read.
+    """
+    condition = {"or": [{"property": "Template Name", "title": {"equals": name}} for name in names]}
+    found: dict[str, Template] = {}
+    for page in notion.find(schema.TEMPLATES, condition):
+        name = str(schema.read(page, "Template Name")).strip()
+        if name not in names:
+            continue
+        if name in found:
+            raise UnusableTemplateError(name, "it is there twice", "Rename or delete one of the two in Notion")
+        html = notion.text(page, "Email Body HTML")
+        if not html.strip():
+            html = from_markdown(notion.markdown(page["id"]))
+        found[name] = Template(name, notion.text(page, "Subject Line"), html)
+    return found
+
+
+def get(  # noqa: PLR0913 - what a template is found by
+    prefect: Prefect, notion: NotionGateway, sequence: Sequence, name: str, *, fresh: bool, life: float
+) -> Template:
+    """A template of a sequence, at most `life` seconds old; `fresh` reads it from Notion now.
+
+    Raises:
+        UnusableTemplateError: Notion has none of that name.
+        NotionError: Notion could not be read.
+    """
+    key = f"templates-{sequence.campaign}-{sequence.name}"
+    kept = prefect.artifact(key)
+    data: dict[str, Any] = kept.data if kept is not None else {}
+    young = data and datetime.now(UTC) - datetime.fromisoformat(data["read_at"]) < timedelta(seconds=life)
+    if fresh or not young or name not in data["templates"]:
+        templates = read(notion, [step.template for step in sequence.steps])
+        data = {
+            "read_at": datetime.now(UTC).isoformat(),
+            "templates": {one.name: {"subject": one.subject, "html": one.html} for one in templates.values()},
+        }
+        prefect.replace(kept, data) if kept is not None else prefect.keep(key, KIND, data)
+    if name not in data["templates"]:
+        problem = f"there is none of that name in {DATABASE!r}"
+        raise UnusableTemplateError(name, problem, "Create it in Notion; `make preflight` checks them all")
+    return Template(name, **data["templates"][name])

@@ -1,0 +1,48 @@
+"""The clients of Notion and Resend for one run: limited by what all workers share."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from flows.services.notion_schema import TITLES
+from flows.services.prefect_api import NOTION_LIMIT, RESEND_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flows.services.notion_gateway import NotionGateway
+    from flows.services.prefect_api import Prefect
+    from flows.services.resend_operations import ResendOperations
+    from flows.services.settings import Settings
+
+SOURCES = "hublab_data_sources"  # the variable that keeps database id → data source id: looked up once for all
+
+
+@contextmanager
+def notion_client(prefect: Prefect, settings: Settings) -> Iterator[NotionGateway]:
+    """Notion, limited; what is learnt of its data sources is kept for every later run."""
+    from flows.services.notion_gateway import NotionGateway  # noqa: PLC0415 - the SDK is imported by runs that call Notion only
+
+    kept = prefect.client.read_variable_by_name(SOURCES)
+    known: dict[str, Any] = kept.value if kept is not None and isinstance(kept.value, dict) else {}
+    notion = NotionGateway(settings, lambda: prefect.wait_for(NOTION_LIMIT), known)
+    try:
+        yield notion
+    finally:
+        notion.close()
+    if notion.sources != known:
+        # A variable holds 5,000 characters: only what these settings name is kept.
+        prefect.remember(SOURCES, {one: notion.sources[one] for one in databases(settings) & set(notion.sources)})
+
+
+def databases(settings: Settings) -> set[str]:
+    """The ids of the databases that the settings name."""
+    return {settings.get(name) for name in TITLES if settings.has(name)}
+
+
+def resend_client(prefect: Prefect, settings: Settings) -> ResendOperations:
+    """Resend, limited."""
+    from flows.services.resend_operations import ResendOperations  # noqa: PLC0415 - as above
+
+    return ResendOperations(settings, lambda: prefect.wait_for(RESEND_LIMIT))

@@ -1,0 +1,165 @@
+"""The five databases: the properties that the flows use, their types, how a value is written and read. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TEMPLATES = "notion-email-templates-db-id"
+SEQUENCE = "notion-email-sequence-db-id"
+CONTACTS = "notion-businessx-db-id"
+PROJECTS = "notion-customer-projects-db-id"
+ANALYTICS = "notion-email-analytics-db-id"
+TITLES = {
+    TEMPLATES: "Email Templates",
+    SEQUENCE: "Email Sequence",
+    CONTACTS: "BusinessX contacts",
+    PROJECTS: "Customer Projects",
+    ANALYTICS: "Email Analytics",
+}
+MAX_TEXT, MAX_PIECES = 2000, 100
+
+# What the operator's workspace has.
+LIVE: dict[str, dict[str, str]] = {
+    TEMPLATES: {"Template Name": "title", "Subject Line": "rich_text", "Email Body HTML": "rich_text"},
+    SEQUENCE: {
+        "Email": "email",
+        "First Name": "rich_text",
+        "Business Name": "rich_text",
+        "Campaign": "select",
+        "Template Type": "select",
+        "Segment": "select",
+        "Assessment Score": "number",
+        "Red Systems": "number",
+        "Orange Systems": "number",
+        "Yellow Systems": "number",
+        "Green Systems": "number",
+        "Signup Date": "date",
+        "Sequence Created": "date",
+        **{f"Email {number} Sent": "date" for number in range(1, 8)},
+        "Sequence Completed": "checkbox",
+        "Assessment Completed": "checkbox",
+        "Calendly Event URI": "rich_text",
+        "Scheduled Time": "rich_text",
+        "Event Type": "rich_text",
+        "Call Date": "rich_text",
+        "Call Outcome": "rich_text",
+        "Package Type": "rich_text",
+        "Payment Amount": "number",
+        "Payment Date": "date",
+    },
+    CONTACTS: {
+        "Email": "email",
+        "First Name": "rich_text",
+        "Business Name": "rich_text",
+        "Assessment Score": "number",
+        "Segment": "select",
+        "Christmas Campaign Status": "select",
+        "Booking Status": "select",
+        "Phase": "select",
+    },
+    PROJECTS: {
+        "Name": "title",
+        "Email": "email",
+        "Business Name": "rich_text",
+        "Diagnostic Call Date": "date",
+        "Next Steps": "rich_text",
+        "Status": "select",
+        "Created Date": "date",
+    },
+    ANALYTICS: {
+        "Email": "email",
+        "Template ID": "rich_text",
+        "Email Number": "number",
+        "Status": "select",
+        "Sent Date": "date",
+        "Campaign": "select",
+        "Resend Email ID": "rich_text",
+        "Error Message": "rich_text",
+    },
+}
+# What the project adds, by `python -m flows.operator.notion_setup` and never silently. The relation and its two rollups
+# let one read of the enrolment's page show the contact's state as well.
+ADDED: dict[str, dict[str, str]] = {
+    SEQUENCE: {
+        "Enrolment Key": "rich_text",
+        "Cancelled": "checkbox",
+        "Contact": "relation",
+        "Contact Status": "rollup",
+        "Contact Booking": "rollup",
+    }
+}
+SCHEMA = {block: properties | ADDED.get(block, {}) for block, properties in LIVE.items()}
+ROLLUPS = {"Contact Status": "Christmas Campaign Status", "Contact Booking": "Booking Status"}
+
+
+class UnknownPropertyError(KeyError):
+    """A property that the schema does not have; names property and database."""
+
+    def __init__(self, block: str, name: str) -> None:
+        """`block` is the database's Secret block."""
+        super().__init__(f"{name!r} is not a property of the database {TITLES[block]!r}")
+
+
+def kind(block: str, name: str) -> str:
+    """The type of a property.
+
+    Raises:
+        UnknownPropertyError: the schema has no such property.
+    """
+    try:
+        return SCHEMA[block][name]
+    except KeyError:
+        raise UnknownPropertyError(block, name) from None
+
+
+def pieces(text: str) -> list[dict[str, Any]]:
+    """Rich text, in pieces that Notion takes."""
+    parts = [text[i : i + MAX_TEXT] for i in range(0, len(text), MAX_TEXT)][:MAX_PIECES]
+    return [{"type": "text", "text": {"content": part}} for part in parts]
+
+
+def written(block: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Property values as a write has them; a value of None is left out.
+
+    Raises:
+        UnknownPropertyError: the schema has no such property.
+    """
+    return {name: _value(kind(block, name), value) for name, value in values.items() if value is not None}
+
+
+def _value(kind_: str, value: Any) -> dict[str, Any]:
+    if kind_ in {"title", "rich_text"}:
+        return {kind_: pieces(str(value))}
+    if kind_ == "select":
+        # A comma would be refused: Notion separates options by it.
+        return {"select": {"name": str(value).replace(",", " ")[:100]}}
+    if kind_ == "date":
+        return {"date": {"start": str(value)}}
+    if kind_ == "relation":
+        return {"relation": [{"id": str(value)}]}
+    return {kind_: value}
+
+
+def read(page: Mapping[str, Any], name: str) -> Any:
+    """A property's plain value: text joined, an option's name, a date's start, a rollup's values; None when absent."""
+    found = page["properties"].get(name)
+    if found is None:
+        return None
+    kind_ = found["type"]
+    value = found[kind_]
+    if kind_ == "rollup":
+        return [_plain(item["type"], item[item["type"]]) for item in value.get("array", [])]
+    return _plain(kind_, value)
+
+
+def _plain(kind_: str, value: Any) -> Any:
+    if kind_ in {"title", "rich_text"}:
+        return "".join(piece["plain_text"] for piece in value)
+    if kind_ == "select":
+        return value["name"] if value else None
+    if kind_ == "date":
+        return value["start"] if value else None
+    return value

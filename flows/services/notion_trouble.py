@@ -1,0 +1,54 @@
+"""The judgement on one failed attempt to call Notion: whether to try again, and whether something may be saved."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+from notion_client.errors import HTTPResponseError, RequestTimeoutError
+
+from flows.services.errors import NotionError, NotionMissingError
+
+TRANSIENT = frozenset({500, 502, 503, 504, 529})
+_REFUSED, _CONFLICT, _MISSING = 429, 409, 404
+
+
+class Trouble(Exception):  # noqa: N818 - becomes one of those in errors.py
+    """One failed attempt, judged."""
+
+    def __init__(self, error: Exception) -> None:
+        """`error` is the SDK's or httpx's."""
+        self.status = getattr(error, "status", None)
+        self.code = str(getattr(getattr(error, "code", ""), "value", getattr(error, "code", "")))
+        self.never_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+        self.retry_after, self.committed = _hints(error)
+        lost = isinstance(error, httpx.TransportError | RequestTimeoutError)
+        blocked = self.code == "public_api_request_blocked" or "public_api_request_blocked" in getattr(
+            error, "body", ""
+        )
+        self.refused = self.status == _REFUSED and not blocked
+        self.transient = lost or self.refused or self.status in TRANSIENT or self.status == _CONFLICT
+        # Nothing was saved for certain: it never arrived, was refused before it was read, or lost a race.
+        self.unsaved = self.never_sent or self.refused or self.status == _CONFLICT
+        super().__init__(f"{self.status or 'no answer'} {self.code or type(error).__name__}: {error}")
+
+    def final(self, what: str) -> NotionError:
+        """The error of a call that is not tried again."""
+        return (NotionMissingError if self.status == _MISSING else NotionError)(f"{what}: {self}")
+
+
+def _hints(error: Exception) -> tuple[float | None, str | None]:
+    if not isinstance(error, HTTPResponseError):
+        return None, None
+    try:
+        wait: float | None = float(error.headers.get("retry-after", ""))
+    except ValueError:
+        wait = None
+    try:
+        body = json.loads(error.body)
+        committed = body.get("committed_resource_id") or (body.get("additional_data") or {}).get(
+            "committed_resource_id"
+        )
+    except (ValueError, AttributeError):
+        committed = None
+    return wait, committed

@@ -1,0 +1,48 @@
+"""A run whose service is away waits at Prefect and is run again: nothing is lost, and no worker's place is held."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from prefect import runtime
+from prefect.states import Scheduled
+
+from flows.services.errors import UnavailableError
+from flows.services.log import log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prefect.client.schemas.objects import State
+
+WAITS = (1, 2, 5, 10, 15)  # minutes, the last one over and over
+MOST = 60  # tries: about 14 hours, well within the time that Resend keeps an idempotency key
+
+
+def _run_count() -> int:
+    return runtime.flow_run.run_count or 1
+
+
+def will_postpone(error: Exception) -> bool:
+    """Whether an error is a service that is away, and there are tries left."""
+    return isinstance(error, UnavailableError) and _run_count() < MOST
+
+
+def or_later(work: Callable[[], State[Any]]) -> State[Any]:
+    """Do `work`; when a service does not answer, hand the run back to Prefect with a time to try again.
+
+    Raises:
+        NotionUnavailableError, ResendUnavailableError: after the last of the tries.
+        Exception: whatever else `work` raises.
+    """
+    try:
+        return work()
+    except Exception as error:
+        if not will_postpone(error):
+            raise
+        run_count = _run_count()
+        wait = WAITS[min(run_count, len(WAITS)) - 1]
+        log().warning("postponed by %d min (try %d of %d): %s", wait, run_count, MOST, error)
+        when = datetime.now(UTC) + timedelta(minutes=wait)
+        return Scheduled(name="AwaitingRetry", scheduled_time=when, message=f"postponed: {error}")

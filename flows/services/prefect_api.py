@@ -1,0 +1,163 @@
+"""The client of Prefect: runs created once, artifacts, and the limits that all workers share."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import VariableCreate, VariableUpdate
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterIdempotencyKey,
+)
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Scheduled
+
+from flows.services import settings
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from types import TracebackType
+    from uuid import UUID
+
+    from prefect.client.schemas.objects import FlowRun
+
+LOCKED = 423
+NOTION_LIMIT, RESEND_LIMIT = "notion", "resend"
+
+
+class NotRegisteredError(LookupError):
+    """Something that `python -m flows.operator.register` creates is not at Prefect."""
+
+    def __init__(self, what: str) -> None:
+        """`what` names it."""
+        super().__init__(f"{what} is not at Prefect; run `python -m flows.operator.register`")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What is kept under a key at Prefect."""
+
+    id: str
+    data: dict[str, Any]
+
+
+class Prefect:
+    """One client for the length of a run; use it in a `with` block."""
+
+    def __init__(self) -> None:
+        """The API that Prefect's own settings name."""
+        self._client = get_client(sync_client=True)
+        self._deployments: dict[str, UUID] = {}
+
+    def __enter__(self) -> Self:
+        """Open the connection."""
+        self._client.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self._client.__exit__(kind, error, trace)
+
+    @property
+    def client(self) -> Any:
+        """Prefect's own synchronous client."""
+        return self._client
+
+    def settings(self) -> settings.Settings:
+        """The settings of the flows."""
+        return settings.load(self._client)
+
+    def wait_for(self, limit: str) -> None:
+        """Wait until the shared rate limit lets one more call through.
+
+        Raises:
+            NotRegisteredError: the limit does not exist: without it nothing would be limited.
+        """
+        while True:
+            try:
+                answer = self._client.increment_concurrency_slots(names=[limit], slots=1, mode="rate_limit")
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code != LOCKED:
+                    raise
+                time.sleep(float(error.response.headers.get("Retry-After", 1)))
+                continue
+            if not answer.json():
+                raise NotRegisteredError(f"the rate limit {limit!r}")
+            return
+
+    def deployment(self, name: str) -> UUID:
+        """The id of the deployment `flow/deployment`.
+
+        Raises:
+            NotRegisteredError: there is none.
+        """
+        if name not in self._deployments:
+            try:
+                self._deployments[name] = self._client.read_deployment_by_name(name).id
+            except ObjectNotFound:
+                raise NotRegisteredError(f"the deployment {name!r}") from None
+        return self._deployments[name]
+
+    def start_once(  # noqa: PLR0913 - as many as a run has properties
+        self,
+        deployment: str,
+        parameters: dict[str, Any],
+        key: str,
+        *,
+        due: datetime | None = None,
+        name: str | None = None,
+        tags: tuple[str, ...] = (),
+    ) -> FlowRun:
+        """The run of that idempotency key: a new one, or the one that has the key.
+
+        Raises:
+            NotRegisteredError: no such deployment.
+        """
+        return self._client.create_flow_run_from_deployment(
+            self.deployment(deployment),
+            parameters=parameters,
+            state=Scheduled(scheduled_time=due) if due else Scheduled(),
+            idempotency_key=key,
+            name=name,
+            tags=tags,
+        )
+
+    def run_of(self, key: str) -> FlowRun | None:
+        """The run that has an idempotency key, if there is one."""
+        wanted = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[key]))
+        found = self._client.read_flow_runs(flow_run_filter=wanted, limit=1)
+        return found[0] if found else None
+
+    def remember(self, name: str, value: dict[str, Any]) -> None:
+        """Set a variable."""
+        if self._client.read_variable_by_name(name) is None:
+            self._client.create_variable(VariableCreate(name=name, value=value))
+        else:
+            self._client.update_variable(VariableUpdate(name=name, value=value))
+
+    # Artifacts by the REST API itself: Prefect's client opens a websocket and a thread for an event about each of them.
+
+    def artifact(self, key: str) -> Artifact | None:
+        """The oldest artifact of a key: with two of them, all readers agree on one."""
+        wanted = {"artifacts": {"key": {"any_": [key]}}}
+        found = self._client.request("POST", "/artifacts/filter", json=wanted).json()
+        oldest = min(found, key=lambda one: (one["created"], one["id"]), default=None)
+        return Artifact(oldest["id"], oldest["data"]) if oldest else None
+
+    def keep(self, key: str, kind: str, data: dict[str, Any], *, run: str | None = None) -> None:
+        """Write a new artifact under a key."""
+        self._client.request("POST", "/artifacts/", json={"key": key, "type": kind, "data": data, "flow_run_id": run})
+
+    def replace(self, artifact: Artifact, data: dict[str, Any]) -> None:
+        """Change an artifact's data in place."""
+        self._client.request("PATCH", "/artifacts/{id}", path_params={"id": artifact.id}, json={"data": data})
+
+    def drop(self, artifact: Artifact) -> None:
+        """Remove an artifact."""
+        self._client.request("DELETE", "/artifacts/{id}", path_params={"id": artifact.id})

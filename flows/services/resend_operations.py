@@ -1,0 +1,140 @@
+"""The one client of Resend: limited, retried under one idempotency key, typed errors, no key of ours in any of them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+import resend
+from resend.exceptions import ResendError
+
+from flows.services.errors import ResendConflictError, ResendFailedError, ResendUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flows.services.settings import Settings
+
+FIELDS = frozenset({"from", "to", "subject", "html", "text", "headers", "tags", "reply_to"})
+TIMEOUT_SECONDS = 30
+PAGE_SIZE, MAX_PAGES = 100, 50
+BACKOFF_FIRST, BACKOFF_MOST = 0.5, 15.0
+CLOCK_MARGIN = timedelta(minutes=5)  # how far Resend's clock may be behind ours
+QUOTAS = frozenset({"daily_quota_exceeded", "monthly_quota_exceeded"})
+_TOO_MANY, _SERVER = 429, 500
+
+
+@dataclass(frozen=True)
+class _Trouble:
+    status: int
+    kind: str
+    message: str
+    wait: float
+
+    @classmethod
+    def of(cls, error: ResendError) -> _Trouble:
+        headers = {name.lower(): value for name, value in error.headers.items()}
+        try:
+            wait = float(headers.get("retry-after", 0))
+        except ValueError:
+            wait = 0.0
+        return cls(int(error.code), str(error.error_type), error.message, wait)
+
+    @property
+    def transient(self) -> bool:
+        return (
+            self.status in {_TOO_MANY, 408} or self.status >= _SERVER or self.kind == "concurrent_idempotent_requests"
+        )
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.kind}: {self.message}"
+
+
+class ResendOperations:
+    """Calls on Resend. `limiter` waits for the shared limit; `calls` counts what was sent."""
+
+    def __init__(self, settings: Settings, limiter: Callable[[], None]) -> None:
+        """Raises MissingSettingError without an API key."""
+        # The SDK keeps key, address and transport in its module: one Resend account per process.
+        resend.api_key = settings.get("resend-api-key")
+        resend.api_url = settings.get("HUBLAB_RESEND_URL")
+        resend.default_http_client = resend.RequestsClient(timeout=TIMEOUT_SECONDS)
+        self._limiter = limiter
+        self._patience = settings.number("HUBLAB_RETRY_SECONDS")
+        self.calls = 0
+
+    def send(self, payload: dict[str, Any], key: str) -> str:
+        """Send one mail under an idempotency key; the mail's id at Resend, the same however often it is called.
+
+        Raises:
+            ValueError: a field that the flows do not send.
+            ResendConflictError, ResendUnavailableError, ResendFailedError: as they say.
+        """
+        unknown = set(payload) - FIELDS
+        if unknown or not key:
+            raise ValueError(
+                f"send: unknown field {min(unknown)!r}" if unknown else "send: an idempotency key is needed"
+            )
+        params = cast("resend.Emails.SendParams", payload)
+        return str(self._call("send", lambda: resend.Emails.send(params, {"idempotency_key": key}))["id"])
+
+    def find(self, payload: dict[str, Any], since: datetime) -> str | None:
+        """The id of a mail accepted since then with this recipient, subject and body; None when Resend has none.
+
+        Raises:
+            ResendFailedError: as `send`, or more mails since then than are searched.
+        """
+        after: str | None = None
+        for _ in range(MAX_PAGES):
+            asked: dict[str, Any] = {"limit": PAGE_SIZE} | ({"after": after} if after else {})
+            page = self._call("list", lambda asked=asked: resend.Emails.list(cast("Any", asked)))  # type: ignore[misc]
+            for mail in page["data"]:
+                if _when(mail["created_at"]) < since - CLOCK_MARGIN:
+                    return None
+                if self._same(mail, payload):
+                    return str(mail["id"])
+            if not page["has_more"]:
+                return None
+            after = page["data"][-1]["id"]
+        raise ResendFailedError(f"list: over {PAGE_SIZE * MAX_PAGES} mails since {since:%Y-%m-%d %H:%M}; look by hand")
+
+    def _same(self, mail: dict[str, Any], payload: dict[str, Any]) -> bool:
+        to = mail["to"] if isinstance(mail["to"], list) else [mail["to"]]
+        if to != payload["to"] or mail["subject"] != payload["subject"]:
+            return False
+        whole = self._call("get", lambda: resend.Emails.get(mail["id"]))
+        return bool(str(whole.get("html") or "").split() == payload["html"].split())
+
+    def domains(self) -> dict[str, str]:
+        """The sending domains and their status. Raises ResendFailedError."""
+        found = self._call("domains", resend.Domains.list)
+        return {one["name"]: one["status"] for one in found["data"]}
+
+    def _call(self, what: str, call: Callable[[], Any]) -> Any:
+        deadline, pause = time.monotonic() + self._patience, BACKOFF_FIRST
+        while True:
+            self._limiter()
+            self.calls += 1
+            try:
+                return call()
+            except ResendError as error:
+                trouble = _Trouble.of(error)
+            if trouble.kind == "invalid_idempotent_request":
+                raise ResendConflictError(f"{what}: {trouble}") from None
+            if not trouble.transient:
+                raise ResendFailedError(f"{what}: {trouble}") from None
+            wait = max(pause, trouble.wait)
+            if trouble.kind in QUOTAS or time.monotonic() + wait > deadline:
+                raise ResendUnavailableError(f"{what}: {trouble}; given up for now") from None
+            time.sleep(wait)
+            pause = min(pause * 2, BACKOFF_MOST)
+
+
+def _when(text: str) -> datetime:
+    """Resend writes `2024-08-05 11:52:01.858+00` as well as ISO 8601."""
+    cleaned = text.strip().replace(" ", "T", 1)
+    cleaned = f"{cleaned}:00" if cleaned[-3:-2] in "+-" else cleaned
+    instant = datetime.fromisoformat(cleaned)
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

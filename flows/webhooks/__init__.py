@@ -1,0 +1,1 @@
+"""The webhook app: what comes in from outside, and where it goes."""
