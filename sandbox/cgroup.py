@@ -18,7 +18,11 @@ from sandbox.shell import run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_ENTER = 'for group in $GROUPS_TO_ENTER; do echo $$ > "$group/cgroup.procs"; done; unset GROUPS_TO_ENTER; exec "$@"'
+# A process that cannot enter is not started: outside, `down` would not find it.
+_ENTER = (
+    'for group in $GROUPS_TO_ENTER; do echo $$ > "$group/cgroup.procs" || exit 1; done; '
+    'unset GROUPS_TO_ENTER; exec "$@"'
+)
 
 
 def hierarchies() -> list[Path]:
@@ -79,16 +83,28 @@ class Cgroup:
             if killer.exists():
                 killer.write_text("1")
             for pid in self.processes() - {os.getpid()}:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
+                self._end(pid)
             if time.monotonic() > deadline:
                 raise SandboxError(
                     f"processes {sorted(self.processes())} survive SIGKILL; see /proc/PID/stack, then call down again"
                 )
             time.sleep(0.02)
         self._remove(deadline)
+
+    def _end(self, pid: int) -> None:
+        """End the process of that number, if it is still one of this cgroup's and not a stranger who got the number."""
+        try:
+            process = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        try:
+            # The descriptor stays with whoever had the number when it was opened: only now its place counts.
+            if pid in self.processes():
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        finally:
+            os.close(process)
 
     def _remove(self, deadline: float) -> None:
         for folder in self.folders:

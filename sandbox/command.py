@@ -26,6 +26,9 @@ def status_of(work: Callable[[], int]) -> int:
     except SandboxError as error:
         say(f"error: {error}")
         return FAILED
+    except PermissionError as error:
+        say(f"error: {error}; a sandbox is root's alone; remedy: sudo")
+        return FAILED
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from sandbox import build, identity, interpreter, needs, network, server, teardown
+from sandbox import build, identity, interpreter, needs, network, place, server, teardown
 from sandbox.errors import SandboxError
 from sandbox.files import write_whole
 from sandbox.layout import MAX_HOSTS, SERVER, Layout, layout
@@ -71,9 +71,10 @@ class Sandbox:
 
     def ensure(self, hosts: int, *, past: bool) -> None:
         """Do what ``up`` says; the caller holds the lock. What was up before stays, whatever goes wrong here."""
-        was_up = self.layout.ready.exists()
+        was_up = self.layout.ready.exists() and place.is_own(self.layout)
         if not was_up:
             teardown.clear(self.layout)
+        place.claim(self.layout)
         try:
             self._up(hosts)
             if past:
@@ -191,7 +192,6 @@ class Sandbox:
     def _up(self, hosts: int) -> None:
         here = self.layout
         first = not here.ready.exists()
-        here.root.mkdir(parents=True, exist_ok=True)
         base, above = build.trees(here)
         with step(f"network {here.subnet}"):
             network.up(here)

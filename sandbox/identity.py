@@ -42,7 +42,7 @@ def prepare(machine: Machine, layers: list[Path]) -> None:
 
 def known_hosts(machine: Machine) -> str:
     """Return its line for known_hosts."""
-    kind, key = (machine.upper / f"{_HOST_KEY}.pub").read_text().split()[:2]
+    kind, key = machine.own(f"{_HOST_KEY}.pub").read_text().split()[:2]
     return f"{machine.address},{machine.name} {kind} {key}\n"
 
 

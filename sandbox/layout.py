@@ -1,21 +1,21 @@
 """Where a sandbox keeps its things, and the names it goes by.
 
-Everything that the kernel knows by a name (bridge, veth, cgroup, subnet) carries six hex digits of a hash of the
-sandbox's path: two checkouts on one machine never meet, and `down` knows its own without keeping a list.
+Everything that the kernel knows by a name (bridge, veth, cgroup, subnet) carries six hex digits, the sandbox's tag: two
+checkouts on one machine never meet, and `down` knows its own without keeping a list.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from sandbox import place
 from sandbox.errors import SandboxError
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+CHECKOUT = place.CHECKOUT
 DEFAULT_ROOT = CHECKOUT / ".sandbox"
 SERVER = "server"
 _SERVER_NUMBER = 10  # last byte of the server's address; hosts follow it
@@ -36,8 +36,8 @@ class Layout:
 
     @cached_property
     def tag(self) -> str:
-        """Six hex digits that stand for the path of this sandbox."""
-        return hashlib.sha256(os.fsencode(self.root)).hexdigest()[:6]
+        """Six hex digits that stand for this sandbox."""
+        return place.tag(self.root)
 
     @property
     def bridge(self) -> str:
@@ -128,7 +128,12 @@ def layout(root: Path | None = None, trees: Path | None = None) -> Layout:
     """Return the layout of the sandbox at ``root`` (the checkout's own by default).
 
     Its trees are below it unless ``trees``, or else HUBLAB_SANDBOX_TREES, names a folder that sandboxes share.
+
+    Raises:
+        SandboxError: One of the two can never be a sandbox's: a home directory, this checkout, a mount point.
     """
-    real = (root or DEFAULT_ROOT).absolute()
+    real = place.real(root or DEFAULT_ROOT)
     shared = trees or (Path(os.environ["HUBLAB_SANDBOX_TREES"]) if os.environ.get("HUBLAB_SANDBOX_TREES") else None)
-    return Layout(real, shared.absolute() if shared else real / "trees")
+    found = Layout(real, place.real(shared) if shared else real / "trees")
+    place.refuse_strangers(found.root, found.trees)
+    return found

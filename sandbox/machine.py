@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox import identity
@@ -22,6 +21,7 @@ from sandbox.shell import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from sandbox.layout import Layout
 
@@ -66,6 +66,17 @@ class Machine:
         """What it wrote: the files that differ from the shared trees. To be changed only while it is off."""
         return self.folder / "upper"
 
+    def own(self, path: str) -> Path:
+        """Return one of the files that it wrote, as this machine sees it.
+
+        Raises:
+            SandboxError: A link on the way, which is the machine's to make, leads out of the machine.
+        """
+        file = self.upper / path
+        if not file.resolve().is_relative_to(self.upper):
+            raise SandboxError(f"{file} leads to {file.resolve()}, outside {self.name}; remedy: python -m sandbox down")
+        return file
+
     @property
     def prepared(self) -> bool:
         """Whether its own files are complete, so that it can be booted."""
@@ -83,7 +94,7 @@ class Machine:
     @property
     def layers(self) -> list[Path]:
         """The shared trees below it, uppermost first."""
-        return [Path(line) for line in (self.folder / "layers").read_text().splitlines()]
+        return [self.layout.trees / line for line in (self.folder / "layers").read_text().splitlines()]
 
     def prepare(self, layers: list[Path]) -> None:
         """Make it anew above shared trees, uppermost first; what it had written is gone."""
@@ -92,7 +103,8 @@ class Machine:
 
     def set_layers(self, layers: list[Path]) -> None:
         """Put other shared trees below it, uppermost first, from its next boot on."""
-        (self.folder / "layers").write_text("".join(f"{layer}\n" for layer in layers))
+        names = [layer.relative_to(self.layout.trees) for layer in layers]  # they may be moved with the sandbox
+        (self.folder / "layers").write_text("".join(f"{name}\n" for name in names))
 
     def boot(self) -> None:
         """Switch it on and return when it is fully up and reachable over ssh. One that runs is left alone.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from ipaddress import IPv4Network
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import SandboxError
@@ -26,7 +27,16 @@ def up(layout: Layout) -> None:
         run(["ip", "link", "add", layout.bridge, "type", "bridge"], timeout=10)
     address = f"{layout.operator_address}/{layout.subnet.prefixlen}"
     run(["ip", "address", "replace", address, "dev", layout.bridge], timeout=10)
+    _lead_nowhere(layout.bridge)
     run(["ip", "link", "set", layout.bridge, "up"], timeout=10)
+
+
+def _lead_nowhere(bridge: str) -> None:
+    """Forward nothing that comes in from the bridge, also where this machine is a router, and speak no IPv6 on it."""
+    for setting, value in (("ipv4/conf/{}/forwarding", "0"), ("ipv6/conf/{}/disable_ipv6", "1")):
+        file = Path("/proc/sys/net", setting.format(bridge))
+        if file.exists() and file.read_text().strip() != value:
+            file.write_text(f"{value}\n")
 
 
 def down(layout: Layout) -> None:

@@ -65,7 +65,7 @@ def configure(machine: Machine) -> None:
 
 def credential(machine: Machine) -> str:
     """Return the server's credential, ``user:password``: what ``PREFECT_API_AUTH_STRING`` must be."""
-    lines = (machine.upper / "etc/prefect/server.env").read_text().splitlines()
+    lines = machine.own("etc/prefect/server.env").read_text().splitlines()
     return next(line.partition("=")[2] for line in lines if line.startswith("PREFECT_SERVER_API_AUTH_STRING="))
 
 
@@ -113,7 +113,7 @@ def check_reach(host: Machine) -> None:
         raise SandboxError(
             f"{host.name} does not reach {api_url(host.layout)}, though this machine does ({why}); "
             "a firewall here drops what crosses bridges, as Docker's does; "
-            f"remedy: iptables -I FORWARD -i {bridge} -j ACCEPT"
+            f"remedy: iptables -I FORWARD -i {bridge} -o {bridge} -j ACCEPT"
         )
 
 

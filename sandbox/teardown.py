@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox import network
+from sandbox import network, place
 from sandbox.cgroup import Cgroup
 from sandbox.errors import SandboxError
 
@@ -26,17 +26,27 @@ def stop(layout: Layout) -> None:
 
 
 def clear(layout: Layout) -> None:
-    """Stop it, and remove all files but the trees: what is whole there can be used, and what is not is built anew."""
+    """Stop it, and remove all files but the trees: what is whole there can be used, and what is not is built anew.
+
+    Raises:
+        SandboxError: The files are somebody else's, or mounted there; none was touched.
+    """
+    place.check(layout)
     stop(layout)
     _refuse_mounts(layout)
     if layout.root.exists():
         for entry in layout.root.iterdir():
-            if entry != layout.trees:
+            if entry not in (layout.trees, layout.root / place.MARKER):
                 _remove(entry)
 
 
 def down(layout: Layout) -> None:
-    """Stop it, and remove all its files. Trees that it shares with other sandboxes stay."""
+    """Stop it, and remove all its files. Trees that it shares with other sandboxes stay.
+
+    Raises:
+        SandboxError: The files are somebody else's, or mounted there; none was touched.
+    """
+    place.check(layout)
     stop(layout)
     _refuse_mounts(layout)
     if layout.root.exists():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox import Sandbox, SandboxError
+from sandbox import Sandbox, SandboxError, place
 from sandbox.layout import CHECKOUT
 from tests.sandbox import traces
 
@@ -90,7 +90,9 @@ def started(machine: Machine) -> str:
 
 
 def test_rubble_is_cleared_away(root: Path, trees: Path, sandbox: Sandbox) -> None:
-    (root / "machines/hublab-9/upper").mkdir(parents=True)
+    layout = Sandbox.at(root, trees).layout
+    place.claim(layout)
+    (layout.machines / "hublab-9/upper").mkdir(parents=True)
     other = Sandbox.up(root=root, trees=trees)
     assert [host.name for host in other.hosts] == ["hublab-1"]
 
@@ -114,7 +116,9 @@ def test_a_firewall_between_host_and_server_is_named(sandbox: Sandbox) -> None:
     try:
         for port in ports:
             subprocess.run(["ip", "link", "set", port, "type", "bridge_slave", "isolated", "on"], check=True)
-        with pytest.raises(SandboxError, match=rf"hublab-1 does not reach .*FORWARD -i {layout.bridge}"):
+        with pytest.raises(
+            SandboxError, match=rf"hublab-1 does not reach .*FORWARD -i {layout.bridge} -o {layout.bridge} -j ACCEPT"
+        ):
             Sandbox.up(hosts=1, root=layout.root, trees=layout.trees)
     finally:
         for port in ports:
