@@ -116,7 +116,7 @@ def towards(host: spec.WorkerHost, state: HostState, release: str, *, build: boo
         surplus=tuple(sorted(number for number in state.workers if number > host.workers)),
         webhooks=_webhooks_step(host, state, release, kept.get(spec.WEBHOOKS_UNIT)),
         webhooks_surplus=state.webhooks is not None and host.webhooks is None,
-        legacy=tuple(item for item in state.legacy if not item.container),
+        legacy=state.legacy,
         legacy_units=state.legacy_units,
         prune=tuple(_prunable(state, release)),
         switch=state.current != release,

@@ -1,4 +1,4 @@
-"""Runs the programs of `onhost/` on a host: as root, with the wanted interpreter, leaving no file there."""
+"""Runs programs of `onhost/` and `legacy/` on a host: as root, with the wanted interpreter, leaving no file there."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def launcher(python: str, *, detached: bool = False) -> str:
     return LAUNCH.format(candidates=" ".join(names), accepted=python, wrap=wrap)
 
 
-# Makes `deploy.onhost.*` importable from memory, then calls the program's main() with its question; not when the lock
+# Makes those modules importable from memory, then calls the program's main() with its question; not when the lock
 # that the question speaks of is no longer the asker's.
 BOOT = """
 import json, sys, types
@@ -67,16 +67,17 @@ if "lock" in query:
     sys.modules["deploy.onhost.lock"].require(query["lock"])
 sys.exit(sys.modules[{name!r}].main(query))
 """
-IMPORTS = re.compile(r"^from deploy\.onhost\.(\w+) import", re.MULTILINE)
+PACKAGES = ("deploy", "deploy.onhost", "deploy.legacy")
+IMPORTS = re.compile(r"^from deploy\.((?:onhost|legacy)\.\w+) import", re.MULTILINE)
 
 
 def sources(name: str) -> dict[str, str]:
-    """A program's module and those of `onhost/` that it imports, each after what it needs itself."""
-    text = (ONHOST / f"{name}.py").read_text()
+    """A program's module and those of ours that it imports, each after what it needs itself."""
+    text = (ONHOST.parent / f"{name.replace('.', '/')}.py").read_text()
     needed: dict[str, str] = {}
     for part in IMPORTS.findall(text):
         needed |= sources(part)
-    return needed | {f"deploy.onhost.{name}": text}
+    return needed | {f"deploy.{name}": text}
 
 
 def program(name: str, query: dict[str, Any]) -> str:
@@ -85,11 +86,12 @@ def program(name: str, query: dict[str, Any]) -> str:
     Both travel on standard input, so that a secret in the question is in no argument list.
 
     Args:
-        name: of the module below `deploy.onhost`.
+        name: of the module below `deploy.onhost`, or with its folder: `legacy.workers`.
         query: what its main() gets; anything that JSON can hold.
     """
-    parts = {"deploy": "", "deploy.onhost": ""} | (sources("lock") if "lock" in query else {}) | sources(name)
-    return BOOT.format(sources=json.dumps(parts), name=f"deploy.onhost.{name}", query=json.dumps(query))
+    module = name if "." in name else f"onhost.{name}"
+    parts = dict.fromkeys(PACKAGES, "") | (sources("onhost.lock") if "lock" in query else {}) | sources(module)
+    return BOOT.format(sources=json.dumps(parts), name=f"deploy.{module}", query=json.dumps(query))
 
 
 def run(host: Host, python: str, name: str, query: dict[str, Any], *, detached: bool = False) -> bool:

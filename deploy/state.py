@@ -59,18 +59,38 @@ class Worker:
 
 
 @dataclass(frozen=True)
+class Uvloop:
+    """A uvloop that a legacy worker would import, in a folder of packages; `stays`: why it is not removed, or empty."""
+
+    site: str
+    version: str
+    stays: str
+
+
+@dataclass(frozen=True)
 class Legacy:
-    """One worker that was started by other means; `started` in seconds since the epoch."""
+    """One worker that was started by other means, and is proven to be one; `ticks`: when, on the kernel's clock."""
 
     pid: int
     user: str
+    uid: int
     unit: str | None
     name: str
     python: str
     prefect: str
-    uvloop: str
-    container: bool
-    started: float
+    uvloop: tuple[Uvloop, ...]
+    ticks: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A process that says that it is a worker; `claim`: why that is not believed, or, in a `container`, not tried."""
+
+    pid: int
+    user: str
+    name: str
+    claim: str
+    container: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,6 +158,7 @@ class HostState:
     webhooks: Worker | None = None
     webhooks_port: PortFault | None = None
     legacy: tuple[Legacy, ...] = ()
+    claims: tuple[Claim, ...] = ()
     legacy_units: tuple[str, ...] = ()
     api_status: int | None = None
     api_error: str = ""
@@ -184,7 +205,8 @@ def parse(raw: dict[str, Any]) -> HostState:
         workers={int(number): _worker(int(number), item) for number, item in raw["workers"].items()},
         webhooks=_worker(0, raw["webhooks"]) if raw["webhooks"] else None,
         webhooks_port=PortFault(**raw["webhooks_port"]) if raw["webhooks_port"] else None,
-        legacy=tuple(Legacy(**item) for item in raw["legacy"]),
+        legacy=tuple(_legacy(item) for item in raw["legacy"]),
+        claims=tuple(Claim(**item) for item in raw["claims"]),
         legacy_units=tuple(raw["legacy_units"]),
         api_status=raw["api"]["status"],
         api_error=raw["api"].get("error", ""),
@@ -193,6 +215,10 @@ def parse(raw: dict[str, Any]) -> HostState:
         automations=raw["api"].get("automations"),
         deploys=tuple(raw["deploys"]),
     )
+
+
+def _legacy(item: dict[str, Any]) -> Legacy:
+    return Legacy(**{**item, "uvloop": tuple(Uvloop(**one) for one in item["uvloop"])})
 
 
 def _release(name: str, item: dict[str, Any]) -> Release:

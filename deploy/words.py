@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from deploy import spec
+from deploy.legacy.words import legacy
 from deploy.release import identity
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def describe(plan: Plan, state: HostState) -> tuple[str, ...]:
     """What a deploy will do on one host, a sentence for each thing."""
-    words = [*_release_words(plan, state), *_host_words(plan, state), *_legacy_words(plan, state)]
+    words = [*_release_words(plan, state), *_host_words(plan, state), *legacy(plan, state)]
     for step in plan.restarts:
         verb = "started" if step.reasons == ("new",) else "drained and restarted"
         words.append(f"{step.name} will be {verb}: {', '.join(step.reasons)}{_waiting(state, step.number)}")
@@ -54,19 +55,6 @@ def _host_words(plan: Plan, state: HostState) -> Iterator[str]:
         yield f"{', '.join(written)} will be written"
     if righted:
         yield f"{', '.join(righted)} will be put right"
-
-
-def _legacy_words(plan: Plan, state: HostState) -> Iterator[str]:
-    for item in plan.legacy:
-        where = f"unit {item.unit}" if item.unit else f"started by hand, user {item.user}"
-        removed = f"; uvloop {item.uvloop} will be removed from {item.python}" if item.uvloop else ""
-        who = f"legacy worker {item.name or '(no name)'} (pid {item.pid}, {where}, Prefect {item.prefect or 'unknown'})"
-        yield f"{who} will be retired after its runs{removed}"
-    for name in plan.legacy_units:
-        yield f"legacy unit {name} will be disabled and masked"
-    for item in state.legacy:
-        if item.container:
-            yield f"worker {item.name or item.pid} runs in a container and is left alone"
 
 
 def _webhooks_words(plan: Plan) -> Iterator[str]:

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from deploy.legacy.find import everyone
 from deploy.onhost.before import unfinished
 from deploy.onhost.common import ask, guard_digest, packages, read, revision, shipped, tree_digest
 from deploy.onhost.lock import describe, holder
 from deploy.onhost.prefect_api import pages, request
-from deploy.onhost.processes import started, unit_of
 from deploy.onhost.record import deploys
 from deploy.onhost.unit_facts import unit_facts
 from deploy.onhost.webhooks_port import fault
@@ -73,53 +73,6 @@ def workers(units: str, prefix: str) -> dict[str, dict[str, Any]]:
     numbers = {name: name.removeprefix(prefix).removesuffix(".service") for name in names}
     found = unit_facts(units, [name for name in names if numbers[name].isdecimal()])
     return {numbers[name]: facts for name, facts in found.items()}
-
-
-def legacy_processes() -> list[dict[str, Any]]:
-    """Workers that somebody started by other means: `prefect worker start` under a unit, nohup or a shell."""
-    found = []
-    for entry in glob.glob("/proc/[0-9]*"):
-        argv = [part for part in read(f"{entry}/cmdline").decode(errors="replace").split("\0") if part]
-        if not is_worker_start(argv):
-            continue
-        pid = int(Path(entry).name)
-        try:
-            contained = (
-                os.stat(f"{entry}/root").st_ino != os.stat("/").st_ino
-                or os.stat(f"{entry}/root").st_dev != os.stat("/").st_dev
-            )
-            user = pwd.getpwuid(os.stat(entry).st_uid).pw_name
-        except (OSError, KeyError):
-            continue
-        name = next((argv[i + 1] for i, part in enumerate(argv[:-1]) if part in ("--name", "-n")), "")
-        found.append(
-            {"pid": pid, "user": user, "unit": unit_of(pid), "name": name, "container": contained,
-             "started": started(pid), **interpreter(argv, entry)}
-        )  # fmt: skip
-    return sorted(found, key=lambda item: item["pid"])
-
-
-def is_worker_start(argv: list[str]) -> bool:
-    """Whether an argument list is Prefect's own `prefect worker start`, run by a Python."""
-    words = [Path(part).name for part in argv]
-    if not words or "python" not in words[0] or "prefect" not in words:
-        return False
-    rest = words[words.index("prefect") + 1 :]
-    return any(rest[i : i + 2] == ["worker", "start"] for i in range(len(rest)))
-
-
-def interpreter(argv: list[str], entry: str) -> dict[str, Any]:
-    """The interpreter behind a legacy worker and the uvloop that it would import."""
-    python = argv[0] if os.path.isabs(argv[0]) and os.path.exists(argv[0]) else os.path.realpath(f"{entry}/exe")
-    return {"python": python, "uvloop": installed(python, "uvloop"), "prefect": installed(python, "prefect")}
-
-
-def installed(python: str, package: str) -> str:
-    """The version of a package as an interpreter itself sees it; empty when it has none."""
-    code = (
-        f"import importlib.metadata as m\ntry: print(m.version({package!r}) or '')\nexcept m.PackageNotFoundError: pass"
-    )
-    return ask(python, "-I", "-c", code).strip()
 
 
 def legacy_units(prefix: str, units: str) -> list[str]:
@@ -180,6 +133,7 @@ def facts(query: dict[str, Any]) -> dict[str, Any]:
     """Everything."""
     base = query["base"]
     current = f"{base}/current"
+    legacy, claims = everyone()
     return {
         "hostname": platform.node(),
         "machine": platform.machine(),
@@ -201,7 +155,8 @@ def facts(query: dict[str, Any]) -> dict[str, Any]:
         "kept": kept_units(Path(query["kept_units"])) if query["kept"] else {},
         "webhooks": unit_facts(query["units"], [query["webhooks"]]).get(query["webhooks"]),
         "webhooks_port": fault(**query["webhooks_port"], unit=query["webhooks"]) if query["webhooks_port"] else None,
-        "legacy": legacy_processes(),
+        "legacy": legacy,
+        "claims": claims,
         "legacy_units": legacy_units(query["unit"], query["units"]),
         "api": api(query),
         "deploys": deploys(query["audit"]),

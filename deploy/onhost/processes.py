@@ -13,7 +13,7 @@ from deploy.onhost.common import read
 
 READ_ONLY = 0
 ACCESS_MODE = 3
-SAME_SECONDS = 2.0  # two looks at one process differ by less
+CONTAINER = "it runs in a container"
 
 
 def started(pid: int) -> float:
@@ -21,6 +21,40 @@ def started(pid: int) -> float:
     fields = read(f"/proc/{pid}/stat").decode().rpartition(")")[2].split()
     boot = re.search(rb"btime (\d+)", read("/proc/stat"))
     return int(boot[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK") if boot and fields else 0.0
+
+
+def ticks(pid: int) -> int:
+    """When a process started, in clock ticks since boot: with its id, no other process ever had the same of both."""
+    fields = stat(pid)
+    return int(fields[19]) if fields else 0
+
+
+def isolation(pid: int) -> str:
+    """What keeps a process apart from the host, in words; empty when it shares root, processes and users with init.
+
+    A service may have mounts of its own, by its unit's settings; what has them otherwise is somebody's container.
+
+    Raises:
+        OSError: it is gone.
+    """
+    apart = [kind for kind in ("pid", "user", "mnt") if _namespace(pid, kind) != _of_the_host(kind)]
+    if "pid" in apart or not os.path.samestat(os.stat(f"/proc/{pid}/root"), os.stat("/")):
+        return CONTAINER
+    if "user" in apart or (apart and not unit_of(pid)):
+        return "it runs in namespaces of its own"
+    return ""
+
+
+def _namespace(pid: int | str, kind: str) -> str:
+    return os.readlink(f"/proc/{pid}/ns/{kind}")
+
+
+def _of_the_host(kind: str) -> str:
+    """Init's; where not even root may look at that one, those that the question itself is asked from."""
+    try:
+        return _namespace(1, kind)
+    except PermissionError:
+        return _namespace("self", kind)
 
 
 def unit_of(pid: int) -> str | None:
@@ -37,7 +71,7 @@ def stat(pid: int) -> list[str]:
 
 def alive(item: dict[str, Any]) -> bool:
     """Whether the process is still the one that was seen: a pid alone may have been given to another."""
-    return bool(stat(item["pid"])) and bool(abs(started(item["pid"]) - item["started"]) < SAME_SECONDS)
+    return bool(stat(item["pid"])) and ticks(item["pid"]) == item["ticks"]
 
 
 def children(pid: int) -> list[int]:

@@ -89,7 +89,7 @@ class Conductor:
     def legacy(self, machine: Machine, phase: str) -> bool:
         """One phase of what happens to legacy workers."""
         query = queries.legacy(machine.wanted, machine.plan, phase)
-        return machine.run("legacy_workers", query, detached=phase == "retire")
+        return machine.run("legacy.workers", query, detached=phase == "retire")
 
     def move(self, machine: Machine) -> None:
         """The workers of one host, one by one; stops as soon as the rollout has failed anywhere."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from deploy import spec
@@ -12,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def legacy(wanted: spec.WorkerHost, plan: Plan, phase: str) -> dict[str, Any]:
-    """For `legacy_workers.py`."""
+    """For `legacy/workers.py`."""
     return {
         "phase": phase,
-        "legacy": [item.__dict__ for item in plan.legacy],
+        "legacy": [asdict(item) for item in plan.legacy],
         "legacy_units": list(plan.legacy_units),
         "pool": wanted.work_pool,
         "drain_seconds": wanted.drain_seconds,

@@ -11,7 +11,7 @@ from deploy.release import identity
 from deploy.secret import Secret
 from deploy.service import unit
 from deploy.spec import WorkerHost
-from deploy.state import HostState, Legacy, Release, Worker
+from deploy.state import HostState, Legacy, Release, Uvloop, Worker
 
 SENTINEL = "sentinel-5d1c"
 PYTHON = "3.12.1"
@@ -114,12 +114,12 @@ def legacy(**changes: Any) -> Legacy:
     item = Legacy(
         pid=77,
         user="deploy",
+        uid=1000,
         unit="prefect-worker.service",
         name="old",
         python="/srv/venv/bin/python",
         prefect="3.4.1",
-        uvloop="0.21.0",
-        container=False,
-        started=500.0,
+        uvloop=(Uvloop("/srv/venv/lib/python3.12/site-packages", "0.21.0", ""),),
+        ticks=500,
     )
     return replace(item, **changes)

@@ -35,7 +35,7 @@ class Recorder:
     asked: dict[str, tuple[dict[str, Any], bool]] = field(default_factory=dict)
 
     def run(self, program: str, query: dict[str, Any], *, detached: bool = False) -> bool:
-        what = {"roll_worker": query.get("worker"), "legacy_workers": query.get("phase")}.get(program, program)
+        what = {"roll_worker": query.get("worker"), "legacy.workers": query.get("phase")}.get(program, program)
         self.asked[str(what)] = (json.loads(json.dumps(query)), detached)
         self.journal.append(f"{self.wanted.address} {what}")
         return what not in self.failing

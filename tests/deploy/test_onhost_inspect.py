@@ -1,12 +1,10 @@
-"""How a host is looked at: releases against what they were, and which processes are workers of others."""
+"""How a host is looked at: releases against what they were, units and files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -114,58 +112,6 @@ def test_release_without_its_last_word_is_not_complete(release: Path, text: str 
     assert inspect_host.release(release) == {"complete": False}
 
 
-@pytest.mark.parametrize(
-    "argv",
-    [
-        ["/srv/venv/bin/python3", "/srv/venv/bin/prefect", "worker", "start", "--pool", "default"],
-        ["python", "-m", "prefect", "worker", "start", "--with-healthcheck"],
-        ["/usr/bin/python3.12", "-I", "prefect", "worker", "start"],
-    ],
-)
-def test_worker_of_others(argv: list[str]) -> None:
-    assert inspect_host.is_worker_start(argv)
-
-
-@pytest.mark.parametrize(
-    "argv",
-    [
-        [],
-        ["python"],
-        ["/opt/hublab/releases/r/venv/bin/python", "-m", "worker"],
-        ["/srv/venv/bin/python3", "/srv/venv/bin/prefect", "worker", "ls"],
-        ["/srv/venv/bin/python3", "/srv/venv/bin/prefect", "server", "start"],
-        ["/srv/venv/bin/python3", "-m", "prefect.flow_engine"],
-        ["grep", "prefect", "worker", "start"],
-        ["sh", "-c", "prefect worker start"],
-        ["sudo", "prefect", "worker", "start"],
-    ],
-)
-def test_no_worker_of_others(argv: list[str]) -> None:
-    assert not inspect_host.is_worker_start(argv)
-
-
-def test_running_worker_of_others_is_found_and_ours_is_not(tmp_path: Path) -> None:
-    """A real process with that argument list; it does nothing but wait for its standard input to end."""
-    script = tmp_path / "prefect"
-    script.write_text("input()\n")
-    command = [sys.executable, str(script), "worker", "start", "--name", "old"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE)
-    before = time.time()
-    try:
-        deadline = time.monotonic() + 20
-        while not (mine := [item for item in inspect_host.legacy_processes() if item["pid"] == process.pid]):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    finally:
-        process.communicate(b"\n", timeout=30)
-    (item,) = mine
-    assert (item["name"], item["container"], item["python"]) == ("old", False, sys.executable)
-    assert item["prefect"].startswith("3.")
-    assert item["uvloop"] == ""
-    assert abs(item["started"] - before) < 30
-    assert all(found["pid"] != process.pid for found in inspect_host.legacy_processes())
-
-
 def test_unit_files_that_start_a_worker(tmp_path: Path) -> None:
     for name, line in {
         "prefect-worker.service": "ExecStart=/srv/venv/bin/prefect worker start --pool default",
@@ -176,12 +122,6 @@ def test_unit_files_that_start_a_worker(tmp_path: Path) -> None:
         (tmp_path / name).write_text(f"[Service]\n{line}\n")
     (tmp_path / "masked-worker.service").symlink_to("/dev/null")
     assert inspect_host.legacy_units("prefect-worker@", str(tmp_path)) == ["prefect-worker.service"]
-
-
-def test_version_of_a_package_as_an_interpreter_sees_it() -> None:
-    assert inspect_host.installed(sys.executable, "prefect").startswith("3.")
-    assert inspect_host.installed(sys.executable, "uvloop") == ""
-    assert inspect_host.installed("/nowhere/python", "prefect") == ""
 
 
 def test_facts_of_a_file(tmp_path: Path) -> None:

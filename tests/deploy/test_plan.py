@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploy.plan import make
-from deploy.state import HostState, Release
+from deploy.state import Claim, HostState, Release, Uvloop
 from tests.deploy.factories import bare, converged, file_fact, finished, legacy, release_name, running, wanted
 
 PROFILES = "/etc/hublab/profiles.toml"
@@ -149,31 +149,39 @@ def test_no_upgrade_keeps_the_release_before() -> None:
     assert not plan.switch
 
 
-def test_legacy_workers_are_retired_and_containers_left_alone() -> None:
-    stray = legacy(pid=78, unit=None, name="", prefect="", uvloop="")
-    boxed = legacy(pid=79, container=True, name="boxed")
-    state = converged(wanted(), legacy=(legacy(), stray, boxed), legacy_units=("prefect-worker.service",))
-    plan = make(wanted(), state)
+def test_legacy_workers_are_retired_and_the_rest_left_alone() -> None:
+    site = "/usr/lib/python3/dist-packages"
+    stray = legacy(pid=78, unit=None, name="", uvloop=(Uvloop(site, "0.17.0", "a Debian package owns it"),))
+    boxed = Claim(79, "deploy", "boxed", "it runs in a container", container=True)
+    fake = Claim(80, "nobody", "", "it executes /usr/bin/dash, which is no Python")
+    units = ("prefect-worker.service",)
+    plan = make(wanted(), converged(wanted(), legacy=(legacy(), stray), claims=(boxed, fake), legacy_units=units))
     assert plan.legacy == (legacy(), stray)
-    assert plan.legacy_units == ("prefect-worker.service",)
+    assert plan.legacy_units == units
     assert plan.activates
     assert plan.restarts == ()
     assert plan.words == (
         (
             "legacy worker old (pid 77, unit prefect-worker.service, Prefect 3.4.1) will be retired after its runs"
-            "; uvloop 0.21.0 will be removed from /srv/venv/bin/python"
+            "; uvloop 0.21.0 will be removed from /srv/venv/bin/python "
+            "(below /srv/venv/lib/python3.12/site-packages, as its owner)"
         ),
         (
-            "legacy worker (no name) (pid 78, started by hand, user deploy, Prefect unknown) will be retired "
-            "after its runs"
+            "legacy worker (no name) (pid 78, started by hand, user deploy, Prefect 3.4.1) will be retired "
+            f"after its runs; uvloop 0.17.0 stays in {site}: a Debian package owns it"
         ),
         "legacy unit prefect-worker.service will be disabled and masked",
-        "worker boxed runs in a container and is left alone",
+        "worker boxed (pid 79, user deploy) runs in a container and is left alone",
+        (
+            "(no name) (pid 80, user nobody) says that it is a worker, and is not: "
+            "it executes /usr/bin/dash, which is no Python; it is left alone"
+        ),
     )
 
 
-def test_container_alone_changes_nothing() -> None:
-    assert not make(wanted(), converged(wanted(), legacy=(legacy(container=True),))).changes
+def test_what_is_left_alone_changes_nothing() -> None:
+    claims = (Claim(79, "deploy", "boxed", "it runs in a container", container=True), Claim(80, "nobody", "", "why"))
+    assert not make(wanted(), converged(wanted(), claims=claims)).changes
 
 
 def test_no_word_shows_the_credential() -> None:

@@ -142,7 +142,13 @@ def test_step_that_must_not_be_cut_is_a_unit_of_the_hosts_own(python: str) -> No
     assert subprocess.run(["sh", "-n", "-c", detached], check=False, timeout=20).returncode == 0
 
 
-PROGRAMS = sorted(path.stem for path in remote.ONHOST.glob("*.py") if "def main(" in path.read_text())
+ROOMS = {"onhost": "", "legacy": "legacy."}
+PROGRAMS = sorted(
+    prefix + path.stem
+    for room, prefix in ROOMS.items()
+    for path in remote.ONHOST.with_name(room).glob("*.py")
+    if "def main(" in path.read_text()
+)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -150,7 +156,8 @@ def test_every_program_compiles_and_speaks_no_package(name: str) -> None:
     """Standard library alone: on the host there is nothing else yet."""
     text, asked, _ = remote.program(name, {}).rpartition("sys.exit(")
     assert asked
-    command = [sys.executable, "-I", "-S", "-c", f"{text}print(sys.modules['deploy.onhost.{name}'].main)"]
+    module = name if "." in name else f"onhost.{name}"
+    command = [sys.executable, "-I", "-S", "-c", f"{text}print(sys.modules['deploy.{module}'].main)"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("<function main")

@@ -76,7 +76,7 @@ def test_uvloop_is_told_wherever_it_is_loaded() -> None:
     loaded = converged(host, workers={1: running(host, 1, uvloop=True)})
     assert row(member(loaded))[3] == "PRESENT"
     assert row(member(converged(host, legacy=(legacy(),))))[3] == "PRESENT"
-    assert row(member(converged(host, legacy=(legacy(uvloop=""),))))[3] == "absent"
+    assert row(member(converged(host, legacy=(legacy(uvloop=()),))))[3] == "absent"
 
 
 def test_only_wanted_workers_count_as_online() -> None:

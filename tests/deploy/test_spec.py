@@ -105,6 +105,7 @@ ANSWER: dict[str, Any] = {
     "webhooks": {"sha256": "ef", "active": "active", "pid": 9, "environment": {"HUBLAB_RELEASE": "r"}},
     "webhooks_port": {"error": "", "pid": 9, "unit": "y.service", "command": "y"},
     "legacy": [],
+    "claims": [],
     "legacy_units": ["x.service"],
     "api": {"status": 200, "version": "3.8.8", "online": ["h-2"]},
 }

@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deploy.onhost.common import ask, must, say
+from deploy.legacy.uvloop import remove
+from deploy.onhost.common import must, say
 from deploy.onhost.prefect_api import request, worker_of
 from deploy.onhost.processes import alive, children, output_pipes
 
@@ -112,29 +113,6 @@ def thaw(query: dict[str, Any]) -> int:
     return 0
 
 
-def remove_uvloop(python: str) -> None:
-    """Out of a legacy environment, by its own pip, else by the list of its own files."""
-    subprocess.run(
-        [python, "-I", "-m", "pip", "uninstall", "--yes", "--quiet", "uvloop"],
-        check=False,
-        capture_output=True,
-        timeout=120,
-    )
-    code = (
-        "import importlib.metadata as m, sys\n"
-        "try: files = m.distribution('uvloop').files or []\n"
-        "except m.PackageNotFoundError: sys.exit()\n"
-        "for path in [item.locate() for item in files]:\n"
-        "    path.unlink(missing_ok=True)\n"
-        "    try: path.parent.rmdir()\n"
-        "    except OSError: pass\n"
-    )
-    subprocess.run([python, "-I", "-c", code], check=False, capture_output=True, timeout=60)
-    look = "import importlib.util as u; s = u.find_spec('uvloop'); print(bool(s and s.origin))"
-    left = ask(python, "-I", "-c", look)
-    say(f"uvloop removed from {python}" if left.strip() == "False" else f"uvloop could not be removed from {python}")
-
-
 def wait_for_runs(item: dict[str, Any], limit: float) -> int:
     """Waits until the worker's runs have ended; returns how many have not, after `limit` seconds."""
     deadline, told = time.monotonic() + limit, 0.0
@@ -176,8 +154,8 @@ def retire(query: dict[str, Any]) -> int:
     """All of them, each after its runs."""
     retired, units = Path(query["retired"]), Path(query["units"])
     for item in query["legacy"]:
-        if item["uvloop"]:
-            remove_uvloop(item["python"])
+        for found in item["uvloop"]:
+            remove(found, item["uid"], vouched=bool(item["unit"]))
         if not alive(item):
             continue
         left = wait_for_runs(item, query["drain_seconds"])

@@ -1,20 +1,19 @@
-"""Workers that others started: their runs are waited for, their uvloop is removed."""
+"""Workers that others started: their runs are waited for."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
 import sys
 import time
-import venv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.onhost import inspect_host, legacy_workers, processes
+from deploy.legacy import workers
+from deploy.onhost import processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,10 +50,10 @@ def test_stat_of_a_zombie_and_of_nothing(process: subprocess.Popen[bytes]) -> No
 
 
 def test_same_process_is_alive_and_another_of_its_pid_is_not(process: subprocess.Popen[bytes]) -> None:
-    item = {"pid": process.pid, "started": processes.started(process.pid)}
-    assert abs(item["started"] - time.time()) < 30
+    item = {"pid": process.pid, "ticks": processes.ticks(process.pid)}
+    assert abs(processes.started(process.pid) - time.time()) < 30
     assert processes.alive(item)
-    assert not processes.alive({**item, "started": item["started"] - 60})
+    assert not processes.alive({**item, "ticks": item["ticks"] - 1})
     process.kill()
     until_ended(process.pid)
     assert not processes.alive(item)
@@ -104,7 +103,7 @@ def test_output_of_a_frozen_workers_runs_can_be_read_by_another(tmp_path: Path) 
         both = f"cat {pipes[0]} > {tmp_path}/0 & cat {pipes[1]} > {tmp_path}/1 & wait"
         subprocess.run(["/bin/sh", "-c", both], check=True, timeout=30)
         assert [(tmp_path / name).stat().st_size for name in ("0", "1")] == [1_000_000, 1_000_000]
-        assert legacy_workers.wait_for_runs({"pid": worker.pid, "name": "old"}, 30) == 0
+        assert workers.wait_for_runs({"pid": worker.pid, "name": "old"}, 30) == 0
         assert processes.output_pipes(worker.pid) == []
     finally:
         worker.kill()
@@ -115,73 +114,15 @@ def test_runs_are_waited_for_up_to_a_limit(
     process: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     item = {"pid": os.getpid(), "name": "old"}
-    assert legacy_workers.wait_for_runs(item, 0.1) >= 1
+    assert workers.wait_for_runs(item, 0.1) >= 1
     assert "legacy worker old: waiting for its runs (" in capsys.readouterr().out
-    assert legacy_workers.wait_for_runs({"pid": process.pid, "name": ""}, 60) == 0
+    assert workers.wait_for_runs({"pid": process.pid, "name": ""}, 60) == 0
 
 
 def test_signal_to_what_is_gone_is_no_error() -> None:
     gone = subprocess.Popen(FOREVER, stdin=subprocess.PIPE)
     gone.communicate(timeout=30)
-    legacy_workers.send([gone.pid], signal.SIGCONT)
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> Path:
-    """A real virtual environment without pip, with a uvloop that was installed as pip does it."""
-    venv.create(tmp_path / "venv", symlinks=True)
-    site = next((tmp_path / "venv/lib").glob("python3*/site-packages"))
-    files = {
-        "uvloop/__init__.py": "installed = True\n",
-        "uvloop/loop.abi3.so": "",
-        "uvloop-0.21.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: uvloop\nVersion: 0.21.0\n",
-        "uvloop-0.21.0.dist-info/INSTALLER": "pip\n",
-    }
-    files["uvloop-0.21.0.dist-info/RECORD"] = "".join(
-        f"{name},,\n" for name in [*files, "uvloop-0.21.0.dist-info/RECORD"]
-    )
-    for name, content in files.items():
-        (site / name).parent.mkdir(exist_ok=True)
-        (site / name).write_text(content)
-    (site / "neighbour.py").write_text("")
-    return tmp_path / "venv/bin/python"
-
-
-def imports(python: Path, module: str) -> bool:
-    code = f"import importlib.util as u; s = u.find_spec('{module}'); raise SystemExit(not (s and s.origin))"
-    return subprocess.run([python, "-I", "-c", code], check=False, timeout=60).returncode == 0
-
-
-def site_of(python: Path) -> Path:
-    return next(python.parent.parent.glob("lib/python3*/site-packages"))
-
-
-def test_uvloop_is_removed_by_the_list_of_its_files(environment: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert imports(environment, "uvloop")
-    assert inspect_host.installed(str(environment), "uvloop") == "0.21.0"
-    legacy_workers.remove_uvloop(str(environment))
-    assert not imports(environment, "uvloop")
-    assert imports(environment, "neighbour")
-    assert not [path for path in site_of(environment).glob("uvloop*/*") if path.is_file()]
-    assert capsys.readouterr().out == f"uvloop removed from {environment}\n"
-
-
-def test_uvloop_is_removed_by_the_environments_own_pip(environment: Path) -> None:
-    pip = importlib.util.find_spec("pip")
-    assert pip is not None
-    assert pip.origin is not None
-    (site_of(environment) / "pip").symlink_to(Path(pip.origin).parent)
-    legacy_workers.remove_uvloop(str(environment))
-    assert inspect_host.installed(str(environment), "uvloop") == ""
-    assert not list(site_of(environment).glob("uvloop*"))
-
-
-def test_uvloop_that_stays_is_told(environment: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a list of its files nothing is guessed at."""
-    (site_of(environment) / "uvloop-0.21.0.dist-info/RECORD").unlink()
-    legacy_workers.remove_uvloop(str(environment))
-    assert imports(environment, "uvloop")
-    assert capsys.readouterr().out == f"uvloop could not be removed from {environment}\n"
+    workers.send([gone.pid], signal.SIGCONT)
 
 
 @pytest.fixture
@@ -197,7 +138,7 @@ def summer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("summer")
 @pytest.mark.parametrize("written", ["2026-07-01T12:00:00Z", "2026-07-01T12:00:00.123456+00:00", "2026-07-01T12:00:00"])
 def test_moment_of_a_claim_does_not_depend_on_the_hosts_clock_on_the_wall(written: str) -> None:
-    assert legacy_workers.claimed_at({"state": {"timestamp": written}}) == 1_782_907_200
+    assert workers.claimed_at({"state": {"timestamp": written}}) == 1_782_907_200
 
 
 @pytest.mark.parametrize(
@@ -213,4 +154,4 @@ def test_moment_of_a_claim_does_not_depend_on_the_hosts_clock_on_the_wall(writte
 def test_run_that_another_worker_has_claimed_holds_nobody_up(
     names: set[str], labels: dict[str, str] | None, may: bool
 ) -> None:
-    assert legacy_workers.may_be_of(names, {"labels": labels}) is may
+    assert workers.may_be_of(names, {"labels": labels}) is may

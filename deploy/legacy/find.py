@@ -1,0 +1,97 @@
+"""Which processes of a host are Prefect workers of others, by what the kernel says of them; and which only say so."""
+
+from __future__ import annotations
+
+import glob
+import os
+import pwd
+from pathlib import Path
+from typing import Any
+
+from deploy.legacy.environment import executable, interpreter, is_python, sites, starts_worker, versions
+from deploy.legacy.uvloop import found as uvloop_in
+from deploy.onhost.processes import CONTAINER, isolation, ticks, unit_of
+from deploy.onhost.untrusted import of_proc, printable
+
+ARGUMENTS = 64 * 1024
+MOST_CLAIMS = 20
+
+
+def arguments(pid: int) -> list[str]:
+    """What a process says that it was started with. It can say whatever it likes."""
+    words = of_proc(f"/proc/{pid}/cmdline")[:ARGUMENTS].decode(errors="surrogateescape").split("\0")
+    return [word for word in words if word]
+
+
+def says_so(argv: list[str]) -> bool:
+    """Whether an argument list reads like that of a worker, whoever wrote it. Pure."""
+    words = [os.path.basename(word) for word in argv]
+    if not words or "python" not in words[0] or "prefect" not in words:
+        return False
+    rest = words[words.index("prefect") + 1 :]
+    return any(rest[i : i + 2] == ["worker", "start"] for i in range(len(rest)))
+
+
+def name_in(argv: list[str]) -> str:
+    """The worker's name in its arguments; empty when it has none, or one that no person would give. Pure."""
+    following = [argv[i + 1] for i, word in enumerate(argv[:-1]) if word in ("--name", "-n")]
+    joined = [word.partition("=")[2] for word in argv if word.startswith("--name=")]
+    name = next(iter(following + joined), "")
+    return name if name == printable(name) else ""
+
+
+def user_name(uid: int) -> str:
+    """Who that is, by the host's own list of users."""
+    try:
+        return printable(pwd.getpwuid(uid).pw_name)
+    except KeyError:
+        return str(uid)
+
+
+def worker(pid: int, argv: list[str]) -> dict[str, Any]:
+    """A worker that has been proven to be one, or a `claim`: why it has not.
+
+    Raises:
+        OSError: it is gone.
+    """
+    uid = os.stat(f"/proc/{pid}").st_uid
+    said = {"pid": pid, "name": name_in(argv), "user": user_name(uid)}
+    if where := isolation(pid):
+        return said | {"claim": where, "container": where == CONTAINER}
+    program = executable(pid)
+    if not is_python(program):
+        return said | {"claim": f"it executes {printable(program) or 'nothing'}, which is no Python"}
+    if not starts_worker(argv):
+        return said | {"claim": "its arguments are not those of `prefect worker start`"}
+    python = interpreter(argv, program)
+    folders = sites(pid, python)
+    prefect = next((version for site in folders for version in versions(site, "prefect")), "")
+    if not prefect:
+        return said | {"claim": f"no Prefect is installed for {printable(python)}"}
+    unit = unit_of(pid)
+    return said | {
+        "unit": unit,
+        "python": printable(python),
+        "prefect": printable(prefect),
+        "uvloop": uvloop_in(folders, uid, vouched=bool(unit)),
+        "uid": uid,
+        "ticks": ticks(pid),
+    }
+
+
+def everyone() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The workers of others, and what only says that it is one: of those as many as an operator would read."""
+    found = []
+    for pid in sorted(int(Path(entry).name) for entry in glob.glob("/proc/[0-9]*")):
+        argv = arguments(pid)
+        if says_so(argv):
+            try:
+                found.append(worker(pid, argv))
+            except OSError:  # gone meanwhile
+                continue
+    claims = [item for item in found if "claim" in item]
+    workers = [item for item in found if "claim" not in item]
+    leaves = {one["site"] for item in workers for one in item["uvloop"] if not one["stays"]}
+    for item in workers:  # one environment, several workers: it is enough that one of them may decide
+        item["uvloop"] = [one for one in item["uvloop"] if not (one["stays"] and one["site"] in leaves)]
+    return workers, claims[:MOST_CLAIMS]

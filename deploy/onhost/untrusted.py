@@ -1,0 +1,56 @@
+"""What other users of the host wrote, read by root: bounded, regular files only, and never a control character."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import stat
+
+FILE_BYTES = 256 * 1024
+# /proc's files are written while they are read: a process may have 65,530 mappings and two megabytes of arguments.
+PROC_BYTES = 4 * 1024 * 1024
+ENTRIES = 20_000
+WORDS = 200
+
+
+def printable(text: str, limit: int = WORDS) -> str:
+    """Text that does nothing to a terminal and fits a line: what cannot be printed becomes a question mark."""
+    shown = "".join(char if char.isprintable() else "?" for char in text[: limit + 1])
+    return f"{shown[:limit]}…" if len(shown) > limit else shown
+
+
+def regular(path: str, limit: int = FILE_BYTES) -> bytes:
+    """The beginning of a regular file; empty for whatever else is there: a link, a pipe, a device, nothing."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags)
+    except (OSError, ValueError):
+        return b""
+    try:
+        return os.read(descriptor, limit) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
+
+
+def names(folder: str) -> list[str]:
+    """The names in a folder, the first ENTRIES of them; none when it is not there."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in itertools.islice(entries, ENTRIES)]
+    except (OSError, ValueError):
+        return []
+
+
+def of_proc(path: str) -> bytes:
+    """A file below /proc, up to PROC_BYTES; empty when its process is gone."""
+    parts, left = [], PROC_BYTES
+    try:
+        with open(path, "rb", buffering=0) as stream:
+            while left > 0 and (part := stream.read(left)):
+                parts.append(part)
+                left -= len(part)
+    except OSError:
+        pass
+    return b"".join(parts)
