@@ -47,7 +47,7 @@ class EngineStarter:
             task_status.started(handle)
             await process.wait()
             if isinstance(process, ForkedProcess) and process.returncode is None:
-                process.returncode = await self._engines.infer_status(flow_run.id)
+                process.returncode = await self._engines.reports.infer_status(flow_run.id)
 
     async def _begin(self, flow_run: FlowRun, environment: dict[str, str]) -> Process | ForkedProcess:
         if self._can_be_forked():
@@ -64,7 +64,7 @@ class EngineStarter:
         return await self._spawn(environment)
 
     def _is_settled(self, flow_run: FlowRun) -> bool:
-        return self._engines.is_settled(flow_run.id)
+        return self._engines.reports.is_settled(flow_run.id)
 
     def _can_be_forked(self) -> bool:
         """Whether nobody asked for another command. What a variable may stand against, the fork server knows."""

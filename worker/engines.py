@@ -14,9 +14,6 @@ Built from the parts that Prefect's runner is made of. Differences, each with it
 from __future__ import annotations
 
 import logging
-import os
-import time
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import anyio
@@ -28,18 +25,15 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import StateType
 from prefect.events.clients import NullEventsClient
-from prefect.exceptions import Abort, ObjectNotFound
 from prefect.runner._cancellation_manager import CancellationManager
 from prefect.runner._control_channel import ControlChannel, ControlSignalStatus
 from prefect.runner._event_emitter import EventEmitter
 from prefect.runner._flow_run_executor import FlowRunExecutor
 from prefect.runner._process_manager import ProcessHandle, ProcessManager
-from prefect.runner._state_proposer import StateProposer
-from prefect.states import AwaitingRetry
-from prefect.utilities.engine import propose_state
 
 from worker.engine_process import EngineStarter
 from worker.hooks import HookProcess
+from worker.reports import Reports
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
@@ -48,7 +42,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskStatus
     from prefect.client.orchestration import PrefectClient
-    from prefect.client.schemas.objects import FlowRun, State
+    from prefect.client.schemas.objects import FlowRun
     from prefect.workers.process import ProcessJobConfiguration
 
     from worker.forking import ForkServer
@@ -60,25 +54,6 @@ KILL_GRACE_SECONDS = 10.0
 """Between SIGTERM and SIGKILL for a run that is handed back."""
 
 
-class Proposer(StateProposer):
-    """Reports a crash, unless the run is on its way back to Prefect, or never began because the API was away."""
-
-    def __init__(self, engines: Engines, client: PrefectClient) -> None:
-        """Propose through this client."""
-        super().__init__(client=client)
-        self._engines = engines
-
-    async def propose_crashed(self, flow_run: FlowRun, message: str) -> State | None:
-        """The engine ended without a word of its own."""
-        if self._engines.is_settled(flow_run.id):
-            return None
-        self._engines.settle(flow_run.id)
-        if await self._engines.never_reached_the_api(flow_run.id):
-            await self._engines.propose_again(flow_run.id, "Its engine could not reach the API at its start.")
-            return None
-        return await super().propose_crashed(flow_run, message)
-
-
 class Engines:
     """All engines of one worker."""
 
@@ -86,12 +61,9 @@ class Engines:
         """Report to Prefect through `client`, which is patient."""
         self._client = client
         self.fork_server = fork_server
-        self._health = health
+        self.reports = Reports(client, health)
         self._hooks: dict[UUID, HookProcess] = {}
-        self._begun_at: dict[UUID, float] = {}
-        self._settled: set[UUID] = set()
         self._cancelling: dict[UUID, anyio.Event] = {}
-        self._proposer = Proposer(self, client)
         self.control = ControlChannel()
         self.processes = ProcessManager(on_remove=self._forget)
         self._emitter = EventEmitter(runner_name="hublab", client=client, get_events_client=NullEventsClient)
@@ -101,19 +73,10 @@ class Engines:
         for part in (self.processes, self._emitter, self.control):
             await stack.enter_async_context(part)
 
-    def is_settled(self, flow_run_id: UUID) -> bool:
-        """Whether the run's next state has been seen to, so that a dead engine is no crash."""
-        return flow_run_id in self._settled
-
-    def settle(self, flow_run_id: UUID) -> None:
-        """See to the run's next state here and nowhere else."""
-        self._settled.add(flow_run_id)
-
     def forget(self, flow_run_id: UUID) -> None:
         """The run is no longer this worker's."""
         self._hooks.pop(flow_run_id, None)
-        self._begun_at.pop(flow_run_id, None)
-        self._settled.discard(flow_run_id)
+        self.reports.forget(flow_run_id)
         self._cancelling.pop(flow_run_id, None)
 
     async def execute(
@@ -121,12 +84,12 @@ class Engines:
     ) -> tuple[int, int]:
         """Run the engine to its end. Returns its process id and its status; 0 when it has told Prefect its outcome."""
         self._hooks[flow_run.id] = hooks = HookProcess(configuration.env, cwd)
-        self._begun_at[flow_run.id] = time.monotonic()
+        self.reports.begin(flow_run.id)
         executor = FlowRunExecutor(
             flow_run=flow_run,
             starter=EngineStarter(self, configuration, cwd),
             process_manager=self.processes,
-            state_proposer=self._proposer,
+            state_proposer=self.reports,
             hook_runner=hooks,
             get_attempt_conclusion=self.control.get_conclusion,
             propose_submitting=False,
@@ -163,65 +126,38 @@ class Engines:
         return found
 
     async def cancel(self, flow_run: FlowRun) -> None:
-        """Prefect's own sequence: tell the engine, end it, run the hooks, set the state."""
-        manager = CancellationManager(
-            process_manager=self.processes,
-            hook_runner=self._hooks[flow_run.id],
-            state_proposer=self._proposer,
-            event_emitter=self._emitter,
-            client=self._client,
-            control_channel=self.control,
-        )
+        """Prefect's own sequence: tell the engine, end it, run the hooks, set the state. Nothing is raised."""
         try:
+            manager = CancellationManager(
+                process_manager=self.processes,
+                hook_runner=self._hooks[flow_run.id],
+                state_proposer=self.reports,
+                event_emitter=self._emitter,
+                client=self._client,
+                control_channel=self.control,
+            )
             await manager.cancel(flow_run)
+        except Exception:  # noqa: BLE001 - it concerns this run, and the caller's task group owns the worker's loops
+            _log.exception("Flow run %s: its cancellation could not be seen to", flow_run.id)
         finally:
             if done := self._cancelling.get(flow_run.id):
                 done.set()
+            if self.processes.get(flow_run.id):
+                self._cancelling.pop(flow_run.id, None)  # it runs on: to be cancelled with the next look
 
     async def end(self, flow_run_id: UUID) -> bool:
         """End an engine whose run is to be handed back. False: the engine had concluded the run by itself."""
         if self.processes.get(flow_run_id) is None:
-            self.settle(flow_run_id)
+            self.reports.settle(flow_run_id)
             return True
         told = await self.control.signal(flow_run_id, "reschedule")
         if told is not ControlSignalStatus.ALREADY_CONCLUDED:
-            self.settle(flow_run_id)
+            self.reports.settle(flow_run_id)
         # An engine that did not hear why it is ended would report a crash on SIGTERM: it gets no chance to.
         silent = told is ControlSignalStatus.NOT_ACKNOWLEDGED
         # The whole process group goes, what the flow started included, before another worker begins the run anew.
         await self.processes.kill(flow_run_id, KILL_GRACE_SECONDS, force=silent)
         return told is not ControlSignalStatus.ALREADY_CONCLUDED
-
-    async def never_reached_the_api(self, flow_run_id: UUID) -> bool:
-        """Whether the engine died before its run began, while the API was away: to be run again, not a crash."""
-        flow_run = await self._client.read_flow_run(flow_run_id)
-        begun = self._begun_at.get(flow_run_id, float("inf"))
-        return bool(flow_run.state and flow_run.state.is_pending() and self._health.last_problem_at > begun)
-
-    async def infer_status(self, flow_run_id: UUID) -> int:
-        """The status of an engine whose end nobody saw, since its fork server died before: by what the API was told."""
-        try:
-            state = (await self._client.read_flow_run(flow_run_id)).state
-        except ObjectNotFound:
-            return os.EX_OK
-        left_behind = state is None or state.is_pending() or state.is_running()
-        _log.warning("Flow run %s: its engine's status is unknown; its state is %s", flow_run_id, state and state.name)
-        return os.EX_SOFTWARE if left_behind else os.EX_OK
-
-    async def propose_again(self, flow_run_id: UUID, reason: str, after: timedelta = timedelta(0)) -> bool:
-        """Give the run back to Prefect, to be run again by any worker. False: its state does not allow that."""
-        flow_run = await self._client.read_flow_run(flow_run_id)
-        if flow_run.state is None or flow_run.state.is_final():
-            return True
-        if flow_run.state.is_cancelling():
-            return await self._proposer.propose_cancelled(flow_run, {"message": "Cancelled while its worker stopped."})
-        try:
-            again: State[None] = AwaitingRetry(message=reason, scheduled_time=datetime.now(UTC) + after)
-            state = await propose_state(self._client, again, flow_run_id=flow_run_id)
-        except Abort as abort:
-            _log.error("Flow run %s could not be handed back: %s", flow_run_id, abort)
-            return False
-        return state.is_scheduled()
 
     async def _forget(self, flow_run_id: UUID) -> None:
         self.control.unregister(flow_run_id)

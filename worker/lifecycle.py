@@ -201,4 +201,4 @@ class Lifecycle:
             doing = f"{unfit}, {runs}"
         else:
             doing = f"polling {', '.join(worker.settings.queues)}, {runs}"
-        return f"{doing}; {trouble}" if trouble else doing
+        return "; ".join(filter(None, (doing, trouble, worker.health.describe_refused())))

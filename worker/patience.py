@@ -27,7 +27,14 @@ _SERVER_ERROR = 500
 # 25 minutes away must not mean 25 more until the worker looks again, hence the low ceiling.
 _LONGEST_WAIT = 10.0
 _WORTH_TELLING_SECONDS = 5.0
+_REFUSED_AFTER = 10
+"""Failed attempts at one request, each after others were answered: over a minute, so that it is no passing trouble."""
+_REFUSAL_SHOWN_SECONDS = 60.0
 _TIMEOUT = httpx.Timeout(20, connect=10)
+
+
+class RefusedError(httpx.HTTPError):
+    """One request keeps failing while others are answered. Prefect's client does not repeat it once more."""
 
 
 class ApiHealth:
@@ -40,9 +47,14 @@ class ApiHealth:
         self._told = False
         self.last_problem_at = float("-inf")
         """`time.monotonic()` of the last failed attempt."""
+        self.answers = 0
+        """How many requests got an answer that can be used."""
+        self._refused: dict[str, tuple[str, float, float]] = {}  # by request: what is wrong, since when, seen last
 
-    def answered(self) -> None:
+    def answered(self, request: str = "") -> None:
         """A request got an answer that can be used."""
+        self.answers += 1
+        self._refused.pop(request, None)
         if self._told:
             _log.warning("Prefect's API answers again, after %.0f s (%s)", time.time() - self.since, self.problem)
         self.problem, self._told = None, False
@@ -57,15 +69,34 @@ class ApiHealth:
         self.problem = problem
         self.last_problem_at = time.monotonic()
 
+    def refused(self, request: str, problem: str) -> None:
+        """An attempt at this request came to nothing, while others were answered."""
+        now = time.time()
+        since = self._refused.get(request, (problem, now, now))[1]
+        self._refused[request] = (problem, since, now)
+
+    def describe_refused(self) -> str | None:
+        """Such as "PATCH /api/flow_runs/…/labels answers 403 since 14:03:10Z"; None when no request is refused."""
+        recent = time.time() - _REFUSAL_SHOWN_SECONDS
+        told = [
+            f"{request} {problem} since {_clock(since)}"
+            for request, (problem, since, last) in self._refused.items()
+            if last > recent
+        ]
+        return told[0] + (f", and {len(told) - 1} more" if len(told) > 1 else "") if told else None
+
     def describe(self) -> str | None:
         """Such as "API answers 503 since 14:03:10Z"; None when all is well."""
         if not self.problem:
             return None
-        return f"API {self.problem} since {time.strftime('%H:%M:%SZ', time.gmtime(self.since))}"
+        return f"API {self.problem} since {_clock(self.since)}"
 
 
 class PatientTransport(httpx.AsyncBaseTransport):
-    """Repeats a request until it is answered. Whoever cannot wait puts a limit around the call."""
+    """Repeats a request until it is answered. Whoever cannot wait puts a limit around the call.
+
+    While the API answers other requests it is not away: then this one is refused, and its caller is told so in the end.
+    """
 
     def __init__(self, inner: httpx.AsyncBaseTransport, health: ApiHealth) -> None:
         """Wrap the transport that Prefect built, with its TLS and proxy settings."""
@@ -74,19 +105,27 @@ class PatientTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send, and send again. A repeated state change is safe: Prefect gives each one a transition id."""
+        what, alone, answers = f"{request.method} {request.url.path}", 0, self._health.answers
         for wait in _waits():
             try:
                 response = await self._inner.handle_async_request(request)
             except httpx.UnsupportedProtocol:
                 raise
             except httpx.TransportError as error:
-                self._health.failed(f"unreachable ({type(error).__name__})")
+                problem = f"unreachable ({type(error).__name__})"
             else:
                 if not await _passing(response):
-                    self._health.answered()
+                    self._health.answered(what)
                     return response
                 await response.aclose()
-                self._health.failed(f"answers {response.status_code}")
+                problem = f"answers {response.status_code}"
+            if self._health.answers > answers:  # others were answered since the last attempt
+                alone, answers = alone + 1, self._health.answers
+                self._health.refused(what, problem)
+            else:
+                self._health.failed(problem)
+            if alone == _REFUSED_AFTER:
+                raise RefusedError(f"{what} {problem}, {alone} times while other requests were answered")
             await anyio.sleep(wait)
         raise AssertionError("endless")
 
@@ -104,6 +143,10 @@ def make_patient(client: PrefectClient, health: ApiHealth) -> None:
         for pattern, transport in http._mounts.items()  # noqa: SLF001
     }
     http.timeout = _TIMEOUT
+
+
+def _clock(instant: float) -> str:
+    return time.strftime("%H:%M:%SZ", time.gmtime(instant))
 
 
 def _waits() -> Iterator[float]:

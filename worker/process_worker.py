@@ -6,15 +6,17 @@ tests/worker/test_prefect_internals.py.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 from prefect.client.schemas.responses import WorkerFlowRunResponse
-from prefect.exceptions import Abort, ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError, PrefectSignal
 from prefect.states import Pending
 from prefect.utilities.engine import propose_state
 from prefect.workers.base import BaseWorker
@@ -26,6 +28,7 @@ from worker.patience import ApiHealth, make_patient
 from worker.workplace import BACK_IN, Workplace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from uuid import UUID
 
     from anyio.abc import TaskStatus
@@ -40,6 +43,9 @@ _log = logging.getLogger("prefect.hublab")
 _NOT_FOUND = 404
 SUBMITTING = "HublabSubmitting"
 """What a run is called from our claim to its engine's start; `deploy.lost_runs` waits for a sign of life after it."""
+
+PUT_OFF_SECONDS = 20.0
+"""How long a run that could not be claimed is left alone: asked for at once, it would take a place for ever."""
 
 
 class HublabWorker(ProcessWorker):
@@ -58,8 +64,9 @@ class HublabWorker(ProcessWorker):
         self.drain = Drain(settings.drain_seconds)
         self.in_flight = InFlight()
         self.workplace = Workplace()
-        self._submissions: dict[UUID, anyio.CancelScope] = {}
+        self._scopes: dict[UUID, set[anyio.CancelScope]] = {}
         self._queues_known = False
+        self._put_off: dict[UUID, float] = {}
 
     @classmethod
     def __dispatch_key__(cls) -> str:
@@ -84,8 +91,14 @@ class HublabWorker(ProcessWorker):
         """Prepare to run. The API is not asked for anything yet: it may be away for the first half hour."""
         await super().setup()
         make_patient(self.client, self.health)
+        self._exit_stack.callback(self._wait_no_more)
         self.engines = Engines(self.client, self.health, self.fork_server)
         await self.engines.enter(self._exit_stack)
+
+    def _wait_no_more(self) -> None:
+        """A drain has waited within its limits: whatever is left must not keep the process from its exit."""
+        if self.drain.requested.is_set() and self._runs_task_group:
+            self._runs_task_group.cancel_scope.cancel()
 
     async def sync_with_backend(self) -> None:
         """Send a heartbeat, read the pool, and see that the queues are there.
@@ -120,19 +133,25 @@ class HublabWorker(ProcessWorker):
         """Ask for as many runs as there is room for; the probe's have a place of their own beside the limit."""
         if self.workplace.problem:
             return []
-        settings, probes = self.settings, self.in_flight.probes
+        settings, probes, now = self.settings, self.in_flight.probes, time.monotonic()
         room = settings.concurrency - (len(self.in_flight) - probes)
+        self._put_off = {flow_run_id: until for flow_run_id, until in self._put_off.items() if until > now}
         found: list[WorkerFlowRunResponse] = []
         try:
             if not probes:
                 found += await self._scheduled([settings.probe_queue], 1)
             if room > 0:
-                found += await self._scheduled(list(settings.queues), room)
+                # Runs that are being claimed, or could not be, are among the answers: they must not hide the next.
+                due = await self._scheduled(list(settings.queues), settings.concurrency + len(self._put_off))
+                found += [entry for entry in due if self._may_be_taken(entry.flow_run.id)][:room]
         except ObjectNotFound:
             self._queues_known = False
         if self.drain.requested.is_set():
             return []
-        return [entry for entry in found if entry.flow_run.id not in self.in_flight]
+        return [entry for entry in found if self._may_be_taken(entry.flow_run.id)]
+
+    def _may_be_taken(self, flow_run_id: UUID) -> bool:
+        return flow_run_id not in self.in_flight and flow_run_id not in self._put_off
 
     async def _scheduled(self, queues: list[str], limit: int) -> list[WorkerFlowRunResponse]:
         before = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self._prefetch_seconds)
@@ -152,58 +171,80 @@ class HublabWorker(ProcessWorker):
     async def _submit_run(self, flow_run: FlowRun) -> None:
         """Claim a run and start it. Nothing raised here may reach the task group, which owns the other runs."""
         probe = flow_run.work_queue_name == self.settings.probe_queue
-        with self.in_flight.hold(flow_run.id, probe=probe):
+        with self._in_hand(flow_run.id, probe=probe):
             try:
                 with self.drain.until_claimed(flow_run.id):
                     await super()._submit_run(flow_run)
-            except Exception:  # noqa: BLE001 - see above
+            except (Exception, PrefectSignal):  # noqa: BLE001 - see above
                 _log.exception("Flow run %s could not be submitted", flow_run.id)
+                self._put_off[flow_run.id] = time.monotonic() + PUT_OFF_SECONDS
             finally:
                 self._submitting_flow_run_ids.discard(flow_run.id)
 
+    @contextlib.contextmanager
+    def _in_hand(self, flow_run_id: UUID, *, probe: bool = False) -> Iterator[None]:
+        """The run is in flight, and what the block waits for ends with the drain's limit."""
+        with self.in_flight.hold(flow_run_id, probe=probe), anyio.CancelScope() as scope:
+            scopes = self._scopes.setdefault(flow_run_id, set())
+            scopes.add(scope)
+            try:
+                yield
+            finally:
+                scopes.discard(scope)
+                if not scopes:
+                    self._scopes.pop(flow_run_id, None)
+
     async def _propose_pending_state(self, flow_run: FlowRun) -> bool:
         """The claim. After a signal none is begun; one that was begun is carried through."""
-        return self.drain.claim(flow_run.id) and await super()._propose_pending_state(flow_run)
+        if not self.drain.claim(flow_run.id):
+            return False
+        claimed = await super()._propose_pending_state(flow_run)
+        if not claimed:
+            self._put_off[flow_run.id] = time.monotonic() + PUT_OFF_SECONDS
+        return claimed
 
     async def _propose_submitting_state(self, flow_run: FlowRun) -> None:
         """Prefect's step from claim to start, under our own name: of runs that bore it, heartbeats are expected."""
         try:
             await propose_state(self.client, Pending(name=SUBMITTING), flow_run_id=flow_run.id)
-        except Abort:
-            pass  # cancelled meanwhile, which the engine will see
+        except PrefectSignal:
+            pass  # cancelled or paused meanwhile, which the engine will see
         except Exception as error:  # noqa: BLE001 - the run begins all the same
             _log.warning("Flow run %s could not be called %s: %s", flow_run.id, SUBMITTING, error)
 
     async def _submit_run_and_capture_errors(
         self, flow_run: FlowRun, task_status: TaskStatus[int | Exception] | None = None
     ) -> Any:
-        with self.in_flight.hold(flow_run.id), anyio.CancelScope() as scope:
-            self._submissions[flow_run.id] = scope
+        with self._in_hand(flow_run.id):
             try:
                 return await super()._submit_run_and_capture_errors(flow_run, task_status)
-            except Exception as error:  # noqa: BLE001 - as in _submit_run
+            except (Exception, PrefectSignal) as error:  # noqa: BLE001 - as in _submit_run
                 _log.exception("Flow run %s: its end could not be seen to", flow_run.id)
                 return error
             finally:
-                del self._submissions[flow_run.id]
                 self.engines.forget(flow_run.id)
 
     async def _propose_crashed_state(
         self, flow_run: FlowRun, message: str, client: PrefectClient | None = None
     ) -> None:
         """The engines report what became of their processes; only what they know nothing of is reported here."""
-        if not self.engines.is_settled(flow_run.id):
+        if not self.engines.reports.is_settled(flow_run.id):
             await super()._propose_crashed_state(flow_run, message, client)
 
     async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
         """Also say which very process runs it, so that a gate can tell a worker from the one before."""
-        await super()._give_worker_labels_to_flow_run(flow_run_id)
         labels: dict[str, bool | int | float | str] = {
             "hublab.release": self.settings.release,
             "hublab.pid": str(os.getpid()),
             "hublab.invocation": os.environ.get("INVOCATION_ID", ""),
         }
-        await self.client.update_flow_run_labels(flow_run_id, labels)
+        try:
+            await super()._give_worker_labels_to_flow_run(flow_run_id)
+            await self.client.update_flow_run_labels(flow_run_id, labels)
+        except ObjectNotFound:
+            raise  # the run was deleted
+        except Exception as error:  # noqa: BLE001 - the run begins all the same
+            _log.warning("Flow run %s could not be labelled with its worker: %s", flow_run_id, error)
 
     async def run(
         self,
@@ -215,8 +256,9 @@ class HublabWorker(ProcessWorker):
         try:
             place = self.workplace.open(configuration.working_dir)
         except OSError as error:
-            if await self.engines.propose_again(flow_run.id, f"{self.name} could not start it: {error}", BACK_IN):
-                self.engines.settle(flow_run.id)
+            reason = f"{self.name} could not start it: {error}"
+            if await self.engines.reports.propose_again(flow_run.id, reason, BACK_IN):
+                self.engines.reports.settle(flow_run.id)
             raise
         with place as cwd:
             pid, status = await self.engines.execute(
@@ -229,7 +271,8 @@ class HublabWorker(ProcessWorker):
         mine = await self.engines.end(flow_run_id)
         with anyio.move_on_after(5):
             await self.in_flight.released(flow_run_id)
-        if scope := self._submissions.get(flow_run_id):
+        for scope in tuple(self._scopes.get(flow_run_id, ())):
             scope.cancel()
-            await self.in_flight.released(flow_run_id)
-        return not mine or await self.engines.propose_again(flow_run_id, "Its worker was stopped; to be run again.")
+        await self.in_flight.released(flow_run_id)
+        reason = "Its worker was stopped; to be run again."
+        return not mine or await self.engines.reports.propose_again(flow_run_id, reason)

@@ -27,6 +27,16 @@ class Hold:
     go_on: threading.Event = field(default_factory=threading.Event)
 
 
+@dataclass
+class Fault:
+    """What becomes of the requests that match: of each, or of the first alone."""
+
+    pattern: re.Pattern[bytes]
+    kind: str
+    lasting: bool
+    times: int = 0
+
+
 class Proxy:
     """Forwards to `upstream` on loopback, one request per connection; websockets are passed through."""
 
@@ -37,6 +47,7 @@ class Proxy:
         self._mode = "pass"
         self._holds: list[Hold] = []
         self._all_holds: list[Hold] = []
+        self._faults: list[Fault] = []
         self._open: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -81,6 +92,11 @@ class Proxy:
         self._all_holds.append(hold)
         return hold
 
+    def fail(self, pattern: bytes, kind: str, *, lasting: bool = True) -> Fault:
+        """From now on answer what matches with a status ("403"), "drop" its connection, let it "hang", or "garble"."""
+        self._faults.append(fault := Fault(re.compile(pattern, re.DOTALL), kind, lasting))
+        return fault
+
     def _run(self, work: object) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(LIMIT)  # type: ignore[arg-type]
 
@@ -123,6 +139,11 @@ class Proxy:
             self.refused += 1
             await _refuse(self._mode, writer)
             return
+        for fault in self._faults:
+            if (fault.lasting or not fault.times) and fault.pattern.search(head + body):
+                fault.times += 1
+                await _fail(fault.kind, reader, writer)
+                return
         hold = next((hold for hold in self._holds if hold.pattern.search(head + body)), None)
         if hold:
             self._holds.remove(hold)
@@ -165,6 +186,17 @@ class Proxy:
         hold.seen.set()
         if not hold.drop:
             await asyncio.to_thread(hold.go_on.wait, 4 * LIMIT)
+
+
+async def _fail(kind: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    if kind == "drop":
+        writer.transport.abort()
+    elif kind == "hang":
+        await reader.read()
+    elif kind == "garble":
+        await _refuse("200", writer)
+    else:
+        await _refuse(kind, writer)
 
 
 async def _refuse(status: str, writer: asyncio.StreamWriter) -> None:

@@ -33,6 +33,10 @@ class Api:
         """Read."""
         return self._ask("GET", path)
 
+    def patch(self, path: str, body: Mapping[str, Any]) -> None:
+        """Change."""
+        self._ask("PATCH", path, body)
+
     def delete(self, path: str) -> None:
         """Remove."""
         self._ask("DELETE", path)
