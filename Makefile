@@ -4,10 +4,9 @@ SHELL := /bin/bash
 BIN := .venv/bin
 UV := $(BIN)/uv
 export UV_NO_PROGRESS := 1
-# Byte code is what makes a second start fast; and the sandboxes of one test run share their file trees.
+# Byte code is what makes a second start fast.
 unexport PYTHONDONTWRITEBYTECODE
-test test-chaos faults: export HUBLAB_SANDBOX_TREES ?= $(CURDIR)/.hublab/trees
--include flows/flows.mk
+-include flows/flows.mk tests/tests.mk
 
 .venv/ready: requirements-dev.lock deploy/bootstrap.sh
 	@deploy/bootstrap.sh
@@ -65,37 +64,6 @@ e2e-nightly: .venv/ready ## the same in a sandbox, with minutes of sixty seconds
 .PHONY: sandbox-down
 sandbox-down: .venv/ready ## remove the sandbox, with everything it made
 	@$(BIN)/python -m sandbox down
-
-.PHONY: test
-test: .venv/ready lint ## everything: lint, types, and the tests, on real hosts that it boots and removes (root) [TESTS=folder]
-	@$(if $(TESTS),$(PYTEST) $(if $(filter-out $(APART:=%),$(TESTS)),,$(SPREAD)) $(TESTS),$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target test-here test-cure test-rollout)
-
-# Three lanes side by side: two wait for their hosts most of the time, the third computes, and then kills.
-.PHONY: test-here test-cure test-rollout
-PYTEST = $(BIN)/pytest -q --durations=15
-# Tests that share nothing wait most of their time: three at once. Those with hosts share the hosts, so one at a time.
-APART = tests/deploy tests/worker tests/flows
-SPREAD = --numprocesses=3 --dist=worksteal
-test-here: export HUBLAB_TEST_HOSTS := here
-test-here: .venv/ready
-	@$(PYTEST) $(SPREAD) $(APART) tests/e2e --ignore=tests/e2e/test_in_sandbox.py; failed=$$?; \
-	$(PYTEST) tests/hosts/test_6_chaos.py && exit $$failed
-test-cure: export HUBLAB_TEST_HOSTS := cure
-test-cure: .venv/ready
-	@$(PYTEST) tests/sandbox; failed=$$?; $(PYTEST) tests/e2e/test_in_sandbox.py || failed=1; \
-	$(PYTEST) tests/hosts/test_[1-3]_*.py && exit $$failed
-test-rollout: export HUBLAB_TEST_HOSTS := rollout
-test-rollout: .venv/ready
-	@$(PYTEST) $(filter-out tests/hosts/test_6_chaos.py,$(wildcard tests/hosts/test_[4-9]_*.py))
-
-.PHONY: test-chaos
-test-chaos: .venv/ready ## a twentieth of `make chaos`, with its verdict as a test (ten minutes, root)
-	@$(PYTEST) tests/hosts/test_6_chaos.py
-
-.PHONY: faults
-faults: export HUBLAB_FAULTS := 1
-faults: .venv/ready ## break deploys on a real host in every way there is, and write docs/faults.md (an hour, root)
-	@$(BIN)/pytest -q -m "faults or not faults" tests/hosts/test_6_faults.py tests/hosts/test_6_gates.py tests/hosts/test_8_lost_runs.py tests/hosts/test_9_waves.py
 
 .PHONY: clean
 clean: sandbox-down ## remove also what only saves time: downloaded wheels, file trees of the tests

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COLUMNS = ("fault", "what the deploy did", "the next deploy", "flow runs meanwhile")
-# `make faults` asks for every one; `make test` tries the essential ones.
+# `make faults` asks for every one; `make test-all` tries a few.
 ALL = bool(os.environ.get("HUBLAB_FAULTS"))
 
 

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRATCH = ROOT / ".hublab"
 # File trees that all sandboxes of a test session share: building them takes minutes.
 TREES = Path(os.environ.get("HUBLAB_SANDBOX_TREES") or SCRATCH / "trees")
-# Each lane of `make test` has hosts of its own.
+# Each lane of the suites has hosts of its own.
 HOSTS = SCRATCH / "hosts" / os.environ.get("HUBLAB_TEST_HOSTS", "tests")
 WORKERS = 3
 

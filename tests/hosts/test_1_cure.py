@@ -34,6 +34,7 @@ def fingerprint(machine: Machine) -> str:
     return files + "\n".join(sorted(line for line in processes if "prefect" in line))
 
 
+@pytest.mark.essential
 def test_before_every_run_crashes(sandbox: Sandbox, machine: Machine) -> None:
     """NotImplementedError from get_child_watcher: the traceback, since the state's message differs by version."""
     state = past.greet(sandbox)
@@ -43,6 +44,7 @@ def test_before_every_run_crashes(sandbox: Sandbox, machine: Machine) -> None:
     assert "NotImplementedError" in journal
 
 
+@pytest.mark.essential
 def test_the_plan_names_what_it_found_and_changes_nothing(operator: Operator, machine: Machine) -> None:
     before = fingerprint(machine)
     result = operator.plan()
@@ -64,6 +66,7 @@ def test_webhooks_where_the_past_serves_its_health_check_are_refused(operator: O
     assert fingerprint(machine) == before
 
 
+@pytest.mark.essential
 def test_deploy_retires_what_it_found_after_its_runs(operator: Operator, sandbox: Sandbox, machine: Machine) -> None:
     in_flight = past.talk(sandbox, 100)
     result = operator.deploy()
@@ -79,10 +82,12 @@ def test_deploy_retires_what_it_found_after_its_runs(operator: Operator, sandbox
     assert machine.ssh("systemctl is-enabled prefect-worker.service", check=False).stdout.strip() == "masked"
 
 
+@pytest.mark.essential
 def test_after_the_same_run_completes(sandbox: Sandbox) -> None:
     assert past.greet(sandbox).type == "COMPLETED"
 
 
+@pytest.mark.essential
 def test_second_deploy_changes_nothing(operator: Operator) -> None:
     result = operator.deploy()
     assert result.status == 0, result.text
@@ -90,12 +95,14 @@ def test_second_deploy_changes_nothing(operator: Operator) -> None:
     assert result.text.count("No changes") == 4
 
 
+@pytest.mark.essential
 def test_everything_verifies(operator: Operator) -> None:
     result = operator.verify()
     assert result.status == 0, result.text
 
 
 @pytest.mark.timeout(3600)
+@pytest.mark.usefixtures("deployed")
 def test_first_run_after_each_restart_completes(sandbox: Sandbox, machine: Machine) -> None:
     """Twenty restarts in a row of every worker: all of them at once, and each one's first run is looked at."""
     ended = []

@@ -38,6 +38,7 @@ def _start_from_a_deployed_host(operator: Operator) -> None:
     assert result.status == 0, result.text
 
 
+@pytest.mark.essential
 @pytest.mark.parametrize("group", sorted({mutation["group"] for mutation in MUTATIONS}))
 def test_is_noticed(group: str, operator: Operator, machine: Machine) -> None:
     mutations = [mutation for mutation in MUTATIONS if mutation["group"] == group]
@@ -56,6 +57,7 @@ def test_is_noticed(group: str, operator: Operator, machine: Machine) -> None:
     assert not unnoticed, result.text
 
 
+@pytest.mark.essential
 def test_what_was_changed_by_hand_is_put_right_by_a_deploy(operator: Operator) -> None:
     mended = operator.deploy()
     assert mended.status == 0, mended.text

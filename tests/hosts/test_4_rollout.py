@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from sandbox import runs
 from sandbox.past import FLOWS
 from tests.hosts.conftest import WORKERS, main_pids
@@ -31,6 +33,7 @@ class Watched(Load):
         self.polling.append(status.count("polling"))
 
 
+@pytest.mark.essential
 def test_rolling_restart_under_load(deployed: Operator, sandbox: Sandbox, machine: Machine) -> None:
     load, before = Watched(sandbox), main_pids(machine)
     load.start()
@@ -54,6 +57,7 @@ def spoil(module: Path, statement: str) -> None:
     module.write_text(text.replace(future, f"{future}\n{statement}\n", 1))
 
 
+@pytest.mark.essential
 def test_a_release_whose_workers_do_not_start_is_put_back(
     deployed: Operator, machine: Machine, sandbox: Sandbox, broken_checkout: Path
 ) -> None:
@@ -125,6 +129,7 @@ def test_a_secret_is_rotated(operator: Operator, deployed: Operator, sandbox: Sa
     assert machine.ssh(f"grep -rlF '{old}' /etc /var/lib/hublab /run/credentials", check=False).stdout == ""
 
 
+@pytest.mark.essential
 def test_stop_waits_for_the_run_in_flight(deployed: Operator, sandbox: Sandbox, machine: Machine) -> None:
     with sandbox.api() as api:
         deployment = runs.register(api, "flows.py:nap", directory=str(FLOWS), queue=f"probe-{machine.name}-1")

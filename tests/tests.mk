@@ -1,0 +1,48 @@
+# The suites. Included by the Makefile.
+PYTEST = $(BIN)/pytest -q --durations=10
+# Tests that share nothing wait most of their time: three at once. Those with hosts share the hosts, so one at a time.
+APART = tests/deploy tests/worker tests/flows
+SPREAD = --numprocesses=3 --dist=worksteal
+LANES = $(MAKE) --no-print-directory --keep-going --output-sync=target
+# The sandboxes of one test run share their file trees.
+test test-all test-rest test-chaos faults: export HUBLAB_SANDBOX_TREES ?= $(CURDIR)/.hublab/trees
+
+.PHONY: test
+test: .venv/ready lint ## what to run before a commit: lint, types, all that needs no host, and the essentials on a real one (root) [TESTS=folder]
+	@$(if $(TESTS),$(PYTEST) $(if $(filter-out $(APART:=%),$(TESTS)),,$(SPREAD)) $(TESTS),$(LANES) --jobs=2 test-here test-host)
+
+.PHONY: test-all
+test-all: test ## `make test`, and then the rest: every test on hosts, the sandbox, the whole way in a browser, a small chaos
+	@$(LANES) test-rest
+
+# Two lanes side by side: one computes, the other waits for its host most of the time.
+.PHONY: test-here test-host
+test-here: .venv/ready
+	@$(PYTEST) $(SPREAD) $(APART) tests/e2e --ignore=tests/e2e/test_in_sandbox.py
+test-host: export HUBLAB_TEST_HOSTS := essential
+test-host: .venv/ready
+	@$(PYTEST) -m essential tests/hosts
+
+# What `make test` leaves out, in three lanes.
+.PHONY: test-rest test-rest-sandbox test-rest-cure test-rest-rollout
+REST = $(PYTEST) -m "not essential and not faults"
+test-rest: .venv/ready
+	@$(LANES) --jobs=3 test-rest-sandbox test-rest-cure test-rest-rollout
+test-rest-sandbox: export HUBLAB_TEST_HOSTS := sandbox
+test-rest-sandbox: .venv/ready
+	@$(REST) tests/sandbox; failed=$$?; $(REST) tests/hosts/test_6_chaos.py && exit $$failed
+test-rest-cure: export HUBLAB_TEST_HOSTS := cure
+test-rest-cure: .venv/ready
+	@$(REST) tests/e2e/test_in_sandbox.py; failed=$$?; $(REST) tests/hosts/test_[1-3]_*.py && exit $$failed
+test-rest-rollout: export HUBLAB_TEST_HOSTS := rollout
+test-rest-rollout: .venv/ready
+	@$(REST) $(filter-out tests/hosts/test_6_chaos.py,$(wildcard tests/hosts/test_[4-9]_*.py))
+
+.PHONY: test-chaos
+test-chaos: .venv/ready ## a twentieth of `make chaos`, with its verdict as a test (ten minutes, root)
+	@$(PYTEST) tests/hosts/test_6_chaos.py
+
+.PHONY: faults
+faults: export HUBLAB_FAULTS := 1
+faults: .venv/ready ## break deploys on a real host in every way there is, and write docs/faults.md (an hour, root)
+	@$(BIN)/pytest -q -m "faults or not faults" tests/hosts/test_6_faults.py tests/hosts/test_6_gates.py tests/hosts/test_8_lost_runs.py tests/hosts/test_9_waves.py
