@@ -8,6 +8,17 @@ export UV_NO_PROGRESS := 1
 unexport PYTHONDONTWRITEBYTECODE
 -include flows/flows.mk tests/tests.mk
 
+# What may stand beside a target on the command line; a variable that its target does not take is an error.
+takes.deploy := LIMIT WAVE PAST HOSTS
+takes.plan := LIMIT WAVE
+takes.rollback := LIMIT WAVE RELEASE
+takes.status := LIMIT JSON
+takes.history := LIMIT JSON
+takes.unlock := LIMIT
+takes.verify := LIMIT
+takes.e2e := SPEED YES
+takes.test := TESTS
+
 .venv/ready: requirements-dev.lock deploy/bootstrap.sh
 	@deploy/bootstrap.sh
 
@@ -20,17 +31,18 @@ lock: .venv/ready ## regenerate both locks from pyproject.toml
 	$(UV) pip compile -q pyproject.toml --universal --python-version 3.12 --generate-hashes --no-header --no-emit-index-url -o requirements.lock
 	$(UV) pip compile -q pyproject.toml --group dev --constraint requirements.lock --universal --python-version 3.12 --generate-hashes --no-header --no-emit-index-url -o requirements-dev.lock
 
-# Without a .env that speaks of hosts, a sandbox is booted and deployed to; with one, nothing is booted.
-SANDBOX_UP = grep -qs '^HUBLAB_' .env || test -n "$$HUBLAB_ENV_FILE" || $(BIN)/python -m sandbox up $(if $(HOSTS),--hosts $(HOSTS)) $(if $(PAST),--past)
-PYINFRA = $(BIN)/pyinfra $(if $(LIMIT),--limit $(LIMIT)) $(if $(WAVE),--data wave=$(WAVE))
+# Without a .env that names hosts, a sandbox is booted and deployed to; with one, nothing is booted. It is decided once.
+WHERE = HUBLAB_ENV_FILE=$$($(BIN)/python -m deploy.fleet where) || exit $$?; \
+	test -n "$$HUBLAB_ENV_FILE" || { $(BIN)/python -m sandbox up $(if $(HOSTS),--hosts $(HOSTS)) $(if $(PAST),--past) \
+	&& HUBLAB_ENV_FILE=.sandbox/env; } || exit $$?; export HUBLAB_ENV_FILE
+PYINFRA = $(BIN)/pyinfra $(if $(WAVE),--data wave=$(WAVE))
 
 .PHONY: deploy
 deploy: .venv/ready ## turn the hosts of .env (or a sandbox) into worker hosts [LIMIT=host] [WAVE=n: hosts side by side at the most] [PAST=1 HOSTS=n for the sandbox]
-	@$(SANDBOX_UP)
-	@$(PYINFRA) -y deploy/inventory.py deploy/workers.py
+	@$(WHERE); $(PYINFRA) -y deploy/inventory.py deploy/workers.py
 
 .PHONY: plan
-plan: .venv/ready ## what a deploy would do; changes nothing
+plan: .venv/ready ## what a deploy would do; changes nothing [LIMIT=host]
 	@$(PYINFRA) --dry deploy/inventory.py deploy/workers.py
 
 .PHONY: rollback
@@ -38,19 +50,19 @@ rollback: .venv/ready ## back to the release before, or to RELEASE=id; builds no
 	@$(PYINFRA) -y $(if $(RELEASE),--data release=$(RELEASE)) deploy/inventory.py deploy/rollback.py
 
 .PHONY: status
-status: .venv/ready ## what each host and worker does, and how it differs from the plan; exit 0 only if it does not [JSON=1]
+status: .venv/ready ## what each host and worker does, and how it differs from the plan; exit 0 only if it does not [LIMIT=host] [JSON=1]
 	@$(BIN)/python -m deploy.fleet status
 
 .PHONY: history
-history: .venv/ready ## who deployed what, when, and how it ended [JSON=1]
+history: .venv/ready ## who deployed what, when, and how it ended [LIMIT=host] [JSON=1]
 	@$(BIN)/python -m deploy.fleet history
 
 .PHONY: unlock
-unlock: .venv/ready ## remove the locks of deploys that are known to be dead
+unlock: .venv/ready ## remove the locks of deploys that are known to be dead [LIMIT=host]
 	@$(BIN)/python -m deploy.fleet unlock
 
 .PHONY: verify
-verify: .venv/ready ## prove that the hosts are as they must be (testinfra)
+verify: .venv/ready ## prove that the hosts are as they must be (testinfra) [LIMIT=host]
 	@rm -f .hublab/verify.xml
 	@$(BIN)/pytest -q tests/infra --junit-xml=.hublab/verify.xml; status=$$?; \
 	test ! -f .hublab/verify.xml || $(BIN)/python -m e2e.status .hublab/verify.xml && exit $$status
@@ -68,6 +80,21 @@ sandbox-down: .venv/ready ## remove the sandbox, with everything it made
 .PHONY: clean
 clean: sandbox-down ## remove also what only saves time: downloaded wheels, file trees of the tests
 	rm -rf .hublab
+
+# Looked at before anything else is done, whatever the target. `origin` is what make itself knows of a variable.
+GOALS := $(or $(MAKECMDGOALS),help)
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+quoted = '$(subst ','\'',$(1))'
+define newline
+
+
+endef
+FAULTS := $(shell $(or $(wildcard $(BIN)/python),python3) deploy/options.py \
+	$(foreach goal,$(GOALS),$(call quoted,$(goal):$(strip $(takes.$(goal))))) -- \
+	$(foreach name,$(GIVEN),$(call quoted,$(name)=$(value $(name)))))
+ifneq ($(.SHELLSTATUS),0)
+$(error $(or $(subst |,$(newline),$(FAULTS)),Python 3 is needed to look at what stands on the command line))
+endif
 
 .PHONY: lint
 lint: .venv/ready ## ruff and mypy

@@ -7,13 +7,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pyinfra import config, logger
 
+from deploy.limit import limited
 from deploy.remedies import ConnectRemedies
 from deploy.settings import SettingsError, load
 from deploy.spec import connection, worker_host
 
 logger.addFilter(ConnectRemedies())
 try:
-    _settings = load()
+    _settings = limited(load())
 except SettingsError as error:
     for line in str(error).splitlines():
         logger.error(line)

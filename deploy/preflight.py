@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pyinfra.api import DeployError
 
-from deploy.settings import ROOT
+from deploy.env_file import ROOT
 
 if TYPE_CHECKING:
     from deploy.secret import Secret

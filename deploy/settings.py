@@ -6,23 +6,21 @@ import difflib
 import os
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dotenv import dotenv_values
-
-from deploy import webhooks
+from deploy import env_file, webhooks
+from deploy.env_file import CAMPAIGN_PREFIXES, ROOT, SettingsError
 from deploy.env_values import NAME, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from deploy.secret import Secret
 
-ROOT = Path(__file__).resolve().parent.parent
-SANDBOX_ENV = ROOT / ".sandbox" / "env"
-# The campaign's own keys live in the same file; `flows/services/settings.py` checks those.
-CAMPAIGN_PREFIXES = ("NOTION_", "RESEND_", "TESTING_", "WEBHOOK_", "CALENDLY_", "CAMPAIGN_", "FUNNEL_", "UNSUBSCRIBE_")
+__all__ = ["ROOT", "Settings", "SettingsError", "Target", "find_env_file", "load", "parse"]
+
+# The campaign's own keys live in the same file; `flows` checks their values.
 CAMPAIGN_KEYS = (
     "HUBLAB_SENDER",
     "HUBLAB_REPLY_TO",
@@ -68,10 +66,6 @@ PREFLIGHT = re.compile(r"off|required")
 MEMORY = re.compile(r"[1-9]\d{0,5}[MG]")
 
 
-class SettingsError(ValueError):
-    """One or more settings are wrong; the message has a line for each, with key, value and remedy."""
-
-
 @dataclass(frozen=True)
 class Target:
     """One host as SSH sees it."""
@@ -108,21 +102,13 @@ class Settings:
 
 
 def find_env_file(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> Path:
-    """The file that decides: `HUBLAB_ENV_FILE`, else a `.env` that speaks of hosts, else the sandbox's own.
+    """The file that names the hosts (see `env_file.decide`), the sandbox's own included.
 
     Raises:
-        SettingsError: when none of them is there.
+        SettingsError: there is none, or it cannot be read.
     """
-    if named := environ.get("HUBLAB_ENV_FILE"):
-        if Path(named).is_file():
-            return Path(named)
-        raise SettingsError(f"HUBLAB_ENV_FILE: {named} is not a file. Unset it, or name a file like .env.example.")
-    env = root / ".env"
-    if env.is_file() and any(key.startswith("HUBLAB_") for key in dotenv_values(env)):
-        return env
-    sandbox = root / ".sandbox" / "env"
-    if sandbox.is_file():
-        return sandbox
+    if found := env_file.decide(root, environ) or env_file.sandbox_file(root):
+        return found
     raise SettingsError(
         "No host to deploy to: .env names none and no sandbox is up. "
         "Copy .env.example to .env and fill in HUBLAB_HOSTS, or run `make deploy`, which boots a sandbox."
@@ -136,11 +122,7 @@ def load(path: Path | None = None) -> Settings:
         SettingsError: with every fault found, one a line.
     """
     source = path or find_env_file()
-    try:
-        values = dotenv_values(source, interpolate=False)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{source}: cannot be read ({error}). It must be a text file in UTF-8.") from error
-    return parse(values, source)
+    return parse(env_file.read(source), source)
 
 
 def parse(values: Mapping[str, str | None], source: Path) -> Settings:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,16 +70,19 @@ class Target:
 
 
 def find(environ: Mapping[str, str], root: Path = CHECKOUT) -> tuple[Path, bool]:
-    """The file that names what is tested, and whether it is a sandbox's: as the deploy finds its own.
+    """The file that names what is tested, and whether it is a sandbox's: by the deploy's own decision.
 
-    `HUBLAB_ENV_FILE`, else a `.env` that speaks of hosts, else the sandbox.
+    Raises:
+        RefusedError: a `.env` is there that cannot be read.
     """
     if named := environ.get("HUBLAB_ENV_FILE"):
         return Path(named), False
-    env = root / ".env"
-    if env.is_file() and any(key.startswith("HUBLAB_") for key in dotenv_values(env)):
-        return env, False
-    return root / ".sandbox" / "env", True
+    command = [sys.executable, "-m", "deploy.fleet", "where", str(root)]
+    done = subprocess.run(command, cwd=CHECKOUT, env=dict(environ), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RefusedError(done.stderr.strip().splitlines())
+    found = done.stdout.strip()
+    return (Path(found), False) if found else (root / ".sandbox" / "env", True)
 
 
 def load(path: Path, against: str) -> Target:

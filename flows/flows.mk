@@ -1,5 +1,10 @@
 # What the operator does to the campaign. Included by the Makefile.
 FLOWS := $(BIN)/python -m
+takes.demo := SPEED
+takes.chaos := ENROLMENTS EVERY
+takes.secrets := ENV
+takes.preview := TEMPLATE
+takes.test-send := TEMPLATE TO
 
 .PHONY: demo chaos coverage secrets register notion-setup preflight preview test-send pause-campaign resume bench-flows
 demo: .venv/ready ## the campaign in a sandbox: sixteen mails, live [SPEED=times a mail a minute]
@@ -8,8 +13,8 @@ chaos: .venv/ready ## workers killed, services that misbehave: nothing lost, not
 	@$(FLOWS) sandbox.campaign chaos $(if $(ENROLMENTS),--enrolments $(ENROLMENTS)) $(if $(EVERY),--every $(EVERY))
 coverage: .venv/ready ## branch coverage of flows/ by its tests; 95 % at least
 	@$(BIN)/pytest -q $(SPREAD) --cov=flows --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95 tests/flows
-secrets: .venv/ready ## Secret blocks at Prefect from .env; prints names only
-	@$(FLOWS) flows.operator.secret_blocks --env $(or $(ENV),.env)
+secrets: .venv/ready ## Secret blocks at Prefect from .env; prints names only [ENV=file]
+	@$(FLOWS) flows.operator.secret_blocks --env $(if $(filter command,$(origin ENV)),$(ENV),.env)
 register: .venv/ready ## deployments and rate limits at Prefect
 	@$(FLOWS) flows.operator.register
 notion-setup: .venv/ready ## add the project's own properties to the Notion workspace

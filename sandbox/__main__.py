@@ -27,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="boot it, or what is missing of it")
     up.add_argument("--hosts", type=int, default=1, metavar="N", help="worker hosts (default 1)")
     up.add_argument("--past", action="store_true", help="with the crashing workers of before on each host")
+    up.add_argument("--suite", metavar="NAME", help="Debian of its new hosts: bookworm or trixie")
     commands.add_parser("down", help="remove it whole")
     commands.add_parser("status", help="what runs, and where")
     for name, text in (
@@ -52,7 +53,7 @@ def _run(arguments: argparse.Namespace) -> int:
     match arguments.command:
         case "up":
             began = time.monotonic()
-            Sandbox.up(arguments.hosts, past=arguments.past, root=arguments.root)
+            Sandbox.up(arguments.hosts, past=arguments.past, root=arguments.root, suite=arguments.suite)
             say(f"up after {time.monotonic() - began:.1f} s; the deploy reads {_short(sandbox.env_file)}")
         case "down":
             sandbox.down()

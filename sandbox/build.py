@@ -23,8 +23,8 @@ def builders(layout: Layout) -> Cgroup:
     return Cgroup(f"{layout.cgroup}/build")
 
 
-def trees(layout: Layout) -> tuple[Path, list[Path]]:
-    """Build what is not there; return the tree of every machine, and the server's layers above it, uppermost first.
+def trees(layout: Layout, suite: str | None = None) -> tuple[Path, list[Path]]:
+    """Build what is not there; return the tree of every host, and the server's layers, uppermost first.
 
     Raises:
         SandboxError: A builder failed; the others have been ended.
@@ -43,12 +43,13 @@ def trees(layout: Layout) -> tuple[Path, list[Path]]:
         try:
             base = tree.base(layout, group)
             postgresql = tree.postgresql(layout, base, group)
+            hosts = tree.base(layout, group, suite) if suite else base
         except BaseException:
             group.kill()  # the other builder would keep the error from being seen for minutes
             raise
         other.result()
         shutil.rmtree(layout.temporary, ignore_errors=True)
-    return base, [prefect, postgresql]
+    return hosts, [prefect, postgresql, base]
 
 
 def together(calls: Iterable[Callable[[], object]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
@@ -45,7 +46,15 @@ class Sandbox:
         return cls(layout(root, trees))
 
     @classmethod
-    def up(cls, hosts: int = 1, *, past: bool = False, root: Path | None = None, trees: Path | None = None) -> Self:
+    def up(
+        cls,
+        hosts: int = 1,
+        *,
+        past: bool = False,
+        root: Path | None = None,
+        trees: Path | None = None,
+        suite: str | None = None,
+    ) -> Self:
         """Bring the sandbox up and return it: bridge, server, and at least ``hosts`` worker hosts, all reachable.
 
         What is up already is left as it is; a machine without power is booted; rubble of an `up` that was cut off is
@@ -56,6 +65,8 @@ class Sandbox:
             past: Whether each host gets the crashing workers of before (see ``sandbox.past``).
             root: As in ``at``.
             trees: As in ``at``.
+            suite: Debian's name for what new hosts get, ``bookworm`` or ``trixie``; HUBLAB_SANDBOX_SUITE, or else what
+                this machine's Python was built for, by default.
 
         Raises:
             SandboxError: Something is missing here, or did not work in time. A sandbox that was not up before has then
@@ -66,17 +77,17 @@ class Sandbox:
         sandbox = cls.at(root, trees)
         needs.ensure(sandbox.layout.root)
         with teardown.locked(sandbox.layout):
-            sandbox.ensure(hosts, past=past)
+            sandbox.ensure(hosts, past=past, suite=suite or os.environ.get("HUBLAB_SANDBOX_SUITE") or None)
         return sandbox
 
-    def ensure(self, hosts: int, *, past: bool) -> None:
+    def ensure(self, hosts: int, *, past: bool, suite: str | None = None) -> None:
         """Do what ``up`` says; the caller holds the lock. What was up before stays, whatever goes wrong here."""
         was_up = self.layout.ready.exists() and place.is_own(self.layout)
         if not was_up:
             teardown.clear(self.layout)
         place.claim(self.layout)
         try:
-            self._up(hosts)
+            self._up(hosts, suite)
             if past:
                 from sandbox import past as before  # noqa: PLC0415 - it imports this module
 
@@ -189,15 +200,15 @@ class Sandbox:
         }
         write_whole(self.env_file, "".join(f"{key}={value}\n" for key, value in lines.items()), mode=0o600)
 
-    def _up(self, hosts: int) -> None:
+    def _up(self, hosts: int, suite: str | None) -> None:
         here = self.layout
         first = not here.ready.exists()
-        base, above = build.trees(here)
+        base, below_server = build.trees(here, suite)
         with step(f"network {here.subnet}"):
             network.up(here)
             self._make_key()
         if not self.server.prepared:
-            self.server.prepare([*above, base])
+            self.server.prepare(below_server)
             server.configure(self.server)
         wanted = {f"hublab-{number}" for number in range(1, hosts + 1)} | {host.name for host in self.hosts}
         machines = [Machine(name, here) for name in sorted(wanted, key=here.number)]

@@ -103,7 +103,9 @@ class Machine:
 
     def set_layers(self, layers: list[Path]) -> None:
         """Put other shared trees below it, uppermost first, from its next boot on."""
-        names = [layer.relative_to(self.layout.trees) for layer in layers]  # they may be moved with the sandbox
+        here = self.layout
+        moved = here.trees.is_relative_to(here.root)  # then they move with the sandbox
+        names = [layer.relative_to(here.trees) if moved else layer for layer in layers]
         (self.folder / "layers").write_text("".join(f"{name}\n" for name in names))
 
     def boot(self) -> None:

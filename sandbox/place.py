@@ -186,9 +186,11 @@ def _check(folder: Path, marker: str) -> None:
     old_trees = marker == TREES_MARKER and all(_TREE.fullmatch(name) for name in there)
     if there and not ours and not (old_trees and any(name.startswith("base-") for name in there)):
         some = ", ".join(sorted(there)[:3])
+        earlier = {"machines", "ssh"} <= there
         raise SandboxError(
             f"{folder} is not empty and no sandbox made it ({some}); nothing was changed; "
             "remedy: name a folder that is not there yet"
+            + ("; what an earlier version made is taken down by that version" if earlier else "")
         )
 
 

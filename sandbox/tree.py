@@ -56,26 +56,33 @@ done
 """
 
 
-def suite() -> tuple[str, str]:
-    """Return the Debian suite whose C library can run the operator's Python, and its packages' names.
+def suite(wanted: str | None = None) -> tuple[str, str]:
+    """Return a Debian suite whose C library can run the operator's Python, and its packages' names.
+
+    Args:
+        wanted: Its name; the oldest that can by default.
 
     Raises:
-        SandboxError: The operator's C library is newer than any suite's known here.
+        SandboxError: The operator's C library is newer than that suite's, or than any suite's known here.
     """
+    names = [answer[0] for answer in _SUITES.values()]
+    if wanted is not None and wanted not in names:
+        raise SandboxError(f"--suite: {wanted!r} is none of {', '.join(names)}")
     name, version = platform.libc_ver()
     have = tuple(int(part) for part in version.split(".")[:2]) if name == "glibc" else (99, 0)
     for newest, answer in sorted(_SUITES.items()):
-        if have <= newest:
+        if have <= newest and wanted in (None, answer[0]):
             return answer
     raise SandboxError(
-        f"Python here stands on {name or 'an unknown C library'} {version}; Debian 12 and 13 have glibc up to 2.41"
+        f"Python here stands on {name or 'an unknown C library'} {version}; "
+        + (f"{wanted} has an older one" if wanted else "Debian 12 and 13 have glibc up to 2.41")
     )
 
 
-def base(layout: Layout, cgroup: Cgroup) -> Path:
+def base(layout: Layout, cgroup: Cgroup, wanted: str | None = None) -> Path:
     """Return the tree with Debian, sshd and Python; build it first when it is not there."""
     found = interpreter.find()
-    name, renamed = suite()
+    name, renamed = suite(wanted)
     tree = layout.trees / f"base-{name}-{found.version}"
     if tree.exists():
         return tree

@@ -1,8 +1,9 @@
-"""`python -m deploy.fleet status | history | unlock`."""
+"""`python -m deploy.fleet status | history | unlock | where`."""
 
 import sys
 
-from deploy.fleet import history, status, unlock
+from deploy.fleet import history, status, unlock, where
 
 if __name__ == "__main__":
-    sys.exit({"status": status.main, "history": history.main, "unlock": unlock.main}[sys.argv[1]]())
+    programs = {"status": status.main, "history": history.main, "unlock": unlock.main, "where": where.main}
+    sys.exit(programs[sys.argv[1]]())

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deploy import problems
+from deploy.limit import limited
 from deploy.remedies import remedy_for
 from deploy.remote import launcher, program
 from deploy.settings import SettingsError, load
@@ -111,12 +112,12 @@ def command_for(settings: Settings, target: Target) -> tuple[str, ...]:
 
 
 def ask_all[Answer](question: Callable[[Host], Answer]) -> list[Reply[Answer]]:
-    """Puts a question to every host of the inventory, side by side; the answers are in the inventory's order.
+    """Puts a question to every host of the inventory, or to those that LIMIT names; the answers are in its order.
 
     A wrong setting ends the program with status 2, each fault in a line of its own.
     """
     try:
-        settings = load()
+        settings = limited(load())
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(USAGE)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from deploy.settings import ROOT
+from deploy.env_file import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from deploy.settings import ROOT
+from deploy.env_file import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

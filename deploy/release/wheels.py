@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from packaging.markers import Marker, default_environment
 
+from deploy.env_file import ROOT
 from deploy.release import scratch
 from deploy.release.identity import LOCK
-from deploy.settings import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,6 +16,7 @@ import pytest
 
 from deploy import settings as deploy_settings
 from deploy import spec
+from deploy.limit import limited
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from testinfra.host import Host
 
 try:
-    SETTINGS = deploy_settings.load()
+    SETTINGS = limited(deploy_settings.load())
 except deploy_settings.SettingsError as error:
     raise pytest.UsageError(str(error)) from None
 

@@ -1,0 +1,91 @@
+"""`.env`: the one parser of it, and the one decision between the hosts that it names and a sandbox."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dotenv.parser import parse_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT = Path(__file__).resolve().parent.parent
+# The campaign's own keys; a file that has no other speaks of no host.
+CAMPAIGN_PREFIXES = ("NOTION_", "RESEND_", "TESTING_", "WEBHOOK_", "CALENDLY_", "CAMPAIGN_", "FUNNEL_", "UNSUBSCRIBE_")
+FAULTS_SHOWN = 10
+
+
+class SettingsError(ValueError):
+    """One or more settings are wrong; the message has a line for each, with key, value and remedy."""
+
+
+def read(path: Path) -> dict[str, str | None]:
+    """Key → value, as written; None for a key without a value. Nothing of the environment gets in.
+
+    Raises:
+        SettingsError: it cannot be read, a line is not KEY=value, or a key stands there twice; a line is named by its
+            number alone, since a credential may be on it.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig") if stat.S_ISREG(path.stat().st_mode) else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read ({error}). It must be a text file in UTF-8.") from error
+    if text is None:
+        raise SettingsError(f"{path}: cannot be read. It must be a text file in UTF-8.")
+    values: dict[str, str | None] = {}
+    lines: dict[str, list[int]] = {}
+    faults = []
+    for found in parse_stream(io.StringIO(text, newline=None)):
+        line = found.original.line + _blank_lines(found.original.string)
+        if found.error:
+            faults.append(f"line {line}: is not KEY=value. Check its quotes, or put a # before it.")
+        elif found.key is not None:
+            values[found.key] = found.value
+            lines.setdefault(found.key, []).append(line)
+    for key, places in lines.items():
+        if len(places) > 1:
+            faults.append(f"{key}: stands there twice, on lines {', '.join(map(str, places))}. Keep one of them.")
+    if faults:
+        raise SettingsError("\n".join(f"{path.name}: {fault}" for fault in faults[:FAULTS_SHOWN]))
+    return values
+
+
+def _blank_lines(text: str) -> int:
+    """How many blank lines the parser took for the beginning of a binding."""
+    return text[: len(text) - len(text.lstrip())].count("\n")
+
+
+def decide(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The file that names the hosts: `HUBLAB_ENV_FILE`, else a `.env` that is there; None for the sandbox.
+
+    A `.env` with nothing but the campaign's keys leaves it to the sandbox. One that cannot be read, or that says
+    anything else, decides: a misspelt HUBLAB_HOSTS shall be refused, not be taken for its absence.
+
+    Raises:
+        SettingsError: the file that decides is not there, or cannot be read.
+    """
+    if named := environ.get("HUBLAB_ENV_FILE"):
+        if Path(named).is_file():
+            return Path(named)
+        raise SettingsError(f"HUBLAB_ENV_FILE: {named} is not a file. Unset it, or name a file like .env.example.")
+    env = root / ".env"
+    if not os.path.lexists(env) or all(key.startswith(CAMPAIGN_PREFIXES) for key in read(env)):
+        return None
+    return env
+
+
+def sandbox_file(root: Path = ROOT) -> Path | None:
+    """What the sandbox of this checkout says of its hosts; None when it is not up.
+
+    Raises:
+        SettingsError: it is another user's.
+    """
+    file = root / ".sandbox" / "env"
+    try:
+        return file if file.is_file() else None
+    except PermissionError as error:
+        raise SettingsError(f"{file}: is root's alone ({error.strerror}). Use sudo, or name hosts in .env.") from error

@@ -1,0 +1,114 @@
+"""What may stand beside a target on make's command line: `make deploy LIMIT=host`.
+
+The Makefile calls it before anything else, by whatever Python is there: standard library only, Python 3.8 or later.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Variable → what it looks like, and that in words.
+OPTIONS = {
+    "LIMIT": (r"[^\s,'\"$;&|]+(,[^\s,'\"$;&|]+)*", "one host of HUBLAB_HOSTS, or several with commas between them"),
+    "WAVE": (r"[1-9]\d*", "a number of hosts"),
+    "RELEASE": (r"[0-9A-Za-z][\w.+-]*", "the id of a release, as `make history` shows it"),
+    "HOSTS": (r"[1-9]\d?", "a number of hosts in the sandbox"),
+    "PAST": ("1", "1, or leave it out"),
+    "JSON": ("1", "1, or leave it out"),
+    "YES": ("1", "1, or leave it out"),
+    "SPEED": (r"\d+(\.\d+)?", "a number"),
+    "EVERY": (r"\d+(\.\d+)?", "a number of seconds"),
+    "ENROLMENTS": (r"[1-9]\d*", "a number"),
+    "TESTS": (r"[\w./ *\[\]:-]+", "folders or files of tests"),
+    "TEMPLATE": (r"[\w.-]+", "the name of a template"),
+    "TO": (r"[^\s'\"$;&|]+@[^\s'\"$;&|]+", "an address"),
+    "ENV": (r"[^\s'\"$;&|]+", "a file like .env"),
+}
+# What the tools themselves take, for any target.
+EVERYWHERE = ("HUBLAB_ENV_FILE", "HUBLAB_KEEP_SANDBOX", "HUBLAB_SANDBOX_SUBNET", "HUBLAB_SANDBOX_SUITE",
+              "HUBLAB_SANDBOX_TREES", "UV_NO_PROGRESS")  # fmt: skip
+# Misspelt in the environment it would touch more hosts than was meant; others there may be somebody else's.
+NARROWING = "LIMIT"
+ALIKE = 0.8
+
+
+def faults(taken: dict[str, list[str]], given: dict[str, str], environ: dict[str, str]) -> list[str]:
+    """What is wrong with a command line, one a line. Pure.
+
+    Args:
+        taken: Target → the variables that it takes, for each target that was named.
+        given: What stands on the command line.
+        environ: The environment, which make takes variables from as well.
+    """
+    found = []
+    for target, names in taken.items():
+        found += [_unknown(target, name, names) for name in given if name not in (*names, *EVERYWHERE)]
+        found += [_wrong(name, given[name]) for name in names if name in given]
+        if NARROWING in names:
+            found += [_wrong(NARROWING, environ[NARROWING])] if NARROWING in environ else []
+            found += [
+                f"{name}: set in the environment, and `make {target}` takes {NARROWING}; correct it, or unset {name}"
+                for name in environ
+                if name != NARROWING and _near(name, [NARROWING], ALIKE)
+            ]
+    return [fault for fault in dict.fromkeys(found) if fault]
+
+
+def strangers(goals: list[str], targets: list[str]) -> list[str]:
+    """Words that are no target: make would come to them last, when the targets before them are done. Pure."""
+    found = []
+    for goal in goals:
+        if goal not in targets:
+            near = difflib.get_close_matches(goal.lower(), targets, n=1)
+            hint = f"did you mean {near[0]}?" if near else "`make help` lists them"
+            found.append(f"{goal}: is no target of make; " + (f"write {goal}=…" if goal.upper() in OPTIONS else hint))
+    return found
+
+
+def known_targets() -> list[str]:
+    """Every target of the project, from its makefiles."""
+    found = [".venv/ready"]
+    for name in ("Makefile", "flows/flows.mk"):
+        for line in re.findall(r"^\.PHONY:(.*)$", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE):
+            found += line.split()
+    return found
+
+
+def _near(name: str, names: list[str], cutoff: float) -> list[str]:
+    return difflib.get_close_matches(name.upper(), names, n=1, cutoff=cutoff)
+
+
+def _wrong(name: str, value: str) -> str:
+    pattern, words = OPTIONS[name]
+    return "" if re.fullmatch(pattern, value) else f"{name}: {value!r} is not {words}"
+
+
+def _unknown(target: str, name: str, names: list[str]) -> str:
+    if name.startswith(("HUBLAB_", "PREFECT_", "NOTION_", "RESEND_")):
+        return f"{name}: is not for make's command line; write it into .env"
+    near = _near(name, names, 0.5)
+    takes = f"it takes {', '.join(names)}" if names else "it takes none"
+    return f"{name}: `make {target}` knows no such variable; " + (f"did you mean {near[0]}?" if near else takes)
+
+
+def main(arguments: list[str]) -> int:
+    """`'target:VARIABLE VARIABLE' … -- VARIABLE=value …`; 0, or 2 and what is wrong, with a | between two faults."""
+    line = arguments.index("--")
+    targets = [part.partition(":") for part in arguments[:line]]
+    taken = {target: names.split() for target, _, names in targets}
+    given = {name: value for name, _, value in (part.partition("=") for part in arguments[line + 1 :])}
+    # What stands on the command line is exported to the programs that make starts.
+    environ = {name: value for name, value in os.environ.items() if name not in given}
+    found = strangers(list(taken), known_targets()) or faults(taken, given, environ)
+    print("|".join(fault.replace("|", "/") for fault in found))  # noqa: T201 - make shows it
+    return 2 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

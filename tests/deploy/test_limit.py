@@ -1,0 +1,51 @@
+"""LIMIT= names hosts of the inventory, or nothing is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deploy.limit import limited
+from deploy.settings import SettingsError, parse
+
+HOSTS = "web-1,deploy@web-2:2222,db,[fd00::1]"
+SETTINGS = parse({"HUBLAB_HOSTS": HOSTS, "PREFECT_API_URL": "https://a.b/api"}, Path(".env"))
+
+
+def chosen(text: str) -> list[str]:
+    return [host.address for host in limited(SETTINGS, {"LIMIT": text}).hosts]
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("web-2", ["web-2"]),
+        ("db, web-1", ["web-1", "db"]),
+        ("web-*", ["web-1", "web-2"]),
+        ("fd00::1", ["fd00::1"]),
+    ],
+)
+def test_those_that_it_names(text: str, hosts: list[str]) -> None:
+    assert chosen(text) == hosts
+
+
+def test_without_it_all() -> None:
+    assert limited(SETTINGS, {}) is SETTINGS
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "LIMIT: names no host. Name one of HUBLAB_HOSTS, or leave LIMIT out for all of them."),
+        ("web-1,", "LIMIT: names no host."),
+        ("web1", "LIMIT: 'web1' is no host of HUBLAB_HOSTS; did you mean web-1?"),
+        ("WEB-1", "LIMIT: 'WEB-1' is no host of HUBLAB_HOSTS"),
+        ("web-1,nowhere", "LIMIT: 'nowhere' is no host of HUBLAB_HOSTS; there are: web-1, web-2, db, fd00::1."),
+        ("workers", "LIMIT: 'workers' is no host of HUBLAB_HOSTS"),
+    ],
+)
+def test_what_is_no_host_is_named_and_nothing_is_done(text: str, said: str) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        chosen(text)
+    assert str(refusal.value).startswith(said)
