@@ -17,7 +17,6 @@ takes.history := LIMIT JSON
 takes.unlock := LIMIT
 takes.verify := LIMIT
 takes.e2e := SPEED YES
-takes.test := TESTS
 
 .venv/ready: requirements-dev.lock deploy/bootstrap.sh
 	@deploy/bootstrap.sh
@@ -89,7 +88,7 @@ define newline
 
 
 endef
-FAULTS := $(shell $(or $(wildcard $(BIN)/python),python3) deploy/options.py \
+FAULTS := $(shell $(or $(wildcard $(BIN)/python),python3) deploy/options.py $(call quoted,$(MAKEFILE_LIST)) \
 	$(foreach goal,$(GOALS),$(call quoted,$(goal):$(strip $(takes.$(goal))))) -- \
 	$(foreach name,$(GIVEN),$(call quoted,$(name)=$(value $(name)))))
 ifneq ($(.SHELLSTATUS),0)

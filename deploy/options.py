@@ -11,8 +11,6 @@ import re
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-
 # Variable → what it looks like, and that in words.
 OPTIONS = {
     "LIMIT": (r"[^\s,'\"$;&|]+(,[^\s,'\"$;&|]+)*", "one host of HUBLAB_HOSTS, or several with commas between them"),
@@ -71,13 +69,11 @@ def strangers(goals: list[str], targets: list[str]) -> list[str]:
     return found
 
 
-def known_targets() -> list[str]:
-    """Every target of the project, from its makefiles."""
-    found = [".venv/ready"]
-    for name in ("Makefile", "flows/flows.mk"):
-        for line in re.findall(r"^\.PHONY:(.*)$", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE):
-            found += line.split()
-    return found
+def known_targets(makefiles: list[str]) -> list[str]:
+    """Every target of the project, as `.PHONY` lines of its makefiles have them."""
+    texts = [Path(name).read_text(encoding="utf-8") for name in makefiles]
+    lines = [line for text in texts for line in re.findall(r"^\.PHONY:(.*)$", text, re.MULTILINE)]
+    return [".venv/ready"] + [name for line in lines for name in line.split()]
 
 
 def _near(name: str, names: list[str], cutoff: float) -> list[str]:
@@ -98,14 +94,14 @@ def _unknown(target: str, name: str, names: list[str]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """`'target:VARIABLE VARIABLE' … -- VARIABLE=value …`; 0, or 2 and what is wrong, with a | between two faults."""
+    """`'makefiles' 'target:VARIABLE VARIABLE' … -- VARIABLE=value …`; 0, or 2 and the faults, with | between."""
     line = arguments.index("--")
-    targets = [part.partition(":") for part in arguments[:line]]
+    targets = [part.partition(":") for part in arguments[1:line]]
     taken = {target: names.split() for target, _, names in targets}
     given = {name: value for name, _, value in (part.partition("=") for part in arguments[line + 1 :])}
     # What stands on the command line is exported to the programs that make starts.
     environ = {name: value for name, value in os.environ.items() if name not in given}
-    found = strangers(list(taken), known_targets()) or faults(taken, given, environ)
+    found = strangers(list(taken), known_targets(arguments[0].split())) or faults(taken, given, environ)
     print("|".join(fault.replace("|", "/") for fault in found))  # noqa: T201 - make shows it
     return 2 if found else 0
 

@@ -1,4 +1,5 @@
 # The suites. Included by the Makefile.
+takes.test := TESTS
 PYTEST = $(BIN)/pytest -q --durations=10
 # Tests that share nothing wait most of their time: three at once. Those with hosts share the hosts, so one at a time.
 APART = tests/deploy tests/worker tests/flows

@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from deploy.options import EVERYWHERE, OPTIONS, known_targets
 from deploy.settings import ROOT
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-MAKEFILES = (ROOT / "Makefile").read_text() + (ROOT / "flows/flows.mk").read_text()
+FILES = [str(ROOT / name) for name in ("Makefile", "flows/flows.mk", "tests/tests.mk")]
+MAKEFILES = "".join(Path(name).read_text() for name in FILES)
 
 
 def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -118,10 +116,11 @@ def test_each_target_says_what_it_takes() -> None:
     takes = {target: set(names.split()) for target, names in lines}
     for target, names in used.items():
         assert names & OPTIONS.keys() <= takes.get(target, set()), target
-    assert takes.keys() <= set(known_targets())
+    assert takes.keys() <= set(known_targets(FILES))
     assert {name for names in takes.values() for name in names} == OPTIONS.keys()
     assert not OPTIONS.keys() & set(EVERYWHERE)
 
 
 def test_every_target_is_known() -> None:
-    assert set(recipes()) - set(known_targets()) == set()
+    assert set(re.findall(r"\S+\.mk", MAKEFILES)) == {"flows/flows.mk", "tests/tests.mk"}
+    assert set(recipes()) - set(known_targets(FILES)) == set()
