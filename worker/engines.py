@@ -13,6 +13,7 @@ Built from the parts that Prefect's runner is made of. Differences, each with it
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -24,13 +25,15 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import StateType
-from prefect.events.clients import NullEventsClient
+from prefect.events.clients import EventsClient
+from prefect.events.worker import EventsWorker
 from prefect.runner._cancellation_manager import CancellationManager
 from prefect.runner._control_channel import ControlChannel, ControlSignalStatus
 from prefect.runner._event_emitter import EventEmitter
 from prefect.runner._flow_run_executor import FlowRunExecutor
 from prefect.runner._process_manager import ProcessHandle, ProcessManager
 
+from worker import workspace
 from worker.engine_process import EngineStarter
 from worker.hooks import HookProcess
 from worker.reports import Reports
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
     from anyio.abc import TaskStatus
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.objects import FlowRun
+    from prefect.events.schemas.events import Event
+    from prefect.runner._hook_runner import FlowRunHookRunner
     from prefect.workers.process import ProcessJobConfiguration
 
     from worker.forking import ForkServer
@@ -54,6 +59,13 @@ KILL_GRACE_SECONDS = 10.0
 """Between SIGTERM and SIGKILL for a run that is handed back."""
 
 
+class _QueuedEvents(EventsClient):
+    """Leaves events to Prefect's thread for them, which nobody here waits for; the emitter's own client would block."""
+
+    async def _emit(self, event: Event) -> None:
+        EventsWorker.instance().send(event)
+
+
 class Engines:
     """All engines of one worker."""
 
@@ -62,11 +74,11 @@ class Engines:
         self._client = client
         self.fork_server = fork_server
         self.reports = Reports(client, health)
-        self._hooks: dict[UUID, HookProcess] = {}
+        self._hooks: dict[UUID, FlowRunHookRunner] = {}
         self._cancelling: dict[UUID, anyio.Event] = {}
         self.control = ControlChannel()
         self.processes = ProcessManager(on_remove=self._forget)
-        self._emitter = EventEmitter(runner_name="hublab", client=client, get_events_client=NullEventsClient)
+        self._emitter = EventEmitter(runner_name="standalone", client=client, get_events_client=_QueuedEvents)
 
     async def enter(self, stack: AsyncExitStack) -> None:
         """Open what the engines need, to be closed by `stack`."""
@@ -83,17 +95,26 @@ class Engines:
         self, flow_run: FlowRun, configuration: ProcessJobConfiguration, cwd: Path, task_status: TaskStatus[int]
     ) -> tuple[int, int]:
         """Run the engine to its end. Returns its process id and its status; 0 when it has told Prefect its outcome."""
-        self._hooks[flow_run.id] = hooks = HookProcess(configuration.env, cwd)
-        self.reports.begin(flow_run.id)
-        executor = FlowRunExecutor(
-            flow_run=flow_run,
-            starter=EngineStarter(self, configuration, cwd),
-            process_manager=self.processes,
-            state_proposer=self.reports,
-            hook_runner=hooks,
-            get_attempt_conclusion=self.control.get_conclusion,
-            propose_submitting=False,
-        )
+        with contextlib.ExitStack() as stack:
+            hooks: FlowRunHookRunner = HookProcess(configuration.env, cwd)
+            if workspace.is_wanted(configuration):
+                hooks = stack.enter_context(workspace.supervised(flow_run, configuration, cwd))
+            self._hooks[flow_run.id] = hooks
+            self.reports.begin(flow_run.id)
+            executor = FlowRunExecutor(
+                flow_run=flow_run,
+                starter=EngineStarter(self, configuration, cwd),
+                process_manager=self.processes,
+                state_proposer=self.reports,
+                hook_runner=hooks,
+                get_attempt_conclusion=self.control.get_conclusion,
+                propose_submitting=False,
+            )
+            return await self._await_end(flow_run, executor, task_status)
+
+    async def _await_end(
+        self, flow_run: FlowRun, executor: FlowRunExecutor, task_status: TaskStatus[int]
+    ) -> tuple[int, int]:
         result = None
 
         async def submit(*, task_status: TaskStatus[ProcessHandle]) -> None:

@@ -12,28 +12,31 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import anyio
 from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.events.worker import EventsWorker
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError, PrefectSignal
 from prefect.states import Pending
 from prefect.utilities.engine import propose_state
 from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
+from worker import adhoc, workspace
 from worker.drain import Drain, InFlight
 from worker.engines import Engines
 from worker.patience import ApiHealth, make_patient
 from worker.workplace import BACK_IN, Workplace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Iterator
     from uuid import UUID
 
     from anyio.abc import TaskStatus
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.objects import FlowRun
+    from prefect.flows import Flow
 
     from worker.forking import ForkServer
     from worker.settings import WorkerSettings
@@ -44,6 +47,8 @@ _NOT_FOUND = 404
 SUBMITTING = "HublabSubmitting"
 """What a run is called from our claim to its engine's start; `deploy.lost_runs` waits for a sign of life after it."""
 
+EVENTS_SECONDS = 3.0
+"""How long a worker that ends waits for its last events to leave; the API may be away."""
 PUT_OFF_SECONDS = 20.0
 """How long a run that could not be claimed is left alone: asked for at once, it would take a place for ever."""
 
@@ -79,8 +84,9 @@ class HublabWorker(ProcessWorker):
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Tear down what `__aenter__` set up."""
+        """Tear down what `__aenter__` set up, and let the last events leave."""
         await BaseWorker.__aexit__(self, *exc_info)
+        await cast("Awaitable[object]", EventsWorker.drain_all(timeout=EVENTS_SECONDS))
 
     @property
     def has_synced(self) -> bool:
@@ -92,6 +98,7 @@ class HublabWorker(ProcessWorker):
         await super().setup()
         make_patient(self.client, self.health)
         self._exit_stack.callback(self._wait_no_more)
+        workspace.warn()
         self.engines = Engines(self.client, self.health, self.fork_server)
         await self.engines.enter(self._exit_stack)
 
@@ -113,6 +120,8 @@ class HublabWorker(ProcessWorker):
             await self._worker_channel.sync(None)
         await self._create_missing_queues()
         await self._initialize_after_sync()
+        if self.has_synced and self._started_event is None:
+            self._started_event = await self._emit_worker_started_event()
 
     async def _create_missing_queues(self) -> None:
         """A poll that names one unknown queue gets no runs at all, and no error."""
@@ -265,6 +274,31 @@ class HublabWorker(ProcessWorker):
                 flow_run, configuration, Path(cwd), task_status or anyio.TASK_STATUS_IGNORED
             )
         return ProcessWorkerResult(status_code=status, identifier=str(pid))
+
+    async def _submit_adhoc_run(
+        self,
+        flow: Flow[..., Any],
+        parameters: dict[str, Any] | None = None,
+        job_variables: dict[str, Any] | None = None,
+        task_status: TaskStatus[FlowRun] | None = None,
+        flow_run: FlowRun | None = None,
+    ) -> None:
+        """What `submit` starts."""
+        if flow_run is None:
+            flow_run = await self.client.create_flow_run(
+                flow,
+                parameters=parameters,
+                state=Pending(),
+                job_variables=job_variables,
+                work_pool_name=self.settings.pool,
+            )
+        if task_status:
+            task_status.started(flow_run)
+        try:
+            with self._in_hand(flow_run.id):
+                await adhoc.execute(self, flow, parameters, job_variables, flow_run)
+        except (Exception, PrefectSignal):  # noqa: BLE001 - as in _submit_run
+            _log.exception("Flow run %s: what was submitted ended with an error", flow_run.id)
 
     async def hand_back(self, flow_run_id: UUID) -> bool:
         """End a run here and give it back to Prefect, to be run again. False when Prefect could not be told."""

@@ -93,6 +93,9 @@ class Reports(StateProposer):
             cancelled = {"message": "Cancelled while its worker stopped."}
             # False: it was deleted in this moment.
             return await self.propose_cancelled(flow_run, cancelled) or True
+        if flow_run.deployment_id is None:  # submitted by hand: no worker could load its flow
+            await super().propose_crashed(flow_run, f"{reason} It has no deployment, so it cannot be.")
+            return True
         again: State[None] = AwaitingRetry(message=reason, scheduled_time=datetime.now(UTC) + after)
         return (await propose_state(self._client, again, flow_run_id=flow_run_id)).is_scheduled()
 

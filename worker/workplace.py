@@ -7,11 +7,11 @@ import tempfile
 import time
 from contextlib import nullcontext
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
 PAUSE_SECONDS = 30.0
 """For so long no run is taken after a folder could not be had: others have the time to take them."""
@@ -31,13 +31,13 @@ class Workplace:
         self._until = float("-inf")
 
     def open(self, configured: str | Path | None) -> AbstractContextManager[str | Path]:
-        """The configured folder, or a new one that goes when the context ends.
+        """The configured folder, seen from the worker's own, or a new one that goes when the context ends.
 
         Raises:
             OSError: There can be none; from now on `problem` says so for half a minute.
         """
         if configured:
-            return nullcontext(configured)
+            return nullcontext(Path(configured).resolve())
         try:
             return tempfile.TemporaryDirectory("prefect", dir=self._parent, ignore_cleanup_errors=True)
         except OSError as error:

@@ -60,8 +60,13 @@ class Api:
 
     def start(self, entrypoint: str, queue: str, **parameters: Any) -> str:
         """Put a run of `trial_flows.<entrypoint>` on the queue."""
+        return self.start_with({}, entrypoint, queue, **parameters)
+
+    def start_with(self, job_variables: Mapping[str, Any], entrypoint: str, queue: str, **parameters: Any) -> str:
+        """The same with job variables."""
         deployment = self.deploy(f"trial_flows.{entrypoint}", entrypoint)
         body = {"work_queue_name": queue, "parameters": parameters, "state": {"type": "SCHEDULED"}}
+        body["job_variables"] = dict(job_variables)
         return str(self.post(f"/deployments/{deployment}/create_flow_run", body)["id"])
 
     def run(self, flow_run: str) -> Any:

@@ -7,12 +7,13 @@ import signal
 from typing import TYPE_CHECKING
 
 from deploy.lost_runs import SUBMITTING
-from tests.worker.world import alive, wait_for
+from tests.worker.world import LIMIT, alive, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.worker.conftest import StartWorker
+    from tests.worker.proxy import Proxy
     from tests.worker.server import Api
     from tests.worker.world import Trial, Worker
 
@@ -77,6 +78,20 @@ def test_crashed_hook_runs_outside_the_worker(api: Api, worker: Worker, trial: T
     assert api.wait_state(run, "CRASHED", "FAILED") == "CRASHED"
     (hook,) = wait_for(lambda: trial.lines("hook Crashed"), "the crash hook")
     assert hook != worker.process.pid
+
+
+def test_crashed_hook_sees_the_crash_that_it_is_called_for_when_the_run_has_moved_on(
+    api: Api, proxy: Proxy, start: StartWorker, trial: Trial
+) -> None:
+    worker = start(port=proxy.port).ready()
+    run = api.start("hooked", worker.queue, **trial.files)
+    crash = proxy.hold(rb'POST \S+/set_state.*"CRASHED"', answered=True)
+    os.kill(trial.begun(), signal.SIGKILL)
+    assert crash.seen.wait(LIMIT)
+    again = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2999-01-01T00:00:00Z"}}
+    api.post(f"/flow_runs/{run}/set_state", {"state": again, "force": True})
+    crash.go_on.set()
+    wait_for(lambda: trial.lines("hook Crashed of Crashed"), "the crash hook")
 
 
 def test_engine_cannot_speak_for_its_worker(api: Api, worker: Worker, trial: Trial) -> None:

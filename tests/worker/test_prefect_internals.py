@@ -28,12 +28,16 @@ BASE_WORKER = {
     "_propose_submitting_state": (["self", "flow_run"], True),
     "_propose_crashed_state": (["self", "flow_run", "message", "client"], True),
     "_give_worker_labels_to_flow_run": (["self", "flow_run_id"], True),
+    "_emit_worker_started_event": (["self"], True),
+    "_submit_adhoc_run": (["self", "flow", "parameters", "job_variables", "task_status", "flow_run"], True),
     "run": (["self", "flow_run", "configuration", "task_status"], True),
 }
 ATTRIBUTES = (
     "_exit_stack",
     "_has_successfully_synced",
     "_prefetch_seconds",
+    "_runs_task_group",
+    "_started_event",
     "_submitting_flow_run_ids",
     "_work_queues",
     "_worker_channel",
@@ -41,7 +45,7 @@ ATTRIBUTES = (
     "heartbeat_interval_seconds",
     "is_setup",
 )
-# Used in worker/engines.py and worker/engine_process.py: where, what, keyword arguments that are passed.
+# Used in worker/engines.py, engine_process.py, reports.py and workspace.py: where, what, keyword arguments that are passed.
 RUNNER_PARTS = [
     ("_cancellation_manager", "CancellationManager", "process_manager hook_runner state_proposer event_emitter client"),
     ("_cancellation_manager", "CancellationManager", "control_channel"),
@@ -54,6 +58,10 @@ RUNNER_PARTS = [
     ("_process_manager", "ProcessManager", "on_remove"),
     ("_process_manager", "create_isolated_termination_scope", "pid"),
     ("_state_proposer", "StateProposer", "client"),
+    ("_workspace_hook_runner", "WorkspaceHookRunner", "manifest_path stream_output"),
+    ("_workspace_runtime", "WorkspaceSupervisorConfig", "flow_run_id workspace_root manifest_path"),
+    ("_workspace_runtime", "write_private_model", "path model"),
+    ("_workspace_supervisor", "supervise", "config"),
 ]
 RUNNER_METHODS = {
     ("_cancellation_manager", "CancellationManager"): "cancel",
@@ -139,6 +147,19 @@ def test_state_changes_carry_a_transition_id() -> None:
     from prefect.client.orchestration._flow_runs.client import FlowRunAsyncClient  # noqa: PLC0415
 
     assert "transition_id = uuid4()" in inspect.getsource(FlowRunAsyncClient.set_flow_run_state)
+
+
+def test_submitted_run_finds_its_runner_in_an_attribute() -> None:
+    """Which `worker.adhoc` sets on a copy."""
+    from prefect.workers.process import ProcessWorker  # noqa: PLC0415
+
+    assert "self._runner.execute_bundle(" in inspect.getsource(ProcessWorker._submit_adhoc_run)
+
+
+def test_stopped_worker_says_so_when_it_said_that_it_started() -> None:
+    from prefect.workers.process import ProcessWorker  # noqa: PLC0415
+
+    assert "self._emit_worker_stopped_event(self._started_event)" in inspect.getsource(ProcessWorker.teardown)
 
 
 def test_engine_knows_why_it_is_ended() -> None:

@@ -64,7 +64,7 @@ def killed(mark: str) -> None:
 
 
 def _hook(flow: Any, flow_run: Any, state: Any) -> None:
-    _note(flow_run.parameters["mark"], f"hook {state.name} in")
+    _note(flow_run.parameters["mark"], f"hook {state.name} of {flow_run.state.name} in")
 
 
 @flow(on_cancellation=[_hook], on_crashed=[_hook])
