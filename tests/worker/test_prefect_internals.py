@@ -45,7 +45,7 @@ ATTRIBUTES = (
     "heartbeat_interval_seconds",
     "is_setup",
 )
-# Used in worker/engines.py, engine_process.py, reports.py and workspace.py: where, what, keyword arguments that are passed.
+# Used in worker/engines.py, engine_process.py, reports.py and workspace.py: where, what, keywords that are passed.
 RUNNER_PARTS = [
     ("_cancellation_manager", "CancellationManager", "process_manager hook_runner state_proposer event_emitter client"),
     ("_cancellation_manager", "CancellationManager", "control_channel"),
