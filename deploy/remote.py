@@ -8,6 +8,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deploy.onhost.lock import LOST
+
 if TYPE_CHECKING:
     from pyinfra.api import Host
 
@@ -32,18 +34,25 @@ echo '{{"problem": "python", "found": "'"$found"'"}}'
 
 
 # A step that must not be cut in two runs as a unit of the host's own: it goes on when SSH or the operator's machine
-# is gone, and since systemd starts no second unit of the same name, two operators cannot do it at once.
-DETACHED = "systemd-run --quiet --collect --pipe --wait --unit=hublab-rollout --description='Hublab rollout'"
+# is gone. Two at once exclude each other by the lock (onhost/lock.py).
+DETACHED = (
+    "systemd-run --quiet --collect --pipe --wait --unit=hublab-rollout-$$ --description='Hublab rollout'"
+    " --property=RuntimeMaxSec={limit} --property=TimeoutStopSec=10"
+)
+ATTACHED = "timeout --kill-after=5 {limit}"
+# What only looks, or writes one small file.
+LIMIT_SECONDS = 120
 
 
-def launcher(python: str, *, detached: bool = False) -> str:
+def launcher(python: str, *, detached: bool = False, limit: float = LIMIT_SECONDS) -> str:
     """The shell command that runs a program from standard input, as root, with the wanted interpreter.
 
     Args:
         python: `3.12`, `3.13` or an absolute path.
-        detached: run it as the unit `hublab-rollout`, so that it ends what it began.
+        detached: run it as a unit `hublab-rollout-N`, so that it ends what it began.
+        limit: seconds after which the host itself ends it.
     """
-    wrap = DETACHED if detached else ""
+    wrap = (DETACHED if detached else ATTACHED).format(limit=f"{limit:.0f}")
     if python.startswith("/"):
         return LAUNCH.format(candidates=shlex.quote(python), accepted="3.12|3.13", wrap=wrap)
     names = (
@@ -56,16 +65,19 @@ def launcher(python: str, *, detached: bool = False) -> str:
 
 
 # Makes those modules importable from memory, then calls the program's main() with its question; not when the lock
-# that the question speaks of is no longer the asker's.
+# that the question speaks of is no longer the asker's, and nobody gets the lock before it has ended.
 BOOT = """
 import json, sys, types
 for name, source in json.loads({sources!r}).items():
     module = sys.modules[name] = types.ModuleType(name)
     exec(compile(source, name, "exec"), module.__dict__)
 query = json.loads({query!r})
-if "lock" in query:
-    sys.modules["deploy.onhost.lock"].require(query["lock"])
-sys.exit(sys.modules[{name!r}].main(query))
+work = sys.modules["deploy.onhost.lock"].begin(query["lock"]) if "lock" in query else None
+try:
+    status = sys.modules[{name!r}].main(query)
+except OSError as error:
+    status = f"{short}: {{error}}"
+sys.exit(status)
 """
 PACKAGES = ("deploy", "deploy.onhost", "deploy.legacy")
 IMPORTS = re.compile(r"^from deploy\.((?:onhost|legacy)\.\w+) import", re.MULTILINE)
@@ -91,17 +103,35 @@ def program(name: str, query: dict[str, Any]) -> str:
     """
     module = name if "." in name else f"onhost.{name}"
     parts = dict.fromkeys(PACKAGES, "") | (sources("onhost.lock") if "lock" in query else {}) | sources(module)
-    return BOOT.format(sources=json.dumps(parts), name=f"deploy.{module}", query=json.dumps(query))
+    return BOOT.format(sources=json.dumps(parts), name=f"deploy.{module}", short=name, query=json.dumps(query))
 
 
-def run(host: Host, python: str, name: str, query: dict[str, Any], *, detached: bool = False) -> bool:
-    """Runs an on-host program and shows its lines as they come; False when it failed, having said why."""
+class LockLostError(RuntimeError):
+    """The lock is somebody else's, or nobody's: the program was not begun. The message says whose."""
+
+
+def run(  # noqa: PLR0913 - what a program is run with
+    host: Host,
+    python: str,
+    name: str,
+    query: dict[str, Any],
+    *,
+    detached: bool = False,
+    limit: float = LIMIT_SECONDS,
+) -> bool:
+    """Runs an on-host program and shows its lines as they come; False when it failed, having said why.
+
+    Raises:
+        LockLostError: the query's lock is no longer held; nothing was done.
+    """
     from pyinfra.api import StringCommand  # noqa: PLC0415 - `fleet` does without, and is spared a second of imports
 
-    done, _ = host.run_shell_command(
-        StringCommand(launcher(python, detached=detached)),
+    done, output = host.run_shell_command(
+        StringCommand(launcher(python, detached=detached, limit=limit)),
         print_output=True,
         _stdin=program(name, query),
         _sudo=False,
     )
+    if lost := next((line for line in output.stdout_lines if not done and line.startswith(LOST)), ""):
+        raise LockLostError(lost)
     return bool(done)

@@ -2,6 +2,10 @@
 
 It lies below /run, so a boot frees it. Its holder refreshes it; one that was not refreshed for LEASE_SECONDS, and whose
 last step on the host has ended, has lost its owner and may be taken over.
+
+A step holds `work` from the moment at which it finds the lock to be its owner's until it ends, and nobody takes the
+lock over meanwhile: who has lost the lock writes nothing. Root alone can open these files, so that nobody else can hold
+them.
 """
 
 from __future__ import annotations
@@ -12,16 +16,18 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from deploy.onhost.common import ask, read, say, write_atomically
+from deploy.onhost.common import read, say, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LEASE_SECONDS = 30.0
-STEP = "hublab-rollout.service"
 LOOK_SECONDS = 0.5
+KEYS = {"who", "what", "token", "since", "began", "refreshed"}
+LOST = "the lock is no longer ours"
+LOST_STATUS = 4
 
 
 def now() -> float:
@@ -32,10 +38,30 @@ def now() -> float:
 @contextmanager
 def guarded(folder: Path) -> Iterator[None]:
     """One at a time: who reads the lock and then writes it."""
-    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
     with (folder / "guard").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         yield
+
+
+def try_work(folder: Path) -> TextIO | None:
+    """The right to change the host, as long as the file stays open; None while a step has it."""
+    work = (folder / "work").open("w")
+    try:
+        fcntl.flock(work, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        work.close()
+        return None
+    return work
+
+
+def at_work(folder: Path) -> bool:
+    """Whether a step that some deploy began still runs on the host; to be asked under the guard."""
+    work = try_work(folder)
+    if work:
+        work.close()
+    return work is None
 
 
 def holder(folder: Path) -> dict[str, Any] | None:
@@ -44,7 +70,7 @@ def holder(folder: Path) -> dict[str, Any] | None:
         found = json.loads(read(folder / "lock"))
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, dict) and found.keys() >= KEYS else None
 
 
 def describe(held: dict[str, Any]) -> str:
@@ -58,11 +84,6 @@ def orphaned(held: dict[str, Any]) -> bool:
     return bool(now() - held["refreshed"] > LEASE_SECONDS)
 
 
-def step_runs() -> bool:
-    """Whether a step that some deploy began still runs on the host."""
-    return ask("systemctl", "is-active", STEP).strip() in ("active", "activating", "deactivating", "reloading")
-
-
 def write(folder: Path, held: dict[str, Any]) -> None:
     """Makes it the lock."""
     write_atomically(folder / "lock", json.dumps(held) + "\n", 0o644)
@@ -73,7 +94,7 @@ def take(folder: Path, query: dict[str, Any]) -> int:
     deadline, seen, told = now() + query["patience_seconds"], None, ""
     while True:
         with guarded(folder):
-            held, busy = holder(folder), step_runs()
+            held, busy = holder(folder), at_work(folder)
             if not busy and (held is None or orphaned(held) or held["token"] == query["token"]):
                 if held and held["token"] != query["token"]:
                     say(f"{describe(held)}: its owner is gone; taken over")
@@ -93,7 +114,8 @@ def take(folder: Path, query: dict[str, Any]) -> int:
             say(waiting)
             told = waiting.partition("(")[0]
         if now() > deadline:
-            say(f"{STEP} did not end within {query['patience_seconds']:.0f} s; look at it: systemctl status {STEP}")
+            remedy = "look at it: systemctl status 'hublab-rollout-*'"
+            say(f"a step of an earlier deploy did not end within {query['patience_seconds']:.0f} s; {remedy}")
             return 1
         time.sleep(LOOK_SECONDS)
 
@@ -103,6 +125,7 @@ def refresh(folder: Path, query: dict[str, Any]) -> int:
     with guarded(folder):
         held = holder(folder)
         if held is None or held["token"] != query["token"]:
+            say(lost(held))
             return 1
         write(folder, {**held, "refreshed": now()})
     return 0
@@ -123,17 +146,38 @@ def unlock(folder: Path, _: dict[str, Any]) -> int:
         held = holder(folder)
         (folder / "lock").unlink(missing_ok=True)
     say(f"was {describe(held)}; it is free now" if held else "was not locked")
-    if step_runs():
-        say(f"a step of that deploy still runs and will end by itself; the next deploy waits for it ({STEP})")
+    if at_work(folder):
+        say("a step of that deploy still runs and will end by itself; the next deploy waits for it")
     return 0
 
 
-def require(query: dict[str, Any]) -> None:
-    """Ends a program whose operator has lost the lock meanwhile: somebody else may be at work."""
-    held = holder(Path(query["folder"]))
-    if held is None or held["token"] != query["token"]:
-        say(f"the lock is no longer ours ({describe(held) if held else 'it was removed'}); this step was not begun")
-        sys.exit(4)
+def lost(held: dict[str, Any] | None) -> str:
+    """That the asker has lost its lock, and to whom."""
+    free = "it was removed, or the host was booted, or somebody had it meanwhile"
+    return f"{LOST}: {describe(held) if held else free}"
+
+
+def begin(query: dict[str, Any]) -> TextIO | None:
+    """The right to change the host, for a step of the lock's holder; a step of its own that still runs is waited for.
+
+    Ends the program when the lock is not the asker's any more: somebody else may be at work. A step that only looks
+    (`looks`) is not begun then either, but keeps nobody from anything.
+    """
+    folder, told = Path(query["folder"]), False
+    while True:
+        with guarded(folder):
+            held = holder(folder)
+            if held is None or held["token"] != query["token"]:
+                say(f"{lost(held)}; this step was not begun")
+                sys.exit(LOST_STATUS)
+            if query.get("looks"):
+                return None
+            if work := try_work(folder):
+                return work
+        if not told:
+            say("an earlier step of this deploy still runs on the host; waiting for its end")
+            told = True
+        time.sleep(LOOK_SECONDS)
 
 
 def main(query: dict[str, Any]) -> int:

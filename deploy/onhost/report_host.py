@@ -9,7 +9,7 @@ from typing import Any
 
 from deploy.onhost.common import ask
 from deploy.onhost.inspect_host import facts
-from deploy.onhost.lock import describe, holder, orphaned, step_runs
+from deploy.onhost.lock import at_work, describe, guarded, holder, orphaned
 from deploy.onhost.prefect_api import request
 from deploy.onhost.record import deploys
 
@@ -29,9 +29,12 @@ def doing(units: list[str]) -> dict[str, str]:
 
 def lock(folder: Path) -> dict[str, Any] | None:
     """Who holds the host, in words; None when nobody does."""
-    held = holder(folder)
+    if not folder.is_dir():
+        return None
+    with guarded(folder):
+        held, busy = holder(folder), at_work(folder)
     if held is None:
-        return {"words": "a step of a deploy without an owner is ending", "orphaned": True} if step_runs() else None
+        return {"words": "a step of a deploy without an owner is ending", "orphaned": True} if busy else None
     return {"words": describe(held), "orphaned": orphaned(held), "who": held["who"], "since": held["since"]}
 
 

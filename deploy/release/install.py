@@ -12,6 +12,7 @@ from pyinfra.api import FileUploadCommand, FunctionCommand, StringCommand, opera
 
 from deploy import spec
 from deploy.release import identity, scratch, wheels
+from deploy.rollout.under_lock import under_lock
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -33,9 +34,11 @@ def install(member: Member) -> Generator[PyinfraCommand, None, None]:
     wanted, state, plan = member.wanted, member.state, member.plan
     if not plan.build:
         return
-    yield StringCommand(f"install -d -m 0755 -o root -g root {spec.BASE} {spec.RELEASES} {spec.WHEELS}")
+    folders = StringCommand(f"install -d -m 0755 -o root -g root {spec.BASE} {spec.RELEASES} {spec.WHEELS}")
+    yield from under_lock(member, [folders])
     yield FunctionCommand(fetch_wheels, (wanted, state), {})
-    payload = f"{spec.BASE}/.payload-{plan.release}.tar"
+    # Another deploy's payload has another name: who has lost the lock overwrites nothing.
+    payload = f"{spec.BASE}/.payload-{member.token}.tar"
     # Made only now: during preparation, and with --dry, nothing is downloaded.
     yield FileUploadCommand(str(payload_for(wanted, state, plan)), payload)
     query = build_query(wanted, state, plan) | {"payload": payload}

@@ -11,6 +11,7 @@ import pytest
 from deploy.onhost import lock
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
     from pathlib import Path
 
 START = 1_000.0
@@ -25,7 +26,7 @@ class Clock:
         self.busy_until = 0.0
         self.each_sleep: list[Any] = []
         monkeypatch.setattr(lock, "now", lambda: self.now)
-        monkeypatch.setattr(lock, "step_runs", lambda: self.now < self.busy_until)
+        monkeypatch.setattr(lock, "at_work", lambda _: self.now < self.busy_until)
         monkeypatch.setattr("deploy.onhost.lock.time.sleep", self.sleep)
 
     def sleep(self, seconds: float) -> None:
@@ -104,7 +105,7 @@ def test_step_that_never_ends_is_not_waited_for_for_ever(
 ) -> None:
     clock.busy_until = START + 10_000
     assert lock.main(query(tmp_path, "take")) == 1
-    assert "systemctl status hublab-rollout.service" in capsys.readouterr().out
+    assert "systemctl status 'hublab-rollout-*'" in capsys.readouterr().out
 
 
 def test_who_lost_the_lock_can_neither_refresh_nor_release_nor_begin_a_step(
@@ -119,10 +120,10 @@ def test_who_lost_the_lock_can_neither_refresh_nor_release_nor_begin_a_step(
     assert held is not None
     assert held["token"] == "b"
     with pytest.raises(SystemExit) as ended:
-        lock.require({"folder": str(tmp_path), "token": "a"})
+        lock.begin({"folder": str(tmp_path), "token": "a"})
     assert ended.value.code == 4
     assert "locked by bob@laptop" in capsys.readouterr().out
-    lock.require({"folder": str(tmp_path), "token": "b"})
+    assert lock.begin({"folder": str(tmp_path), "token": "b"})
 
 
 def test_unlock_says_whose_it_was(tmp_path: Path, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,10 +138,94 @@ def test_unlock_says_whose_it_was(tmp_path: Path, clock: Clock, capsys: pytest.C
     assert capsys.readouterr().out == "was not locked\n"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"token": "b"}'])
 def test_rubble_is_no_lock(tmp_path: Path, clock: Clock, text: str) -> None:
     (tmp_path / "lock").write_text(text)
     assert lock.main(query(tmp_path, "take")) == 0
+
+
+def step(folder: Path, token: str, begun: Connection, looks: bool = False) -> int:
+    """A step of a deploy in a process of its own: says when it has begun, and ends when it is told to."""
+    work = lock.begin({"folder": str(folder), "token": token, "looks": looks})
+    begun.send(work is not None)
+    begun.recv()
+    return 0
+
+
+class Step:
+    """Such a process, begun."""
+
+    def __init__(self, folder: Path, token: str, *, looks: bool = False) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, there = context.Pipe()
+        self.process = context.Process(target=step, args=(folder, token, there, looks))
+        self.process.start()
+        there.close()
+
+    def begun(self, seconds: float) -> bool | None:
+        """Whether it may change the host; None when it has not begun within so many seconds."""
+        return bool(self.pipe.recv()) if self.pipe.poll(seconds) else None
+
+    def end(self) -> None:
+        self.pipe.send("end")
+        self.process.join(30)
+        assert self.process.exitcode == 0
+
+
+def test_nobody_takes_the_lock_while_a_step_of_its_holder_runs_however_long_it_is_silent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a step that was begun just before the lease ended would write over what the next deploy writes."""
+    lock.main(query(tmp_path, "take"))
+    running = Step(tmp_path, MINE)
+    assert running.begun(30)
+    monkeypatch.setattr(lock, "LEASE_SECONDS", -1)
+    try:
+        assert lock.main({**query(tmp_path, "take", "b"), "patience_seconds": -1}) == 1
+        assert "did not end within" in capsys.readouterr().out
+    finally:
+        running.end()
+    assert lock.main({**query(tmp_path, "take", "b"), "patience_seconds": -1}) == 0
+
+
+def test_step_that_dies_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock.main(query(tmp_path, "take"))
+    running = Step(tmp_path, MINE)
+    assert running.begun(30)
+    running.process.kill()
+    running.process.join(30)
+    monkeypatch.setattr(lock, "LEASE_SECONDS", -1)
+    assert lock.main({**query(tmp_path, "take", "b"), "patience_seconds": -1}) == 0
+
+
+def test_second_step_of_one_deploy_waits_for_the_first(tmp_path: Path) -> None:
+    """Its operator lost the connection, came again and undoes: what still runs must not run into that."""
+    lock.main(query(tmp_path, "take"))
+    first = Step(tmp_path, MINE)
+    assert first.begun(30)
+    second = Step(tmp_path, MINE)
+    assert second.begun(2) is None
+    first.end()
+    assert second.begun(30)
+    second.end()
+
+
+def test_step_that_only_looks_keeps_nobody_from_anything(tmp_path: Path) -> None:
+    lock.main(query(tmp_path, "take"))
+    looking = Step(tmp_path, MINE, looks=True)
+    assert looking.begun(30) is False
+    changing = Step(tmp_path, MINE)
+    assert changing.begun(30)
+    changing.end()
+    looking.end()
+
+
+def test_local_user_cannot_hold_what_the_deploy_waits_for(tmp_path: Path) -> None:
+    """flock(2) asks for no right to write: whoever can open the file can hold it for ever."""
+    folder = tmp_path / "hublab"
+    folder.mkdir(mode=0o755)
+    lock.main(query(folder, "take"))
+    assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def contend(folder: Path, number: int) -> int:

@@ -124,7 +124,7 @@ def test_what_is_broken_is_noticed_and_put_right_by_a_deploy(
 
 def test_a_unit_that_cannot_listen_is_put_back(operator: Operator, machine: Machine, settings: dict[str, str]) -> None:
     # Whoever listens before the step that starts them is told of by the plan: this one comes with it.
-    late = "until systemctl -q is-active hublab-rollout; do sleep 0.05; done; exec /usr/bin/python3 -m http.server 8081"
+    late = "until systemctl -q is-active 'hublab-rollout-*'; do sleep .1; done; exec python3 -m http.server 8081"
     machine.ssh(f"systemd-run --quiet --unit=taken /bin/sh -c '{late}'")
     workers = main_pids(machine)
     try:
