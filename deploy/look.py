@@ -6,7 +6,8 @@ import json
 import socket
 from typing import TYPE_CHECKING, Any, cast, override
 
-from pyinfra.api import FactBase, StringCommand
+import gevent
+from pyinfra.api import DeployError, FactBase, StringCommand
 
 from deploy.remote import launcher, program
 from deploy.state import parse, question
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 ALIVE_SECONDS = 8
 # A connection that answers nothing for so long is dead; the lock's lease on the host ends a moment later.
 SILENCE_SECONDS = 25
+CONNECT_SECONDS = 20
+# More than `inspect_host.py` gets on the host.
+LOOK_SECONDS = 150
 
 
 class HostJson(FactBase[dict[str, Any]]):
@@ -44,11 +48,12 @@ def look(host: Host, wanted: WorkerHost, *, kept: bool = False) -> HostState:
     """Asks the host once; with `kept`, also for the units of former releases.
 
     Raises:
-        PyinfraError: the connection broke; pyinfra has said so.
+        PyinfraError: the connection broke, which pyinfra has said; or nothing came within LOOK_SECONDS.
     """
     notice_silence(host)
     stdin = program("inspect_host", question(wanted, kept=kept))
-    return parse(host.get_fact(HostJson, python=wanted.python, _stdin=stdin, _sudo=False))
+    with gevent.Timeout(LOOK_SECONDS, DeployError(f"{host.name} did not answer within {LOOK_SECONDS} s")):
+        return parse(host.get_fact(HostJson, python=wanted.python, _stdin=stdin, _sudo=False))
 
 
 def notice_silence(host: Host) -> None:
@@ -60,3 +65,31 @@ def notice_silence(host: Host) -> None:
     transport.set_keepalive(ALIVE_SECONDS)
     if isinstance(transport.sock, socket.socket) and hasattr(socket, "TCP_USER_TIMEOUT"):
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_SECONDS * 1000)
+
+
+def connected(host: Host) -> bool:
+    """Whether the connection stands, as far as this side knows."""
+    client = getattr(host.connector, "client", None)
+    transport = client.get_transport() if client else None
+    return client is None or bool(transport and transport.is_active())
+
+
+def hang_up(host: Host) -> None:
+    """Closes the connection, so that whoever waits for an answer over it learns that none will come."""
+    client = getattr(host.connector, "client", None)
+    if client is not None:
+        client.close()
+
+
+def connect_again(host: Host) -> None:
+    """A new connection in place of one that broke, to a host with the same key.
+
+    Raises:
+        ConnectError: it cannot be reached, or is another one.
+        DeployError: nothing came within CONNECT_SECONDS.
+    """
+    with gevent.Timeout(CONNECT_SECONDS, DeployError(f"no answer within {CONNECT_SECONDS} s")):
+        hang_up(host)
+        host.connector.disconnect()  # forgets what went over the old one
+        host.connector.connect()
+    notice_silence(host)

@@ -104,6 +104,7 @@ def command_for(settings: Settings, target: Target) -> tuple[str, ...]:
         "StrictHostKeyChecking=yes",
         f'UserKnownHostsFile="{settings.ssh_known_hosts}"',
         f"ConnectTimeout={CONNECT_SECONDS}",
+        f"ServerAliveInterval={CONNECT_SECONDS}",
         "LogLevel=ERROR",
     ]
     key = ["-i", settings.ssh_key, "-o", "IdentitiesOnly=yes"] if settings.ssh_key else []

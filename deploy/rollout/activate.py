@@ -6,25 +6,23 @@ import atexit
 import getpass
 import secrets
 import socket
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from gevent.event import AsyncResult
-from gevent.pool import Pool
 from pyinfra import logger
 from pyinfra.api import DeployError, FunctionCommand, operation
 from pyinfra.api.state import BaseStateCallback
 
-from deploy.look import look
-from deploy.rollout.conductor import conduct
+from deploy.rollout.conductor import Conductor
+from deploy.rollout.once import Once, side_by_side
 from deploy.rollout.report import announce, conclude
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Generator
 
     from pyinfra.api import Host, State
     from pyinfra.api.command import PyinfraCommand
 
-    from deploy.rollout.conductor import Machine, Outcome
+    from deploy.rollout.conductor import Outcome
     from deploy.rollout.member import Member
 
 
@@ -38,7 +36,8 @@ class Rollout:
         """
         self.what, self.kept, self.most, self.who, self.token = what, kept, most, whoami(), secrets.token_hex(8)
         self.members: dict[str, Member] = {}
-        self._result: AsyncResult | None = None
+        self.held: Once[set[str]] = Once()
+        self.conducted: Once[dict[str, Outcome]] = Once()
 
     @classmethod
     def shared(cls, state: State, what: str = "deploy", *, kept: bool = False, wave: object = 0) -> Rollout:
@@ -63,21 +62,30 @@ class Rollout:
         """
         announce(member)
         self.members[member.wanted.address] = member
-        # Two hosts of one name would run workers of one name, and each would answer for the other's.
-        twins = [
-            other
-            for other in self.members.values()
-            if member.state.hostname and other.state.hostname == member.state.hostname
-        ]
-        if len(twins) > 1:
-            both = " and ".join(item.wanted.address for item in twins)
-            raise DeployError(f"{both} both call themselves {member.state.hostname}. Give each a hostname of its own.")
         if len(self.members) < len(state.active_hosts):
             return
         if barred := [item for item in self.members.values() if item.plan.problems]:
             raise DeployError(
                 f"{len(barred)} of {len(self.members)} hosts cannot be deployed to, see above. Nothing was changed."
             )
+        self.demand_unity()
+
+    def demand_unity(self) -> None:
+        """Refuses hosts that do not go together.
+
+        Raises:
+            DeployError: two of them have one name, or they would go back to different releases.
+        """
+        # Two hosts of one name would run workers of one name, and each would answer for the other's.
+        names: dict[str, str] = {}
+        for address, member in self.members.items():
+            if twin := names.get(member.state.hostname):
+                raise DeployError(
+                    f"{twin} and {address} both call themselves {member.state.hostname}. "
+                    "Give each a hostname of its own."
+                )
+            if member.state.hostname:
+                names[member.state.hostname] = address
         if self.what == "rollback" and len({item.plan.release for item in self.members.values()}) > 1:
             raise DeployError(
                 "The hosts would go back to different releases, see above. Nothing was changed. "
@@ -86,22 +94,26 @@ class Rollout:
 
     def outcome_for(self, state: State, address: str) -> Outcome:
         """The outcome of one host; waits for the host that conducts, unless it is this one."""
-        if self._result is not None:
-            return cast("dict[str, Outcome]", self._result.get())[address]
-        self._result = AsyncResult()
-        try:
-            hosts = [self.members[host.name] for host in state.inventory if host in state.active_hosts]
-            outcomes = conduct(hosts, self.who, side_by_side, self.what, self.most)
-        except BaseException as error:
-            self._result.set_exception(error)
-            raise
-        for key, outcome in outcomes.items():
-            member = self.members[key]
-            member.outcome = outcome
-            if member.plan.activates and outcome.reached:
-                member.state = look(member.host, member.wanted)
-        self._result.set(outcomes)
-        return outcomes[address]
+        return self.conducted(lambda: self._conduct(state))[address]
+
+    def _conduct(self, state: State) -> dict[str, Outcome]:
+        hosts = [self.members[host.name] for host in state.inventory if host in state.active_hosts]
+        conductor = Conductor(hosts, self.who, self.what, side_by_side)
+        for member in hosts:
+            member.outcome = conductor.of(member)  # at once: the table of a run that is interrupted needs it too
+        conductor.run(self.most)
+        side_by_side(see, [member for member in hosts if member.outcome and member.outcome.reached])
+        return conductor.outcomes
+
+
+def see(member: Member) -> None:
+    """What is there after the rollout, for the table; a host that does not say it has failed."""
+    try:
+        member.see()
+    except Exception as error:  # noqa: BLE001 - whatever it is: the table says so, and the other hosts have theirs
+        member.unseen = True
+        if member.outcome:
+            member.outcome.fail(f"it could not be looked at afterwards ({error})")
 
 
 def whoami() -> str:
@@ -121,15 +133,6 @@ class Unlock(BaseStateCallback):
             self._rollout.members[host.name].unlock()
 
 
-def side_by_side(work: Callable[[Machine], None], machines: Iterable[Machine]) -> None:
-    """All hosts of a wave at once."""
-    pool = Pool()
-    tasks = [pool.spawn(work, machine) for machine in machines]
-    pool.join()
-    for task in tasks:
-        task.get()
-
-
 @operation()
 def activate(member: Member, rollout: Rollout) -> Generator[PyinfraCommand, None, None]:
     """Brings what runs to the plan; yields nothing when it is there."""
@@ -139,7 +142,11 @@ def activate(member: Member, rollout: Rollout) -> Generator[PyinfraCommand, None
 
 def take_part(state: State, host: Host, rollout: Rollout, member: Member) -> bool:
     """One host's part; False when it failed or was not reached."""
-    outcome = rollout.outcome_for(state, member.wanted.address)
+    try:
+        outcome = rollout.outcome_for(state, member.wanted.address)
+    except DeployError as error:
+        logger.error("%s%s", host.print_prefix, error)
+        return False
     if not outcome.ok:
         logger.error("%s%s", host.print_prefix, outcome.reason)
     return outcome.ok

@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 
 class Machine(Protocol):
-    """A host that the conductor can speak to."""
+    """A host that the conductor can speak to.
+
+    `trouble`: why the last program did not do its work, where the reason is not its own: a connection, a lost lock.
+    """
 
     wanted: spec.WorkerHost
     plan: Plan
     state: HostState
+    trouble: str
 
     def run(self, program: str, query: dict[str, Any], *, detached: bool = False) -> bool:
         """Runs an on-host program; False when it failed, having said why."""
@@ -32,13 +36,21 @@ class Machine(Protocol):
 
 @dataclass
 class Outcome:
-    """How the rollout went on one host."""
+    """How the rollout went on one host; `ended`: it has, with the release of record and the audit line."""
 
     ok: bool = True
+    ended: bool = False
     reached: bool = False
     gates: int = 0
     reason: str = ""
     done: list[str] = field(default_factory=list)
+
+    @property
+    def words(self) -> str:
+        """For the table."""
+        if self.ok and self.ended:
+            return "deployed"
+        return f"FAILED: {self.reason or 'interrupted; the next deploy brings it to its end'}"
 
     def fail(self, reason: str) -> None:
         """Notes the first reason of a failure, and adds what came of it."""
@@ -61,8 +73,8 @@ def one_by_one(work: Callable[[Machine], None], machines: Iterable[Machine]) -> 
 class Conductor:
     """One rollout over all hosts."""
 
-    def __init__(self, machines: Sequence[Machine], operator: str, what: str) -> None:
-        self.machines, self.operator, self.what = machines, operator, what
+    def __init__(self, machines: Sequence[Machine], operator: str, what: str, together: Together) -> None:
+        self.machines, self.operator, self.what, self.together = machines, operator, what, together
         self.outcomes = {machine.wanted.address: Outcome() for machine in machines}
         self.busy = [machine for machine in machines if machine.plan.activates]
         # Legacy workers poll every queue of the pool: they would take the probe runs and crash them. They stop first.
@@ -75,16 +87,31 @@ class Conductor:
 
     def fail(self, machine: Machine, reason: str) -> None:
         """A host failed: the rollout goes no further."""
-        self.of(machine).fail(reason)
+        self.of(machine).fail(f"{reason}: {machine.trouble}" if machine.trouble else reason)
         self.culprit = self.culprit or machine
 
-    def hold_legacy(self) -> None:
-        """Stops the polling of all legacy workers, or the rollout before it begins."""
-        for machine in self.frozen:
-            if not self.legacy(machine, "freeze"):
+    def each(self, work: Callable[[Machine], None], machines: Sequence[Machine]) -> None:
+        """One thing with each host; a fault of ours is a failure of that host, so that the others are still seen to."""
+
+        def guarded(machine: Machine) -> None:
+            try:
+                work(machine)
+            except Exception as error:  # noqa: BLE001 - whatever it is, what was moved must go back
                 self.of(machine).reached = True
-                self.fail(machine, "its legacy workers could not be held")
-                return
+                self.fail(machine, f"an error of the deploy itself: {type(error).__name__}: {error}")
+
+        if machines:
+            self.together(guarded, machines)
+
+    def hold_legacy(self, machine: Machine) -> None:
+        """Stops the polling of a host's legacy workers, or the rollout before it begins."""
+        if self.culprit is None and not self.legacy(machine, "freeze"):
+            self.of(machine).reached = True
+            self.fail(machine, "its legacy workers could not be held")
+
+    def thaw(self, machine: Machine) -> None:
+        """Lets a host's legacy workers poll again."""
+        self.legacy(machine, "thaw")
 
     def legacy(self, machine: Machine, phase: str) -> bool:
         """One phase of what happens to legacy workers."""
@@ -94,11 +121,13 @@ class Conductor:
     def move(self, machine: Machine) -> None:
         """The workers of one host, one by one; stops as soon as the rollout has failed anywhere."""
         outcome = self.of(machine)
+        if machine.plan.secrets and not self.put_secrets(machine):
+            return
         for step in machine.plan.restarts:
             if self.culprit is not None:
                 return
             outcome.reached = True
-            query = queries.roll(machine.wanted, machine.plan, step)
+            query = queries.roll(machine.wanted, step)
             if not machine.run("roll_worker", query, detached=True):
                 self.fail(machine, f"{step.name} failed its gate")
                 return
@@ -110,6 +139,16 @@ class Conductor:
         outcome.reached = True
         if machine.plan.restarts_webhooks:
             self.move_webhooks(machine)
+
+    def put_secrets(self, machine: Machine) -> bool:
+        """The credential, just before the first worker that needs it: a host that is not reached keeps its own."""
+        if self.culprit is not None:
+            return False
+        self.of(machine).reached = True
+        done = machine.run("put_secrets", queries.put_secrets(machine.wanted, machine.plan), detached=True)
+        if not done:
+            self.fail(machine, "its credential could not be written")
+        return done
 
     def move_webhooks(self, machine: Machine) -> None:
         """The webhooks of one host, after its workers; removed they are only when all hosts have passed."""
@@ -131,17 +170,15 @@ class Conductor:
             self.fail(machine, "the webhooks could not be removed")
         if (machine.plan.legacy or machine.plan.legacy_units) and not self.legacy(machine, "retire"):
             self.fail(machine, "its legacy workers could not be retired")
-        if not self.finish(machine) and self.of(machine).ok:
+        self.of(machine).ended = self.finish(machine)
+        if not self.of(machine).ended and self.of(machine).ok:
             self.fail(machine, "the last step failed")
 
-    def set_automations(self) -> None:
-        """The server is one for all hosts: the first that saw something missing there sets it."""
-        for machine in self.busy:
-            if machine.plan.automations:
-                query = queries.automations(machine.wanted, machine.plan)
-                if not machine.run("set_automations", query):
-                    self.fail(machine, "the automations could not be set")
-                return
+    def set_automations(self, machine: Machine) -> None:
+        """The server is one for all hosts: one that saw something missing sets it, another where that one dies."""
+        asking = [item for item in self.busy if item.plan.automations]
+        if not any(item.run("set_automations", queries.automations(item.wanted, item.plan)) for item in asking):
+            self.fail(machine, "the automations could not be set")
 
     def finish(self, machine: Machine) -> bool:
         """The last step on a host, and its audit line."""
@@ -160,10 +197,32 @@ class Conductor:
 
     def undo(self, machine: Machine) -> None:
         """What was moved on one host goes back."""
-        if machine.plan.restarts or machine.plan.restarts_webhooks:
-            done = machine.run("roll_back", queries.back(machine), detached=True)
-            self.of(machine).fail("rolled back" if done else "NOT all of it could be rolled back")
+        if machine.plan.restarts or machine.plan.restarts_webhooks or machine.plan.secrets:
+            query = queries.back(machine)
+            done = machine.run("roll_back", query, detached=True)
+            if not done and machine.trouble:  # over a new connection, when what the broken one had begun has ended
+                done = machine.run("roll_back", query, detached=True)
+            why = f" ({machine.trouble})" if machine.trouble else ""
+            self.of(machine).fail("rolled back" if done else f"NOT all of it could be rolled back{why}")
         self.finish(machine)
+
+    def run(self, most: int = 0) -> None:
+        """All of it, in waves of at most so many hosts; 0 for no bound."""
+        self.each(self.hold_legacy, self.frozen)
+        moved = self.culprit is None
+        for wave in waves(self.busy, most):
+            if self.culprit is None:
+                self.each(self.move, wave)
+        if self.culprit is None:
+            self.each(self.set_automations, [machine for machine in self.busy if machine.plan.automations][:1])
+            self.each(self.commit, self.busy)
+        elif moved:
+            self.each(self.undo, self.to_undo(self.culprit))
+        else:
+            for machine in self.busy:
+                if self.of(machine).ok:
+                    self.of(machine).fail(f"not started: the rollout stopped at {self.culprit.wanted.address}")
+        self.each(self.thaw, [machine for machine in self.frozen if not self.of(machine).ok])
 
 
 def conduct(
@@ -185,22 +244,6 @@ def conduct(
     Returns:
         The outcome by host address.
     """
-    rollout = Conductor(machines, operator, what)
-    rollout.hold_legacy()
-    moved = rollout.culprit is None
-    for wave in waves(rollout.busy, most):
-        if rollout.culprit is None:
-            together(rollout.move, wave)
-    if rollout.culprit is None:
-        rollout.set_automations()
-        together(rollout.commit, rollout.busy)
-    elif moved:
-        together(rollout.undo, rollout.to_undo(rollout.culprit))
-    else:
-        for machine in rollout.busy:
-            if rollout.of(machine).ok:
-                rollout.of(machine).fail(f"not started: the rollout stopped at {rollout.culprit.wanted.address}")
-    for machine in rollout.frozen:
-        if not rollout.of(machine).ok:
-            rollout.legacy(machine, "thaw")
+    rollout = Conductor(machines, operator, what, together)
+    rollout.run(most)
     return rollout.outcomes

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pyinfra import logger
-from pyinfra.api import FunctionCommand, operation
+from pyinfra.api import DeployError, FunctionCommand, operation
 
+from deploy.rollout.once import side_by_side
 from deploy.rollout.report import announce
 
 if TYPE_CHECKING:
@@ -23,10 +24,49 @@ if TYPE_CHECKING:
 def hold(member: Member, rollout: Rollout) -> Generator[PyinfraCommand, None, None]:
     """Takes the host's lock before the first change; yields nothing when there is nothing to change."""
     if member.plan.changes:
-        yield FunctionCommand(take_hold, (member, rollout), {})
+        yield FunctionCommand(take_part, (member, rollout), {})
 
 
-def take_hold(state: State, host: Host, member: Member, rollout: Rollout) -> bool:  # noqa: ARG001 - pyinfra's signature
+def take_part(state: State, host: Host, member: Member, rollout: Rollout) -> bool:  # noqa: ARG001 - pyinfra's
+    """One host's part; False when it is not held."""
+    try:
+        return member.wanted.address in rollout.held(lambda: hold_all(rollout))
+    except DeployError as error:
+        logger.error("%s%s", host.print_prefix, error)
+        return False
+
+
+def hold_all(rollout: Rollout) -> set[str]:
+    """Locks every host that will be changed; returns the addresses of those that are held and can be deployed to.
+
+    The first in order is locked before any other: of two operators who start at the same instant one gets all hosts,
+    and the other none, where each might have got some.
+
+    Raises:
+        DeployError: what was looked at again does not go together.
+    """
+    held: set[str] = set()
+
+    def one(member: Member) -> None:
+        if take_hold(member, rollout):
+            held.add(member.wanted.address)
+
+    first, *others = sorted((item for item in rollout.members.values() if item.plan.changes), key=_address)
+    one(first)
+    if held:
+        side_by_side(one, others)
+    else:
+        for member in others:
+            member.say(f"not locked: {first.wanted.address} could not be")
+    rollout.demand_unity()
+    return held
+
+
+def _address(member: Member) -> str:
+    return member.wanted.address
+
+
+def take_hold(member: Member, rollout: Rollout) -> bool:
     """Locks, then looks again: who held the lock before may have changed the host since the plan was made."""
     owner = {"who": rollout.who, "what": f"{rollout.what} of release {member.plan.release}"}
     if not member.lock(rollout.token, owner):
@@ -34,6 +74,6 @@ def take_hold(state: State, host: Host, member: Member, rollout: Rollout) -> boo
     shown = member.plan
     member.look_again(kept=rollout.kept)
     if member.plan.problems or member.plan != shown:
-        logger.warning("%sthe host has changed since the plan was made; it is now:", host.print_prefix)
+        logger.warning("%sthe host has changed since the plan was made; it is now:", member.host.print_prefix)
         announce(member)
     return not member.plan.problems

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import gevent
 from pyinfra import logger
+from pyinfra.api import DeployError
 
-from deploy import remote, spec
-from deploy.look import SILENCE_SECONDS, look
+from deploy import look, remote, spec
 from deploy.plan import make
+from deploy.rollout import limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,11 +24,18 @@ if TYPE_CHECKING:
     from deploy.state import HostState
 
 REFRESH_SECONDS = 8
+# The host ends a program first; then its answer has this long to arrive.
+ANSWER_SECONDS = 60
+BREAK_ENDS = "what the host had begun, it ends by itself"
 
 
 @dataclass
 class Member:
-    """One host of this run: what is wanted, what was found, what will be done, and how it went."""
+    """One host of this run: what is wanted, what was found, what will be done, and how it went.
+
+    `trouble`: why the last program did not do its work, where the reason is not its own. `lost`: to whom the lock went;
+    nothing is begun any more.
+    """
 
     host: Host
     wanted: WorkerHost
@@ -37,25 +44,80 @@ class Member:
     outcome: Outcome | None = None
     planner: Callable[[WorkerHost, HostState], Plan] = make
     token: str = ""
+    trouble: str = ""
+    lost: str = ""
+    unseen: bool = False
     _refresher: Any = field(default=None, repr=False)
 
     def run(self, program: str, query: dict[str, Any], *, detached: bool = False) -> bool:
         """Runs an on-host program; a connection that breaks counts as a failure of this host."""
-        if self.token:
-            query = {**query, "lock": {"folder": spec.LOCK, "token": self.token}}
-        try:
-            return remote.run(self.host, self.wanted.python, program, query, detached=detached)
-        except Exception as error:  # noqa: BLE001 - whatever ends the connection, the others must learn of it
-            self.say(f"{program}: the connection broke ({error}); what the host had begun, it ends by itself")
+        self.trouble = self.lost
+        if self.lost or not self._reach():
             return False
+        if self.token:
+            query = {**query, "lock": {"folder": spec.LOCK, "token": self.token, "looks": query.get("looks", False)}}
+        try:
+            done = self._run(program, query, detached=detached)
+        except remote.LockLostError as error:
+            self.lose(str(error))
+            return False
+        except (Exception, gevent.Timeout) as error:  # noqa: BLE001 - whatever ends the connection, the others must learn of it
+            self._break(program, str(error) or type(error).__name__)
+            return False
+        if not done and not look.connected(self.host):
+            self._break(program, "it was closed")
+        return done
+
+    def _run(self, program: str, query: dict[str, Any], *, detached: bool = False) -> bool:
+        limit = limits.seconds(program, query, self.wanted, self.plan, self.state)
+        with gevent.Timeout(limit + ANSWER_SECONDS):
+            return remote.run(self.host, self.wanted.python, program, query, detached=detached, limit=limit)
+
+    def _break(self, program: str, reason: str) -> None:
+        self.trouble = f"the connection broke during {program} ({reason})"
+        self.say(f"{self.trouble}; {BREAK_ENDS}")
+        look.hang_up(self.host)
+
+    def _reach(self) -> bool:
+        """Whether there is a connection; one that broke is made anew, and the lock must still be ours then."""
+        if look.connected(self.host):
+            return True
+        try:
+            look.connect_again(self.host)
+        except (Exception, gevent.Timeout) as error:  # noqa: BLE001 - as above
+            self.trouble = f"it cannot be reached any more ({error})"
+            self.say(self.trouble)
+            return False
+        self.say("connected again")
+        if self.token and self._refresh() is False:
+            return False
+        self._keep_fresh()
+        return True
+
+    def lose(self, reason: str) -> None:
+        """The lock is no longer ours: from now on nothing is begun here."""
+        if not self.lost:
+            self.lost = reason
+            self.say(f"{reason}; what was begun is ended, nothing more is begun")
+        self.trouble = self.lost
 
     def say(self, text: str) -> None:
         """One line to the operator."""
         logger.info("%s%s", self.host.print_prefix, text)
 
+    def see(self) -> None:
+        """What is there now.
+
+        Raises:
+            PyinfraError: nobody says it.
+        """
+        if not self._reach() and not self.lost:
+            raise DeployError(self.trouble)
+        self.state = look.look(self.host, self.wanted)
+
     def look_again(self, *, kept: bool = False) -> None:
         """What is there now, and the plan that follows from it."""
-        self.state = look(self.host, self.wanted, kept=kept)
+        self.state = look.look(self.host, self.wanted, kept=kept)
         self.plan = self.planner(self.wanted, self.state)
 
     def lock(self, token: str, owner: dict[str, str]) -> bool:
@@ -65,34 +127,46 @@ class Member:
         if not self.run("lock", query):
             return False
         self.token = token
-        self._refresher = gevent.spawn(self._keep)
+        self._keep_fresh()
         return True
 
     def unlock(self) -> None:
-        """Gives the lock back; where that fails, its lease ends by itself."""
-        if not self.token:
-            return
-        self._refresher.kill()
+        """Gives the lock back, and begins nothing more; where that fails, the lease ends by itself."""
         token, self.token = self.token, ""
-        self.run("lock", {"phase": "release", "token": token, "folder": spec.LOCK})
+        self._stop_refreshing()
+        if token and not self.lost:
+            self.run("lock", {"phase": "release", "token": token, "folder": spec.LOCK})
+        self.lost = self.lost or "the lock was given back"
+
+    def _keep_fresh(self) -> None:
+        self._stop_refreshing()
+        if self.token:
+            self._refresher = gevent.spawn(self._keep)
+
+    def _stop_refreshing(self) -> None:
+        if self._refresher is not None and self._refresher is not gevent.getcurrent():
+            self._refresher.kill()
 
     def _keep(self) -> None:
-        query = {"phase": "refresh", "token": self.token, "folder": spec.LOCK}
         while True:
             gevent.sleep(REFRESH_SECONDS)
-            kept = None
-            with contextlib.suppress(Exception), gevent.Timeout(SILENCE_SECONDS, exception=False):
-                kept = remote.run(self.host, self.wanted.python, "lock", query)
+            kept = self._refresh()
             if kept is None:
-                self.say("the host answers no more: hanging up; what it had begun, it ends by itself")
-                self.hang_up()
-            elif not kept:
-                self.say("the lock is no longer ours: what was begun is ended, nothing more is begun")
+                self.say(f"the host answers no more: hanging up; {BREAK_ENDS}")
+                look.hang_up(self.host)
             if not kept:
                 return
 
-    def hang_up(self) -> None:
-        """Closes the connection, so that whoever waits for an answer over it learns that none will come."""
-        client = getattr(self.host.connector, "client", None)
-        if client is not None:
-            client.close()
+    def _refresh(self) -> bool | None:
+        """A sign of life; False when the lock is no longer ours, None when nobody answers."""
+        query = {"phase": "refresh", "token": self.token, "folder": spec.LOCK}
+        try:
+            with gevent.Timeout(look.SILENCE_SECONDS):
+                if remote.run(self.host, self.wanted.python, "lock", query):
+                    return True
+        except remote.LockLostError as error:
+            self.lose(str(error))
+            return False
+        except (Exception, gevent.Timeout):  # noqa: BLE001 - whatever it is, it is no answer
+            return None
+        return None

@@ -32,16 +32,19 @@ def result(member: Member, *, failed: bool) -> str:
         return "FAILED: cannot be deployed to, see above"
     if not member.plan.changes:
         return "no change"
-    if member.outcome:
-        return "deployed" if member.outcome.ok else f"FAILED: {member.outcome.reason}"
+    if member.outcome and (member.outcome.reached or not member.outcome.ok):
+        return member.outcome.words
     if failed:
-        return "FAILED: see above"
+        return f"FAILED: {member.lost or member.trouble or 'see above'}"
     return "not reached" if member.plan.activates else "deployed"
 
 
 def row(member: Member, *, failed: bool = False) -> tuple[str, ...]:
-    """One host in words. Pure."""
+    """One host in words; of one that could not be looked at afterwards nothing is known. Pure."""
     state, plan = member.state, member.plan
+    if member.unseen:
+        name = f"{state.hostname} ({plan.address})"
+        return (name, *["unknown"] * 4, _probes(member), result(member, failed=failed))
     running = [worker for worker in state.workers.values() if worker.active == "active" and worker.pid]
     releases = sorted({worker.release for worker in running if worker.release})
     names = {step.name for step in plan.workers}

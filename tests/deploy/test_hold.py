@@ -10,8 +10,9 @@ import pytest
 from pyinfra import logger
 from pyinfra.api import DeployError
 
+from deploy import look
 from deploy.plan import make
-from deploy.rollout import hold, member
+from deploy.rollout import hold
 from deploy.rollout.activate import Rollout
 from deploy.rollout.member import Member
 from tests.deploy.factories import bare, converged, wanted
@@ -29,10 +30,10 @@ def take(monkeypatch: pytest.MonkeyPatch, later: HostState) -> tuple[bool, list[
     host = cast("Any", SimpleNamespace(print_prefix="", connector=None))
     one = Member(host, HOST, BEFORE, make(HOST, BEFORE))
     monkeypatch.setattr(Member, "lock", lambda *_: True)
-    monkeypatch.setattr(member, "look", lambda *_, **__: later)
+    monkeypatch.setattr(look, "look", lambda *_, **__: later)
     monkeypatch.setattr(logger, "warning", lambda text, *_: said.append(text))
     monkeypatch.setattr(hold, "announce", lambda _: None)
-    return hold.take_hold(cast("Any", None), host, one, Rollout()), said
+    return hold.take_hold(one, Rollout()), said
 
 
 def test_runs_that_came_and_went_are_no_change(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,47 +2,79 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+import gevent
 import pytest
+from pyinfra.api.exceptions import ConnectError
 
 from deploy import remote
 from deploy.plan import Plan, make
+from deploy.rollout import limits
 from deploy.rollout import member as module
 from deploy.rollout.member import Member
 from tests.deploy.factories import bare, wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 OWNER = {"who": "ada@desk", "what": "deploy of release r1"}
 
 
 class Host:
-    """A connection that answers what it is told to, or breaks."""
+    """A connection that answers what it is told to, or breaks; and may be made anew."""
 
     print_prefix = ""
+    name = "h1"
 
     def __init__(self) -> None:
         self.connector = self
         self.client = self
         self.open = True
+        self.comes_back = False
         self.asked: list[dict[str, Any]] = []
         self.answers: dict[str, Any] = {}
+
+    def get_transport(self) -> Host:
+        return self
+
+    def is_active(self) -> bool:
+        return self.open
+
+    def set_keepalive(self, _seconds: int) -> None:
+        pass
+
+    sock = None
 
     def close(self) -> None:
         self.open = False
 
+    disconnect = close
+
+    def connect(self) -> None:
+        if not self.comes_back:
+            raise ConnectError("no route to host")
+        self.open = True
+
     def answer(self, _host: object, _python: str, program: str, query: dict[str, Any], **_: object) -> bool:
         self.asked.append({"program": program, **query})
         found = self.answers.get(query.get("phase", program), True)
-        if isinstance(found, Exception):
+        if callable(found):
+            found = found()
+        if isinstance(found, BaseException):
             raise found
         return bool(found)
+
+    @property
+    def programs(self) -> list[str]:
+        return [item.get("phase", item["program"]) for item in self.asked]
 
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Host:
     made = Host()
     monkeypatch.setattr(remote, "run", made.answer)
-    monkeypatch.setattr(module, "REFRESH_SECONDS", 0)
+    monkeypatch.setattr(module, "REFRESH_SECONDS", 3600)
     return made
 
 
@@ -51,18 +83,36 @@ def member(host: Host) -> Member:
     return Member(cast("Any", host), wanted(), bare(), plan)
 
 
-def test_every_step_carries_the_lock_as_long_as_it_is_held(host: Host) -> None:
+@pytest.fixture
+def held(host: Host) -> Iterator[Member]:
+    one = member(host)
+    assert one.lock("t1", OWNER)
+    yield one
+    one.unlock()
+
+
+def test_every_step_carries_the_lock(host: Host) -> None:
     one = member(host)
     assert one.lock("t1", OWNER)
     one.run("roll_worker", {"unit": "u"}, detached=True)
+    one.run("watch_canary", {"looks": True})
     one.unlock()
-    one.run("inspect_host", {})
-    taken, rolled, released, after = host.asked
+    taken, rolled, watched, released = host.asked
     assert (taken["phase"], taken["token"], taken["owner"]) == ("take", "t1", OWNER)
     assert taken["patience_seconds"] > wanted().drain_seconds + 2 * wanted().gate_seconds
-    assert rolled["lock"] == {"folder": "/run/hublab", "token": "t1"}
+    assert rolled["lock"] == {"folder": "/run/hublab", "token": "t1", "looks": False}
+    assert watched["lock"]["looks"] is True
     assert (released["phase"], released["token"]) == ("release", "t1")
-    assert "lock" not in after
+
+
+def test_nothing_is_begun_once_the_lock_was_given_back(host: Host) -> None:
+    """Control-C: pyinfra hangs up while the rollout is still in the midst of its steps."""
+    one = member(host)
+    one.lock("t1", OWNER)
+    one.unlock()
+    assert not one.run("roll_worker", {})
+    assert host.programs == ["take", "release"]
+    assert one.trouble == "the lock was given back"
 
 
 def test_lock_of_somebody_else_is_not_held(host: Host) -> None:
@@ -70,26 +120,94 @@ def test_lock_of_somebody_else_is_not_held(host: Host) -> None:
     one = member(host)
     assert not one.lock("t1", OWNER)
     one.unlock()
-    assert [item["phase"] for item in host.asked] == ["take"]
+    assert host.programs == ["take"]
 
 
-def test_lost_lock_is_not_refreshed_again_and_the_connection_stays(host: Host) -> None:
-    host.answers["refresh"] = False
-    one = member(host)
-    one.lock("t1", OWNER)
-    one._refresher.join()
-    assert [item["phase"] for item in host.asked] == ["take", "refresh"]
+def test_lost_lock_ends_the_deploy_of_this_host_with_the_reason(host: Host, held: Member) -> None:
+    """The step was refused by the host; the next one is not even asked for, and the lock of another is not touched."""
+    host.answers["roll_worker"] = remote.LockLostError("the lock is no longer ours: locked by bob@laptop")
+    assert not held.run("roll_worker", {})
+    assert held.trouble == "the lock is no longer ours: locked by bob@laptop"
+    assert not held.run("roll_back", {})
+    assert held.trouble == "the lock is no longer ours: locked by bob@laptop"
+    held.unlock()
+    assert host.programs == ["take", "roll_worker"]
     assert host.open
 
 
-def test_connection_that_breaks_is_closed_so_that_nobody_waits_for_it(host: Host) -> None:
-    host.answers["refresh"] = OSError("gone")
+def test_lost_lock_is_noticed_between_two_steps_too(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REFRESH_SECONDS", 0)
+    host.answers["refresh"] = remote.LockLostError("the lock is no longer ours: it was removed")
+    one = member(host)
+    one.lock("t1", OWNER)
+    one._refresher.join()
+    assert host.programs == ["take", "refresh"]
+    assert not one.run("roll_worker", {})
+    assert one.trouble == "the lock is no longer ours: it was removed"
+
+
+@pytest.mark.parametrize("fault", [OSError("gone"), False, gevent.Timeout(1)])
+def test_host_that_answers_no_more_is_hung_up_so_that_nobody_waits_for_it(
+    fault: object, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REFRESH_SECONDS", 0)
+    host.answers["refresh"] = fault
     one = member(host)
     one.lock("t1", OWNER)
     one._refresher.join()
     assert not host.open
 
 
-def test_step_over_a_broken_connection_is_a_failure_of_this_host(host: Host) -> None:
+def test_step_over_a_connection_that_breaks_is_a_failure_of_this_host(host: Host, held: Member) -> None:
     host.answers["roll_worker"] = OSError("gone")
-    assert not member(host).run("roll_worker", {})
+    assert not held.run("roll_worker", {})
+    assert held.trouble == "the connection broke during roll_worker (gone)"
+
+
+def test_connection_that_is_closed_without_a_word_is_no_answer_of_the_program(host: Host, held: Member) -> None:
+    host.answers["roll_worker"] = host.close
+    assert not held.run("roll_worker", {})
+    assert held.trouble == "the connection broke during roll_worker (it was closed)"
+
+
+def test_program_that_fails_is_no_trouble_of_the_connection(host: Host, held: Member) -> None:
+    host.answers["roll_worker"] = False
+    assert not held.run("roll_worker", {})
+    assert held.trouble == ""
+
+
+def test_program_that_never_answers_is_given_up(host: Host, held: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "seconds", lambda *_: 0)
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.01)
+    host.answers["roll_worker"] = lambda: gevent.sleep(3600)
+    assert not held.run("roll_worker", {})
+    assert "the connection broke during roll_worker" in held.trouble
+    assert not host.open
+
+
+def test_way_back_goes_over_a_new_connection_when_the_lock_is_still_ours(host: Host, held: Member) -> None:
+    host.answers["roll_worker"] = host.close
+    host.comes_back = True
+    held.run("roll_worker", {})
+    assert held.run("roll_back", {})
+    assert host.programs == ["take", "roll_worker", "refresh", "roll_back"]
+    assert held.trouble == ""
+
+
+def test_new_connection_to_a_host_that_lost_the_lock_writes_nothing(host: Host, held: Member) -> None:
+    """It was switched off and on again, or another deploy came by meanwhile."""
+    host.answers["roll_worker"] = host.close
+    host.answers["refresh"] = remote.LockLostError("the lock is no longer ours: it was removed")
+    host.comes_back = True
+    held.run("roll_worker", {})
+    assert not held.run("roll_back", {})
+    assert host.programs == ["take", "roll_worker", "refresh"]
+    assert held.trouble == "the lock is no longer ours: it was removed"
+
+
+def test_host_that_is_gone_is_asked_once_more_and_then_left(host: Host, held: Member) -> None:
+    host.answers["roll_worker"] = host.close
+    held.run("roll_worker", {})
+    assert not held.run("roll_back", {})
+    assert "cannot be reached any more (no route to host)" in held.trouble
+    assert host.programs == ["take", "roll_worker"]

@@ -21,7 +21,7 @@ def member(before: HostState, after: HostState | None = None, outcome: Outcome |
 
 
 def test_deployed_host() -> None:
-    outcome = Outcome(reached=True, gates=3)
+    outcome = Outcome(reached=True, ended=True, gates=3)
     assert row(member(bare(), converged(wanted()), outcome)) == (
         "hublab-1 (hublab-1.example.com)",
         release_name(),
@@ -65,6 +65,25 @@ def test_host_that_was_not_started() -> None:
 def test_host_that_has_a_problem_since_the_plan_was_made() -> None:
     barred = converged(wanted(), api_status=401)
     assert row(member(barred))[4:] == ("–", "not run", "FAILED: cannot be deployed to, see above")
+
+
+def test_rollout_that_was_interrupted_is_not_called_deployed() -> None:
+    interrupted = row(member(bare(), outcome=Outcome(reached=True, gates=1)))
+    assert interrupted[-1] == "FAILED: interrupted; the next deploy brings it to its end"
+
+
+def test_host_that_could_not_be_looked_at_afterwards_is_unknown() -> None:
+    """What was seen before the deploy is no longer true of it."""
+    unseen = member(converged(wanted()), outcome=Outcome(ok=False, reached=True, gates=2, reason="it is gone"))
+    unseen.plan = member(bare()).plan
+    unseen.unseen = True
+    assert row(unseen)[1:] == (*["unknown"] * 4, "2 of 3 COMPLETED", "FAILED: it is gone")
+
+
+def test_lost_lock_is_the_reason_also_before_the_rollout() -> None:
+    lost = member(bare())
+    lost.lost = "the lock is no longer ours: locked by bob@laptop"
+    assert row(lost, failed=True)[-1] == "FAILED: the lock is no longer ours: locked by bob@laptop"
 
 
 def test_host_that_nobody_came_to() -> None:
