@@ -46,7 +46,7 @@ def release(path: Path) -> dict[str, Any]:
 
 
 def file_facts(path: str) -> dict[str, Any] | None:
-    """Owner, mode, digest and time of change of one file; None when it is absent."""
+    """Owner, mode and digest of one file; None when it is absent."""
     try:
         info = os.stat(path)
     except OSError:
@@ -57,7 +57,6 @@ def file_facts(path: str) -> dict[str, Any] | None:
         "uid": info.st_uid,
         "gid": info.st_gid,
         "sha256": digest,
-        "mtime": info.st_mtime,
     }
 
 
@@ -87,21 +86,29 @@ def legacy_units(prefix: str, units: str) -> list[str]:
 
 
 def api(query: dict[str, Any]) -> dict[str, Any]:
-    """Who the server is and which workers it believes to be online, or the error."""
+    """Who the server is, which workers it believes to be online and what it has of ours, or the error."""
     try:
-        found = {"status": 200, "version": request(query, "/admin/version"), "online": []}
-        found["online"] = [
-            item["name"]
-            for item in request(query, f"/work_pools/{quote(query['pool'])}/workers/filter", {})
-            if item["status"] == "ONLINE"
-        ]
-        found["automations"] = automations(query)
+        return {
+            "status": 200,
+            "version": request(query, "/admin/version"),
+            "online": online(query),
+            "automations": automations(query),
+        }
     except urllib.error.HTTPError as error:
-        # No such pool yet: the first worker creates it.
-        return found if error.code == HTTP_NOT_FOUND else {"status": error.code, "error": error.reason}
+        return {"status": error.code, "error": error.reason}
     except (OSError, ValueError) as error:
         return {"status": None, "error": str(getattr(error, "reason", error))}
-    return found
+
+
+def online(query: dict[str, Any]) -> list[str]:
+    """The names of the pool's workers that the server believes to be online."""
+    try:
+        found = request(query, f"/work_pools/{quote(query['pool'])}/workers/filter", {})
+    except urllib.error.HTTPError as error:
+        if error.code != HTTP_NOT_FOUND:
+            raise
+        return []  # no such pool yet: the first worker creates it
+    return [item["name"] for item in found if item["status"] == "ONLINE"]
 
 
 def kept_units(folder: Path) -> dict[str, dict[str, str]]:

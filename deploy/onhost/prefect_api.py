@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import base64
+import datetime
+import email.utils
 import json
 import urllib.request
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
 
 PAGE = 200
 EVENTS_PAGE = 50  # the most that the server gives at once
@@ -13,6 +18,20 @@ EVENTS_PAGE = 50  # the most that the server gives at once
 
 def request(query: dict[str, Any], path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
     """One question to the Prefect server, with the credential; None for an answer without content."""
+    with send(query, path, body, method) as answer:
+        text = answer.read()
+    return json.loads(text) if text else None
+
+
+def server_now(query: dict[str, Any]) -> datetime.datetime:
+    """The clock by which the server dates runs and events; this host's own may be minutes off, or be set meanwhile."""
+    with send(query, "/admin/version") as answer:
+        said = answer.headers["Date"]
+    return email.utils.parsedate_to_datetime(said) if said else datetime.datetime.now(datetime.UTC)
+
+
+def send(query: dict[str, Any], path: str, body: Any = None, method: str | None = None) -> HTTPResponse:
+    """The server's answer, to be closed by the caller."""
     data = json.dumps(body).encode() if body is not None else None
     asked = urllib.request.Request(f"{query['api_url']}{path}", data=data, method=method)
     asked.add_header("Content-Type", "application/json")
@@ -20,9 +39,8 @@ def request(query: dict[str, Any], path: str, body: dict[str, Any] | None = None
         asked.add_header("Authorization", "Basic " + base64.b64encode(query["auth"].encode()).decode())
     elif query["key"]:
         asked.add_header("Authorization", f"Bearer {query['key']}")
-    with urllib.request.urlopen(asked, timeout=10) as answer:
-        text = answer.read()
-    return json.loads(text) if text else None
+    answer: HTTPResponse = urllib.request.urlopen(asked, timeout=10)
+    return answer
 
 
 def worker_of(run: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.onhost.common import ask, say
-from deploy.onhost.prefect_api import events, pages, worker_of
+from deploy.onhost.prefect_api import events, pages, server_now, worker_of
 
 LOOK_SECONDS = 5.0
 ENDED = ["COMPLETED", "FAILED", "CRASHED"]
@@ -108,7 +108,10 @@ def process(unit: str) -> str:
 
 def main(query: dict[str, Any]) -> int:
     """0: as good as the others. 1: worse, or it restarted. An API that does not answer decides nothing."""
-    began = datetime.datetime.now(datetime.UTC)
+    try:
+        began = server_now(query)
+    except OSError:
+        began = datetime.datetime.now(datetime.UTC)
     deadline, before = time.monotonic() + query["seconds"], process(query["unit"])
     say(f"{query['worker']}: canary for {query['seconds']} s")
     body = {
@@ -118,7 +121,7 @@ def main(query: dict[str, Any]) -> int:
     mine, others, crashes, since = Tally(), Tally(), Crashes(began), began - CLAIMED_BEFORE
     while True:
         try:
-            now = datetime.datetime.now(datetime.UTC)
+            now = server_now(query)
             crashes.add(events(query, [CLAIM, *CRASHED], since.isoformat()))
             since = now - LATE
             mine, others = tally(pages(query, "/flow_runs/filter", body), crashes.found, query["worker"])

@@ -129,11 +129,15 @@ class Window:
         monkeypatch.setattr(watch_canary, "pages", self.pages)
         monkeypatch.setattr(watch_canary, "events", lambda *_: self.events)
         monkeypatch.setattr(watch_canary, "process", lambda _: self.process)
+        self.server_now = datetime.now(UTC)
+        self.bodies: list[dict[str, Any]] = []
+        monkeypatch.setattr(watch_canary, "server_now", lambda _: self.server_now)
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def pages(self, *_: object) -> list[dict[str, Any]]:
+    def pages(self, _query: object, _path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+        self.bodies.append(body)
         answer = self.answers[min(self.asked, len(self.answers) - 1)]
         self.asked += 1
         if isinstance(answer, Exception):
@@ -154,6 +158,13 @@ def test_whole_window_is_watched(window: Window, capsys: pytest.CaptureFixture[s
     assert window.watch() == 0
     assert window.now >= 20
     assert "canary passed: 0% of its 1 runs failed, 100% of the others' 1" in capsys.readouterr().out
+
+
+def test_runs_are_asked_for_by_the_servers_clock_and_not_by_the_hosts(window: Window) -> None:
+    """A host whose clock is ahead would see no run end, and would pass every canary unjudged."""
+    window.server_now = datetime(2020, 1, 1, tzinfo=UTC)
+    window.watch()
+    assert {body["flow_runs"]["end_time"]["after_"] for body in window.bodies} == {"2020-01-01T00:00:00+00:00"}
 
 
 def test_canary_without_runs_says_that_nothing_was_judged(window: Window, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
-from typing import TYPE_CHECKING
+import threading
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deploy.onhost import inspect_host
+from deploy.onhost import inspect_host, prefect_api
 from deploy.onhost.common import guard_digest, packages, tree_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 FILES = {"worker/__init__.py": "", "worker/__main__.py": "print()\n", "flows/mails.py": "x = 1\n"}
@@ -132,10 +134,55 @@ def test_facts_of_a_file(tmp_path: Path) -> None:
     assert found is not None
     assert (found["mode"], found["uid"], found["gid"]) == ("0640", os.getuid(), path.stat().st_gid)
     assert found["sha256"] == hashlib.sha256(b"secret").hexdigest()
-    assert abs(found["mtime"] - time.time()) < 60
     assert (inspect_host.file_facts(str(tmp_path)) or {})["sha256"] == ""
     assert inspect_host.file_facts(str(tmp_path / "nothing")) is None
 
 
 def test_free_space_of_a_folder_that_will_be(tmp_path: Path) -> None:
     assert inspect_host.free_bytes(str(tmp_path / "a/b/c")) > 0
+
+
+class Server(BaseHTTPRequestHandler):
+    """A Prefect server as it is before the first worker has come: no work pool, and what somebody set up there."""
+
+    missing = "/work_pools/"
+
+    def answer(self) -> None:
+        if self.path.startswith(self.missing):
+            self.send_error(404)
+            return
+        found = {"/admin/version": "3.8.8"}.get(self.path, [{"name": "a", "description": "d", "enabled": True}])
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(found).encode())
+
+    do_GET = do_POST = answer  # noqa: N815 - http.server's names
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def question() -> Iterator[dict[str, Any]]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield {"api_url": f"http://127.0.0.1:{server.server_port}", "auth": "", "key": "", "pool": "new"}
+    server.shutdown()
+    server.server_close()
+
+
+def test_server_without_the_pool_is_asked_for_its_automations_all_the_same(question: dict[str, Any]) -> None:
+    """Otherwise the first deploy to another server would set none there."""
+    found = inspect_host.api(question)
+    assert found == {"status": 200, "version": "3.8.8", "online": [], "automations": {"a": "d"}}
+
+
+def test_servers_clock(question: dict[str, Any]) -> None:
+    assert abs((prefect_api.server_now(question) - datetime.now(UTC)).total_seconds()) < 60
+
+
+def test_server_that_is_none_of_prefects_is_told_by_its_answer(
+    question: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Server, "missing", "/admin")
+    assert inspect_host.api(question)["status"] == 404
