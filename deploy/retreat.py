@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from deploy import problems
 from deploy.plan import Plan, towards
+from deploy.service.unit import escape
 
 if TYPE_CHECKING:
     from deploy.spec import WorkerHost
@@ -21,7 +22,22 @@ def make(host: WorkerHost, state: HostState, release: str = "") -> Plan:
     target = release or (state.current if state.rollout_open else state.previous) or ""
     if problem := _unusable(state, target):
         return Plan(host.address, (problem,))
-    return replace(towards(host, state, target), prune=())
+    plan = towards(host, state, target)
+    if problem := _elsewhere(host, plan):
+        return Plan(host.address, (problem,))
+    return replace(plan, prune=())
+
+
+def _elsewhere(host: WorkerHost, plan: Plan) -> problems.Problem | None:
+    """The units of a release come with their settings, but no credential is kept: both must be of one server."""
+    line = f"Environment=PREFECT_API_URL={escape(host.api_url)}\n"
+    for step in plan.workers:
+        if line not in step.unit:
+            return problems.Problem(
+                f"RELEASE: {plan.release} spoke to another address than PREFECT_API_URL: {host.api_url}",
+                "put the address and the credential of that time into .env for the rollback, or deploy instead",
+            )
+    return None
 
 
 def _unusable(state: HostState, target: str) -> problems.Problem | None:

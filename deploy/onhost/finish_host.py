@@ -37,10 +37,13 @@ def remove_worker(unit: str, units: Path, limit: float) -> None:
 
 def keep_units(release: Path, units: Path, names: list[str]) -> None:
     """Keeps the units of the release of record, so that a later rollback brings back its settings too."""
-    shutil.rmtree(release, ignore_errors=True)
-    release.mkdir(mode=0o755, parents=True)
+    fresh = release.with_name(f".{release.name}.new")
+    for folder in (fresh, release):
+        shutil.rmtree(folder, ignore_errors=True)
+    fresh.mkdir(mode=0o755, parents=True)
     for name in names:
-        write_atomically(release / name, read(units / name).decode(), 0o644)
+        write_atomically(fresh / name, read(units / name).decode(), 0o644)
+    fresh.rename(release)  # all of them or none: a rollback that finds some would mix two releases' settings
 
 
 def prune_units(folder: Path, base: Path) -> None:

@@ -27,8 +27,11 @@ def deploys(path: str) -> list[dict[str, Any]]:
 
 def append(path: Path, line: dict[str, Any]) -> None:
     """One more line, on disk when this returns."""
+    # A line that a full disk or a power cut left in half must not take this one with it.
+    before = read(path)
+    gap = "\n" if before and not before.endswith(b"\n") else ""
     with path.open("a", encoding="utf-8") as stream:
         os.fchmod(stream.fileno(), 0o644)
-        stream.write(json.dumps(line) + "\n")
+        stream.write(gap + json.dumps(line) + "\n")
         stream.flush()
         os.fsync(stream.fileno())

@@ -151,6 +151,14 @@ def test_record_with_half_a_line_is_read(tmp_path: Path) -> None:
     assert record.deploys(str(tmp_path / "none")) == []
 
 
+def test_line_after_one_that_a_full_disk_left_in_half_is_a_line_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "deploys.jsonl"
+    path.write_text('{"at": "1"}\n{"at": "2", "who"')
+    record.append(path, {"at": "3"})
+    record.append(path, {"at": "4"})
+    assert record.deploys(str(path)) == [{"at": "1"}, {"at": "3"}, {"at": "4"}]
+
+
 def test_what_workers_do(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = (
         "Id=a.service\nStatusText=polling q, 1 run in flight\nActiveState=active\n\n"

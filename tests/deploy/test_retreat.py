@@ -64,6 +64,17 @@ def test_rollout_that_was_cut_off_goes_back_to_the_release_of_record() -> None:
     assert 1 in [step.number for step in back.restarts]
 
 
+def test_release_of_another_server_is_not_gone_back_to_with_this_servers_credential() -> None:
+    """Its units would come with their address, and no former credential is kept on a host."""
+    elsewhere = replace(HOST, api_url="https://other.example.com/api")
+    text = unit.render(elsewhere, hostname="hublab-1", number=1, release=OLD, python_prefix="/usr/local")
+    (problem,) = plan(kept={OLD: {"prefect-worker@1.service": text}}).problems
+    assert problem.what == (
+        f"RELEASE: {OLD} spoke to another address than PREFECT_API_URL: https://prefect.example.com/api"
+    )
+    assert "put the address and the credential of that time into .env" in problem.remedy
+
+
 def test_what_stands_in_the_way_is_named_with_what_would_do() -> None:
     (nothing,) = plan(previous=None).problems
     assert nothing.what == "there is no release before this one"
