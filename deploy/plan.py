@@ -75,10 +75,15 @@ class Plan:
         return self.webhooks_surplus or self.restarts_webhooks
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """The credentials to be written; with the rollout, so that they go back with it."""
+        return tuple(path for path in self.fix_paths if path in spec.SECRETS)
+
+    @property
     def activates(self) -> bool:
-        """Whether anything that runs is touched."""
+        """Whether anything that runs is touched, or what it is started with."""
         retires = self.surplus or self.legacy or self.legacy_units or self.prune
-        moves = self.restarts or self.moves_webhooks
+        moves = self.restarts or self.moves_webhooks or self.secrets
         return bool(moves or retires or self.switch or self.unfinished or self.automations)
 
     @property
@@ -149,9 +154,7 @@ def _webhooks_step(host: spec.WorkerHost, state: HostState, release: str, kept: 
         return None
     rendered = kept or webhooks_unit.render(host, host.webhooks, release=release, python_prefix=state.python_prefix)
     reasons = _reasons(host, state, state.webhooks, rendered, release)
-    secrets = state.files.get(spec.WEBHOOK_SECRETS)
-    changed = not secrets or spec.WEBHOOK_SECRETS in _paths_to_fix(host, state)
-    if state.webhooks and state.webhooks.pid and (changed or (secrets and secrets["mtime"] > state.webhooks.started)):
+    if not carries(host, state.webhooks, spec.WEBHOOK_SECRETS):
         reasons.append("its secrets changed")
     return WorkerStep(0, "webhooks", rendered, tuple(reasons))
 
@@ -187,14 +190,13 @@ def _reasons(host: spec.WorkerHost, state: HostState, worker: Worker | None, ren
     passed = state.unfinished.get(spec.unit_name(worker.number), worker.unit_sha256)
     if passed != worker.unit_sha256 and not reasons:
         reasons.append("its gate was cut off")
-    return reasons + _credential_reasons(host, state, worker)
+    return reasons + ["the credential or the API's address changed"] * (not carries(host, worker, spec.PROFILES))
 
 
-def _credential_reasons(host: spec.WorkerHost, state: HostState, worker: Worker) -> list[str]:
-    profiles = state.files.get(spec.PROFILES)
-    if profiles and spec.PROFILES not in _paths_to_fix(host, state) and profiles["mtime"] <= worker.started:
-        return []
-    return ["the credential or the API's address changed"]
+def carries(host: spec.WorkerHost, worker: Worker | None, path: str) -> bool:
+    """Whether a process was started with the credential that is wanted; true of one that does not run."""
+    wanted = hashlib.sha256(host.secret_files()[path].encode()).hexdigest()
+    return worker is None or not worker.pid or worker.credentials.get(path.rpartition("/")[2]) == wanted
 
 
 def _prunable(state: HostState, release: str) -> list[str]:

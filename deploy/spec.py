@@ -30,6 +30,8 @@ USER = "hublab"
 UNIT = "prefect-worker@"
 WEBHOOKS_UNIT = "hublab-webhooks.service"
 WEBHOOK_SECRETS = f"{CONFIG}/webhooks.json"
+# The root-only files that become credentials of the units, each by its own name.
+SECRETS = (PROFILES, WEBHOOK_SECRETS)
 # What the deploy looks at and puts right.
 PATHS = (PROFILES, WEBHOOK_SECRETS, CONFIG, STATE, BASE, RELEASES, ROOT_FOLDER)
 

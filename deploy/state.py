@@ -34,7 +34,10 @@ def question(host: WorkerHost, *, kept: bool = False) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Worker:
-    """One worker unit as it is; `doing`: in the worker's own words."""
+    """One worker unit as it is; `doing`: in the worker's own words.
+
+    `credentials`: name → digest of each that the running process was started with.
+    """
 
     number: int
     unit_sha256: str
@@ -43,13 +46,13 @@ class Worker:
     restarts: int = 0
     needs_reload: bool = False
     enabled: str = ""
-    started: float = 0.0
     release: str = ""
     unit_digest: str = ""
     uvloop: bool = False
     drop_ins: tuple[str, ...] = ()
     doing: str = ""
     unit_text: str = ""
+    credentials: dict[str, str] = field(default_factory=dict)
 
     @property
     def in_flight(self) -> int:
@@ -245,11 +248,11 @@ def _worker(number: int, item: dict[str, Any]) -> Worker:
         restarts=item.get("restarts", 0),
         needs_reload=item.get("needs_reload", False),
         enabled=item.get("enabled", ""),
-        started=item.get("started", 0.0),
         release=environment.get("HUBLAB_RELEASE", ""),
         unit_digest=environment.get("HUBLAB_UNIT", ""),
         uvloop=item.get("uvloop", False),
         drop_ins=tuple(item.get("drop_ins", ())),
         doing=item.get("doing", ""),
         unit_text=item.get("text", ""),
+        credentials=item.get("credentials", {}),
     )

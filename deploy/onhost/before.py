@@ -1,4 +1,4 @@
-"""What the workers were before a rollout that has not ended: their unit files, and which of the new ones passed.
+"""What was there before a rollout that has not ended: unit files, credentials, and which of the new units passed.
 
 The folder is there exactly as long as a rollout is unfinished, whoever began it, also across a power cut.
 """
@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from deploy.onhost.common import read, sync_folder, write_atomically
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from deploy.onhost.common import read, say, sync_folder, write_atomically
 
 
 def digest(text: str) -> str:
@@ -20,13 +17,53 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def save(folder: Path, unit: str, text: str) -> None:
-    """Keeps a unit as it was before the rollout's first move; an empty text: there was none."""
+def begin(folder: Path) -> None:
+    """From here on a rollout is unfinished."""
     (folder / "passed").mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
+
+
+def save(folder: Path, unit: str, text: str) -> None:
+    """Keeps a unit as it was before the rollout's first move; an empty text: there was none."""
+    begin(folder)
     if not (folder / unit).exists():
         write_atomically(folder / unit, text, 0o600)
         sync_folder(folder.parent)
+
+
+def keep_secret(folder: Path, path: Path) -> None:
+    """Keeps a credential as it was before the rollout, or that there was none; the first copy stays."""
+    begin(folder)
+    kept, absent = folder / path.name, folder / f"{path.name}.absent"
+    if not kept.exists() and not absent.exists():
+        write_atomically(kept if path.exists() else absent, read(path).decode(), 0o600)
+        sync_folder(folder.parent)
+
+
+def restore_secrets(folder: Path, paths: dict[str, str]) -> None:
+    """The credentials are those of before: none that came with the rollout stays on the host.
+
+    Args:
+        folder: of the unfinished rollout.
+        paths: where each credential lies, by its name.
+    """
+    for name, path in paths.items():
+        target, kept = Path(path), folder / name
+        if kept.exists() and read(kept) != read(target):
+            write_atomically(target, read(kept).decode(), 0o600)
+            say(f"{path} is the one of before")
+        elif (folder / f"{name}.absent").exists() and target.exists():
+            target.unlink()
+            sync_folder(target.parent)
+            say(f"{path} was new, and is gone again")
+        remove_halves(target)
+
+
+def remove_halves(path: Path) -> None:
+    """What a power cut left of a file that was being written: a credential that nothing reads."""
+    for pattern in (f".{path.name}.*", f"{path.name}.??????"):
+        for half in path.parent.glob(pattern):
+            half.unlink()
 
 
 def mark_passed(folder: Path, unit: str, text: str) -> None:

@@ -13,10 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deploy.onhost.before import mark_passed, save
+from deploy.onhost.before import mark_passed, restore_secrets, save
 from deploy.onhost.common import HostError, ask, must, read, say
 from deploy.onhost.drop_ins import bring_back, set_aside
-from deploy.onhost.worker_unit import check_process, give_up, put, release_folder, restart, show, verify
+from deploy.onhost.unit_text import release_folder
+from deploy.onhost.worker_unit import check_process, give_up, put, restart, show, verify
 
 HTTP_OK = 200
 START_SECONDS = 150
@@ -92,8 +93,10 @@ def remove(query: dict[str, Any]) -> None:
 
 
 def put_back(query: dict[str, Any], previous: str) -> None:
-    """What was there before, through its own gate; or nothing, when there was nothing."""
-    bring_back(query["unit"], Path(query["before"]))
+    """What was there before, credentials first, through its own gate; or nothing, when there was nothing."""
+    before = Path(query["before"])
+    restore_secrets(before, query["files"])
+    bring_back(query["unit"], before)
     if previous:
         move(query, previous)
         say(f"webhooks: put back on release {release_of(previous)}")
@@ -115,6 +118,6 @@ def main(query: dict[str, Any]) -> int:
         set_aside(query["unit"], before)
         move(query, query["text"])
         mark_passed(before, query["unit"], query["text"])
-    except HostError as error:
+    except (HostError, OSError) as error:
         return give_up(query["unit"], "webhooks", error, partial(put_back, query, previous))
     return 0

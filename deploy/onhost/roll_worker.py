@@ -28,8 +28,8 @@ def main(query: dict[str, Any]) -> int:
     try:
         save(before, query["unit"], previous)
         set_aside(query["unit"], before)
-        move(query, query["text"], query["folder"])
+        move(query, query["text"])
         mark_passed(before, query["unit"], query["text"])
-    except HostError as error:
+    except (HostError, OSError) as error:
         return give_up(query["unit"], query["worker"], error, partial(put_back, query, previous))
     return 0

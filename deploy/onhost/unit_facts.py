@@ -7,15 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from deploy.onhost.common import ask, read
-from deploy.onhost.processes import started
 
 PROPERTIES = "Id,ActiveState,SubState,MainPID,NRestarts,NeedDaemonReload,UnitFileState,Result,DropInPaths,StatusText"
+
+CREDENTIALS = "/run/credentials"
 
 
 def environment(pid: int) -> dict[str, str]:
     """The environment a process was started with."""
     pairs = (item.partition("=") for item in read(f"/proc/{pid}/environ").decode(errors="replace").split("\0"))
     return {key: value for key, _, value in pairs if key.startswith("HUBLAB_")}
+
+
+def credentials(unit: str) -> dict[str, str]:
+    """Name → digest of each credential that a running unit was started with (systemd.exec(5), "Credentials")."""
+    return {path.name: hashlib.sha256(read(path)).hexdigest() for path in Path(CREDENTIALS, unit).glob("*")}
 
 
 def unit_facts(units: str, names: list[str]) -> dict[str, dict[str, Any]]:
@@ -41,8 +47,8 @@ def unit_facts(units: str, names: list[str]) -> dict[str, dict[str, Any]]:
             "enabled": shown.get("UnitFileState"),
             "drop_ins": shown.get("DropInPaths", "").split(),
             "doing": shown.get("StatusText", ""),
-            "started": started(pid) if pid else 0.0,
             "environment": environment(pid) if pid else {},
+            "credentials": credentials(shown["Id"]) if pid else {},
             "uvloop": b"uvloop" in read(f"/proc/{pid}/maps") if pid else False,
         }
     return found

@@ -10,13 +10,21 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deploy.onhost.before import restore_secrets
 from deploy.onhost.common import HostError, ask, must, read, say, write_atomically
 from deploy.onhost.drop_ins import bring_back
+from deploy.onhost.unit_text import credentials, directive, release_folder, stop_seconds, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 START_SECONDS = 150
+CREDENTIALS = "/run/credentials"
+
+
+def carries_its_credentials(unit: str, text: str) -> bool:
+    """Whether the running unit was started with the credentials that lie where its text says."""
+    return all(read(f"{CREDENTIALS}/{unit}/{name}") == read(source) for name, source in credentials(text).items())
 
 
 def verify(unit: str, text: str) -> None:
@@ -76,25 +84,28 @@ def show(unit: str) -> dict[str, str]:
     return dict(line.partition("=")[::2] for line in text.splitlines())
 
 
-def as_service_user(query: dict[str, Any]) -> list[str]:
-    """The start of a command that runs as the workers do: their user, their credential, nothing to write but /tmp."""
+def as_worker(unit: str, text: str) -> list[str]:
+    """The start of a command that runs as a worker does: its user, the API and the credential that it was started with.
+
+    It has nothing to write but /tmp.
+    """
     properties = {
-        "LoadCredential": f"profiles.toml:{query['profiles']}",
+        "LoadCredential": f"profiles.toml:{CREDENTIALS}/{unit}/profiles.toml",
         "PrivateTmp": "yes",
         "ProtectSystem": "strict",
         "ProtectHome": "yes",
         "NoNewPrivileges": "yes",
     }
-    environment = {
-        "PREFECT_API_URL": query["api_url"],
+    variables = {
+        "PREFECT_API_URL": told(text, "PREFECT_API_URL"),
         "PREFECT_HOME": "/tmp/prefect",  # noqa: S108 - a private one
         "HOME": "/tmp",  # noqa: S108
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     return [
-        *("systemd-run", "--quiet", "--collect", "--pipe", "--wait", f"--uid={query['user']}"),
+        *("systemd-run", "--quiet", "--collect", "--pipe", "--wait", f"--uid={directive(text, 'User')}"),
         *(f"--property={key}={value}" for key, value in properties.items()),
-        *(f"--setenv={key}={value}" for key, value in environment.items()),
+        *(f"--setenv={key}={value}" for key, value in variables.items()),
         *("/bin/sh", "-c", 'PREFECT_PROFILES_PATH=$CREDENTIALS_DIRECTORY/profiles.toml exec "$@"', "sh"),
     ]
 
@@ -115,75 +126,74 @@ def check_process(unit: str, label: str, before: dict[str, str], release: str) -
         raise HostError(f"{label} has uvloop loaded")
 
 
-def gate(query: dict[str, Any], folder: str, since: str) -> dict[str, Any]:
+def gate(unit: str, text: str, since: str, limit: float) -> dict[str, Any]:
     """The worker has a fresh heartbeat, a run on its own queue completes, and its process is the one that was started.
+
+    Everything about it is taken from its own text: a unit of before is judged by what it was, not by what is wanted.
 
     Raises:
         HostError: with the reason.
     """
-    before = show(query["unit"])
+    before, folder, worker = show(unit), release_folder(text), told(text, "HUBLAB_WORKER_NAME")
     probe = [
-        f"{folder}/venv/bin/python", "-m", "worker.probe", "--worker", query["worker"], "--pool", query["pool"],
-        "--since", since, "--timeout", str(query["gate_seconds"]),
+        f"{folder}/venv/bin/python", "-m", "worker.probe", "--worker", worker, "--pool", told(text, "HUBLAB_WORK_POOL"),
+        "--since", since, "--timeout", str(limit),
     ]  # fmt: skip
-    command = [*as_service_user(query), *probe]
+    command = [*as_worker(unit, text), *probe]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=query["gate_seconds"] + 60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit + 60, check=False)
     except subprocess.TimeoutExpired:
-        raise HostError(f"the probe of {query['worker']} did not end") from None
+        raise HostError(f"the probe of {worker} did not end") from None
     try:
         answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     except (ValueError, IndexError):
-        raise HostError(f"the probe of {query['worker']} said nothing useful: {done.stderr.strip()[-400:]}") from None
+        raise HostError(f"the probe of {worker} said nothing useful: {done.stderr.strip()[-400:]}") from None
     if not answer.get("ok"):
-        raise HostError(
-            f"{query['worker']}: {answer.get('error') or 'the probe run ended ' + str(answer.get('state'))}"
-        )
-    check_process(query["unit"], query["worker"], before, Path(folder).name)
+        raise HostError(f"{worker}: {answer.get('error') or 'the probe run ended ' + str(answer.get('state'))}")
+    check_process(unit, worker, before, Path(folder).name)
+    if not carries_its_credentials(unit, text):
+        raise HostError(f"{worker} was not started with the credential that lies on the host")
     return answer
 
 
-def move(query: dict[str, Any], text: str, folder: str) -> None:
+def move(query: dict[str, Any], text: str) -> None:
     """One worker onto one unit text, through the gate."""
-    path = Path(query["units"], query["unit"])
-    put(path, text)
+    unit = query["unit"]
+    worker = told(text, "HUBLAB_WORKER_NAME")
+    put(Path(query["units"], unit), text)
     since = datetime.datetime.now(datetime.UTC)
-    restart(query["unit"], query["worker"], query["drain_seconds"] + 60 + START_SECONDS)
+    restart(unit, worker, stop_seconds(text) + START_SECONDS)
     started = datetime.datetime.now(datetime.UTC)
     took = (started - since).total_seconds()
-    say(f"{query['worker']}: ready after {took:.1f} s; gate: a heartbeat and a probe run of its own")
-    answer = gate(query, folder, since.isoformat())
-    say(f"{query['worker']}: ONLINE, probe run COMPLETED in {answer['seconds']:.1f} s")
+    say(f"{worker}: ready after {took:.1f} s; gate: a heartbeat and a probe run of its own")
+    answer = gate(unit, text, since.isoformat(), query["gate_seconds"])
+    say(f"{worker}: ONLINE, probe run COMPLETED in {answer['seconds']:.1f} s")
 
 
-def release_folder(text: str) -> str:
-    """The release that a unit's own text starts from; empty when it starts nothing."""
-    starts = (line.partition("=")[2] for line in text.splitlines() if line.startswith("ExecStart="))
-    return next(starts, "").partition("/venv/")[0]
-
-
-def give_up(unit: str, label: str, error: HostError, back: Callable[[], None]) -> int:
+def give_up(unit: str, label: str, error: Exception, back: Callable[[], None]) -> int:
     """After a failed move: says why, with the unit's last words, and puts back; 1, or 3 when that failed too."""
     say(f"{label}: FAILED: {error}")
     say(ask("journalctl", "--unit", unit, "--lines=15", "--no-pager", "--output=short-iso").rstrip())
     try:
         back()
-    except HostError as second:
+    except (HostError, OSError) as second:
         say(f"{label}: could not be put back either: {second}")
         return 3
     return 1
 
 
 def put_back(query: dict[str, Any], previous: str) -> None:
-    """What was there before, through its own gate; or nothing, when there was nothing."""
-    bring_back(query["unit"], Path(query["before"]))
+    """What was there before, credentials first, through its own gate; or nothing, when there was nothing."""
+    before = Path(query["before"])
+    restore_secrets(before, query["files"])
+    bring_back(query["unit"], before)
     path = Path(query["units"], query["unit"])
     if not previous:
-        subprocess.run(["systemctl", "disable", "--quiet", "--now", query["unit"]], check=False, capture_output=True)
+        must("systemctl", "disable", "--quiet", "--now", query["unit"], timeout=stop_seconds(read(path).decode()) + 60)
         path.unlink(missing_ok=True)
         must("systemctl", "daemon-reload")
+        ask("systemctl", "reset-failed", query["unit"])
         say(f"{query['worker']}: was new, and is gone again")
         return
-    folder = release_folder(previous)
-    move(query, previous, folder)
-    say(f"{query['worker']}: put back on release {Path(folder).name}")
+    move(query, previous)
+    say(f"{query['worker']}: put back on release {Path(release_folder(previous)).name}")

@@ -26,38 +26,30 @@ def legacy(wanted: spec.WorkerHost, plan: Plan, phase: str) -> dict[str, Any]:
     }
 
 
-def gate(wanted: spec.WorkerHost) -> dict[str, Any]:
-    """What every move of a worker needs, forth or back."""
+def move(wanted: spec.WorkerHost) -> dict[str, Any]:
+    """What every move of a unit needs, forth or back; who it is and whom it asks, the unit's own text says."""
     return {
         "units": spec.UNITS,
         "before": spec.BEFORE,
-        "pool": wanted.work_pool,
-        "api_url": wanted.api_url,
-        "profiles": spec.PROFILES,
-        "user": spec.USER,
-        "drain_seconds": wanted.drain_seconds,
+        "files": {path.rpartition("/")[2]: path for path in spec.SECRETS},
         "gate_seconds": wanted.gate_seconds,
     }
 
 
-def roll(wanted: spec.WorkerHost, plan: Plan, step: WorkerStep) -> dict[str, Any]:
+def put_secrets(wanted: spec.WorkerHost, plan: Plan) -> dict[str, Any]:
+    """For `put_secrets.py`."""
+    content = wanted.secret_files()
+    return {"before": spec.BEFORE, "content": {path: content[path] for path in plan.secrets}}
+
+
+def roll(wanted: spec.WorkerHost, step: WorkerStep) -> dict[str, Any]:
     """For `roll_worker.py`."""
-    return {
-        **gate(wanted),
-        "unit": spec.unit_name(step.number),
-        "text": step.unit,
-        "folder": f"{spec.RELEASES}/{plan.release}",
-        "worker": step.name,
-    }
+    return {**move(wanted), "unit": spec.unit_name(step.number), "text": step.unit, "worker": step.name}
 
 
 def back(machine: Machine) -> dict[str, Any]:
     """For `roll_back.py`: the host itself knows what to put back."""
-    return {
-        **gate(machine.wanted),
-        "hostname": machine.state.hostname,
-        "files": {path.rpartition("/")[2]: path for path in (spec.PROFILES, spec.WEBHOOK_SECRETS)},
-    }
+    return move(machine.wanted)
 
 
 def canary(wanted: spec.WorkerHost, step: WorkerStep) -> dict[str, Any]:
@@ -67,6 +59,7 @@ def canary(wanted: spec.WorkerHost, step: WorkerStep) -> dict[str, Any]:
         "worker": step.name,
         "pool": wanted.work_pool,
         "seconds": wanted.canary_seconds,
+        "looks": True,
         **wanted.api_access(),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from deploy import spec
+from deploy.rollout import queries
 
 if TYPE_CHECKING:
     from deploy.rollout.conductor import Machine
@@ -14,10 +15,8 @@ def query(machine: Machine) -> dict[str, Any]:
     """What `roll_webhooks.py` is asked; no text: they are to go."""
     step = machine.plan.webhooks
     return {
+        **queries.move(machine.wanted),
         "unit": spec.WEBHOOKS_UNIT,
-        "units": spec.UNITS,
-        "before": spec.BEFORE,
         "secrets": spec.WEBHOOK_SECRETS,
         "text": step.unit if step else "",
-        "gate_seconds": machine.wanted.gate_seconds,
     }

@@ -16,7 +16,6 @@ from deploy.state import HostState, Legacy, Release, Uvloop, Worker
 SENTINEL = "sentinel-5d1c"
 PYTHON = "3.12.1"
 GIB = 1024**3
-DEPLOYED_AT, STARTED_AT = 1_000.0, 2_000.0
 # Literals: the tests must not learn from the deploy which modes are right.
 FILES = {
     "/etc/hublab": "0755",
@@ -76,7 +75,7 @@ def finished(name: str, **changes: Any) -> Release:
 
 def file_fact(path: str, content: str = "", **changes: Any) -> dict[str, Any]:
     digest = hashlib.sha256(content.encode()).hexdigest() if content else ""
-    return {"mode": FILES[path], "uid": 0, "gid": 0, "sha256": digest, "mtime": DEPLOYED_AT} | changes
+    return {"mode": FILES[path], "uid": 0, "gid": 0, "sha256": digest} | changes
 
 
 def running(host: WorkerHost, number: int, release: str = "", **changes: Any) -> Worker:
@@ -89,9 +88,9 @@ def running(host: WorkerHost, number: int, release: str = "", **changes: Any) ->
         active="active",
         pid=1_000 + number,
         enabled="enabled",
-        started=STARTED_AT,
         release=release,
         unit_digest=unit.digest_of(text),
+        credentials={"profiles.toml": hashlib.sha256(host.profiles().encode()).hexdigest()},
     )
     return replace(worker, **changes)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from deploy.state import HostState
 
 OPERATOR = "deploy@desk"
+FILES = {"profiles.toml": "/etc/hublab/profiles.toml", "webhooks.json": "/etc/hublab/webhooks.json"}
 
 
 @dataclass
@@ -33,11 +34,14 @@ class Recorder:
     journal: list[str]
     failing: frozenset[str]
     asked: dict[str, tuple[dict[str, Any], bool]] = field(default_factory=dict)
+    trouble: str = ""
 
     def run(self, program: str, query: dict[str, Any], *, detached: bool = False) -> bool:
         what = {"roll_worker": query.get("worker"), "legacy.workers": query.get("phase")}.get(program, program)
         self.asked[str(what)] = (json.loads(json.dumps(query)), detached)
         self.journal.append(f"{self.wanted.address} {what}")
+        if f"{what}!" in self.failing:
+            raise KeyError(what)
         return what not in self.failing
 
     def say(self, text: str) -> None:
@@ -55,14 +59,19 @@ class Fleet:
         canary_seconds: int = 0,
         together: Together = one_by_one,
     ) -> None:
-        self.journal: list[str] = []
+        self.everything: list[str] = []
         self.machines = []
         for number, state in enumerate(states, 1):
             host = wanted(address=f"h{number}", workers=workers, canary_seconds=canary_seconds)
             named = bare(**{**state.__dict__, "hostname": state.hostname if state.workers else f"h{number}"})
             fails = frozenset(item.partition(" ")[2] for item in failing.split(",") if item.startswith(f"h{number} "))
-            self.machines.append(Recorder(host, named, make(host, named), self.journal, fails))
+            self.machines.append(Recorder(host, named, make(host, named), self.everything, fails))
         self.outcomes = conduct(self.machines, OPERATOR, together)
+
+    @property
+    def journal(self) -> list[str]:
+        """What was asked, without the credentials that every bare host gets first."""
+        return [line for line in self.everything if not line.endswith(" put_secrets")]
 
     def query(self, number: int, what: str) -> dict[str, Any]:
         return self.machines[number - 1].asked[what][0]
@@ -154,6 +163,37 @@ def test_automations_are_set_once_for_all_hosts_when_all_have_passed() -> None:
     assert fleet.journal == ["h1 h1-1", "h2 h2-1", "h1 set_automations", "h1 finish_host", "h2 finish_host"]
 
 
+def test_host_gets_its_credential_just_before_its_first_worker() -> None:
+    fleet = Fleet(bare(), bare(), failing="h1 h1-1", workers=1)
+    assert fleet.everything == ["h1 put_secrets", "h1 h1-1", "h1 roll_back", "h1 finish_host"]
+    content = fleet.query(1, "put_secrets")["content"]
+    assert content.keys() == {"/etc/hublab/profiles.toml"}
+    assert SENTINEL in content["/etc/hublab/profiles.toml"]
+
+
+def test_credential_that_cannot_be_written_goes_back_too() -> None:
+    fleet = Fleet(bare(), bare(), failing="h1 put_secrets", workers=1)
+    assert fleet.everything == ["h1 put_secrets", "h1 roll_back", "h1 finish_host"]
+    assert fleet.outcomes["h1"].reason == "its credential could not be written; rolled back"
+
+
+def test_credential_that_alone_is_not_as_wanted_is_put_right_and_no_worker_restarts() -> None:
+    host = wanted(workers=2)
+    state = converged(host)
+    state.files["/etc/hublab/profiles.toml"] |= {"mode": "0644"}  # type: ignore[operator]
+    assert Fleet(state).everything == ["h1 put_secrets", "h1 finish_host"]
+
+
+@pytest.mark.parametrize("what", ["put_secrets", "h2-1", "finish_host"])
+def test_error_of_the_deploy_itself_is_a_failure_of_its_host(what: str) -> None:
+    """Else the other hosts would stay as they are in the midst of it, and nobody would be told."""
+    fleet = Fleet(bare(), bare(), bare(), failing=f"h2 {what}!", workers=1)
+    assert fleet.outcomes["h2"].reason.startswith(f"an error of the deploy itself: KeyError: '{what}'")
+    moved = what == "finish_host"
+    assert [fleet.outcomes[name].ok for name in ("h1", "h2", "h3")] == [moved, False, moved]
+    assert ("h1 roll_back" in fleet.everything) != moved
+
+
 def test_nothing_is_undone_that_was_not_begun() -> None:
     fleet = Fleet(upgraded(), bare(legacy=(legacy(),)), failing="h2 freeze")
     assert fleet.journal == ["h2 freeze", "h2 thaw"]
@@ -223,6 +263,7 @@ def test_steps_that_must_not_be_cut_run_detached() -> None:
     asked = Fleet(bare(legacy=(legacy(),)), failing="h1 finish_host", workers=1).machines[0].asked
     assert {what: detached for what, (_, detached) in asked.items()} == {
         "freeze": False,
+        "put_secrets": True,
         "h1-1": True,
         "retire": True,
         "finish_host": True,
@@ -235,16 +276,12 @@ def test_roll_query() -> None:
     query = fleet.query(1, "h1-1")
     assert query.pop("before") == "/var/lib/hublab/before"
     assert query.pop("text") == fleet.machines[0].plan.workers[0].unit
+    # Nothing of what is wanted that a unit of before may have had otherwise: no pool, no API, no user, no limit.
     assert query == {
         "unit": "prefect-worker@1.service",
         "units": "/etc/systemd/system",
-        "folder": f"/opt/hublab/releases/{release_name()}",
         "worker": "h1-1",
-        "pool": "default",
-        "api_url": "https://prefect.example.com/api",
-        "profiles": "/etc/hublab/profiles.toml",
-        "user": "hublab",
-        "drain_seconds": 900,
+        "files": FILES,
         "gate_seconds": 180,
     }
 
@@ -281,18 +318,17 @@ def test_finish_query_after_a_failure_writes_the_audit_line_and_nothing_else() -
 
 def test_roll_back_query_names_the_workers_and_leaves_the_rest_to_the_host() -> None:
     query = Fleet(upgraded(), failing="h1 hublab-1-2").query(1, "roll_back")
-    assert query["hostname"] == "hublab-1"
-    assert query["files"] == {
-        "profiles.toml": "/etc/hublab/profiles.toml",
-        "webhooks.json": "/etc/hublab/webhooks.json",
+    assert query == {
+        "units": "/etc/systemd/system",
+        "before": "/var/lib/hublab/before",
+        "files": FILES,
+        "gate_seconds": 180,
     }
-    assert query["before"] == "/var/lib/hublab/before"
-    assert (query["drain_seconds"], query["gate_seconds"]) == (900, 180)
 
 
 @pytest.mark.parametrize("failing", ["", "h1 h1-1"])
 def test_secret_goes_only_to_the_program_that_asks_the_server(failing: str) -> None:
     asked = Fleet(bare(legacy=(legacy(),)), failing=failing).machines[0].asked
     told = {what for what, (query, _) in asked.items() if SENTINEL in json.dumps(query)}
-    assert told == {"freeze", "thaw" if failing else "retire"}
+    assert told == {"freeze", "put_secrets", "thaw" if failing else "retire"}
     assert asked["freeze"][0]["auth"] == f"admin:{SENTINEL}"

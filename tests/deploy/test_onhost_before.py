@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deploy.onhost import before, drop_ins, roll_back, roll_worker, worker_unit
+from deploy.onhost import before, drop_ins, put_secrets, roll_back, roll_worker, worker_unit
 from deploy.onhost.common import HostError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-OLD, NEW = "ExecStart=/r/old/venv/bin/python\n", "ExecStart=/r/new/venv/bin/python\n"
+
+def unit(release: str) -> str:
+    lines = (f"ExecStart=/r/{release}/venv/bin/python", "Environment=HUBLAB_WORKER_NAME=h-{number}")
+    return "\n".join(lines) + "\n"
+
+
+OLD, NEW = unit("old"), unit("new")
 UNITS = ("prefect-worker@1.service", "prefect-worker@2.service")
 
 
@@ -31,24 +38,35 @@ def test_the_first_text_stays_until_the_rollout_has_ended(tmp_path: Path) -> Non
 
 
 class World:
-    """A host whose units are files; moving one may be made to fail."""
+    """A host whose units are files; moving one may be made to fail, and a moved one has loaded its credential."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder, self.failing = folder, set[str]()
+        self.folder, self.failing, self.full = folder, set[str](), False
         self.moves: list[tuple[str, str]] = []
-        self.units = folder / "units"
+        self.loaded: dict[str, str] = {}
+        self.units, self.profiles = folder / "units", folder / "profiles.toml"
         self.units.mkdir()
         monkeypatch.setattr(drop_ins, "PLACES", (str(folder / "units"), str(folder / "control")))
         monkeypatch.setattr(roll_back, "show", lambda _: {"ActiveState": "active", "NeedDaemonReload": "no"})
-        monkeypatch.setattr(roll_back, "put_back", self.put)
-        monkeypatch.setattr(roll_worker, "put_back", self.put)
+        monkeypatch.setattr(roll_back, "carries_its_credentials", self.carries)
+        monkeypatch.setattr(worker_unit, "move", self.move)
+        monkeypatch.setattr(worker_unit, "must", lambda *_, **__: "")
         monkeypatch.setattr(roll_worker, "verify", lambda _unit, _text: None)
-        monkeypatch.setattr(roll_worker, "move", lambda query, text, _folder: self.put(query, text))
+        monkeypatch.setattr(roll_worker, "move", self.move)
         monkeypatch.setattr(worker_unit, "ask", lambda *_: "the journal")
 
-    def put(self, query: dict[str, Any], text: str) -> None:
+    def secret(self) -> str:
+        return self.profiles.read_text() if self.profiles.exists() else ""
+
+    def carries(self, name: str, _text: str) -> bool:
+        return self.loaded.get(name, "") == self.secret()
+
+    def move(self, query: dict[str, Any], text: str) -> None:
+        self.moves.append((query["unit"], text))
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
         (self.units / query["unit"]).write_text(text)
-        self.moves.append((query["worker"], text))
+        self.loaded[query["unit"]] = self.secret()
         if text in self.failing:
             raise HostError("its gate")
 
@@ -56,14 +74,15 @@ class World:
         return {
             "units": str(self.units),
             "before": str(self.folder / "before"),
-            "files": {"profiles.toml": str(self.folder / "profiles.toml")},
-            "hostname": "h",
+            "files": {"profiles.toml": str(self.profiles)},
             **more,
         }
 
+    def give(self, secret: str) -> int:
+        return put_secrets.main(self.query(content={str(self.profiles): secret}))
+
     def roll(self, number: int) -> int:
-        one = {"unit": UNITS[number - 1], "worker": f"h-{number}", "text": NEW, "folder": "/r/new"}
-        return roll_worker.main(self.query(**one))
+        return roll_worker.main(self.query(unit=UNITS[number - 1], worker=f"h-{number}", text=NEW))
 
 
 @pytest.fixture
@@ -76,7 +95,8 @@ def test_all_that_was_moved_goes_back_the_last_first(world: World) -> None:
     assert (world.roll(1), world.roll(2)) == (0, 0)
     world.moves.clear()
     assert roll_back.main(world.query()) == 0
-    assert world.moves == [("h-2", ""), ("h-1", OLD)]
+    assert world.moves == [(UNITS[0], OLD)]
+    assert not (world.units / UNITS[1]).exists(), "it was new"
     assert not (world.folder / "before").exists()
 
 
@@ -88,7 +108,7 @@ def test_worker_that_already_is_what_it_was_is_left_alone(world: World) -> None:
     assert world.roll(2) == 1
     world.moves.clear()
     assert roll_back.main(world.query()) == 0
-    assert world.moves == [("h-1", OLD)]
+    assert world.moves == [(UNITS[0], OLD)]
 
 
 def test_one_that_cannot_go_back_keeps_no_other_from_it_and_is_not_forgotten(
@@ -101,8 +121,8 @@ def test_one_that_cannot_go_back_keeps_no_other_from_it_and_is_not_forgotten(
     world.moves.clear()
     world.failing.add(OLD + "# two")
     assert roll_back.main(world.query()) == 1
-    assert world.moves == [("h-2", OLD + "# two"), ("h-1", OLD)]
-    assert "h-2: could not be put back: its gate" in capsys.readouterr().out
+    assert world.moves == [(UNITS[1], OLD + "# two"), (UNITS[0], OLD)]
+    assert "could not be put back: its gate" in capsys.readouterr().out
     assert before.saved(world.folder / "before") == {UNITS[0]: OLD, UNITS[1]: OLD + "# two"}
 
 
@@ -117,18 +137,82 @@ def test_unit_that_does_not_verify_touches_nothing(world: World, monkeypatch: py
     assert not (world.folder / "before").exists()
 
 
-def test_credential_goes_back_with_its_time(world: World) -> None:
-    (world.units / UNITS[0]).write_text(OLD)
-    world.roll(1)
-    kept = world.folder / "before/profiles.toml"
-    kept.write_text("former")
-    time = kept.stat().st_mtime_ns
-    path = world.folder / "profiles.toml"
-    path.write_text("new")
+def test_worker_that_passed_with_the_new_credential_goes_back_to_the_old_one(world: World) -> None:
+    """Its unit is the same to the letter: only what the process was started with tells."""
+    (world.units / UNITS[0]).write_text(NEW)
+    world.profiles.write_text("former")
+    world.give("new")
+    assert world.roll(1) == 0
+    assert world.loaded == {UNITS[0]: "new"}
+    world.moves.clear()
     assert roll_back.main(world.query()) == 0
-    assert path.read_text() == "former"
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert abs(path.stat().st_mtime_ns - time) < 1_000_000
+    assert world.moves == [(UNITS[0], NEW)]
+    assert (world.loaded, world.secret()) == ({UNITS[0]: "former"}, "former")
+    assert world.profiles.stat().st_mode & 0o777 == 0o600
+
+
+def test_failed_gate_puts_the_credential_back_before_the_worker(world: World) -> None:
+    """Whether or not the operator is still there to ask for the rest."""
+    (world.units / UNITS[0]).write_text(OLD)
+    world.profiles.write_text("former")
+    world.give("new")
+    world.failing.add(NEW)
+    assert world.roll(1) == 1
+    assert world.moves == [(UNITS[0], NEW), (UNITS[0], OLD)]
+    assert (world.loaded, world.secret()) == ({UNITS[0]: "former"}, "former")
+
+
+def test_credential_of_a_first_deploy_that_failed_does_not_stay(world: World) -> None:
+    world.give("new")
+    world.failing.add(NEW)
+    assert world.roll(1) == 1
+    assert roll_back.main(world.query()) == 0
+    assert list(world.folder.rglob("*profiles*")) == []
+
+
+def test_second_try_of_a_rollout_that_was_cut_off_keeps_what_was_there_before_the_first(world: World) -> None:
+    world.profiles.write_text("former")
+    world.give("first try")
+    world.give("second try")
+    assert roll_back.main(world.query()) == 0
+    assert world.secret() == "former"
+
+
+@pytest.mark.parametrize("half", [".profiles.toml.a1b2c3d4", "profiles.toml.Ab12Cd"])
+def test_half_a_credential_that_a_power_cut_left_is_removed(half: str, world: World) -> None:
+    """Both on the way there and on the way back; the second is what former releases called theirs."""
+    (world.folder / half).write_text("half of it")
+    world.give("new")
+    assert not (world.folder / half).exists()
+    (world.folder / half).write_text("half of it")
+    roll_back.main(world.query())
+    assert not (world.folder / half).exists()
+
+
+def test_disk_that_is_full_on_the_way_back_is_told_and_each_is_tried(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in UNITS:
+        (world.units / name).write_text(OLD)
+    world.roll(1)
+    world.roll(2)
+    world.moves.clear()
+    world.full = True
+    assert roll_back.main(world.query()) == 1
+    assert world.moves == [(UNITS[1], OLD), (UNITS[0], OLD)]
+    assert capsys.readouterr().out.count("could not be put back: [Errno 28] No space left on device") == 2
+    world.full = False
+    assert roll_back.main(world.query()) == 0
+    assert {(world.units / name).read_text() for name in UNITS} == {OLD}
+
+
+def test_disk_that_is_full_when_a_worker_is_moved_puts_it_back(world: World) -> None:
+    (world.units / UNITS[0]).write_text(OLD)
+    world.full = True
+    assert world.roll(1) == 3
+    world.full = False
+    assert roll_back.main(world.query()) == 0
+    assert (world.units / UNITS[0]).read_text() == OLD
 
 
 def test_nothing_to_undo(world: World) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.plan import Plan, make
 from deploy.secret import Secret
-from tests.deploy.factories import STARTED_AT, converged, file_fact, finished, release_name, running, wanted
+from tests.deploy.factories import converged, file_fact, finished, release_name, running, wanted
 
 if TYPE_CHECKING:
     from deploy.spec import WorkerHost
@@ -39,7 +39,8 @@ def plan_with(host: WorkerHost | None = None, **worker: Any) -> Plan:
         ({"active": "activating"}, "is activating"),
         ({"active": "active", "pid": 0}, "is active"),
         ({"uvloop": True}, "has uvloop loaded"),
-        ({"started": 1.0}, "the credential or the API's address changed"),
+        ({"credentials": {}}, "the credential or the API's address changed"),
+        ({"credentials": {"profiles.toml": "0" * 64}}, "the credential or the API's address changed"),
     ],
 )
 def test_reason(worker: dict[str, Any], reason: str) -> None:
@@ -55,7 +56,7 @@ def test_worker_that_systemd_does_not_know_is_new() -> None:
 
 
 def test_reasons_are_gathered_and_none_is_told_twice() -> None:
-    plan = plan_with(release="old", unit_sha256="0", needs_reload=True, uvloop=True, enabled="disabled", started=1.0)
+    plan = plan_with(release="old", unit_sha256="0", needs_reload=True, uvloop=True, enabled="disabled", credentials={})
     assert plan.restarts[0].reasons == (
         "runs release old",
         "has uvloop loaded",
@@ -83,7 +84,7 @@ def test_a_file_already_written_does_not_hide_an_old_process() -> None:
 )
 def test_setting_that_a_worker_carries_restarts_each(setting: dict[str, Any]) -> None:
     state = converged(wanted())
-    state.files["/srv/flows"] = {"mode": "0755", "uid": 0, "gid": 0, "sha256": "", "mtime": 0.0}
+    state.files["/srv/flows"] = {"mode": "0755", "uid": 0, "gid": 0, "sha256": ""}
     plan = make(wanted(**setting), state)
     assert [step.reasons for step in plan.workers] == [("its settings changed",)] * 3
 
@@ -93,13 +94,15 @@ def test_setting_of_the_deploy_alone_restarts_none(setting: dict[str, Any]) -> N
     assert not make(wanted(**setting), converged(wanted())).changes
 
 
-def test_credential_that_is_gone_is_written_and_restarts_each() -> None:
-    """Otherwise the deploy after this one would restart them all, for a file that it did not touch."""
+@pytest.mark.parametrize(
+    "file", [None, file_fact(PROFILES, "another"), file_fact(PROFILES, wanted().profiles(), uid=7)]
+)
+def test_credential_that_is_wrong_on_disk_alone_is_written_and_restarts_none(file: dict[str, Any] | None) -> None:
+    """What a worker was started with decides, whatever lies there since and however old it is."""
     state = converged(wanted())
-    state.files["/etc/hublab/profiles.toml"] = None
-    assert [step.reasons for step in make(wanted(), state).workers] == [
-        ("the credential or the API's address changed",)
-    ] * 3
+    state.files[PROFILES] = file
+    plan = make(wanted(), state)
+    assert (plan.secrets, plan.restarts, plan.activates) == ((PROFILES,), (), True)
 
 
 def test_new_credential_is_written_and_restarts_each() -> None:
@@ -108,12 +111,13 @@ def test_new_credential_is_written_and_restarts_each() -> None:
     assert [step.reasons for step in plan.workers] == [("the credential or the API's address changed",)] * 3
 
 
-def test_credential_written_by_a_deploy_that_was_cut_off_restarts_each() -> None:
+def test_worker_that_serves_with_another_credential_than_the_one_on_disk_is_restarted() -> None:
+    """A deploy that was cut off, or a way back that was: the file is right already, and a worker read another."""
     state = converged(wanted())
-    late = file_fact(PROFILES, wanted().profiles(), mtime=STARTED_AT + 1)
-    plan = make(wanted(), replace(state, files=state.files | {PROFILES: late}))
+    other = replace(state.workers[2], credentials={"profiles.toml": "0" * 64})
+    plan = make(wanted(), replace(state, workers=state.workers | {2: other}))
     assert plan.fix_paths == ()
-    assert len(plan.restarts) == 3
+    assert [step.number for step in plan.restarts] == [2]
 
 
 def test_other_api_restarts_each() -> None:

@@ -89,7 +89,6 @@ ANSWER: dict[str, Any] = {
             "restarts": 1,
             "needs_reload": True,
             "enabled": "enabled",
-            "started": 5.0,
             "environment": {"HUBLAB_RELEASE": "r", "HUBLAB_UNIT": "d"},
             "uvloop": True,
             "drop_ins": ["/run/systemd/system/prefect-worker@2.service.d/x.conf"],
@@ -125,7 +124,7 @@ def test_answer_is_read() -> None:
     assert not found.releases["r"].intact
     assert found.workers[1] == Worker(1, "ab")
     drop_ins, doing = ("/run/systemd/system/prefect-worker@2.service.d/x.conf",), "polling default, 2 runs in flight"
-    plain = Worker(2, "cd", "active", 7, 1, True, "enabled", 5.0, "r", "d", True)  # noqa: FBT003
+    plain = Worker(2, "cd", "active", 7, 1, True, "enabled", "r", "d", True)  # noqa: FBT003
     assert found.workers[2] == replace(plain, drop_ins=drop_ins, doing=doing, unit_text="[Unit]")
     assert [worker.in_flight for worker in found.workers.values()] == [0, 2]
     assert found.failure("r") == {"to": "r", "result": "x failed its gate"}

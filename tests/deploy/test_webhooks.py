@@ -20,7 +20,7 @@ from deploy.secret import Secret
 from deploy.service import unit, webhooks_unit
 from deploy.state import HostState, Worker
 from deploy.webhooks import Webhooks
-from tests.deploy.factories import DEPLOYED_AT, SENTINEL, STARTED_AT, converged, release_name, wanted
+from tests.deploy.factories import SENTINEL, converged, release_name, wanted
 from tests.deploy.test_conductor import Recorder
 from tests.deploy.test_unit_exposure import exposure
 from tests.deploy.units import RELEASE, directives, environment, render
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from deploy.spec import WorkerHost
 
 WEBHOOKS = Webhooks("127.0.0.1", 8080, {"webhook-secret": Secret(SENTINEL)})
-SECRETS = {"mode": "0600", "uid": 0, "gid": 0, "mtime": DEPLOYED_AT}
+SECRETS = {"mode": "0600", "uid": 0, "gid": 0}
 
 
 def with_webhooks(**changes: Any) -> WorkerHost:
@@ -51,9 +51,12 @@ def serving(**changes: Any) -> HostState:
         active="active",
         pid=77,
         enabled="enabled",
-        started=STARTED_AT,
         release=release_name(),
         unit_digest=unit.digest_of(rendered),
+        credentials={
+            "profiles.toml": hashlib.sha256(wanted().profiles().encode()).hexdigest(),
+            "webhooks.json": hashlib.sha256(WEBHOOKS.document().encode()).hexdigest(),
+        },
     )
     state = converged(wanted())
     secrets = SECRETS | {"sha256": hashlib.sha256(WEBHOOKS.document().encode()).hexdigest()}
@@ -144,7 +147,8 @@ def test_a_rotated_secret_restarts_them_and_no_worker() -> None:
 
 
 def test_a_deploy_cut_off_after_the_file_restarts_them_all_the_same() -> None:
-    plan = plan_for(serving(started=DEPLOYED_AT - 1))
+    profiles = hashlib.sha256(wanted().profiles().encode()).hexdigest()
+    plan = plan_for(serving(credentials={"profiles.toml": profiles, "webhooks.json": "0" * 64}))
     assert plan.webhooks is not None
     assert "its secrets changed" in plan.webhooks.reasons
 
@@ -165,7 +169,9 @@ def rolled(state: HostState, host: WorkerHost, failing: str = "") -> tuple[Recor
 
 def test_they_come_after_the_workers_and_before_the_end() -> None:
     machine, outcome = rolled(converged(wanted(), workers={}), with_webhooks(workers=1))
-    assert [line.rpartition(" ")[2] for line in machine.journal] == ["hublab-1-1", "roll_webhooks", "finish_host"]
+    assert [line.rpartition(" ")[2] for line in machine.journal] == [
+        *("put_secrets", "hublab-1-1", "roll_webhooks", "finish_host")
+    ]
     query, detached = machine.asked["roll_webhooks"]
     assert detached
     assert query["unit"] == "hublab-webhooks.service"

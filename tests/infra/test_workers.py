@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deploy import spec
-from deploy.onhost.worker_unit import as_service_user
+from deploy.onhost.worker_unit import as_worker
 
 if TYPE_CHECKING:
     from testinfra.host import Host
@@ -45,12 +45,13 @@ def test_pool_and_queues_are_not_paused(api: Any, settings: Settings) -> None:
         assert queues[queue]["is_paused"] is False
 
 
-def test_probe_run_completes(host: Host, settings: Settings, name: str, release: str) -> None:
+def test_probe_run_completes(host: Host, settings: Settings, name: str, number: int, release: str) -> None:
     """A flow run that this very worker starts: what no health check can replace."""
-    query = {"profiles": spec.PROFILES, "api_url": settings.api_url, "user": spec.USER}
+    unit = spec.unit_name(number)
+    text = host.file(f"{spec.UNITS}/{unit}").content_string
     since = (datetime.now(UTC) - timedelta(seconds=60)).isoformat()
     probe = ["-m", "worker.probe", "--worker", name, "--pool", settings.work_pool, "--since", since, "--timeout", "120"]
-    command = [*as_service_user(query), f"{release}/venv/bin/python", *probe]
+    command = [*as_worker(unit, text), f"{release}/venv/bin/python", *probe]
     done = host.run(" ".join(["%s"] * len(command)), *command)
     answer = json.loads(done.stdout.splitlines()[-1])
     assert answer["state"] == "COMPLETED", answer
