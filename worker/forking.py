@@ -37,7 +37,7 @@ WARM_SECONDS = 120.0
 # Read when an interpreter starts, or by C libraries; and Prefect's plugins, which run when it is imported.
 _FROM_THE_START = (
     *("PYTHON", "LD_", "LC_", "LANG", "TZ", "GLIBC_", "MALLOC_", "OPENSSL_", "SSL"),
-    *("PREFECT_PLUGINS_", "PREFECT_EXPERIMENTS_"),
+    *("PREFECT_PLUGINS_", "PREFECT_EXPERIMENTS_", "FSSPEC_"),
 )
 _PADDING = "." * 44  # room for a flow run's id in an engine's title
 _LONGEST_PAUSE = 64.0

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
+from tests.worker.world import TOP
 from worker import fork_server
 
 if TYPE_CHECKING:
@@ -34,3 +37,28 @@ def test_a_server_whose_worker_has_gone_ends() -> None:
     worker.close()
     with control:
         assert fork_server.serve(control, []) is None
+
+
+WHO_READS_ALL = """
+import importlib, os, sys
+from worker.fork_server import PRELOAD
+readers = set()
+class Watched(os._Environ):
+    def items(self):
+        readers.add(sys._getframe(1).f_globals["__name__"])
+        return super().items()
+os.environ.__class__ = Watched
+for name in PRELOAD:
+    importlib.import_module(name)
+print(*sorted(readers))
+"""
+
+
+def test_who_goes_through_the_whole_environment_while_the_server_imports_is_known() -> None:
+    """For what others read in this way, a run with another value must not be forked: look for its names there.
+
+    wsgiref copies the environment for servers of CGI, which no engine is.
+    """
+    command = [sys.executable, "-c", WHO_READS_ALL]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=TOP)
+    assert said.stdout.split() == ["pydantic_settings.sources.utils", "wsgiref.handlers"]

@@ -78,6 +78,7 @@ def test_forked_engine_is_as_a_spawned_one_and_one_run_does_not_change_the_next(
 
 def test_settings_of_a_run_are_read_anew(api: Api, worker: Worker) -> None:
     environment = {"PREFECT_LOGGING_LEVEL": "DEBUG", "PREFECT_API_REQUEST_TIMEOUT": "77", "TRIAL": "yes"}
+    environment["PATH"] = f"/opt/mine:{os.environ['PATH']}"
     spawned = facts(api, worker, env=environment, **SPAWNED)
     forked = facts(api, worker, env=environment)
     assert forked["own"]["parent"] == worker.fork_server()
@@ -85,9 +86,12 @@ def test_settings_of_a_run_are_read_anew(api: Api, worker: Worker) -> None:
     assert forked["equal"]["levels"]["prefect"] == 10
     assert forked["equal"]["settings"]["PREFECT_API_REQUEST_TIMEOUT"] == "77.0"
     assert forked["equal"]["environment"]["TRIAL"] == "yes"
+    assert forked["equal"]["environment"]["PATH"].startswith("/opt/mine:")
 
 
-@pytest.mark.parametrize("name", ["PYTHONOPTIMIZE", "LD_LIBRARY_PATH", "TZ", "WEBSOCKETS_MAX_REDIRECTS", "HOME"])
+@pytest.mark.parametrize(
+    "name", ["PYTHONOPTIMIZE", "LD_LIBRARY_PATH", "TZ", "WEBSOCKETS_MAX_REDIRECTS", "HOME", "FSSPEC_S"]
+)
 def test_what_a_fork_comes_too_late_for_is_spawned(api: Api, worker: Worker, name: str, tmp_path: Path) -> None:
     worker.fork_server()
     value = "1" if name.endswith(("E", "S")) and name != "HOME" else str(tmp_path)
