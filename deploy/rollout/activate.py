@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pyinfra.api import Host, State
     from pyinfra.api.command import PyinfraCommand
 
-    from deploy.rollout.conductor import Outcome
+    from deploy.rollout.machine import Outcome
     from deploy.rollout.member import Member
 
 

@@ -2,72 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from deploy.rollout import queries, webhooks
+from deploy.rollout.machine import Outcome, one_by_one
 from deploy.rollout.waves import waves
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
-    from deploy import spec
-    from deploy.plan import Plan, WorkerStep
-    from deploy.state import HostState
-
-
-class Machine(Protocol):
-    """A host that the conductor can speak to.
-
-    `trouble`: why the last program did not do its work, where the reason is not its own: a connection, a lost lock.
-    """
-
-    wanted: spec.WorkerHost
-    plan: Plan
-    state: HostState
-    trouble: str
-
-    def run(self, program: str, query: dict[str, Any], *, detached: bool = False) -> bool:
-        """Runs an on-host program; False when it failed, having said why."""
-
-    def say(self, text: str) -> None:
-        """One line to the operator."""
-
-
-@dataclass
-class Outcome:
-    """How the rollout went on one host; `ended`: it has, with the release of record and the audit line."""
-
-    ok: bool = True
-    ended: bool = False
-    reached: bool = False
-    gates: int = 0
-    reason: str = ""
-    done: list[str] = field(default_factory=list)
-
-    @property
-    def words(self) -> str:
-        """For the table."""
-        if self.ok and self.ended:
-            return "deployed"
-        return f"FAILED: {self.reason or 'interrupted; the next deploy brings it to its end'}"
-
-    def fail(self, reason: str) -> None:
-        """Notes the first reason of a failure, and adds what came of it."""
-        self.ok, self.reason = False, f"{self.reason}; {reason}" if self.reason else reason
-
-
-class Together(Protocol):
-    """Does one thing with each host of a wave."""
-
-    def __call__(self, work: Callable[[Machine], None], machines: Iterable[Machine]) -> None:
-        """Returns when all are done."""
-
-
-def one_by_one(work: Callable[[Machine], None], machines: Iterable[Machine]) -> None:
-    """The simplest way to go through the hosts of a wave."""
-    for machine in machines:
-        work(machine)
+    from deploy.plan import WorkerStep
+    from deploy.rollout.machine import Machine, Together
 
 
 class Conductor:
@@ -85,9 +30,9 @@ class Conductor:
         """The outcome of one host."""
         return self.outcomes[machine.wanted.address]
 
-    def fail(self, machine: Machine, reason: str) -> None:
-        """A host failed: the rollout goes no further."""
-        self.of(machine).fail(f"{reason}: {machine.trouble}" if machine.trouble else reason)
+    def fail(self, machine: Machine, what: str, how: str) -> None:
+        """A host failed at something: the rollout goes no further. Where it was in no state to do it, that is why."""
+        self.of(machine).fail(f"{what}: {machine.trouble}" if machine.trouble else f"{what} {how}")
         self.culprit = self.culprit or machine
 
     def each(self, work: Callable[[Machine], None], machines: Sequence[Machine]) -> None:
@@ -98,7 +43,8 @@ class Conductor:
                 work(machine)
             except Exception as error:  # noqa: BLE001 - whatever it is, what was moved must go back
                 self.of(machine).reached = True
-                self.fail(machine, f"an error of the deploy itself: {type(error).__name__}: {error}")
+                self.of(machine).fail(f"an error of the deploy itself: {type(error).__name__}: {error}")
+                self.culprit = self.culprit or machine
 
         if machines:
             self.together(guarded, machines)
@@ -107,7 +53,7 @@ class Conductor:
         """Stops the polling of a host's legacy workers, or the rollout before it begins."""
         if self.culprit is None and not self.legacy(machine, "freeze"):
             self.of(machine).reached = True
-            self.fail(machine, "its legacy workers could not be held")
+            self.fail(machine, "its legacy workers", "could not be held")
 
     def thaw(self, machine: Machine) -> None:
         """Lets a host's legacy workers poll again."""
@@ -129,12 +75,12 @@ class Conductor:
             outcome.reached = True
             query = queries.roll(machine.wanted, step)
             if not machine.run("roll_worker", query, detached=True):
-                self.fail(machine, f"{step.name} failed its gate")
+                self.fail(machine, step.name, "failed its gate")
                 return
             outcome.gates += 1
             outcome.done.append(step.name)
             if not self.watch(machine, step):
-                self.fail(machine, f"{step.name} failed as the canary")
+                self.fail(machine, step.name, "failed as the canary")
                 return
         outcome.reached = True
         if machine.plan.restarts_webhooks:
@@ -147,7 +93,7 @@ class Conductor:
         self.of(machine).reached = True
         done = machine.run("put_secrets", queries.put_secrets(machine.wanted, machine.plan), detached=True)
         if not done:
-            self.fail(machine, "its credential could not be written")
+            self.fail(machine, "its credential", "could not be written")
         return done
 
     def move_webhooks(self, machine: Machine) -> None:
@@ -155,7 +101,7 @@ class Conductor:
         if machine.run("roll_webhooks", webhooks.query(machine), detached=True):
             self.of(machine).done.append("webhooks")
         else:
-            self.fail(machine, "the webhooks failed their gate")
+            self.fail(machine, "the webhooks", "failed their gate")
 
     def watch(self, machine: Machine, step: WorkerStep) -> bool:
         """Lets the first worker of all serve alone for a while, and looks at how its runs end."""
@@ -167,18 +113,18 @@ class Conductor:
     def commit(self, machine: Machine) -> None:
         """Every worker everywhere has passed: what is not wanted any more goes, the release becomes that of record."""
         if machine.plan.webhooks_surplus and not machine.run("roll_webhooks", webhooks.query(machine), detached=True):
-            self.fail(machine, "the webhooks could not be removed")
+            self.fail(machine, "the webhooks", "could not be removed")
         if (machine.plan.legacy or machine.plan.legacy_units) and not self.legacy(machine, "retire"):
-            self.fail(machine, "its legacy workers could not be retired")
+            self.fail(machine, "its legacy workers", "could not be retired")
         self.of(machine).ended = self.finish(machine)
         if not self.of(machine).ended and self.of(machine).ok:
-            self.fail(machine, "the last step failed")
+            self.fail(machine, "the last step", "failed")
 
     def set_automations(self, machine: Machine) -> None:
         """The server is one for all hosts: one that saw something missing sets it, another where that one dies."""
         asking = [item for item in self.busy if item.plan.automations]
         if not any(item.run("set_automations", queries.automations(item.wanted, item.plan)) for item in asking):
-            self.fail(machine, "the automations could not be set")
+            self.fail(machine, "the automations", "could not be set")
 
     def finish(self, machine: Machine) -> bool:
         """The last step on a host, and its audit line."""

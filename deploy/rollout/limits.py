@@ -37,7 +37,7 @@ def seconds(program: str, query: dict[str, Any], wanted: spec.WorkerHost, plan: 
         "build_release": BUILD_SECONDS,
         "roll_worker": 2 * move,
         "roll_webhooks": 2 * (wanted.gate_seconds + SLACK_SECONDS),
-        "roll_back": count * move,
+        "roll_back": (count + 2) * move,  # and a step of the same deploy that it may have to wait for
         "watch_canary": wanted.canary_seconds + LIMIT_SECONDS,
         "legacy.workers": (1 + len(plan.legacy)) * (wanted.drain_seconds + SLACK_SECONDS),
         "finish_host": len(plan.surplus) * (stop + LIMIT_SECONDS) + SLACK_SECONDS,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyinfra.api import Host
 
     from deploy.plan import Plan
-    from deploy.rollout.conductor import Outcome
+    from deploy.rollout.machine import Outcome
     from deploy.spec import WorkerHost
     from deploy.state import HostState
 
@@ -125,6 +125,8 @@ class Member:
         patience = self.wanted.drain_seconds + 4 * self.wanted.gate_seconds + 600
         query = {"phase": "take", "token": token, "owner": owner, "folder": spec.LOCK, "patience_seconds": patience}
         if not self.run("lock", query):
+            if self.trouble:  # the answer did not come; perhaps the lock did
+                self._release(token)
             return False
         self.token = token
         self._keep_fresh()
@@ -135,8 +137,13 @@ class Member:
         token, self.token = self.token, ""
         self._stop_refreshing()
         if token and not self.lost:
-            self.run("lock", {"phase": "release", "token": token, "folder": spec.LOCK})
+            self._release(token)
         self.lost = self.lost or "the lock was given back"
+
+    def _release(self, token: str) -> None:
+        trouble = self.trouble
+        self.run("lock", {"phase": "release", "token": token, "folder": spec.LOCK})
+        self.trouble = trouble
 
     def _keep_fresh(self) -> None:
         self._stop_refreshing()

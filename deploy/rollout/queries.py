@@ -9,7 +9,7 @@ from deploy import spec
 
 if TYPE_CHECKING:
     from deploy.plan import Plan, WorkerStep
-    from deploy.rollout.conductor import Machine, Outcome
+    from deploy.rollout.machine import Machine, Outcome
 
 
 def legacy(wanted: spec.WorkerHost, plan: Plan, phase: str) -> dict[str, Any]:

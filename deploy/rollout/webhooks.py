@@ -8,7 +8,7 @@ from deploy import spec
 from deploy.rollout import queries
 
 if TYPE_CHECKING:
-    from deploy.rollout.conductor import Machine
+    from deploy.rollout.machine import Machine
 
 
 def query(machine: Machine) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from tests.deploy.factories import bare, converged, wanted
 if TYPE_CHECKING:
     import pytest
 
-    from deploy.rollout.conductor import Outcome
+    from deploy.rollout.machine import Outcome
     from deploy.state import HostState
 
 HOSTS = ("h1", "h2", "h3")

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deploy.plan import Plan, make
-from deploy.rollout.conductor import conduct, one_by_one
+from deploy.rollout.conductor import conduct
+from deploy.rollout.machine import one_by_one
 from deploy.rollout.waves import waves
 from tests.deploy.factories import SENTINEL, bare, converged, finished, legacy, release_name, running, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from deploy.rollout.conductor import Machine, Together
+    from deploy.rollout.machine import Machine, Together
     from deploy.spec import WorkerHost
     from deploy.state import HostState
 

@@ -123,6 +123,17 @@ def test_lock_of_somebody_else_is_not_held(host: Host) -> None:
     assert host.programs == ["take"]
 
 
+def test_lock_whose_answer_did_not_come_is_given_back(host: Host) -> None:
+    """SSH was cut while it was taken: it may be there, and nobody would keep it fresh."""
+    host.answers["take"] = host.close
+    host.comes_back = True
+    one = member(host)
+    assert not one.lock("t1", OWNER)
+    assert host.programs == ["take", "release"]
+    assert host.asked[1]["token"] == "t1"
+    assert one.trouble == "the connection broke during lock (it was closed)"
+
+
 def test_lost_lock_ends_the_deploy_of_this_host_with_the_reason(host: Host, held: Member) -> None:
     """The step was refused by the host; the next one is not even asked for, and the lock of another is not touched."""
     host.answers["roll_worker"] = remote.LockLostError("the lock is no longer ours: locked by bob@laptop")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from deploy.plan import make
-from deploy.rollout.conductor import Outcome
+from deploy.rollout.machine import Outcome
 from deploy.rollout.member import Member
 from deploy.rollout.report import render, row
 from tests.deploy.factories import bare, converged, finished, legacy, release_name, running, wanted
