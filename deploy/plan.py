@@ -11,7 +11,7 @@ from deploy.release import identity
 from deploy.service import unit, webhooks_unit
 
 if TYPE_CHECKING:
-    from deploy.state import HostState, Legacy, Worker
+    from deploy.state import HostState, Legacy, LegacyUnit, Worker
 
 MODES = {
     spec.CONFIG: "0755",
@@ -50,7 +50,7 @@ class Plan:
     webhooks: WorkerStep | None = None
     webhooks_surplus: bool = False
     legacy: tuple[Legacy, ...] = ()
-    legacy_units: tuple[str, ...] = ()
+    legacy_units: tuple[LegacyUnit, ...] = ()
     prune: tuple[str, ...] = ()
     switch: bool = False
     unfinished: bool = False
@@ -63,6 +63,12 @@ class Plan:
     def restarts(self) -> tuple[WorkerStep, ...]:
         """The workers that are not as wanted."""
         return tuple(step for step in self.workers if step.reasons)
+
+    @property
+    def in_the_way(self) -> tuple[LegacyUnit, ...]:
+        """The units of others that go by the name of one of ours: they make room when its turn comes."""
+        names = {spec.unit_name(step.number) for step in self.workers}
+        return tuple(unit for unit in self.legacy_units if unit.name in names)
 
     @property
     def restarts_webhooks(self) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deploy import spec
+
 if TYPE_CHECKING:
-    from deploy import spec
     from deploy.state import HostState
 
 # A release takes 420 MB with its byte code, the wheels 45 MB once, and their archive as much again.
@@ -47,6 +48,13 @@ def find(host: spec.WorkerHost, state: HostState) -> list[Problem]:
                 "use Debian 12 or later",
             )
         )
+    found += [
+        Problem(
+            f"the host's {name} could not be looked at: {error}",
+            "mend that on the host; where nothing is wrong there, it is a fault of the deploy's: report this line",
+        )
+        for name, error in state.faults.items()
+    ]
     if state.python_prefix.startswith(("/root", "/home")):
         found.append(
             Problem(
@@ -59,8 +67,16 @@ def find(host: spec.WorkerHost, state: HostState) -> list[Problem]:
         for path in host.read_paths
         if state.files.get(path) is None
     ]
-    if state.api_status != HTTP_OK:
+    if state.api_status != HTTP_OK or state.api_error:
         found.append(_api_problem(host, state))
+    found += [
+        Problem(
+            f"{name} on the host goes by the name of a unit of this deploy; it is neither that nor a worker's own unit",
+            f"remove it, or give it another name: systemctl cat {name}",
+        )
+        for name in state.strangers
+        if name in {spec.unit_name(number) for number in range(1, host.workers + 1)}
+    ]
     found += [disk(path, free, SPARE_BYTES) for path, free in state.free.items() if free < SPARE_BYTES]
     return found
 
@@ -72,13 +88,13 @@ def _api_problem(host: spec.WorkerHost, state: HostState) -> Problem:
             f"{key}: {host.api_url} refuses it ({state.api_status})",
             "put the credential that the server was started with into .env",
         )
-    seen = (
-        f"answered {state.api_status}"
-        if state.api_status
-        else f"could not be reached from the host ({state.api_error})"
-    )
+    if state.api_status:
+        seen = state.api_error or f"answered {state.api_status}"
+    else:
+        seen = f"could not be reached from the host ({state.api_error})"
+    end = "" if host.api_url.endswith("/api") else ", which usually ends in /api"
     return Problem(
-        f"PREFECT_API_URL: {host.api_url} {seen}", "check the URL, the server, and the way from the host to it"
+        f"PREFECT_API_URL: {host.api_url} {seen}", f"check the URL{end}, the server, and the way from the host to it"
     )
 
 

@@ -72,17 +72,42 @@ class Uvloop:
 
 @dataclass(frozen=True)
 class Legacy:
-    """One worker that was started by other means, and is proven to be one; `ticks`: when, on the kernel's clock."""
+    """One worker that was started by other means, and is proven to be one; `ticks`: when, on the kernel's clock.
+
+    `how`: `unit` or `wrapper` where `unit` is there for this worker alone, starting it directly or not; else empty.
+    """
 
     pid: int
     user: str
     uid: int
     unit: str | None
+    user_unit: str | None
+    how: str
+    origin: str
     name: str
     python: str
     prefect: str
     uvloop: tuple[Uvloop, ...]
     ticks: int
+
+
+@dataclass(frozen=True)
+class LegacyUnit:
+    """A system unit of others whose own ExecStart starts a worker."""
+
+    name: str
+    file: str = ""
+    active: bool = False
+    enabled: bool = False
+
+
+@dataclass(frozen=True)
+class Starter:
+    """A line of a file that starts a worker again, at a boot or a login; `user`: whose, empty for the system's."""
+
+    file: str
+    line: int
+    user: str
 
 
 @dataclass(frozen=True)
@@ -134,6 +159,8 @@ class HostState:
     `lock`: who holds the host, in words; empty when nobody does.
     `rollout_open`: a rollout began and has not ended. `unfinished`: unit → digest of the text with which it passed its
     gate in that rollout. `kept`: release → unit → text, when asked for. `deploys`: the host's record, the oldest first.
+    `faults`: what could not be looked at, and why.
+    `strangers`: units that go by the name of one of ours and are neither ours nor a worker's.
     """
 
     problem: str = ""
@@ -160,9 +187,12 @@ class HostState:
     kept: dict[str, dict[str, str]] = field(default_factory=dict)
     webhooks: Worker | None = None
     webhooks_port: PortFault | None = None
+    faults: dict[str, str] = field(default_factory=dict)
     legacy: tuple[Legacy, ...] = ()
     claims: tuple[Claim, ...] = ()
-    legacy_units: tuple[str, ...] = ()
+    legacy_units: tuple[LegacyUnit, ...] = ()
+    strangers: tuple[str, ...] = ()
+    starters: tuple[Starter, ...] = ()
     api_status: int | None = None
     api_error: str = ""
     api_version: str = ""
@@ -208,9 +238,12 @@ def parse(raw: dict[str, Any]) -> HostState:
         workers={int(number): _worker(int(number), item) for number, item in raw["workers"].items()},
         webhooks=_worker(0, raw["webhooks"]) if raw["webhooks"] else None,
         webhooks_port=PortFault(**raw["webhooks_port"]) if raw["webhooks_port"] else None,
-        legacy=tuple(_legacy(item) for item in raw["legacy"]),
-        claims=tuple(Claim(**item) for item in raw["claims"]),
-        legacy_units=tuple(raw["legacy_units"]),
+        faults=raw["faults"],
+        legacy=tuple(_legacy(item) for item in raw["former"]["workers"]),
+        claims=tuple(Claim(**item) for item in raw["former"]["claims"]),
+        legacy_units=tuple(LegacyUnit(**item) for item in raw["former"]["units"]),
+        strangers=tuple(raw["former"]["strangers"]),
+        starters=tuple(Starter(**item) for item in raw["former"]["starters"]),
         api_status=raw["api"]["status"],
         api_error=raw["api"].get("error", ""),
         api_version=raw["api"].get("version", ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import cache
 
 from deploy.onhost.untrusted import names, of_proc
 
@@ -72,6 +73,7 @@ def sites(pid: int, python: str) -> list[str]:
     return list(dict.fromkeys(os.path.realpath(path) for path in [*mapped, *beside] if os.path.isdir(path)))
 
 
+@cache
 def versions(site: str, package: str) -> list[str]:
     """The versions of a package in a folder, by the names of their metadata; one, where nothing is broken."""
     known = re.compile(rf"{package}-([0-9][0-9A-Za-z.+!_]*?)(?:-py\d[\d.]*)?\.(?:dist|egg)-info", re.IGNORECASE)

@@ -5,21 +5,26 @@ from __future__ import annotations
 import glob
 import os
 import pwd
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from deploy.legacy.environment import executable, interpreter, is_python, sites, starts_worker, versions
+from deploy.legacy.units import is_ours, program_of, serves_only, show, starts
 from deploy.legacy.uvloop import found as uvloop_in
-from deploy.onhost.processes import CONTAINER, isolation, ticks, unit_of
+from deploy.onhost.common import HostError
+from deploy.onhost.processes import CONTAINER, isolation, ticks, unit_of, user_unit_of
 from deploy.onhost.untrusted import of_proc, printable
 
 ARGUMENTS = 64 * 1024
 MOST_CLAIMS = 20
+MOST_WORKERS = 200
 
 
 def arguments(pid: int) -> list[str]:
     """What a process says that it was started with. It can say whatever it likes."""
-    words = of_proc(f"/proc/{pid}/cmdline")[:ARGUMENTS].decode(errors="surrogateescape").split("\0")
+    words = of_proc(f"/proc/{pid}/cmdline", ARGUMENTS).decode(errors="surrogateescape").split("\0")
     return [word for word in words if word]
 
 
@@ -48,7 +53,39 @@ def user_name(uid: int) -> str:
         return str(uid)
 
 
-def worker(pid: int, argv: list[str]) -> dict[str, Any]:
+@dataclass
+class Origin:
+    """Who started a process: `how` is `unit` or `wrapper` where a unit is there for it alone, else empty."""
+
+    unit: str | None = None
+    user_unit: str | None = None
+    how: str = ""
+    words: str = "started by hand"
+    main: bool = False
+
+
+@cache
+def shown(unit: str) -> dict[str, str]:
+    """What systemd knows of a unit: asked once, however many processes of it say that they are workers."""
+    return show([unit]).get(unit, {})
+
+
+def origin(pid: int) -> Origin:
+    """Who started a process, by where systemd keeps it and by that unit's own settings."""
+    name, inner = unit_of(pid), user_unit_of(pid)
+    if name is None:
+        words = f"unit {printable(inner)} of the user's own systemd" if inner else "started by hand"
+        return Origin(user_unit=inner, words=words)
+    unit = shown(name)
+    main = unit.get("MainPID") == str(pid)
+    if starts(unit):
+        return Origin(name, how="unit", words=f"unit {name}", main=main)
+    if serves_only(pid, unit):
+        return Origin(name, how="wrapper", words=f"unit {name} through {program_of(unit)}", main=main)
+    return Origin(name, words=f"started by {name}")
+
+
+def worker(pid: int, argv: list[str], units: str, base: str) -> dict[str, Any]:
     """A worker that has been proven to be one, or a `claim`: why it has not.
 
     Raises:
@@ -56,7 +93,11 @@ def worker(pid: int, argv: list[str]) -> dict[str, Any]:
     """
     uid = os.stat(f"/proc/{pid}").st_uid
     said = {"pid": pid, "name": name_in(argv), "user": user_name(uid)}
-    if where := isolation(pid):
+    by = origin(pid)
+    if by.unit and is_ours(f"{units}/{by.unit}", base):
+        return said | {"claim": f"it is a process of {by.unit}, which is this deploy's"}
+    where = isolation(pid)
+    if where == CONTAINER or (where and not by.main):
         return said | {"claim": where, "container": where == CONTAINER}
     program = executable(pid)
     if not is_python(program):
@@ -68,29 +109,44 @@ def worker(pid: int, argv: list[str]) -> dict[str, Any]:
     prefect = next((version for site in folders for version in versions(site, "prefect")), "")
     if not prefect:
         return said | {"claim": f"no Prefect is installed for {printable(python)}"}
-    unit = unit_of(pid)
     return said | {
-        "unit": unit,
+        "uid": uid,
+        "unit": by.unit,
+        "user_unit": by.user_unit,
+        "how": by.how,
+        "origin": by.words,
         "python": printable(python),
         "prefect": printable(prefect),
-        "uvloop": uvloop_in(folders, uid, vouched=bool(unit)),
-        "uid": uid,
+        "uvloop": uvloop_in(folders, uid, vouched=bool(by.how)),
         "ticks": ticks(pid),
     }
 
 
-def everyone() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The workers of others, and what only says that it is one: of those as many as an operator would read."""
+def everyone(units: str, base: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The workers of others, and what only says that it is one: of those as many as an operator would read.
+
+    Args:
+        units: where our units are.
+        base: where our releases are.
+
+    Raises:
+        HostError: there are more workers than any host has.
+    """
+    shown.cache_clear()
+    versions.cache_clear()
     found = []
     for pid in sorted(int(Path(entry).name) for entry in glob.glob("/proc/[0-9]*")):
         argv = arguments(pid)
         if says_so(argv):
             try:
-                found.append(worker(pid, argv))
+                found.append(worker(pid, argv, units, base))
             except OSError:  # gone meanwhile
                 continue
     claims = [item for item in found if "claim" in item]
     workers = [item for item in found if "claim" not in item]
+    if len(workers) > MOST_WORKERS:
+        users = ", ".join(sorted({item["user"] for item in workers}))
+        raise HostError(f"{len(workers)} processes are Prefect workers, of users {users}: end those that are not meant")
     leaves = {one["site"] for item in workers for one in item["uvloop"] if not one["stays"]}
     for item in workers:  # one environment, several workers: it is enough that one of them may decide
         item["uvloop"] = [one for one in item["uvloop"] if not (one["stays"] and one["site"] in leaves)]

@@ -18,6 +18,7 @@ from deploy.onhost.common import read, say
 PACKAGE = "uvloop"
 DPKG = "/var/lib/dpkg/info"
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+ENVIRONMENT = 2  # above lib/python3.12
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -60,8 +61,9 @@ def not_of(owner: int, site: str, version: str) -> str:
     Raises:
         OSError: one of them is gone.
     """
-    environment = Path(site).parents[2]
-    for folder in [*reversed(Path(site).parents), Path(site), *map(Path, folders_of(site, version))]:
+    above = Path(site).parents
+    environment = above[min(ENVIRONMENT, len(above) - 1)]
+    for folder in [*reversed(above), Path(site), *map(Path, folders_of(site, version))]:
         info = os.lstat(folder)
         own = folder == environment or environment in folder.parents
         trusted = {owner} if own else {owner, 0}
@@ -81,6 +83,7 @@ def of_a_package(site: str) -> bool:
 def remove(item: dict[str, Any], uid: int, *, vouched: bool) -> None:
     """What the plan has named, if it may still be removed; and says what became of it."""
     site, version = item["site"], item["version"]
+    versions.cache_clear()
     if item["stays"] or not versions(site, PACKAGE):
         return
     if why := refusal(site, version, uid, vouched=vouched):
@@ -100,5 +103,6 @@ def remove(item: dict[str, Any], uid: int, *, vouched: bool) -> None:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         say(f"uvloop could not be removed from {site}: {error}")
+    versions.cache_clear()
     left = os.path.lexists(f"{site}/{PACKAGE}") or versions(site, PACKAGE)
     say(f"uvloop could not be removed from {site}" if left else f"uvloop removed from {site}")

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import calendar
-import contextlib
-import os
 import re
-import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
+from deploy.legacy.ends import end, set_aside, shut_out
+from deploy.legacy.find import everyone
+from deploy.legacy.hold import STOPPED, go_on, let_go, start
+from deploy.legacy.units import is_ours
 from deploy.legacy.uvloop import remove
-from deploy.onhost.common import must, say
+from deploy.onhost.common import HostError, must, say
 from deploy.onhost.prefect_api import request, worker_of
-from deploy.onhost.processes import alive, children, output_pipes
+from deploy.onhost.processes import alive, children, send, stat
 
-# A stopped worker is woken by the host itself when the operator's machine never comes back.
-THAW_MINUTES = 30
 RECENT_SECONDS = 120
-# A run whose worker reads its output no more waits as soon as the pipe is full, and dies by it once the worker is gone.
-READER = "hublab-legacy-output-{pid}"
+TRIES = 15
+TELL_SECONDS = 15
 CLOCK = re.compile(r"\.\d+|Z$|\+00:00$")
 
 
@@ -50,129 +49,104 @@ def may_be_of(names: set[str], run: dict[str, Any]) -> bool:
 
 def freeze(query: dict[str, Any]) -> int:
     """Stops the polling of all legacy workers, at a moment when none has a run between claim and start."""
-    pids = [item["pid"] for item in query["legacy"] if alive(item)]
-    if not pids:
+    items = [item for item in query["legacy"] if alive(item)]
+    if not items:
         return 0
-    unit = "hublab-thaw"
-    subprocess.run(["systemctl", "stop", f"{unit}.timer"], check=False, capture_output=True)
-    must(
-        "systemd-run",
-        "--quiet",
-        "--collect",
-        f"--unit={unit}",
-        f"--on-active={THAW_MINUTES}min",
-        "/bin/sh",
-        "-c",
-        f"kill -CONT {' '.join(map(str, pids))}; systemctl stop {' '.join(READER.format(pid=pid) for pid in pids)}",
-    )
-    for _ in range(15):
-        send(pids, signal.SIGSTOP)
-        claimed = pending(query)
-        if not claimed:
-            for pid in pids:
-                read_output(pid)
-            say(f"legacy workers poll no more ({len(pids)} processes); their runs go on")
+    start(query["holder"], query, items)
+    why = ""
+    for _ in range(TRIES):
+        if not (why := stop(query, items)):
+            say(f"legacy workers poll no more ({len(items)} processes); their runs go on")
             return 0
-        send(pids, signal.SIGCONT)
+        go_on(items)
         time.sleep(2)
-    rest = "between claim and start; they were left polling. Try again when it is quiet."
-    say(f"legacy workers keep {claimed} run(s) {rest}")
+    say(why)
     return 1
 
 
-def send(pids: list[int], number: signal.Signals) -> None:
-    """A signal to each that is still there."""
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
-def read_output(pid: int) -> None:
-    """Reads on, into the journal, what the runs of a frozen worker write, until the last of them has ended."""
-    stop_reading(pid)
-    if not (pipes := output_pipes(pid)):
-        return
-    unit = f"--unit={READER.format(pid=pid)}"
-    each = 'for pipe; do cat "$pipe" & done; wait'
-    must("systemd-run", "--quiet", "--collect", unit, "/bin/sh", "-c", each, "sh", *pipes)
-
-
-def stop_reading(pid: int) -> None:
-    """The worker reads for itself."""
-    subprocess.run(["systemctl", "stop", READER.format(pid=pid)], check=False, capture_output=True)
+def stop(query: dict[str, Any], items: list[dict[str, Any]]) -> str:
+    """Stops them all; why that will not do, or nothing."""
+    for item in items:
+        send(item, signal.SIGSTOP)
+    try:
+        claimed = pending(query)
+    except OSError as error:
+        return f"legacy workers were left polling: the server did not say what they have claimed ({error})"
+    if claimed:
+        rest = "between claim and start; they were left polling. Try again when it is quiet."
+        return f"legacy workers keep {claimed} run(s) {rest}"
+    awake = [item for item in items if alive(item) and stat(item["pid"])[:1] != [STOPPED]]
+    who = ", ".join(f"{item['name'] or '(no name)'} (pid {item['pid']}, user {item['user']})" for item in awake)
+    return f"legacy workers do not stay stopped, somebody wakes them: {who}" if awake else ""
 
 
 def thaw(query: dict[str, Any]) -> int:
-    """Lets them poll again."""
-    pids = [item["pid"] for item in query["legacy"] if alive(item)]
-    send(pids, signal.SIGCONT)
-    for pid in pids:
-        stop_reading(pid)
-    subprocess.run(["systemctl", "stop", "hublab-thaw.timer"], check=False, capture_output=True)
+    """Lets them poll again, those too whose place one of ours had taken."""
+    let_go(query["legacy"], query)
     say("legacy workers poll again")
     return 0
 
 
-def wait_for_runs(item: dict[str, Any], limit: float) -> int:
-    """Waits until the worker's runs have ended; returns how many have not, after `limit` seconds."""
+def wait_for_runs(items: list[dict[str, Any]], limit: float) -> dict[int, int]:
+    """Waits until the runs of all these workers have ended; pid → how many have not, after `limit` seconds."""
     deadline, told = time.monotonic() + limit, 0.0
-    while (running := len(children(item["pid"]))) and time.monotonic() < deadline:
-        if time.monotonic() - told > 15:  # noqa: PLR2004
-            say(f"legacy worker {item['name'] or item['pid']}: waiting for its runs ({running} process(es))")
+    while True:
+        left = {item["pid"]: len(children(item["pid"])) for item in items if alive(item)}
+        running = {item["name"] or item["pid"]: left[item["pid"]] for item in items if left.get(item["pid"])}
+        if not running or time.monotonic() > deadline:
+            return left
+        if time.monotonic() - told > TELL_SECONDS:
+            words = ", ".join(f"{name} ({count} process(es))" for name, count in running.items())
+            say(f"legacy workers: waiting for the runs of {words}")
             told = time.monotonic()
         time.sleep(0.5)
-    return running
 
 
-def end(item: dict[str, Any], retired: Path, units: Path) -> None:
-    """Ends the worker alone, never its runs, and keeps its unit from coming back."""
-    unit = item["unit"]
-    if not unit:
-        send([item["pid"]], signal.SIGKILL)
+def end_all(query: dict[str, Any], items: list[dict[str, Any]]) -> None:
+    """Each of these after its runs, and says what becomes of those that do not end."""
+    left = wait_for_runs(items, query["drain_seconds"])
+    for item in [one for one in items if alive(one)]:
+        end(item, Path(query["retired"]), Path(query["units"]))
+        running = left.get(item["pid"], 0)
+        rest = f"; {running} process(es) of its runs go on without it" if running else ""
+        say(f"legacy worker {item['name'] or item['pid']} is retired{rest}")
+
+
+def make_room(query: dict[str, Any]) -> None:
+    """Workers that serve under the name of a unit of ours go before that one comes; nothing where there are none."""
+    unit, room, units = query["unit"], query.get("room"), Path(query["units"])
+    if room is None or is_ours(str(units / unit), room["base"]):
         return
-    folder = Path("/run/systemd/system", f"{unit}.d")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "retire.conf").write_text("[Service]\nRestart=no\nKillMode=process\n")
+    say(f"{unit} is not of this deploy: its worker is retired after its runs, and comes back if the new one fails")
+    end_all(room, [{**item, "how": "wrapper"} for item in room["legacy"]])
+    subprocess.run(["systemctl", "disable", "--quiet", "--now", unit], check=False, capture_output=True)
+    set_aside(unit, Path(room["retired"]), units)
     must("systemctl", "daemon-reload")
-    send([item["pid"]], signal.SIGKILL)
-    shut_out(unit, retired, units)
-    shutil.rmtree(folder, ignore_errors=True)
-    must("systemctl", "daemon-reload")
-    subprocess.run(["systemctl", "reset-failed", unit], check=False, capture_output=True)
-
-
-def shut_out(unit: str, retired: Path, units: Path) -> None:
-    """Disables and masks a unit; its file is kept aside."""
-    subprocess.run(["systemctl", "disable", "--quiet", unit], check=False, capture_output=True)
-    retired.mkdir(parents=True, exist_ok=True)
-    if (units / unit).is_file():
-        shutil.move(units / unit, retired / unit)
-    must("systemctl", "mask", "--quiet", unit)
 
 
 def retire(query: dict[str, Any]) -> int:
-    """All of them, each after its runs."""
-    retired, units = Path(query["retired"]), Path(query["units"])
+    """All of them, each after its runs; then their units, those too that were not running."""
     for item in query["legacy"]:
         for found in item["uvloop"]:
             remove(found, item["uid"], vouched=bool(item["unit"]))
-        if not alive(item):
-            continue
-        left = wait_for_runs(item, query["drain_seconds"])
-        end(item, retired, units)
-        say(
-            f"legacy worker {item['name'] or item['pid']} is retired"
-            + (f"; {left} process(es) of its runs go on without it" if left else "")
-        )
+    end_all(query, query["legacy"])
+    retired, units = Path(query["retired"]), Path(query["units"])
     for unit in query["legacy_units"]:
-        if (units / unit).is_file():
-            subprocess.run(["systemctl", "stop", unit], check=False, capture_output=True)
-            shut_out(unit, retired, units)
-            must("systemctl", "daemon-reload")
-    subprocess.run(["systemctl", "stop", "hublab-thaw.timer"], check=False, capture_output=True)
+        subprocess.run(["systemctl", "stop", unit], check=False, capture_output=True)
+        shut_out(unit, retired, units)
+    must("systemctl", "daemon-reload")
+    known = {item["pid"] for item in query["legacy"]}
+    for item in everyone(query["units"], query["base"])[0]:
+        if item["pid"] not in known:
+            who = f"pid {item['pid']}, user {item['user']}"
+            say(f"a worker was started again ({who}) by {item['origin']}: end what does so, then deploy again")
     return 0
 
 
 def main(query: dict[str, Any]) -> int:
-    """`phase`: freeze, thaw or retire."""
-    return {"freeze": freeze, "thaw": thaw, "retire": retire}[query["phase"]](query)
+    """`phase`: freeze, thaw or retire. 0: done. 1: it could not be, and was said why."""
+    try:
+        return {"freeze": freeze, "thaw": thaw, "retire": retire}[query["phase"]](query)
+    except HostError as error:
+        say(f"legacy workers: {error}")
+        return 1

@@ -48,10 +48,15 @@ def must(*argv: str, timeout: float = 600, stdin: str | None = None) -> str:
     return done.stdout
 
 
+def harmless(text: str) -> str:
+    """Text that does nothing to a terminal but go on to the next line: a process's own words may be in it."""
+    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
+
+
 def say(text: str) -> None:
     """One line of progress for the operator; when nobody listens any more, the work goes on."""
     try:
-        print(text, flush=True)
+        print(harmless(text), flush=True)
     except OSError:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the rest of the process
 

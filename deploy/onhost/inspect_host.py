@@ -11,21 +11,23 @@ import pwd
 import re
 import shutil
 import sys
-import urllib.error
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
 
-from deploy.legacy.find import everyone
+from deploy.legacy.former import NOTHING as NO_FORMER
+from deploy.legacy.former import former
+from deploy.legacy.units import is_ours
+from deploy.onhost.api_facts import api
 from deploy.onhost.before import unfinished
 from deploy.onhost.common import ask, guard_digest, packages, read, revision, shipped, tree_digest
 from deploy.onhost.lock import describe, holder
-from deploy.onhost.prefect_api import pages, request
 from deploy.onhost.record import deploys
 from deploy.onhost.unit_facts import unit_facts
+from deploy.onhost.untrusted import printable
 from deploy.onhost.webhooks_port import fault
 
-HTTP_NOT_FOUND = 404
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def release(path: Path) -> dict[str, Any]:
@@ -66,49 +68,12 @@ def locked(folder: Path) -> str:
     return describe(held) if held else ""
 
 
-def workers(units: str, prefix: str) -> dict[str, dict[str, Any]]:
-    """Each worker unit that systemd knows or that has a file, by number."""
-    names = [Path(path).name for path in glob.glob(f"{units}/{prefix}*.service")]
+def workers(units: str, prefix: str, base: str) -> dict[str, dict[str, Any]]:
+    """Each worker unit that a deploy wrote, by number; a name alone makes none ours."""
+    names = [Path(path).name for path in glob.glob(f"{units}/{prefix}*.service") if is_ours(path, base)]
     numbers = {name: name.removeprefix(prefix).removesuffix(".service") for name in names}
     found = unit_facts(units, [name for name in names if numbers[name].isdecimal()])
     return {numbers[name]: facts for name, facts in found.items()}
-
-
-def legacy_units(prefix: str, units: str) -> list[str]:
-    """Enabled or present unit files, other than ours, that start a Prefect worker."""
-    return sorted(
-        Path(path).name
-        for path in glob.glob(f"{units}/*.service")
-        if not Path(path).name.startswith(prefix)
-        and os.path.isfile(path)
-        and re.search(rb"^ExecStart=.*prefect worker start", read(path), re.MULTILINE)
-    )
-
-
-def api(query: dict[str, Any]) -> dict[str, Any]:
-    """Who the server is, which workers it believes to be online and what it has of ours, or the error."""
-    try:
-        return {
-            "status": 200,
-            "version": request(query, "/admin/version"),
-            "online": online(query),
-            "automations": automations(query),
-        }
-    except urllib.error.HTTPError as error:
-        return {"status": error.code, "error": error.reason}
-    except (OSError, ValueError) as error:
-        return {"status": None, "error": str(getattr(error, "reason", error))}
-
-
-def online(query: dict[str, Any]) -> list[str]:
-    """The names of the pool's workers that the server believes to be online."""
-    try:
-        found = request(query, f"/work_pools/{quote(query['pool'])}/workers/filter", {})
-    except urllib.error.HTTPError as error:
-        if error.code != HTTP_NOT_FOUND:
-            raise
-        return []  # no such pool yet: the first worker creates it
-    return [item["name"] for item in found if item["status"] == "ONLINE"]
 
 
 def kept_units(folder: Path) -> dict[str, dict[str, str]]:
@@ -120,15 +85,6 @@ def kept_units(folder: Path) -> dict[str, dict[str, str]]:
     }
 
 
-def automations(query: dict[str, Any]) -> dict[str, str] | None:
-    """Name → description of each automation that is enabled; None where the credential does not reach so far."""
-    try:
-        answer = pages(query, "/automations/filter", {})
-    except urllib.error.HTTPError:
-        return None
-    return {item["name"]: item["description"] for item in answer if item["enabled"]}
-
-
 def free_bytes(path: str) -> int:
     """Free disk where a folder is or will be."""
     while not os.path.exists(path):
@@ -136,38 +92,76 @@ def free_bytes(path: str) -> int:
     return shutil.disk_usage(path).free
 
 
+# What is answered where a question could not be: the deploy is then told of it, and goes no further.
+NOTHING: dict[str, Any] = {
+    "libc": "",
+    "systemd": 0,
+    "booted": False,
+    "free": {},
+    "releases": {},
+    "wheels": [],
+    "files": {},
+    "workers": {},
+    "unfinished": {},
+    "lock": "",
+    "kept": {},
+    "former": NO_FORMER,
+    "api": {"status": None, "error": "was not asked"},
+    "deploys": [],
+}
+
+
 def facts(query: dict[str, Any]) -> dict[str, Any]:
-    """Everything."""
+    """Everything; one question that fails leaves the others their answers."""
     base = query["base"]
-    current = f"{base}/current"
-    legacy, claims = everyone()
-    return {
-        "hostname": platform.node(),
-        "machine": platform.machine(),
-        "libc": "-".join(platform.libc_ver()),
-        "systemd": int((re.search(r"systemd (\d+)", ask("systemctl", "--version")) or ["", "0"])[1]),
-        "booted": os.path.isdir("/run/systemd/system"),
-        "python": {"executable": sys.executable, "prefix": sys.base_prefix, "version": platform.python_version()},
-        "free": {path: free_bytes(path) for path in (base, "/var/lib", "/etc")},
-        "user": any(entry.pw_name == query["user"] for entry in pwd.getpwall()),
-        "releases": {path.name: release(path) for path in Path(base, "releases").glob("*") if path.is_dir()},
-        "current": os.path.basename(os.readlink(current)) if os.path.islink(current) else None,
-        "previous": os.path.basename(os.readlink(f"{base}/previous")) if os.path.islink(f"{base}/previous") else None,
-        "wheels": sorted(os.listdir(f"{base}/wheels")) if os.path.isdir(f"{base}/wheels") else [],
-        "files": {path: file_facts(path) for path in query["files"]},
-        "workers": workers(query["units"], query["unit"]),
-        "unfinished": unfinished(Path(query["before"])),
-        "lock": locked(Path(query["lock_folder"])),
-        "rollout_open": os.path.isdir(query["before"]),
-        "kept": kept_units(Path(query["kept_units"])) if query["kept"] else {},
-        "webhooks": unit_facts(query["units"], [query["webhooks"]]).get(query["webhooks"]),
-        "webhooks_port": fault(**query["webhooks_port"], unit=query["webhooks"]) if query["webhooks_port"] else None,
-        "legacy": legacy,
-        "claims": claims,
-        "legacy_units": legacy_units(query["unit"], query["units"]),
-        "api": api(query),
-        "deploys": deploys(query["audit"]),
+    questions: dict[str, Callable[[], Any]] = {
+        "hostname": platform.node,
+        "machine": platform.machine,
+        "libc": lambda: "-".join(platform.libc_ver()),
+        "systemd": lambda: int((re.search(r"systemd (\d+)", ask("systemctl", "--version")) or ["", "0"])[1]),
+        "booted": lambda: os.path.isdir("/run/systemd/system"),
+        "free": lambda: {path: free_bytes(path) for path in (base, "/var/lib", "/etc")},
+        "user": lambda: any(entry.pw_name == query["user"] for entry in pwd.getpwall()),
+        "releases": lambda: {path.name: release(path) for path in Path(base, "releases").glob("*") if path.is_dir()},
+        "current": lambda: link(f"{base}/current"),
+        "previous": lambda: link(f"{base}/previous"),
+        "wheels": lambda: sorted(os.listdir(f"{base}/wheels")) if os.path.isdir(f"{base}/wheels") else [],
+        "files": lambda: {path: file_facts(path) for path in query["files"]},
+        "workers": lambda: workers(query["units"], query["unit"], base),
+        "unfinished": lambda: unfinished(Path(query["before"])),
+        "lock": lambda: locked(Path(query["lock_folder"])),
+        "rollout_open": lambda: os.path.isdir(query["before"]),
+        "kept": lambda: kept_units(Path(query["kept_units"])) if query["kept"] else {},
+        "webhooks": lambda: unit_facts(query["units"], [query["webhooks"]]).get(query["webhooks"]),
+        "webhooks_port": lambda: port_fault(query),
+        "former": lambda: former(query),
+        "api": lambda: api(query),
+        "deploys": lambda: deploys(query["audit"]),
     }
+    python = {"executable": sys.executable, "prefix": sys.base_prefix, "version": platform.python_version()}
+    return {"python": python, **answers(questions)}
+
+
+def answers(questions: dict[str, Callable[[], Any]]) -> dict[str, Any]:
+    """What each question is answered with, and `faults`: why some were not."""
+    found: dict[str, Any] = {"faults": {}}
+    for name, question in questions.items():
+        try:
+            found[name] = question()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the operator hears of all the rest
+            found[name] = NOTHING.get(name)
+            found["faults"][name] = printable(f"{type(error).__name__}: {error}")
+    return found
+
+
+def link(path: str) -> str | None:
+    """The name that a link leads to; None where there is no link."""
+    return os.path.basename(os.readlink(path)) if os.path.islink(path) else None
+
+
+def port_fault(query: dict[str, Any]) -> dict[str, Any] | None:
+    """Why the webhooks could not listen where they shall, if they shall anywhere."""
+    return fault(**query["webhooks_port"], unit=query["webhooks"]) if query["webhooks_port"] else None
 
 
 def main(query: dict[str, Any]) -> None:

@@ -1,46 +1,120 @@
-"""Prefect's API, asked from the host with the standard library alone."""
+"""Prefect's API, asked from the host with the standard library alone.
+
+The address comes from `.env`, what answers there may be anything: it is followed nowhere, read up to a limit of size
+and time, and whatever is no answer of Prefect's is an `ApiError` with a line for the operator.
+"""
 
 from __future__ import annotations
 
 import base64
 import datetime
 import email.utils
+import http.client
 import json
-import urllib.request
+import socket
+import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from deploy.onhost.untrusted import printable
 
 if TYPE_CHECKING:
-    from http.client import HTTPResponse
+    from collections.abc import Iterator
 
 PAGE = 200
 EVENTS_PAGE = 50  # the most that the server gives at once
+SILENCE_SECONDS = 10.0
+ANSWER_SECONDS = 20.0
+ANSWER_BYTES = 64 * 1024 * 1024
+SHOWN = 120
+REDIRECTS = range(300, 400)
+ERRORS = range(400, 600)
+
+
+class ApiError(OSError):
+    """What came was no answer of Prefect's; `status` is the server's, or None where there was none."""
+
+    def __init__(self, status: int | None, what: str) -> None:
+        super().__init__(what)
+        self.status, self.what = status, what
+
+    def __str__(self) -> str:
+        return self.what
+
+
+@contextmanager
+def _answer(
+    query: dict[str, Any], path: str, body: dict[str, Any] | None, method: str | None
+) -> Iterator[http.client.HTTPResponse]:
+    """The open answer; it is cut off after ANSWER_SECONDS, however slowly it comes."""
+    url = urlsplit(query["api_url"])
+    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    connection = kind(url.hostname or "", url.port, timeout=SILENCE_SECONDS)
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    if query["auth"]:
+        headers["Authorization"] = "Basic " + base64.b64encode(query["auth"].encode()).decode()
+    elif query["key"]:
+        headers["Authorization"] = f"Bearer {query['key']}"
+    late = threading.Event()
+    limit = None
+    try:
+        connection.connect()
+        limit = threading.Timer(ANSWER_SECONDS, _cut_off, (connection.sock, late))
+        limit.start()
+        data = json.dumps(body).encode() if body is not None else None
+        connection.request(method or ("GET" if data is None else "POST"), f"{url.path}{path}", data, headers)
+        yield connection.getresponse()
+        if late.is_set():  # what was cut off may look like one that ended
+            raise TimeoutError
+    except (OSError, http.client.HTTPException) as error:
+        if late.is_set():
+            raise ApiError(None, f"did not come to the end of an answer within {ANSWER_SECONDS:.0f} s") from error
+        if isinstance(error, http.client.HTTPException):
+            raise ApiError(None, f"does not speak HTTP ({printable(str(error) or type(error).__name__)})") from error
+        raise
+    finally:
+        if limit:
+            limit.cancel()
+        connection.close()
+
+
+def _cut_off(answer: socket.socket, late: threading.Event) -> None:
+    late.set()
+    with suppress(OSError):
+        answer.shutdown(socket.SHUT_RDWR)
 
 
 def request(query: dict[str, Any], path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
-    """One question to the Prefect server, with the credential; None for an answer without content."""
-    with send(query, path, body, method) as answer:
-        text = answer.read()
-    return json.loads(text) if text else None
+    """One question to the Prefect server, with the credential; None for an answer without content.
+
+    Raises:
+        ApiError: an answer came, and is none of Prefect's.
+        OSError: no answer came.
+    """
+    with _answer(query, path, body, method) as answer:
+        if answer.status in REDIRECTS:
+            where = printable(answer.headers.get("Location", "nowhere"), SHOWN)
+            raise ApiError(answer.status, f"redirects to {where}; name the address of the API itself")
+        text = answer.read(ANSWER_BYTES + 1)
+        if answer.status in ERRORS:
+            raise ApiError(
+                answer.status, f"answers {answer.status} {printable(answer.reason, SHOWN)} to {path}".strip()
+            )
+    if len(text) > ANSWER_BYTES:
+        raise ApiError(answer.status, f"answers more than {ANSWER_BYTES // 1024**2} MiB to {path}")
+    try:
+        return json.loads(text) if text else None
+    except (ValueError, RecursionError):
+        begin = printable(text[:SHOWN].decode(errors="replace").strip(), SHOWN // 2)
+        raise ApiError(answer.status, f"answers {path} with what is not JSON: {begin}") from None
 
 
 def server_now(query: dict[str, Any]) -> datetime.datetime:
     """The clock by which the server dates runs and events; this host's own may be minutes off, or be set meanwhile."""
-    with send(query, "/admin/version") as answer:
+    with _answer(query, "/admin/version", None, None) as answer:
         said = answer.headers["Date"]
     return email.utils.parsedate_to_datetime(said) if said else datetime.datetime.now(datetime.UTC)
-
-
-def send(query: dict[str, Any], path: str, body: Any = None, method: str | None = None) -> HTTPResponse:
-    """The server's answer, to be closed by the caller."""
-    data = json.dumps(body).encode() if body is not None else None
-    asked = urllib.request.Request(f"{query['api_url']}{path}", data=data, method=method)
-    asked.add_header("Content-Type", "application/json")
-    if query["auth"]:
-        asked.add_header("Authorization", "Basic " + base64.b64encode(query["auth"].encode()).decode())
-    elif query["key"]:
-        asked.add_header("Authorization", f"Bearer {query['key']}")
-    answer: HTTPResponse = urllib.request.urlopen(asked, timeout=10)
-    return answer
 
 
 def worker_of(run: dict[str, Any]) -> str:

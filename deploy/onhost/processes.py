@@ -6,13 +6,15 @@ import contextlib
 import glob
 import os
 import re
-from pathlib import Path
+import signal
+import stat as statmode
 from typing import Any
 
 from deploy.onhost.common import read
 
 READ_ONLY = 0
 ACCESS_MODE = 3
+MOST_CHILDREN = 10_000
 CONTAINER = "it runs in a container"
 
 
@@ -57,10 +59,34 @@ def _of_the_host(kind: str) -> str:
         return _namespace("self", kind)
 
 
+def cgroup(pid: int) -> list[str]:
+    """Where systemd keeps a process (cgroups(7)): the parts of its path, slices left out.
+
+    The first is a service or scope that systemd itself has named; what is below, its owner may have named.
+    """
+    lines = read(f"/proc/{pid}/cgroup").decode(errors="replace").splitlines()
+    path = max((line.split(":", 2)[2] for line in lines if line.split(":")[1] in ("", "name=systemd")), default="")
+    return [part for part in path.split("/") if part and not part.endswith(".slice")]
+
+
 def unit_of(pid: int) -> str | None:
-    """The system service that a process belongs to; None for an instance of a template, and for what a user started."""
-    found = re.search(r"/system\.slice/([^/\n]+\.service)", read(f"/proc/{pid}/cgroup").decode())
-    return found[1] if found else None
+    """The system's own service that a process belongs to; None for what a user, a login or a container started."""
+    parts = cgroup(pid)
+    first = parts[0] if parts else ""
+    return first if first.endswith(".service") and not first.startswith("user@") else None
+
+
+def user_unit_of(pid: int) -> str | None:
+    """The service of a user's own systemd that a process belongs to, or None."""
+    parts = cgroup(pid)
+    inner = parts[1] if len(parts) > 1 and parts[0].startswith("user@") else ""
+    return inner if inner.endswith(".service") and "/" not in inner else None
+
+
+def parent(pid: int) -> int:
+    """Who started a process; 0 when it is gone."""
+    fields = stat(pid)
+    return int(fields[1]) if fields else 0
 
 
 def stat(pid: int) -> list[str]:
@@ -76,14 +102,59 @@ def alive(item: dict[str, Any]) -> bool:
 
 def children(pid: int) -> list[int]:
     """All descendants of a process that still run: a frozen worker cannot collect those of its runs that have ended."""
-    direct = [int(part) for path in Path("/proc", str(pid), "task").glob("*/children") for part in read(path).split()]
-    return [child for child in direct if stat(child)] + [below for child in direct for below in children(child)]
+    found: dict[int, None] = {}
+    look = [pid]
+    while look and len(found) < MOST_CHILDREN:
+        one = look.pop()
+        parts = [part for path in glob.glob(f"/proc/{one}/task/*/children") for part in read(path).split()]
+        running = [child for child in map(int, parts) if child not in found and stat(child)]
+        found |= dict.fromkeys(running)
+        look += running
+    return list(found)
 
 
-def output_pipes(pid: int) -> list[str]:
-    """The pipes that a process reads and its descendants write, as paths that can be opened to read on."""
+def send(item: dict[str, Any], number: signal.Signals) -> bool:
+    """A signal to this very process; False when it is gone, whoever has its id now (pidfd_open(2))."""
+    try:
+        descriptor = os.pidfd_open(item["pid"])
+    except ProcessLookupError:
+        return False
+    try:
+        if not alive(item):  # asked while the descriptor is held: what is told is of the same process
+            return False
+        signal.pidfd_send_signal(descriptor, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def output_pipes(pid: int) -> dict[int, str]:
+    """The pipes that a process reads and its descendants write: inode → a path of its own that leads there."""
     written = {link for child in children(pid) for path, link in _pipes(child).items() if not _only_reads(path)}
-    return sorted({link: path for path, link in _pipes(pid).items() if link in written and _only_reads(path)}.values())
+    return {int(link[6:-1]): path for path, link in _pipes(pid).items() if link in written and _only_reads(path)}
+
+
+def opened(path: str, inode: int) -> int | None:
+    """A descriptor that reads a pipe behind another process's descriptor; None when something else is there by now.
+
+    A process may put anything where its pipe was a moment ago, and opening a device does things. So it is first opened
+    without being opened (open(2), O_PATH), and read only when it is that pipe.
+    """
+    try:
+        seen = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        info = os.fstat(seen)
+        if not statmode.S_ISFIFO(info.st_mode) or info.st_ino != inode:
+            return None
+        return os.open(f"/proc/self/fd/{seen}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    finally:
+        os.close(seen)
 
 
 def links(pid: int) -> dict[str, str]:

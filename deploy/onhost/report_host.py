@@ -12,6 +12,7 @@ from deploy.onhost.inspect_host import facts
 from deploy.onhost.lock import at_work, describe, guarded, holder, orphaned
 from deploy.onhost.prefect_api import request
 from deploy.onhost.record import deploys
+from deploy.onhost.untrusted import printable
 
 HTTP_OK = 200
 
@@ -23,7 +24,8 @@ def doing(units: list[str]) -> dict[str, str]:
         shown = dict(line.partition("=")[::2] for line in block.splitlines())
         if "Id" in shown:
             running = shown.get("ActiveState") in ("active", "activating", "deactivating", "reloading")
-            found[shown["Id"]] = (running and shown.get("StatusText")) or shown.get("ActiveState", "unknown")
+            words = (running and shown.get("StatusText")) or shown.get("ActiveState", "unknown")
+            found[shown["Id"]] = printable(words)
     return found
 
 

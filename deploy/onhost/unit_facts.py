@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.onhost.common import ask, read
+from deploy.onhost.untrusted import printable
 
 PROPERTIES = "Id,ActiveState,SubState,MainPID,NRestarts,NeedDaemonReload,UnitFileState,Result,DropInPaths,StatusText"
 
@@ -46,7 +47,7 @@ def unit_facts(units: str, names: list[str]) -> dict[str, dict[str, Any]]:
             "needs_reload": shown.get("NeedDaemonReload") == "yes",
             "enabled": shown.get("UnitFileState"),
             "drop_ins": shown.get("DropInPaths", "").split(),
-            "doing": shown.get("StatusText", ""),
+            "doing": printable(shown.get("StatusText", "")),
             "environment": environment(pid) if pid else {},
             "credentials": credentials(shown["Id"]) if pid else {},
             "uvloop": b"uvloop" in read(f"/proc/{pid}/maps") if pid else False,

@@ -6,6 +6,8 @@ import itertools
 import os
 import stat
 
+from deploy.onhost.common import harmless
+
 FILE_BYTES = 256 * 1024
 # /proc's files are written while they are read: a process may have 65,530 mappings and two megabytes of arguments.
 PROC_BYTES = 4 * 1024 * 1024
@@ -15,7 +17,7 @@ WORDS = 200
 
 def printable(text: str, limit: int = WORDS) -> str:
     """Text that does nothing to a terminal and fits a line: what cannot be printed becomes a question mark."""
-    shown = "".join(char if char.isprintable() else "?" for char in text[: limit + 1])
+    shown = harmless(text[: limit + 1]).replace("\n", "?")
     return f"{shown[:limit]}…" if len(shown) > limit else shown
 
 
@@ -43,9 +45,9 @@ def names(folder: str) -> list[str]:
         return []
 
 
-def of_proc(path: str) -> bytes:
-    """A file below /proc, up to PROC_BYTES; empty when its process is gone."""
-    parts, left = [], PROC_BYTES
+def of_proc(path: str, limit: int = PROC_BYTES) -> bytes:
+    """The beginning of a file below /proc; empty when its process is gone."""
+    parts, left = [], limit
     try:
         with open(path, "rb", buffering=0) as stream:
             while left > 0 and (part := stream.read(left)):

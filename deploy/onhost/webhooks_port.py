@@ -10,6 +10,7 @@ from typing import Any
 
 from deploy.onhost.common import read
 from deploy.onhost.processes import links, unit_of
+from deploy.onhost.untrusted import of_proc, printable
 
 LISTENING = "0A"
 
@@ -31,8 +32,13 @@ def fault(bind: str, port: int, unit: str) -> dict[str, Any] | None:
     holder = unit_of(pid) if pid else None
     if holder == unit:
         return None
-    words = read(f"/proc/{pid}/cmdline").decode(errors="replace").split("\0") if pid else []
-    return {"error": "", "pid": pid, "unit": holder, "command": " ".join(Path(word).name for word in words[:3]).strip()}
+    words = of_proc(f"/proc/{pid}/cmdline").decode(errors="replace").split("\0") if pid else []
+    return {
+        "error": "",
+        "pid": pid,
+        "unit": holder,
+        "command": printable(" ".join(Path(word).name for word in words[:3]).strip()),
+    }
 
 
 def listener(port: int) -> int:

@@ -73,7 +73,7 @@ class Conductor:
             if self.culprit is not None:
                 return
             outcome.reached = True
-            query = queries.roll(machine.wanted, step)
+            query = queries.roll(machine.wanted, machine.plan, step)
             if not machine.run("roll_worker", query, detached=True):
                 self.fail(machine, step.name, "failed its gate")
                 return

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from deploy import spec
+from deploy import remote, spec
 
 if TYPE_CHECKING:
     from deploy.plan import Plan, WorkerStep
@@ -17,13 +18,18 @@ def legacy(wanted: spec.WorkerHost, plan: Plan, phase: str) -> dict[str, Any]:
     return {
         "phase": phase,
         "legacy": [asdict(item) for item in plan.legacy],
-        "legacy_units": list(plan.legacy_units),
+        "legacy_units": [unit.name for unit in plan.legacy_units if unit not in plan.in_the_way],
+        "in_the_way": [asdict(unit) for unit in plan.in_the_way],
+        "holder": base64.b64encode(remote.program("legacy.hold", {}).encode()).decode() if phase == "freeze" else "",
         "pool": wanted.work_pool,
-        "drain_seconds": wanted.drain_seconds,
-        "units": spec.UNITS,
-        "retired": f"{spec.STATE}/retired",
+        **_retirement(wanted),
         **wanted.api_access(),
     }
+
+
+def _retirement(wanted: spec.WorkerHost) -> dict[str, Any]:
+    """What the end of a legacy worker needs, whenever it comes."""
+    return {"drain_seconds": wanted.drain_seconds, "units": spec.UNITS, "base": spec.BASE, "retired": spec.RETIRED}
 
 
 def move(wanted: spec.WorkerHost) -> dict[str, Any]:
@@ -42,9 +48,15 @@ def put_secrets(wanted: spec.WorkerHost, plan: Plan) -> dict[str, Any]:
     return {"before": spec.BEFORE, "content": {path: content[path] for path in plan.secrets}}
 
 
-def roll(wanted: spec.WorkerHost, step: WorkerStep) -> dict[str, Any]:
+def roll(wanted: spec.WorkerHost, plan: Plan, step: WorkerStep) -> dict[str, Any]:
     """For `roll_worker.py`."""
-    return {**move(wanted), "unit": spec.unit_name(step.number), "text": step.unit, "worker": step.name}
+    name = spec.unit_name(step.number)
+    query = {**move(wanted), "unit": name, "text": step.unit, "worker": step.name}
+    if all(unit.name != name for unit in plan.in_the_way):
+        return query
+    return query | {
+        "room": {**_retirement(wanted), "legacy": [asdict(item) for item in plan.legacy if item.unit == name]}
+    }
 
 
 def back(machine: Machine) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from deploy.plan import Plan, make
 from deploy.rollout.conductor import conduct
 from deploy.rollout.machine import one_by_one
 from deploy.rollout.waves import waves
+from deploy.state import LegacyUnit
 from tests.deploy.factories import SENTINEL, bare, converged, finished, legacy, release_name, running, wanted
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ def test_legacy_workers_that_cannot_be_retired_are_told_and_thawed() -> None:
 
 
 def test_dead_legacy_unit_is_retired_without_a_freeze() -> None:
-    fleet = Fleet(bare(legacy_units=("prefect-worker.service",)), workers=1)
+    fleet = Fleet(bare(legacy_units=(LegacyUnit("prefect-worker.service"),)), workers=1)
     assert fleet.journal == ["h1 h1-1", "h1 retire", "h1 finish_host"]
     assert fleet.query(1, "retire")["legacy_units"] == ["prefect-worker.service"]
 
@@ -285,6 +286,23 @@ def test_roll_query() -> None:
         "files": FILES,
         "gate_seconds": 180,
     }
+
+
+def test_roll_query_where_a_unit_of_that_name_is_somebody_elses() -> None:
+    """What serves under the name is ended first; the units beside it are no business of this step."""
+    names = ("prefect-worker@1.service", "prefect-worker@2.service")
+    there = [legacy(pid=number, unit=name) for number, name in enumerate(names)]
+    fleet = Fleet(bare(legacy=tuple(there), legacy_units=tuple(map(LegacyUnit, names))), workers=2)
+    rolled = fleet.query(1, "h1-1")
+    assert [item["pid"] for item in rolled["room"].pop("legacy")] == [0]
+    assert rolled["room"] == {
+        "drain_seconds": 900,
+        "units": "/etc/systemd/system",
+        "base": "/opt/hublab",
+        "retired": "/var/lib/hublab/retired",
+    }
+    assert fleet.query(1, "retire")["legacy_units"] == []
+    assert [unit["name"] for unit in fleet.query(1, "freeze")["in_the_way"]] == list(names)
 
 
 def upgraded() -> HostState:

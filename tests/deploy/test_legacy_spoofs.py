@@ -15,6 +15,7 @@ import pytest
 from deploy import remote
 from deploy.legacy import find
 from deploy.legacy.environment import starts_worker
+from deploy.onhost.common import HostError
 from deploy.state import question
 from tests.deploy.factories import wanted
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WORDS = ["prefect", "worker", "start"]
+
+
+def everyone() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    return find.everyone("/etc/systemd/system", "/opt/hublab")
 
 
 @pytest.fixture
@@ -46,7 +51,7 @@ def start() -> Iterator[Callable[..., int]]:
 
 
 def claim_of(pid: int) -> dict[str, Any]:
-    workers, claims = find.everyone()
+    workers, claims = everyone()
     assert pid not in [item["pid"] for item in workers]
     (found,) = [item for item in claims if item["pid"] == pid]
     return found
@@ -85,8 +90,8 @@ def test_program_that_a_process_names_as_its_interpreter_is_not_run(
     assert not marker.exists()
     subprocess.run([trap], check=True, timeout=20)
     assert marker.exists(), "the trap would not have shown that it was run"
-    assert pid not in [item["pid"] for item in found["legacy"]]
-    (claim,) = [item for item in found["claims"] if item["pid"] == pid]
+    assert pid not in [item["pid"] for item in found["former"]["workers"]]
+    (claim,) = [item for item in found["former"]["claims"] if item["pid"] == pid]
     assert claim["claim"].startswith("it executes /")
     assert claim["claim"].endswith("which is no Python")
 
@@ -115,7 +120,7 @@ def test_real_worker_of_others_is_proven(start: Callable[..., int], tmp_path: Pa
     script = tmp_path / "prefect"
     script.write_text("input()\n")
     pid = start(sys.executable, [sys.executable, str(script), "worker", "start", "--name", "old"])
-    (found,) = [item for item in find.everyone()[0] if item["pid"] == pid]
+    (found,) = [item for item in everyone()[0] if item["pid"] == pid]
     assert (found["name"], found["python"], found["uid"]) == ("old", sys.executable, os.getuid())
     assert found["prefect"].startswith("3.")
     assert found["uvloop"] == []
@@ -129,7 +134,7 @@ def test_real_worker_of_others_is_proven(start: Callable[..., int], tmp_path: Pa
 )
 def test_name_that_would_write_on_the_operators_screen_is_not_shown(start: Callable[..., int], name: str) -> None:
     pid = start("/bin/sh", ["python", "-c", "read line; :", *WORDS, "--name", os.fsencode(name)])
-    (claim,) = [item for item in inspect()["claims"] if item["pid"] == pid]
+    (claim,) = [item for item in inspect()["former"]["claims"] if item["pid"] == pid]
     assert claim["name"] == ""
 
 
@@ -145,7 +150,33 @@ def test_executable_with_a_name_for_the_terminal_is_shown_without_it(start: Call
 def test_crowd_of_them_leaves_a_plan_that_can_be_read(start: Callable[..., int]) -> None:
     for _ in range(find.MOST_CLAIMS + 5):
         start("/bin/sh", ["python", "-c", "read line; :", *WORDS])
-    assert len(find.everyone()[1]) == find.MOST_CLAIMS
+    assert len(everyone()[1]) == find.MOST_CLAIMS
+
+
+def test_crowd_of_real_ones_is_not_planned_with(start: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """No host has so many: whoever started them is named, instead of a plan that nobody reads."""
+    monkeypatch.setattr(find, "MOST_WORKERS", 1)
+    worker = {"user": "nobody", "uvloop": []}
+    monkeypatch.setattr(find, "worker", lambda *_: dict(worker))
+    for _ in range(2):
+        start("/bin/sh", ["python", "-c", "read line; :", *WORDS])
+    with pytest.raises(HostError, match="processes are Prefect workers, of users nobody: end those"):
+        everyone()
+
+
+def test_unit_is_asked_for_once_however_many_say_that_they_are_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def show(names: list[str]) -> dict[str, dict[str, str]]:
+        asked.append(names)
+        return {}
+
+    monkeypatch.setattr(find, "show", show)
+    monkeypatch.setattr(find, "unit_of", lambda _: "x.service")
+    find.shown.cache_clear()
+    for pid in range(2, 30):
+        find.origin(pid)
+    assert asked == [["x.service"]]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +195,7 @@ def test_process_apart_from_the_host_is_left_alone(options: list[str], said: str
     process = subprocess.Popen(["unshare", *options, "--", *inner], stdin=subprocess.PIPE)
     try:
         deadline = time.monotonic() + 20
-        while not (found := [item for item in find.everyone()[1] if item["name"] == "boxed"]):
+        while not (found := [item for item in everyone()[1] if item["name"] == "boxed"]):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert found[0]["claim"] == said

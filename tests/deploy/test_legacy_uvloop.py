@@ -204,3 +204,9 @@ def test_folders_of_packages_are_those_that_the_process_uses() -> None:
     used = sites(os.getpid(), "/nowhere/bin/python")
     assert any(versions(site, "pydantic_core") for site in used), used
     assert sites(os.getpid(), "/nowhere/bin/python") == used
+
+
+def test_folder_of_packages_where_no_environment_has_one_ends_nothing() -> None:
+    """A process may map files from anywhere: one below the root is looked at like any other."""
+    assert uvloop.not_of(0, "/tmp", "0.21.0") == "/tmp"
+    assert "could be changed by others" in uvloop.refusal("/tmp", "0.21.0", 0, vouched=False)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,11 @@ from deploy.onhost import processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+def item_of(pid: int) -> dict[str, Any]:
+    return {"pid": pid, "ticks": processes.ticks(pid), "name": "old"}
+
 
 FOREVER = [sys.executable, "-S", "-c", "input()"]
 
@@ -96,15 +101,15 @@ def test_output_of_a_frozen_workers_runs_can_be_read_by_another(tmp_path: Path) 
         assert worker.stdout is not None
         run = int(worker.stdout.readline())
         worker.send_signal(signal.SIGSTOP)
-        pipes = processes.output_pipes(worker.pid)
+        pipes = list(processes.output_pipes(worker.pid).values())
         assert len(pipes) == 2
         time.sleep(0.5)
         assert processes.stat(run), "the run did not wait for its pipe: this test shows nothing"
         both = f"cat {pipes[0]} > {tmp_path}/0 & cat {pipes[1]} > {tmp_path}/1 & wait"
         subprocess.run(["/bin/sh", "-c", both], check=True, timeout=30)
         assert [(tmp_path / name).stat().st_size for name in ("0", "1")] == [1_000_000, 1_000_000]
-        assert workers.wait_for_runs({"pid": worker.pid, "name": "old"}, 30) == 0
-        assert processes.output_pipes(worker.pid) == []
+        assert workers.wait_for_runs([item_of(worker.pid)], 30) == {worker.pid: 0}
+        assert processes.output_pipes(worker.pid) == {}
     finally:
         worker.kill()
         worker.communicate(timeout=30)
@@ -113,16 +118,16 @@ def test_output_of_a_frozen_workers_runs_can_be_read_by_another(tmp_path: Path) 
 def test_runs_are_waited_for_up_to_a_limit(
     process: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    item = {"pid": os.getpid(), "name": "old"}
-    assert workers.wait_for_runs(item, 0.1) >= 1
-    assert "legacy worker old: waiting for its runs (" in capsys.readouterr().out
-    assert workers.wait_for_runs({"pid": process.pid, "name": ""}, 60) == 0
+    busy, idle = item_of(os.getpid()), item_of(process.pid)
+    assert workers.wait_for_runs([busy, idle], 0.1)[os.getpid()] >= 1
+    assert "legacy workers: waiting for the runs of old (" in capsys.readouterr().out
+    assert workers.wait_for_runs([idle], 60) == {process.pid: 0}
 
 
 def test_signal_to_what_is_gone_is_no_error() -> None:
     gone = subprocess.Popen(FOREVER, stdin=subprocess.PIPE)
     gone.communicate(timeout=30)
-    workers.send([gone.pid], signal.SIGCONT)
+    assert not processes.send(item_of(gone.pid), signal.SIGCONT)
 
 
 @pytest.fixture

@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import threading
-from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.onhost import inspect_host, prefect_api
+from deploy.onhost import inspect_host
 from deploy.onhost.common import guard_digest, packages, tree_digest
+from deploy.plan import make
+from deploy.state import parse, question
+from tests.deploy.factories import wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 FILES = {"worker/__init__.py": "", "worker/__main__.py": "print()\n", "flows/mails.py": "x = 1\n"}
@@ -114,18 +114,6 @@ def test_release_without_its_last_word_is_not_complete(release: Path, text: str 
     assert inspect_host.release(release) == {"complete": False}
 
 
-def test_unit_files_that_start_a_worker(tmp_path: Path) -> None:
-    for name, line in {
-        "prefect-worker.service": "ExecStart=/srv/venv/bin/prefect worker start --pool default",
-        "other.service": "ExecStart=/usr/bin/true\n# ExecStart=prefect worker start",
-        "prefect-worker@1.service": "ExecStart=/x/prefect worker start",
-        "server.service": "ExecStart=/srv/venv/bin/prefect server start",
-    }.items():
-        (tmp_path / name).write_text(f"[Service]\n{line}\n")
-    (tmp_path / "masked-worker.service").symlink_to("/dev/null")
-    assert inspect_host.legacy_units("prefect-worker@", str(tmp_path)) == ["prefect-worker.service"]
-
-
 def test_facts_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "profiles.toml"
     path.write_text("secret")
@@ -142,47 +130,22 @@ def test_free_space_of_a_folder_that_will_be(tmp_path: Path) -> None:
     assert inspect_host.free_bytes(str(tmp_path / "a/b/c")) > 0
 
 
-class Server(BaseHTTPRequestHandler):
-    """A Prefect server as it is before the first worker has come: no work pool, and what somebody set up there."""
+def test_question_that_fails_leaves_the_others_their_answers() -> None:
+    def broken() -> None:
+        raise RecursionError("too deep \x1b[2J")
 
-    missing = "/work_pools/"
-
-    def answer(self) -> None:
-        if self.path.startswith(self.missing):
-            self.send_error(404)
-            return
-        found = {"/admin/version": "3.8.8"}.get(self.path, [{"name": "a", "description": "d", "enabled": True}])
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(json.dumps(found).encode())
-
-    do_GET = do_POST = answer  # noqa: N815 - http.server's names
-
-    def log_message(self, *_: object) -> None:
-        pass
+    found = inspect_host.answers({"hostname": lambda: "h", "former": broken, "lock": broken, "user": lambda: True})
+    assert (found["hostname"], found["user"], found["lock"]) == ("h", True, "")
+    assert found["former"] == {"workers": [], "claims": [], "units": [], "strangers": [], "starters": []}
+    assert found["faults"] == dict.fromkeys(("former", "lock"), "RecursionError: too deep ?[2J")
 
 
-@pytest.fixture
-def question() -> Iterator[dict[str, Any]]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield {"api_url": f"http://127.0.0.1:{server.server_port}", "auth": "", "key": "", "pool": "new"}
-    server.shutdown()
-    server.server_close()
-
-
-def test_server_without_the_pool_is_asked_for_its_automations_all_the_same(question: dict[str, Any]) -> None:
-    """Otherwise the first deploy to another server would set none there."""
-    found = inspect_host.api(question)
-    assert found == {"status": 200, "version": "3.8.8", "online": [], "automations": {"a": "d"}}
-
-
-def test_servers_clock(question: dict[str, Any]) -> None:
-    assert abs((prefect_api.server_now(question) - datetime.now(UTC)).total_seconds()) < 60
-
-
-def test_server_that_is_none_of_prefects_is_told_by_its_answer(
-    question: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Server, "missing", "/admin")
-    assert inspect_host.api(question)["status"] == 404
+def test_host_of_which_nothing_can_be_looked_at_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every single question fails: still an answer that can be read, and a deploy that goes no further."""
+    asked = inspect_host.answers
+    monkeypatch.setattr(inspect_host, "answers", lambda questions: asked(dict.fromkeys(questions, lambda: 1 / 0)))
+    host = wanted()
+    raw = json.loads(json.dumps(inspect_host.facts(question(host))))
+    told = [problem.what for problem in make(host, parse(raw)).problems]
+    assert "the host's former could not be looked at: ZeroDivisionError: division by zero" in told
+    assert len([line for line in told if "ZeroDivisionError" in line]) == len(raw["faults"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploy.plan import make
-from deploy.state import Claim, HostState, Release, Uvloop
+from deploy.state import Claim, HostState, LegacyUnit, Release, Uvloop
 from tests.deploy.factories import bare, converged, file_fact, finished, legacy, release_name, running, wanted
 
 PROFILES = "/etc/hublab/profiles.toml"
@@ -151,10 +151,17 @@ def test_no_upgrade_keeps_the_release_before() -> None:
 
 def test_legacy_workers_are_retired_and_the_rest_left_alone() -> None:
     site = "/usr/lib/python3/dist-packages"
-    stray = legacy(pid=78, unit=None, name="", uvloop=(Uvloop(site, "0.17.0", "a Debian package owns it"),))
+    stray = legacy(
+        pid=78,
+        unit=None,
+        how="",
+        origin="started by hand",
+        name="",
+        uvloop=(Uvloop(site, "0.17.0", "a Debian package owns it"),),
+    )
     boxed = Claim(79, "deploy", "boxed", "it runs in a container", container=True)
     fake = Claim(80, "nobody", "", "it executes /usr/bin/dash, which is no Python")
-    units = ("prefect-worker.service",)
+    units = (LegacyUnit("prefect-worker.service"),)
     plan = make(wanted(), converged(wanted(), legacy=(legacy(), stray), claims=(boxed, fake), legacy_units=units))
     assert plan.legacy == (legacy(), stray)
     assert plan.legacy_units == units

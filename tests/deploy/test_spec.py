@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from deploy import spec
 from deploy.remedies import remedy_for
 from deploy.secret import Secret
-from deploy.state import HostState, PortFault, Release, Worker, parse, question
+from deploy.state import HostState, LegacyUnit, PortFault, Release, Worker, parse, question
 from tests.deploy.factories import SENTINEL, wanted
 
 # What a credential can be typed as. Beyond the Basic Multilingual Plane JSON's escapes are not TOML's.
@@ -103,9 +103,14 @@ ANSWER: dict[str, Any] = {
     "kept": {},
     "webhooks": {"sha256": "ef", "active": "active", "pid": 9, "environment": {"HUBLAB_RELEASE": "r"}},
     "webhooks_port": {"error": "", "pid": 9, "unit": "y.service", "command": "y"},
-    "legacy": [],
-    "claims": [],
-    "legacy_units": ["x.service"],
+    "faults": {},
+    "former": {
+        "workers": [],
+        "claims": [],
+        "units": [{"name": "x.service"}],
+        "strangers": [],
+        "starters": [{"file": "/etc/crontab", "line": 3, "user": ""}],
+    },
     "api": {"status": 200, "version": "3.8.8", "online": ["h-2"]},
 }
 
@@ -136,7 +141,7 @@ def test_answer_is_read() -> None:
     assert (found.online, found.wheels, found.legacy_units) == (
         frozenset({"h-2"}),
         frozenset({"a.whl"}),
-        ("x.service",),
+        (LegacyUnit("x.service"),),
     )
 
 

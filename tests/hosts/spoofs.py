@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,7 @@ def trap(machine: Machine, who: str) -> str:
 
 def start(machine: Machine, command: str) -> None:
     """In the background, with a standard input that never ends."""
-    machine.ssh(f"sleep 900 | setsid {command} > /dev/null 2>&1 &")
+    machine.ssh(f"(sleep 900 | setsid {command}) > /dev/null 2>&1 < /dev/null &")
 
 
 def of_nobody(machine: Machine) -> None:
@@ -107,9 +108,6 @@ def marks(machine: Machine) -> list[str]:
 
 def states(machine: Machine) -> dict[str, str]:
     """The spoofs' names and the states of their processes: `T` is one that somebody has stopped."""
-    found = {}
-    for line in machine.ssh("ps -eo stat=,args=").stdout.splitlines():
-        state, _, words = line.strip().partition(" ")
-        if "--name spoof" in words and "worker start" in words and "setpriv" not in words and "-c import" not in words:
-            found[words.rpartition("--name ")[2].split()[0]] = state
-    return found
+    lines = machine.ssh("ps -eo stat=,args=").stdout.splitlines()
+    found = (re.fullmatch(r"(\S+) .* worker start --name (spoof\S*)", line.strip()) for line in lines)
+    return {match[2]: match[1] for match in found if match}

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deploy import spec
+from deploy.fleet import report
+from deploy.fleet.connect import Host as FleetHost
+from deploy.fleet.connect import command_for
 from deploy.onhost.worker_unit import as_worker
 
 if TYPE_CHECKING:
@@ -59,10 +62,16 @@ def test_probe_run_completes(host: Host, settings: Settings, name: str, number: 
     assert answer["release"] == release.rpartition("/")[2]
 
 
-def test_no_other_worker_runs_on_the_host(host: Host) -> None:
-    """A worker that somebody started by hand crashes runs, or takes them to another release."""
-    found = host.run("pgrep -af 'prefect worker start'").stdout.splitlines()
-    assert [line for line in found if "pgrep" not in line] == []
+def test_no_other_worker_runs_on_the_host(host: Host, settings: Settings) -> None:
+    """A worker that somebody started by hand crashes runs, or takes them to another release.
+
+    Proven ones: any user can start a process that only reads like one, and a container is not the deploy's to judge.
+    """
+    (target,) = (item for item in settings.hosts if item.address == host.backend.hostname)
+    fleet_host = FleetHost(spec.worker_host(settings, target), command_for(settings, target))
+    state = report.ask(fleet_host, whole=True).state
+    assert state.faults == {}
+    assert [f"{item.name} (pid {item.pid}, {item.origin})" for item in state.legacy] == []
 
 
 def test_second_deploy_would_change_nothing(settings: Settings) -> None:

@@ -1,0 +1,60 @@
+"""What would start a worker again: crontabs, rc.local, units of users. Read as data and told, never changed."""
+
+from __future__ import annotations
+
+import itertools
+import pwd
+import re
+from typing import Any
+
+from deploy.onhost.untrusted import names, printable, regular
+
+MOST = 20
+STARTS = re.compile(r"\bprefect\b.*\bworker\s+start\b")
+CRON = ("cron.service", "crond.service", "cronie.service")
+SPOOL = "/var/spool/cron/crontabs"
+USER_UNITS = ("/etc/systemd/user", "/usr/lib/systemd/user", "/usr/local/lib/systemd/user")
+LINGER = "/var/lib/systemd/linger"
+OWN_UNITS = ".config/systemd/user"
+
+
+def lines(path: str, *, boot: bool = False) -> list[tuple[int, str]]:
+    """The lines of a file that start a worker, or, with `boot`, anything at a boot; by their number."""
+    found = []
+    for number, line in enumerate(regular(path).decode(errors="replace").splitlines(), 1):
+        text = line.strip()
+        if not text.startswith(("#", ";")) and (STARTS.search(text) or (boot and text.startswith("@reboot"))):
+            found.append((number, text))
+    return found
+
+
+def users() -> dict[str, str]:
+    """User → home of those whose own systemd starts at a boot (loginctl(1), enable-linger)."""
+    lingering = set(names(LINGER))
+    return {entry.pw_name: entry.pw_dir for entry in pwd.getpwall() if entry.pw_name in lingering}
+
+
+def files() -> dict[str, str]:
+    """Every file that starts things at a boot or a login, and whose it is; empty: the system's."""
+    found = {"/etc/crontab": "", "/etc/rc.local": ""}
+    for folder in ("/etc/cron.d", "/etc/init.d", "/etc/supervisor/conf.d", *USER_UNITS):
+        found |= {f"{folder}/{name}": "" for name in sorted(names(folder))}
+    found |= {f"{SPOOL}/{name}": name for name in sorted(names(SPOOL))}
+    for user, home in users().items():
+        folder = f"{home}/{OWN_UNITS}"
+        found |= {f"{folder}/{name}": user for name in sorted(names(folder)) if name.endswith(".service")}
+    return found
+
+
+def starters(cron_users: set[str]) -> list[dict[str, Any]]:
+    """The lines that start a worker, and those of a boot of users for whom cron has started one.
+
+    Args:
+        cron_users: who has a worker that cron started.
+    """
+    found = (
+        {"file": printable(path), "line": number, "user": printable(user)}
+        for path, user in files().items()
+        for number, _ in lines(path, boot=path.startswith(SPOOL) and user in cron_users)
+    )
+    return list(itertools.islice(found, MOST))

@@ -1,0 +1,230 @@
+"""Whatever answers at the API's address: one clear line, in bounded time, and the credential goes nowhere else."""
+
+from __future__ import annotations
+
+import json
+import socket
+import socketserver
+import threading
+import time
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from deploy.onhost import api_facts, prefect_api
+from deploy.plan import make
+from tests.deploy.factories import SENTINEL, bare, wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+def reply(status: int, body: bytes = b"", **headers: str) -> Answer:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        for key, value in headers.items():
+            handler.send_header(key, value)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
+class Api:
+    """A server that answers by path, and remembers what it was sent."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Answer] = {}
+        self.seen: list[tuple[str, str | None]] = []
+        api = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                api.seen.append((self.path, self.headers.get("Authorization")))
+                api.answers.get(self.path, reply(404))(self)
+
+            do_POST = do_GET  # noqa: N815 - the base class's name
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_address[1]}/api"
+
+    def ask(self) -> dict[str, Any]:
+        return api_facts.api({"api_url": self.url, "auth": f"admin:{SENTINEL}", "key": "", "pool": "a pool"})
+
+    def told(self) -> str:
+        """The line that the operator reads."""
+        found = self.ask()
+        host = wanted(api_url=self.url)
+        state = bare(api_status=found["status"], api_error=found.get("error", ""))
+        (problem,) = make(host, state).problems
+        assert problem.what.isprintable()
+        return problem.what.replace(self.url, "URL")
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    found = Api()
+    yield found
+    found.server.shutdown()
+    found.server.server_close()
+
+
+VERSION = "/api/admin/version"
+WORKERS = "/api/work_pools/a%20pool/workers/filter"
+AUTOMATIONS = "/api/automations/filter"
+
+
+def test_prefect_itself(api: Api) -> None:
+    api.answers[VERSION] = reply(200, b'"3.8.8"')
+    api.answers[WORKERS] = reply(200, b'[{"name": "h-1", "status": "ONLINE"}, {"name": "h-2", "status": "OFFLINE"}]')
+    api.answers[AUTOMATIONS] = reply(200, b'[{"name": "a", "description": "b", "enabled": true}]')
+    assert api.ask() == {"status": 200, "version": "3.8.8", "online": ["h-1"], "automations": {"a": "b"}}
+    assert {path for path, _ in api.seen} == {VERSION, WORKERS, AUTOMATIONS}
+
+
+def test_pool_that_is_not_there_yet_is_no_fault(api: Api) -> None:
+    api.answers[VERSION] = reply(200, b'"3.8.8"')
+    api.answers[AUTOMATIONS] = reply(200, b"[]")
+    assert api.ask() == {"status": 200, "version": "3.8.8", "online": [], "automations": {}}
+
+
+def test_automations_that_the_credential_does_not_reach_are_unknown(api: Api) -> None:
+    api.answers[VERSION] = reply(200, b'"3.8.8"')
+    api.answers[AUTOMATIONS] = reply(403)
+    assert api.ask()["automations"] is None
+
+
+def test_servers_clock(api: Api) -> None:
+    api.answers[VERSION] = reply(200, b'"3.8.8"')
+    query = {"api_url": api.url, "auth": "", "key": ""}
+    assert abs((prefect_api.server_now(query) - datetime.now(UTC)).total_seconds()) < 60
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("answer", "line"),
+    [
+        (reply(404), "PREFECT_API_URL: URL answers 404 Not Found to /admin/version"),
+        (reply(500), "PREFECT_API_URL: URL answers 500 Internal Server Error to /admin/version"),
+        (reply(502, b"<h1>Bad gateway</h1>"), "PREFECT_API_URL: URL answers 502 Bad Gateway to /admin/version"),
+        (reply(401), "PREFECT_API_AUTH_STRING: URL refuses it (401)"),
+        (reply(403), "PREFECT_API_AUTH_STRING: URL refuses it (403)"),
+        (
+            reply(200, b"<!doctype html>\x1b[2J<title>Not it"),
+            "PREFECT_API_URL: URL answers /admin/version with what is not JSON: <!doctype html>?[2J<title>Not it",
+        ),
+        (
+            reply(200, b'{"version": 1}'),
+            "PREFECT_API_URL: URL answers /admin/version with no version: it is not Prefect's",
+        ),
+        (reply(200, b""), "PREFECT_API_URL: URL answers /admin/version with no version: it is not Prefect's"),
+        (reply(200, DEEP), f"PREFECT_API_URL: URL answers /admin/version with what is not JSON: {'[' * 60}…"),
+        (
+            reply(302, Location="https://elsewhere.example/\x1b[2J"),
+            "PREFECT_API_URL: URL redirects to https://elsewhere.example/?[2J; name the address of the API itself",
+        ),
+    ],
+    ids=["404", "500", "502", "401", "403", "html", "object", "empty", "deep", "redirect"],
+)
+def test_each_answer_is_one_clear_line(api: Api, answer: Answer, line: str) -> None:
+    api.answers[VERSION] = answer
+    assert api.told() == line
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[1]", b"null", b'[{"name": "x"}]', b'"text"'])
+def test_workers_of_another_shape_are_no_traceback(api: Api, body: bytes) -> None:
+    api.answers[VERSION] = reply(200, b'"3.8.8"')
+    api.answers[WORKERS] = reply(200, body)
+    assert api.ask()["status"] == 200
+    if body != b"{}":
+        assert "answers with what is not Prefect's" in api.told()
+
+
+def test_redirect_is_not_followed_with_the_credential(api: Api) -> None:
+    other = Api()
+    api.answers[VERSION] = reply(307, Location=f"{other.url}/admin/version")
+    other.answers[VERSION] = reply(200, b'"3.8.8"')
+    assert "redirects to" in api.told()
+    assert other.seen == []
+    assert api.seen[0][1]
+    other.server.shutdown()
+    other.server.server_close()
+
+
+def test_endless_answer_ends(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefect_api, "ANSWER_BYTES", 2 * 1024 * 1024)
+
+    def forever(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        try:
+            while True:
+                handler.wfile.write(b" " * 65536)
+        except OSError:
+            pass
+
+    api.answers[VERSION] = forever
+    assert api.told() == "PREFECT_API_URL: URL answers more than 2 MiB to /admin/version"
+
+
+@pytest.mark.parametrize("part", ["headers", "body"])
+def test_answer_that_trickles_ends(api: Api, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """Each byte comes in time, the whole never does."""
+    monkeypatch.setattr(prefect_api, "ANSWER_SECONDS", 1.0)
+    ended = threading.Event()
+
+    def trickle(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n" + b"\r\n" * (part == "body"))
+        try:
+            while not ended.is_set():
+                handler.wfile.write(b"x")
+                time.sleep(0.05)
+        except OSError:
+            pass
+
+    api.answers[VERSION] = trickle
+    try:
+        assert "did not come to the end of an answer within 1 s" in api.told()
+    finally:
+        ended.set()
+
+
+@pytest.mark.parametrize("said", [b"SSH-2.0-OpenSSH_9.2\r\n", b"", b"HTTP/1.1 banana\r\n\r\n"])
+def test_server_that_speaks_something_else(said: bytes) -> None:
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.wfile.write(said)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        query = {"api_url": f"http://127.0.0.1:{server.server_address[1]}/api", "auth": "", "key": "", "pool": "p"}
+        found = api_facts.api(query)
+        server.shutdown()
+    assert found["status"] is None
+    assert found["error"].isprintable()
+    assert "\n" not in json.dumps(found)
+
+
+def test_nobody_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    found = api_facts.api({"api_url": f"http://127.0.0.1:{port}/api", "auth": "", "key": "", "pool": "p"})
+    assert found["status"] is None
+    assert "Connection refused" in found["error"]
