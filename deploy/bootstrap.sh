@@ -28,8 +28,8 @@ uv_version=$(sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements-dev.lock)
 if [ "$(.venv/bin/uv --version 2>/dev/null | cut -d' ' -f2)" != "$uv_version" ]; then
     # pip installs the one tool that installs the rest, held to the lock's own hashes.
     awk '/^uv==/{print; on=1; next} /^[^ ]/{on=0} on' requirements-dev.lock > .venv/uv.lock
-    .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r .venv/uv.lock
+    .venv/bin/python -m pip install -q --disable-pip-version-check --only-binary :all: --require-hashes -r .venv/uv.lock
 fi
 # Byte code is compiled once here: without it every start of pyinfra or of a worker pays for it again.
-.venv/bin/uv pip sync -q --require-hashes --compile-bytecode --python .venv/bin/python requirements-dev.lock
+.venv/bin/uv pip sync -q --no-build --require-hashes --compile-bytecode --python .venv/bin/python requirements-dev.lock
 touch .venv/ready

@@ -41,6 +41,7 @@ def build(tree: Path, inside: Path, lock: Path, cgroup: Cgroup, temporary: Path)
             uv,
             "pip",
             "sync",
+            "--no-build",
             "--require-hashes",
             "--compile-bytecode",
             "--python",

@@ -76,8 +76,9 @@ def make(sandbox: Sandbox, folder: Path) -> Artefacts:
         (shared / name).write_bytes(content)
     (shared / "requirements.lock").write_text(wheels.concrete_lock(identity.LOCK.read_text(), platform))
     (shared / "wheels").mkdir()
-    for wheel in wheels.wheelhouse(platform):
-        shutil.copy(wheel, shared / "wheels")
+    house = wheels.wheelhouse(platform)
+    for wheel in house.hashes:
+        shutil.copy(house.folder / wheel, shared / "wheels")
     made = Artefacts(folder, release, executable, settings.work_pool, settings.api_url, sandbox.auth, hosts)
     for host, target in zip(hosts, settings.hosts, strict=True):
         wanted = spec.worker_host(settings, target)

@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import json
 import os
+import re
 import shutil
 import tarfile
 import zipfile
@@ -15,6 +16,7 @@ from typing import Any
 from deploy.onhost.byte_code import adopt, newest_sibling
 from deploy.onhost.common import HostError, guard_digest, must, packages, say, tree_digest, write_atomically
 
+WHEEL = re.compile(r"wheels/[A-Za-z0-9_.+-]+\.whl")
 CHECK = """
 import importlib.util, sys
 import prefect, uvicorn, worker
@@ -23,31 +25,43 @@ assert worker.__file__.startswith(sys.argv[1] + "/"), worker.__file__
 """
 
 
-def unpack(payload: Path, base: Path, release: Path) -> None:
-    """Wheels into the pool that all releases are built from, code into the release.
+def receive(arrived: Path, digest: str, base: Path, release: Path, names: list[str]) -> None:
+    """Wheels into the pool that all releases are built from, code into the release; nothing of it when it is not whole.
 
     A wheel is known by its name alone, so it gets it when it is whole and on disk: a power cut leaves no half one.
+
+    Args:
+        arrived: the folder of root's that the payload was put into.
+        digest: SHA-256 of what was sent, in hex; it came with the question, not with the payload.
+        base: of all releases.
+        release: folder of the one that is built.
+        names: of the files that may be in the payload beside wheels.
+
+    Raises:
+        HostError: what arrived is not what was sent, or something is in it that has no business there.
     """
-    arriving = base / ".arriving"
-    shutil.rmtree(arriving, ignore_errors=True)
-    try:
-        with tarfile.open(payload) as archive:
+    with (arrived / "payload.tar").open("rb") as payload:
+        if hashlib.file_digest(payload, "sha256").hexdigest() != digest:
+            raise HostError("what arrived is not what was sent; deploy again")
+        payload.seek(0)  # the file that was looked at is the file that is read, whatever its name leads to by now
+        with tarfile.open(fileobj=payload) as archive:
             for member in archive:
-                where = arriving if member.name.startswith("wheels/") else release
-                archive.extract(member, where, filter="data")
-        os.sync()
-        (base / "wheels").mkdir(mode=0o755, exist_ok=True)
-        for wheel in arriving.glob("wheels/*"):
-            wheel.rename(base / "wheels" / wheel.name)
-    finally:
-        shutil.rmtree(arriving, ignore_errors=True)
+                if not member.isreg() or not (WHEEL.fullmatch(member.name) or member.name in names):
+                    raise HostError(f"{member.name[:200]!r} has no business in a release")
+                archive.extract(member, arrived if WHEEL.fullmatch(member.name) else release, filter="data")
+    os.sync()
+    (base / "wheels").mkdir(mode=0o755, exist_ok=True)
+    for wheel in arrived.glob("wheels/*"):
+        wheel.rename(base / "wheels" / wheel.name)
 
 
-def unpack_uv(wheels: Path, version: str, into: Path) -> Path:
-    """uv, out of its own wheel."""
+def unpack_uv(wheels: Path, version: str, hashes: list[str], into: Path) -> Path:
+    """uv, out of its own wheel, which is the one that the lock names: nothing checks it after this."""
     wheel = next(iter(wheels.glob(f"uv-{version}-*.whl")), None)
     if wheel is None:
         raise HostError(f"{wheels}: no wheel of uv {version} arrived")
+    if hashlib.sha256(wheel.read_bytes()).hexdigest() not in hashes:
+        raise HostError(f"{wheel} is not the one that the lock names")
     with zipfile.ZipFile(wheel) as archive:
         program = Path(archive.extract(f"uv-{version}.data/scripts/uv", into))
     program.chmod(0o700)
@@ -59,7 +73,8 @@ def install(uv: Path, release: Path, query: dict[str, Any]) -> None:
     python = str(release / "venv/bin/python")
     pushed = ["--offline", "--no-index", "--find-links", f"{query['base']}/wheels"]
     source = pushed if query["wheels"] == "push" else []
-    common = ["--no-cache", "--no-config", "--link-mode", "copy"]
+    # No build: a source distribution is a program that would run as root.
+    common = ["--no-cache", "--no-config", "--no-build", "--link-mode", "copy"]
     must(str(uv), "venv", "--quiet", "--no-config", "--no-project", "--python", query["python"], str(release / "venv"))
     lock = [str(release / "requirements.lock"), "--require-hashes", "--python", python]
     sync = [str(uv), "pip", "sync", "--quiet", *common, *source, *lock]
@@ -102,12 +117,13 @@ def main(query: dict[str, Any]) -> int:
     shutil.rmtree(release, ignore_errors=True)
     release.mkdir(parents=True)
     tools = base / ".build"
-    for left in base.glob(".payload-*"):  # of a deploy that was cut off
-        if left != Path(query["payload"]):
-            left.unlink()
+    arrived = Path(query["arrived"])
+    for left in [*base.glob(".arriving*"), *base.glob(".payload-*")]:  # of a deploy that was cut off
+        if left != arrived:
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
     try:
-        unpack(Path(query["payload"]), base, release)
-        uv = unpack_uv(base / "wheels", query["uv"], tools)
+        receive(arrived, query["digest"], base, release, ["requirements.lock", *query["code_files"]])
+        uv = unpack_uv(base / "wheels", query["uv"], query["uv_hashes"], tools)
         install(uv, release, query)
         finish(release, query)
     except (HostError, OSError, tarfile.TarError, zipfile.BadZipFile) as error:
@@ -118,7 +134,7 @@ def main(query: dict[str, Any]) -> int:
         return 1
     finally:
         shutil.rmtree(tools, ignore_errors=True)
-        Path(query["payload"]).unlink(missing_ok=True)
+        shutil.rmtree(arrived, ignore_errors=True)
         for wheel in (base / "wheels").glob("*.whl"):
             if wheel.name not in query["keep"]:
                 wheel.unlink()

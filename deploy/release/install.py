@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import tarfile
 from typing import TYPE_CHECKING, Any
 
 from pyinfra import logger
-from pyinfra.api import FileUploadCommand, FunctionCommand, StringCommand, operation
+from pyinfra.api import FunctionCommand, StringCommand, operation
 
 from deploy import spec
-from deploy.release import identity, scratch, wheels
+from deploy.release import identity, payload, upload, wheels
 from deploy.rollout.under_lock import under_lock
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
     from pyinfra.api import Host, State
     from pyinfra.api.command import PyinfraCommand
@@ -24,8 +20,6 @@ if TYPE_CHECKING:
     from deploy.plan import Plan
     from deploy.rollout.member import Member
     from deploy.state import HostState
-
-PUSH = scratch.SCRATCH / "push"
 
 
 @operation()
@@ -37,12 +31,8 @@ def install(member: Member) -> Generator[PyinfraCommand, None, None]:
     folders = StringCommand(f"install -d -m 0755 -o root -g root {spec.BASE} {spec.RELEASES} {spec.WHEELS}")
     yield from under_lock(member, [folders])
     yield FunctionCommand(fetch_wheels, (wanted, state), {})
-    # Another deploy's payload has another name: who has lost the lock overwrites nothing.
-    payload = f"{spec.BASE}/.payload-{member.token}.tar"
-    # Made only now: during preparation, and with --dry, nothing is downloaded.
-    yield FileUploadCommand(str(payload_for(wanted, state, plan)), payload)
-    query = build_query(wanted, state, plan) | {"payload": payload}
-    yield FunctionCommand(build, (member, query), {})
+    # Made only then: during preparation, and with --dry, nothing is downloaded.
+    yield FunctionCommand(send_and_build, (member,), {})
 
 
 def platform_of(state: HostState) -> wheels.Platform:
@@ -60,39 +50,19 @@ def fetch_wheels(state: State, host: Host, wanted: spec.WorkerHost, found: HostS
     return True
 
 
-def payload_for(wanted: spec.WorkerHost, state: HostState, plan: Plan) -> Path:
-    """One archive of what the host lacks: wheels, code and lock; hosts that lack the same share it."""
-    missing = [
-        path
-        for path in wheels.wheelhouse(platform_of(state), only_uv=wanted.wheels == "index")
-        if path.name not in state.wheels
-    ]
-    key = hashlib.sha256("\n".join([plan.release, *(path.name for path in missing)]).encode()).hexdigest()[:16]
-    archive = PUSH / f"{key}.tar"
-    with scratch.alone(scratch.SCRATCH):
-        if archive.exists():
-            archive.touch()
-        else:
-            archive.parent.mkdir(parents=True, exist_ok=True)
-            scratch.prune(PUSH, "*.tar")
-            _write_archive(archive, missing, wheels.concrete_lock(identity.LOCK.read_text(), platform_of(state)))
-    return archive
-
-
-def _write_archive(archive: Path, missing: list[Path], lock: str) -> None:
-    fresh = archive.with_suffix(".partial")
-    with tarfile.open(fresh, "w") as tar:
-        for path in missing:
-            tar.add(path, f"wheels/{path.name}")
-        for name, content in {"requirements.lock": lock.encode(), **identity.shipped_code().files}.items():
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = len(content), 0o644
-            tar.addfile(member, io.BytesIO(content))
-    fresh.rename(archive)
-
-
-def build(state: State, host: Host, member: Member, query: dict[str, Any]) -> bool:
-    """Has the host build it."""
+def send_and_build(state: State, host: Host, member: Member) -> bool:
+    """Brings the host what it lacks and has it build; the payload's digest goes another way than the payload."""
+    wanted, found, plan = member.wanted, member.state, member.plan
+    if member.lost:
+        return False
+    try:
+        house = wheels.wheelhouse(platform_of(found), only_uv=wanted.wheels == "index")
+        parcel = payload.pack(plan.release, house.without(found.wheels), platform_of(found))
+        folder = upload.send(host, parcel.file)
+    except (wheels.WheelsError, upload.UploadError) as error:
+        logger.error("%s%s", host.print_prefix, error)
+        return False
+    query = build_query(wanted, found, plan) | {"arrived": folder, "digest": parcel.digest}
     return member.run("build_release", query, detached=True)
 
 
@@ -107,7 +77,8 @@ def build_query(wanted: spec.WorkerHost, found: HostState, plan: Plan) -> dict[s
         "prefect": identity.locked_versions()["prefect"],
         "uv": wheels.uv_version(),
         "wheels": wanted.wheels,
-        "keep": [path.name for path in house],
+        "keep": sorted(house.hashes),
+        "uv_hashes": sorted(hash_ for name, known in house.hashes.items() if name.startswith("uv-") for hash_ in known),
         "folders": list(identity.SHIPPED),
         "code": identity.shipped_code().digest,
         "code_files": sorted(identity.shipped_code().files),

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from packaging.markers import Marker, default_environment
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import Version
 
 from deploy.env_file import ROOT
 from deploy.release import scratch
 from deploy.release.identity import LOCK
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
 DEV_LOCK = ROOT / "requirements-dev.lock"
@@ -85,8 +89,31 @@ def uv_version() -> str:
     return match[1]
 
 
-def wheelhouse(platform: Platform, *, only_uv: bool = False) -> list[Path]:
-    """All wheels that a host of this kind needs, uv included; downloaded unless they are here.
+@dataclass(frozen=True)
+class Wheelhouse:
+    """Wheels on the operator's machine: `hashes` has, by file name, the SHA-256 sums that the lock allows, in hex."""
+
+    folder: Path
+    hashes: Mapping[str, frozenset[str]]
+
+    def without(self, names: Collection[str]) -> Wheelhouse:
+        """The others."""
+        return Wheelhouse(self.folder, {name: known for name, known in self.hashes.items() if name not in names})
+
+    def read(self, name: str) -> bytes:
+        """One wheel, whole.
+
+        Raises:
+            WheelsError: it is not the one that the lock names.
+        """
+        content = (self.folder / name).read_bytes()
+        if hashlib.sha256(content).hexdigest() not in self.hashes[name]:
+            raise WheelsError(f"{self.folder / name} is not what the lock names. Remove {self.folder}, deploy again.")
+        return content
+
+
+def wheelhouse(platform: Platform, *, only_uv: bool = False) -> Wheelhouse:
+    """All wheels that a host of this kind needs, uv included; downloaded unless they are here, as the lock names them.
 
     Raises:
         WheelsError: the download failed, or a package has no wheel for the platform.
@@ -96,13 +123,44 @@ def wheelhouse(platform: Platform, *, only_uv: bool = False) -> list[Path]:
     key = hashlib.sha256((wanted + platform.machine + platform.libc + platform.minor).encode()).hexdigest()[:16]
     folder = CACHE / key
     with scratch.alone(scratch.SCRATCH):
-        if not (folder / "complete").exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            requirements = folder / "requirements.lock"
-            requirements.write_text(wanted)
-            _download(requirements, platform, folder)
-            (folder / "complete").touch()
-    return sorted(folder.glob("*.whl"))
+        if folder not in _seen:
+            if (folder / "complete").exists() and not _is_whole(folder, wanted):
+                shutil.rmtree(folder)  # damaged, or somebody changed it: it is only a cache
+            if not (folder / "complete").exists():
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                requirements = folder / "requirements.lock"
+                requirements.write_text(wanted)
+                _download(requirements, platform, folder)
+                (folder / "complete").touch()
+            _seen.add(folder)
+    return Wheelhouse(folder, _known(folder, wanted))
+
+
+# Looked through once by each process; each wheel is held to the lock once more as it is packed.
+_seen: set[Path] = set()
+
+
+def _is_whole(folder: Path, wanted: str) -> bool:
+    known = _known(folder, wanted)
+    return len(known) == wanted.count("==") and all(
+        hashlib.sha256((folder / name).read_bytes()).hexdigest() in sums for name, sums in known.items()
+    )
+
+
+def _known(folder: Path, wanted: str) -> dict[str, frozenset[str]]:
+    """Name of each wheel that is here and in the lock → the sums that the lock allows for it."""
+    sums: dict[tuple[str, str], frozenset[str]] = {}
+    for block in re.findall(r"^[A-Za-z0-9].*?(?=^[A-Za-z0-9]|\Z)", wanted, re.MULTILINE | re.DOTALL):
+        name, _, version = block.partition(" ")[0].strip().partition("==")
+        sums[canonicalize_name(name), str(Version(version))] = frozenset(
+            re.findall(r"--hash=sha256:([0-9a-f]{64})", block)
+        )
+    found = {}
+    for path in sorted(folder.glob("*.whl")):
+        name, version, _, _ = parse_wheel_filename(path.name)
+        if (name, str(version)) in sums:
+            found[path.name] = sums[name, str(version)]
+    return found
 
 
 def _download(requirements: Path, platform: Platform, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,7 +46,42 @@ def test_credential_arrives(host: Host, unit: str, pid: str, secret: str) -> Non
     assert secret in host.file(spec.PROFILES).content_string
     handed = f"/proc/{pid}/root/run/credentials/{unit}/profiles.toml"
     assert secret in host.file(handed).content_string
-    assert host.check_output("stat -c %%a %s", handed) == "400"
+
+
+# As whoever is asked for: the folder is opened before root's rights are given up, so that only its own and the file's
+# count. The mode is no measure: with an access list, as of systemd 254 and later, its group bits are the list's mask.
+OPEN = """
+import os, sys
+folder = os.open(sys.argv[1], os.O_PATH)
+os.setgroups([])
+os.setresgid(*[int(sys.argv[3])] * 3)
+os.setresuid(*[int(sys.argv[2])] * 3)
+try:
+    print(len(os.read(os.open("profiles.toml", os.O_RDONLY, dir_fd=folder), 4096)) > 0)
+except PermissionError:
+    print("refused")
+"""
+
+
+@pytest.mark.parametrize("who", ["the worker", "nobody", "root's group", "the host's other users"])
+def test_only_the_worker_and_root_can_read_the_credential(
+    host: Host, unit: str, pid: str, properties: dict[str, str], who: str
+) -> None:
+    worker = host.user(properties["User"])
+    askers = {
+        "the worker": [(worker.uid, worker.gid)],
+        "nobody": [(65534, 65534)],
+        "root's group": [(65534, 0)],
+        "the host's other users": [
+            (int(uid), int(gid))
+            for uid, gid in re.findall(r"^[^:]*:[^:]*:(\d+):(\d+):", host.check_output("getent passwd"), re.MULTILINE)
+            if uid != "0" and int(uid) != worker.uid
+        ],
+    }[who]
+    assert askers
+    python, folder = f"{spec.CURRENT}/venv/bin/python", f"/proc/{pid}/root/run/credentials/{unit}"
+    answers = {host.check_output("%s -I -c %s %s %s %s", python, OPEN, folder, uid, gid) for uid, gid in askers}
+    assert answers == ({"True"} if who == "the worker" else {"refused"})
 
 
 def test_not_in_systemctl_show(host: Host, unit: str, secret: str) -> None:

@@ -1,0 +1,54 @@
+"""Brings one file to a host over the connection that is open already, into a folder that nobody but root can enter.
+
+pyinfra's own upload, where sudo is needed, goes through a name in /tmp that every local user can foretell.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from paramiko import SSHException
+
+from deploy import spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyinfra.api import Host
+
+SILENCE_SECONDS = 120.0
+CHUNK = 1 << 18
+# `mktemp -d` makes the folder for its owner alone, and the one that it is in can be written by root alone.
+MAKE = f"folder=$(mktemp -d {spec.BASE}/.arriving-XXXXXXXX)"
+RECEIVE = f'umask 077 && {MAKE} && cat > "$folder/payload.tar" && echo "$folder"'
+AS_ROOT = 'sudo=; [ "$(id -u)" = 0 ] || sudo="sudo -n"; exec $sudo sh -c {receive}'
+
+
+class UploadError(RuntimeError):
+    """The file did not arrive; the message says why."""
+
+
+def send(host: Host, file: Path) -> str:
+    """The folder of root's on the host in which the file now lies, as `payload.tar`.
+
+    Raises:
+        UploadError: the host refused it, or was silent for SILENCE_SECONDS.
+    """
+    command = f"sh -c {shlex.quote(AS_ROOT.format(receive=shlex.quote(RECEIVE)))}"
+    channel = host.connector.client.get_transport().open_session()  # type: ignore[attr-defined]
+    channel.settimeout(SILENCE_SECONDS)
+    try:
+        channel.exec_command(command)
+        with file.open("rb") as stream:
+            while chunk := stream.read(CHUNK):
+                channel.sendall(chunk)
+        channel.shutdown_write()
+        said = channel.makefile("r").read().decode().strip()
+        if channel.recv_exit_status():
+            raise UploadError(channel.makefile_stderr("r").read().decode().strip()[-500:] or "it gave no reason")
+    except (OSError, EOFError, SSHException) as error:
+        raise UploadError(f"the connection broke ({error or 'it was silent'})") from error
+    finally:
+        channel.close()
+    return str(said)
