@@ -26,9 +26,14 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: lock
-lock: .venv/ready ## regenerate both locks from pyproject.toml
+lock: .venv/ready ## regenerate both locks from pyproject.toml, and the list of what a release is made of (CycloneDX)
 	$(UV) pip compile -q pyproject.toml --universal --python-version 3.12 --generate-hashes --no-header --no-emit-index-url -o requirements.lock
 	$(UV) pip compile -q pyproject.toml --group dev --constraint requirements.lock --universal --python-version 3.12 --generate-hashes --no-header --no-emit-index-url -o requirements-dev.lock
+	PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible -o worker/requirements.cdx.json requirements.lock
+
+.PHONY: audit
+audit: .venv/ready ## is a vulnerability known in what the lock names? Says so when its service cannot be asked
+	@$(BIN)/python -m deploy.release.audit
 
 # Without a .env that names hosts, a sandbox is booted and deployed to; with one, nothing is booted. It is decided once.
 WHERE = HUBLAB_ENV_FILE=$$($(BIN)/python -m deploy.fleet where) || exit $$?; \
