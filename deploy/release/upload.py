@@ -5,6 +5,7 @@ pyinfra's own upload, where sudo is needed, goes through a name in /tmp that eve
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,15 @@ from deploy import spec
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from paramiko import Channel
     from pyinfra.api import Host
 
 SILENCE_SECONDS = 120.0
 CHUNK = 1 << 18
 # `mktemp -d` makes the folder for its owner alone, and the one that it is in can be written by root alone.
 MAKE = f"folder=$(mktemp -d {spec.BASE}/.arriving-XXXXXXXX)"
-RECEIVE = f'umask 077 && {MAKE} && cat > "$folder/payload.tar" && echo "$folder"'
+KEEP = 'cat > "$folder/payload.tar" && echo "$folder"'
+RECEIVE = f'umask 077 && {MAKE} && {{ {KEEP} || {{ rm -r "$folder"; exit 1; }}; }}'
 AS_ROOT = 'sudo=; [ "$(id -u)" = 0 ] || sudo="sudo -n"; exec $sudo sh -c {receive}'
 
 
@@ -40,15 +43,20 @@ def send(host: Host, file: Path) -> str:
     channel.settimeout(SILENCE_SECONDS)
     try:
         channel.exec_command(command)
-        with file.open("rb") as stream:
-            while chunk := stream.read(CHUNK):
-                channel.sendall(chunk)
-        channel.shutdown_write()
+        _pour(file, channel)
         said = channel.makefile("r").read().decode().strip()
         if channel.recv_exit_status():
-            raise UploadError(channel.makefile_stderr("r").read().decode().strip()[-500:] or "it gave no reason")
+            raise UploadError(channel.makefile_stderr("r").read().decode().strip()[-500:] or "the connection broke")
     except (OSError, EOFError, SSHException) as error:
         raise UploadError(f"the connection broke ({error or 'it was silent'})") from error
     finally:
         channel.close()
     return str(said)
+
+
+def _pour(file: Path, channel: Channel) -> None:
+    with file.open("rb") as stream, contextlib.suppress(OSError):
+        # A host that stops listening says why in its own words, which are read next.
+        while chunk := stream.read(CHUNK):
+            channel.sendall(chunk)
+        channel.shutdown_write()
