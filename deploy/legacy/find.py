@@ -28,10 +28,15 @@ def arguments(pid: int) -> list[str]:
     return [word for word in words if word]
 
 
-def says_so(argv: list[str]) -> bool:
-    """Whether an argument list reads like that of a worker, whoever wrote it. Pure."""
+def says_so(argv: list[str], program: str) -> bool:
+    """Whether an argument list reads like a worker's, whoever wrote it; also of one under a name of its own. Pure.
+
+    Args:
+        argv: what the process says.
+        program: what it executes.
+    """
     words = [os.path.basename(word) for word in argv]
-    if not words or "python" not in words[0] or "prefect" not in words:
+    if "prefect" not in words or not ("python" in words[0] or is_python(program)):
         return False
     rest = words[words.index("prefect") + 1 :]
     return any(rest[i : i + 2] == ["worker", "start"] for i in range(len(rest)))
@@ -137,7 +142,7 @@ def everyone(units: str, base: str) -> tuple[list[dict[str, Any]], list[dict[str
     found = []
     for pid in sorted(int(Path(entry).name) for entry in glob.glob("/proc/[0-9]*")):
         argv = arguments(pid)
-        if says_so(argv):
+        if says_so(argv, executable(pid)):
             try:
                 found.append(worker(pid, argv, units, base))
             except OSError:  # gone meanwhile

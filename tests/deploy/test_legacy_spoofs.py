@@ -127,6 +127,13 @@ def test_real_worker_of_others_is_proven(start: Callable[..., int], tmp_path: Pa
     assert found["ticks"] > 0
 
 
+def test_worker_under_a_name_of_its_own_is_found_all_the_same(start: Callable[..., int], tmp_path: Path) -> None:
+    script = tmp_path / "prefect"
+    script.write_text("input()\n")
+    pid = start(sys.executable, ["nightly", str(script), "worker", "start"], env={"PYTHONHOME": sys.base_prefix})
+    assert pid in [item["pid"] for found in everyone() for item in found]
+
+
 @pytest.mark.parametrize(
     "name",
     ["\x1b]0;owned\x07\x1b[2Jold", "two\nlines", "carriage\rreturn", "\u202etfel", "caf\udce9", "x" * 100_000],
@@ -213,7 +220,7 @@ def test_process_apart_from_the_host_is_left_alone(options: list[str], said: str
     ],
 )
 def test_arguments_of_a_worker(argv: list[str]) -> None:
-    assert find.says_so(argv)
+    assert find.says_so(argv, "/usr/bin/dash")
     assert starts_worker(argv)
 
 
@@ -233,7 +240,7 @@ def test_arguments_of_a_worker(argv: list[str]) -> None:
     ],
 )
 def test_arguments_of_no_worker(argv: list[str]) -> None:
-    assert not (find.says_so(argv) and starts_worker(argv))
+    assert not (find.says_so(argv, "/usr/bin/dash") and starts_worker(argv))
 
 
 @pytest.mark.parametrize(
@@ -246,5 +253,5 @@ def test_arguments_of_no_worker(argv: list[str]) -> None:
     ],
 )
 def test_program_that_is_told_to_start_a_worker_is_none_itself(argv: list[str]) -> None:
-    assert find.says_so(argv)
+    assert find.says_so(argv, "/usr/bin/dash")
     assert not starts_worker(argv)
