@@ -48,7 +48,7 @@ os.unshare(os.CLONE_NEWPID | os.CLONE_NEWNS)
 if os.fork() == 0:
     os.chroot("/srv/box")
     os.chdir("/")
-    os.execv("/bin/sh", [*sys.argv[1:2], "-c", "while :; do :; read line; done", *sys.argv[2:]])
+    os.execv("/bin/sh", [*sys.argv[1:2], "-c", "read line; :", *sys.argv[2:]])
 os.wait()
 """
 BOX = """set -e

@@ -35,7 +35,10 @@ def spoofed(operator: Operator, sandbox: Sandbox, machine: Machine) -> Iterator[
     yield operator
     with sandbox.api() as api:
         api.post(f"/flow_runs/{run}/set_state", json={"state": {"type": "CANCELLING"}}).raise_for_status()
-    machine.ssh("pkill -f -- '[-]-name spoof'; rm -rf /var/tmp/spoofs* /var/tmp/nobody /var/tmp/container", check=False)
+    # The first process of a container takes no notice of a gentler signal.
+    machine.ssh(
+        "pkill -KILL -f -- '[-]-name spoof'; rm -rf /var/tmp/spoofs* /var/tmp/nobody /var/tmp/container", check=False
+    )
 
 
 COMMANDS: dict[str, Callable[[Operator], Result]] = {
