@@ -43,6 +43,13 @@ test-rest-rollout: .venv/ready
 test-chaos: .venv/ready ## a twentieth of `make chaos`, with its verdict as a test (ten minutes, root)
 	@$(PYTEST) tests/hosts/test_6_chaos.py
 
+.PHONY: test-old-server
+OLD_SERVER = .hublab/prefect-3.4.1
+test-old-server: .venv/ready ## what finds lost runs, against a server of Prefect 3.4.1 (ten minutes)
+	@test -x $(OLD_SERVER)/bin/prefect || { $(UV) venv -q --python $(BIN)/python $(OLD_SERVER) && \
+	$(UV) pip sync -q --python $(OLD_SERVER)/bin/python sandbox/past/requirements.lock; }
+	@HUBLAB_TEST_PREFECT=$(CURDIR)/$(OLD_SERVER)/bin/prefect $(PYTEST) tests/worker/test_recovery.py
+
 .PHONY: faults
 faults: export HUBLAB_FAULTS := 1
 faults: .venv/ready ## break deploys on a real host in every way there is, and write docs/faults.md (an hour, root)

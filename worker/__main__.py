@@ -15,9 +15,6 @@ from worker.systemd import Notifier
 
 # Prefect's own settings, for the engines as well; whoever sets them in the unit's environment is heard.
 _DEFAULTS = {
-    # An engine that ends while the API is away reports for 2 + 4 + ... + 1024 s, about 34 minutes, before it gives up.
-    "PREFECT_CLIENT_MAX_RETRIES": "10",
-    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "401,403,500,504",
     "PREFECT_WORKER_QUERY_SECONDS": "5",
     # Three missed heartbeats make a worker OFFLINE.
     "PREFECT_WORKER_HEARTBEAT_SECONDS": "15",

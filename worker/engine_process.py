@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import sys
 from typing import TYPE_CHECKING, cast
 
 import anyio
 from prefect.runner._process_manager import ProcessHandle, create_isolated_termination_scope
 from prefect.utilities.processutils import command_from_string
 
+from worker import engine_patience
 from worker.forked_engine import Order
 from worker.forked_process import ForkedProcess
 
@@ -46,6 +48,8 @@ class EngineStarter:
             handle = ProcessHandle(cast("Process", process), create_isolated_termination_scope(process.pid))
             task_status.started(handle)
             await process.wait()
+            if process.returncode == engine_patience.NOT_MINE:
+                self._engines.reports.settle(flow_run.id)
             if isinstance(process, ForkedProcess) and process.returncode is None:
                 process.returncode = await self._engines.reports.infer_status(flow_run.id)
 
@@ -72,8 +76,11 @@ class EngineStarter:
 
     async def _spawn(self, environment: dict[str, str]) -> Process:
         output = None if self._configuration.stream_output else subprocess.DEVNULL
+        command = [sys.executable, engine_patience.__file__, "prefect.engine", environment["PREFECT__FLOW_RUN_ID"]]
+        if not self._can_be_forked():
+            command = command_from_string(str(self._configuration.command))
         return await anyio.open_process(
-            command_from_string(str(self._configuration.command)),
+            command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -85,6 +92,8 @@ class EngineStarter:
     def _environment(self, flow_run: FlowRun) -> dict[str, str]:
         environment = {key: value for key, value in self._configuration.env.items() if value is not None}
         environment["PREFECT__FLOW_RUN_ID"] = str(flow_run.id)
+        if self._can_be_forked():
+            environment[engine_patience.CLAIM] = self._engines.claim
         environment["PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS"] = "false"  # they are run by HookProcess
         # RuntimeError: no loopback listener; then a cancellation is a plain SIGTERM.
         with contextlib.suppress(RuntimeError):

@@ -69,11 +69,12 @@ class _QueuedEvents(EventsClient):
 class Engines:
     """All engines of one worker."""
 
-    def __init__(self, client: PrefectClient, health: ApiHealth, fork_server: ForkServer) -> None:
-        """Report to Prefect through `client`, which is patient."""
+    def __init__(self, client: PrefectClient, health: ApiHealth, fork_server: ForkServer, claim: str = "") -> None:
+        """Report to Prefect through `client`, which is patient; `claim` is what a run's state must still say."""
+        self.claim = claim
         self._client = client
         self.fork_server = fork_server
-        self.reports = Reports(client, health)
+        self.reports = Reports(client, health, claim)
         self._hooks: dict[UUID, FlowRunHookRunner] = {}
         self._cancelling: dict[UUID, anyio.Event] = {}
         self.control = ControlChannel()

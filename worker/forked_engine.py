@@ -80,6 +80,7 @@ def _become(order: Order, line: int) -> None:
     sys.argv = ["-m"]  # runpy puts the engine's file there
     sys.orig_argv = [sys.executable, "-m", _ENGINE]
     _set_title(sys.executable, "-m", _ENGINE, order["flow_run"])
+    _be_patient(order["flow_run"])
     # A customer's own package may have this name, and runpy warns of a module that is there already.
     for name in list(sys.modules):
         if name in {"worker", _ENGINE} or name.startswith("worker."):
@@ -88,6 +89,12 @@ def _become(order: Order, line: int) -> None:
     tempfile.tempdir = None
     time.tzset()
     _refresh_prefect()
+
+
+def _be_patient(flow_run: str) -> None:
+    from worker import engine_patience  # noqa: PLC0415 - it imports Prefect's client, and the worker this module
+
+    engine_patience.install(flow_run, os.environ.pop(engine_patience.CLAIM, ""))
 
 
 def _redirect(line: int, *, silent: bool) -> None:

@@ -87,6 +87,9 @@ async def run(kind: Kind, told: str) -> None:
     from prefect.logging.handlers import APILogHandler  # noqa: PLC0415
     from prefect.runner._hook_runner import HookRunner  # noqa: PLC0415
 
+    from worker import engine_patience  # noqa: PLC0415
+
+    engine_patience.install()
     flow_run = FlowRun.model_validate_json(told)
     if flow_run.state is None:
         raise ValueError(f"flow run {flow_run.id}: no state to run hooks for")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
 import signal
 import sys
 import time
@@ -14,7 +15,7 @@ import anyio
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import get_current_settings
 
-from worker import event_loop
+from worker import event_loop, reconciler
 from worker.process_worker import HublabWorker
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ EX_SOFTWARE = 70
 EX_TEMPFAIL = 75
 REQUEST_LIMIT = 30.0
 """Seconds that one poll or heartbeat may take; the API may be hanging."""
+RECOVERY_LIMIT = 120.0
+"""Seconds that one round of the recovery may take, all that it puts right included."""
 HAND_BACK_LIMIT = 45.0
 """Seconds for ending and handing back all runs, once the drain's limit has passed."""
 _SLACK_SECONDS = 5.0
@@ -86,6 +89,7 @@ class Lifecycle:
         loops.start_soon(self._poll)
         loops.start_soon(self._every, self.worker.heartbeat_interval_seconds, self.worker.sync_with_backend)
         loops.start_soon(self._cancellations, loops)
+        loops.start_soon(self._recover)
 
     async def _listen(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
@@ -125,6 +129,20 @@ class Lifecycle:
                 loops.start_soon(self.worker.engines.cancel, flow_run)
 
         await self._every(_CANCEL_LOOK_SECONDS, look)
+
+    async def _recover(self) -> None:
+        """See that no run is forgotten: at once, and then in rounds that fall together with no other worker's."""
+        runs = reconciler.Reconciler(self.worker)
+        while not self.worker.drain.requested.is_set():
+            pause = 1.0
+            try:
+                with anyio.move_on_after(RECOVERY_LIMIT):
+                    if self.worker.has_synced:
+                        await runs.round()
+                        pause = reconciler.ROUND_SECONDS * random.uniform(1.0, 1.3)  # noqa: S311 - to spread
+            except Exception:  # noqa: BLE001 - as in _limited
+                _log.exception("Worker %s: its look at the flow runs failed", self.worker.name)
+            await anyio.sleep(min(pause, 0.2) if not self.worker.has_synced else pause)
 
     async def _limited(self, work: Callable[[], Awaitable[None]]) -> bool:
         """Do the work within the limit; whatever it raises, the flow runs in flight must not go with it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import random
 import time
 from typing import TYPE_CHECKING
 
@@ -25,12 +26,12 @@ _log = logging.getLogger("prefect.hublab")
 _PASSING = {401, 403, 408, 429}
 _SERVER_ERROR = 500
 # 25 minutes away must not mean 25 more until the worker looks again, hence the low ceiling.
-_LONGEST_WAIT = 10.0
+_LONGEST_WAIT = 6.0
 _WORTH_TELLING_SECONDS = 5.0
-_REFUSED_AFTER = 10
-"""Failed attempts at one request, each after others were answered: over a minute, so that it is no passing trouble."""
+_REFUSED_AFTER = 14
+"""Failed attempts at one request, each after others were answered: about a minute, so that it is no passing trouble."""
 _REFUSAL_SHOWN_SECONDS = 60.0
-_TIMEOUT = httpx.Timeout(20, connect=10)
+_TIMEOUT = httpx.Timeout(15, connect=5)
 
 
 class RefusedError(httpx.HTTPError):
@@ -150,7 +151,9 @@ def _clock(instant: float) -> str:
 
 
 def _waits() -> Iterator[float]:
-    return itertools.chain((0.5, 1.0, 2.0, 4.0, 8.0), itertools.repeat(_LONGEST_WAIT))
+    """Pauses that no two workers share: a server that comes back must not meet all of them at once."""
+    for pause in itertools.chain((0.5, 1.0, 2.0, 4.0), itertools.repeat(_LONGEST_WAIT)):
+        yield pause * random.uniform(0.5, 1.0)  # noqa: S311 - to spread
 
 
 async def _passing(response: httpx.Response) -> bool:

@@ -23,10 +23,12 @@ from prefect.utilities.engine import propose_state
 from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
-from worker import adhoc, workspace
+from worker import adhoc, living, recovery, workspace
 from worker.drain import Drain, InFlight
 from worker.engines import Engines
 from worker.patience import ApiHealth, make_patient
+from worker.pool_api import PoolApi
+from worker.recovery import Claimed, Owner
 from worker.workplace import BACK_IN, Workplace
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskStatus
     from prefect.client.orchestration import PrefectClient
-    from prefect.client.schemas.objects import FlowRun
+    from prefect.client.schemas.objects import FlowRun, State
     from prefect.flows import Flow
 
     from worker.forking import ForkServer
@@ -45,7 +47,7 @@ _log = logging.getLogger("prefect.hublab")
 
 _NOT_FOUND = 404
 SUBMITTING = "HublabSubmitting"
-"""What a run is called from our claim to its engine's start; `deploy.lost_runs` waits for a sign of life after it."""
+"""What a run is called from our claim to its engine's start."""
 
 EVENTS_SECONDS = 3.0
 """How long a worker that ends waits for its last events to leave; the API may be away."""
@@ -70,6 +72,10 @@ class HublabWorker(ProcessWorker):
         self.in_flight = InFlight()
         self.workplace = Workplace()
         self._scopes: dict[UUID, set[anyio.CancelScope]] = {}
+        self.alone_since: dt.datetime | None = None
+        self.engine_crashed = False
+        """Set when an engine has crashed, until its run has been looked for (`worker.reconciler`)."""
+        self.claim = Claimed(Owner(settings.name, living.place()), living.token(os.getpid()))
         self._queues_known = False
         self._put_off: dict[UUID, float] = {}
 
@@ -97,9 +103,10 @@ class HublabWorker(ProcessWorker):
         """Prepare to run. The API is not asked for anything yet: it may be away for the first half hour."""
         await super().setup()
         make_patient(self.client, self.health)
+        self.pool_api = PoolApi(self.client, self.settings.pool)
         self._exit_stack.callback(self._wait_no_more)
         workspace.warn()
-        self.engines = Engines(self.client, self.health, self.fork_server)
+        self.engines = Engines(self.client, self.health, self.fork_server, self.claim.words)
         await self.engines.enter(self._exit_stack)
 
     def _wait_no_more(self) -> None:
@@ -115,6 +122,8 @@ class HublabWorker(ProcessWorker):
         """
         if not self.is_setup:
             return
+        if not self.has_synced:
+            await self._look_for_namesake()
         self._ensure_worker_channel()
         if self._worker_channel:
             await self._worker_channel.sync(None)
@@ -122,6 +131,17 @@ class HublabWorker(ProcessWorker):
         await self._initialize_after_sync()
         if self.has_synced and self._started_event is None:
             self._started_event = await self._emit_worker_started_event()
+
+    async def _look_for_namesake(self) -> None:
+        """Before the first heartbeat: whether anybody else has had this worker's name of late.
+
+        A host that was installed anew has its runs of before under the same name at another place, as has a second host
+        of that name, which lives.
+        """
+        beats, now = await self.pool_api.beats()
+        last = beats.get(self.name)
+        silent = not last or (now - dt.datetime.fromisoformat(last)).total_seconds() > recovery.SILENCE_SECONDS
+        self.alone_since = now if silent else None
 
     async def _create_missing_queues(self) -> None:
         """A poll that names one unknown queue gets no runs at all, and no error."""
@@ -204,18 +224,24 @@ class HublabWorker(ProcessWorker):
                     self._scopes.pop(flow_run_id, None)
 
     async def _propose_pending_state(self, flow_run: FlowRun) -> bool:
-        """The claim. After a signal none is begun; one that was begun is carried through."""
+        """The claim, in our name. After a signal none is begun; one that was begun is carried through."""
         if not self.drain.claim(flow_run.id):
             return False
-        claimed = await super()._propose_pending_state(flow_run)
+        try:
+            claim: State[None] = Pending(message=self.claim.words)
+            claimed = (await propose_state(self.client, claim, flow_run_id=flow_run.id)).is_pending()
+        except Exception as error:  # noqa: BLE001 - as in Prefect's own: it concerns this run alone
+            _log.info("Flow run %s could not be claimed: %s", flow_run.id, error)
+            claimed = False
         if not claimed:
             self._put_off[flow_run.id] = time.monotonic() + PUT_OFF_SECONDS
         return claimed
 
     async def _propose_submitting_state(self, flow_run: FlowRun) -> None:
-        """Prefect's step from claim to start, under our own name: of runs that bore it, heartbeats are expected."""
+        """Prefect's step from claim to start, under our own name."""
         try:
-            await propose_state(self.client, Pending(name=SUBMITTING), flow_run_id=flow_run.id)
+            state: State[None] = Pending(name=SUBMITTING, message=self.claim.words)
+            await propose_state(self.client, state, flow_run_id=flow_run.id)
         except PrefectSignal:
             pass  # cancelled or paused meanwhile, which the engine will see
         except Exception as error:  # noqa: BLE001 - the run begins all the same
@@ -243,6 +269,8 @@ class HublabWorker(ProcessWorker):
     async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
         """Also say which very process runs it, so that a gate can tell a worker from the one before."""
         labels: dict[str, bool | int | float | str] = {
+            "hublab.worker": self.claim.owner.worker,
+            "hublab.place": self.claim.owner.place,
             "hublab.release": self.settings.release,
             "hublab.pid": str(os.getpid()),
             "hublab.invocation": os.environ.get("INVOCATION_ID", ""),
@@ -273,6 +301,7 @@ class HublabWorker(ProcessWorker):
             pid, status = await self.engines.execute(
                 flow_run, configuration, Path(cwd), task_status or anyio.TASK_STATUS_IGNORED
             )
+        self.engine_crashed |= status != 0
         return ProcessWorkerResult(status_code=status, identifier=str(pid))
 
     async def _submit_adhoc_run(

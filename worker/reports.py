@@ -32,9 +32,10 @@ _log = logging.getLogger("prefect.hublab")
 class Reports(StateProposer):
     """Reports for the runs of one worker."""
 
-    def __init__(self, client: PrefectClient, health: ApiHealth) -> None:
-        """Report through `client`; `health` tells whether the API was away."""
+    def __init__(self, client: PrefectClient, health: ApiHealth, claim: str = "") -> None:
+        """Report through `client`; `health` tells of outages, `claim` is what this worker's claims say."""
         super().__init__(client=client)
+        self._claim = claim
         self._health = health
         self._begun_at: dict[UUID, float] = {}
         self._settled: set[UUID] = set()
@@ -61,6 +62,8 @@ class Reports(StateProposer):
         if self.is_settled(flow_run.id):
             return None
         self.settle(flow_run.id)
+        if await self._is_anothers(flow_run.id):
+            return None
         if await self._never_reached_the_api(flow_run.id) and await self.propose_again(
             flow_run.id, "Its engine could not reach the API at its start."
         ):
@@ -87,7 +90,7 @@ class Reports(StateProposer):
 
     async def _propose_again(self, flow_run_id: UUID, reason: str, after: timedelta) -> bool:
         flow_run = await self._client.read_flow_run(flow_run_id)
-        if flow_run.state is None or flow_run.state.is_final():
+        if flow_run.state is None or flow_run.state.is_final() or await self._is_anothers(flow_run_id):
             return True
         if flow_run.state.is_cancelling():
             cancelled = {"message": "Cancelled while its worker stopped."}
@@ -98,6 +101,19 @@ class Reports(StateProposer):
             return True
         again: State[None] = AwaitingRetry(message=reason, scheduled_time=datetime.now(UTC) + after)
         return (await propose_state(self._client, again, flow_run_id=flow_run_id)).is_scheduled()
+
+    async def _is_anothers(self, flow_run_id: UUID) -> bool:
+        """Whether the run was freed and claimed anew, while this worker was cut off: what it does now is not ours."""
+        try:
+            states = await self._client.read_flow_run_states(flow_run_id)
+        except Exception as error:  # noqa: BLE001 - as at the top
+            _log.warning("Flow run %s: whose it is could not be read: %s", flow_run_id, error)
+            return False
+        claims = [state for state in states if state.is_pending() and state.name == "Pending"]
+        last = max(claims, key=lambda state: state.timestamp).message if claims else None
+        if anothers := bool(self._claim and last and last != self._claim):
+            _log.warning("Flow run %s is no longer this worker's: %s", flow_run_id, last)
+        return anothers
 
     async def _never_reached_the_api(self, flow_run_id: UUID) -> bool:
         if self._health.last_problem_at <= self._begun_at.get(flow_run_id, float("inf")):

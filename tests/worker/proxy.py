@@ -54,6 +54,8 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self.port = 0
         self.refused = 0
+        self.asked: list[str] = []
+        """Method and path of every request."""
         self._run(self._listen())
 
     def close(self) -> None:
@@ -133,6 +135,7 @@ class Proxy:
             self.refused += 1
             await reader.read()
             return
+        self.asked.append(b" ".join(head.split(b" ", 2)[:2]).decode())
         length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
         body = await reader.readexactly(int(length[1])) if length else b""
         if self._mode.isdigit():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,12 +52,17 @@ class Api:
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
-    def deploy(self, entrypoint: str, name: str) -> str:
+    def deploy(self, entrypoint: str, name: str, pool: str = POOL) -> str:
         """Register a deployment of a flow; the same name is the same deployment."""
         flow = self.post("/flows/", {"name": name})["id"]
-        wanted = {"name": name, "flow_id": flow, "entrypoint": entrypoint, "work_pool_name": POOL}
+        wanted = {"name": name, "flow_id": flow, "entrypoint": entrypoint, "work_pool_name": pool}
         wanted |= {"work_queue_name": "nobody", "enforce_parameter_schema": False}
         return str(self.post("/deployments/", wanted)["id"])
+
+    def ensure_queue(self, pool: str, name: str) -> None:
+        """See that the queue is there, whose runs no worker may take."""
+        path, body = f"/work_pools/{pool}/queues", {"name": name}
+        wait_for(lambda: self._http.post(path, json=body).status_code in {201, 409}, f"the queue {name}")
 
     def start(self, entrypoint: str, queue: str, **parameters: Any) -> str:
         """Put a run of `trial_flows.<entrypoint>` on the queue."""
@@ -88,21 +94,23 @@ class Api:
         """As the button in Prefect's pages does."""
         self.post(f"/flow_runs/{flow_run}/set_state", {"state": {"type": "CANCELLING"}})
 
-    def workers(self) -> list[Any]:
+    def workers(self, pool: str = POOL) -> list[Any]:
         """Those of the pool; none before the first has created it."""
-        answer = self._http.post(f"/work_pools/{POOL}/workers/filter", json={})
+        answer = self._http.post(f"/work_pools/{pool}/workers/filter", json={})
         return list(answer.json()) if answer.is_success else []
 
-    def heartbeat(self, worker: str) -> str:
+    def heartbeat(self, worker: str, pool: str = POOL) -> str:
         """When the server last heard of the worker."""
-        return next(str(entry["last_heartbeat_time"]) for entry in self.workers() if entry["name"] == worker)
+        return next(str(entry["last_heartbeat_time"]) for entry in self.workers(pool) if entry["name"] == worker)
 
 
 @contextlib.contextmanager
 def prefect_server(home: Path) -> Iterator[int]:
     """A real server on loopback; yields its port."""
     port = free_port()
-    command = [str(Path(sys.executable).parent / "prefect"), "server", "start", "--port", str(port), "--no-ui"]
+    # `make test-old-server` names the one of another version.
+    prefect = os.environ.get("HUBLAB_TEST_PREFECT") or str(Path(sys.executable).parent / "prefect")
+    command = [prefect, "server", "start", "--port", str(port), "--no-ui"]
     with (home / "server.log").open("wb") as log:
         env = environment(home, PREFECT_SERVER_API_AUTH_STRING=AUTH, PREFECT_API_URL=f"http://127.0.0.1:{port}/api")
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=home)

@@ -6,8 +6,8 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from deploy.lost_runs import SUBMITTING
 from tests.worker.world import LIMIT, alive, wait_for
+from worker.process_worker import SUBMITTING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ def test_flow_that_cannot_be_imported_is_reported_crashed_and_its_traceback_is_i
     assert "No module named 'no_such_module'" in worker.log.read_text()
 
 
-def test_run_bears_the_name_on_its_way_that_the_automations_wait_after(api: Api, worker: Worker, trial: Trial) -> None:
+def test_run_bears_the_name_of_each_step_on_its_way(api: Api, worker: Worker, trial: Trial) -> None:
     run = api.start("until", worker.queue, **trial.files)
     trial.begun()
     trial.let_end()

@@ -123,7 +123,7 @@ class Worker:
     def __init__(self, port: int, folder: Path, *, name: str = "", launch: str = "", **more: str) -> None:
         """Start it against the API on this port; `launch` is Python to run in place of `-m worker`."""
         self.name = name or f"w-{uuid.uuid4().hex[:6]}"
-        self.queue = more.pop("queue", f"q-{self.name}")
+        self.queue = more.pop("queue", "") or f"q-{self.name}"
         self.systemd = Systemd(folder)
         self.log = folder / f"{self.name}-{uuid.uuid4().hex[:4]}.log"
         self.folder = folder

@@ -1,0 +1,164 @@
+"""What an engine waits out, for how long, and what its flow hears of; and that it begins only a run that is its own."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prefect.client.base import PrefectHttpxAsyncClient, PrefectHttpxSyncClient
+
+from worker import engine_patience
+from worker.engine_patience import Patience, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RUN, OTHER = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+API = "http://prefect.example.com/api"
+AWAY = [None, 408, 429, 502, 503, 504]
+REFUSED = [401, 403, 500]
+
+
+def about_run() -> httpx.Request:
+    return httpx.Request("POST", f"{API}/flow_runs/{RUN}/set_state", json={"state": {"type": "COMPLETED"}})
+
+
+def flows_own(path: str = "/variables/") -> httpx.Request:
+    return httpx.Request("POST", f"{API}{path}", json={})
+
+
+@given(st.integers(1, 2000), st.sampled_from(AWAY))
+def test_pauses_are_short_however_long_the_api_is_away(attempt: int, status: int | None) -> None:
+    patience = Patience("", "")
+    pause = patience.pause(flows_own(), status, attempt)
+    assert pause is not None
+    assert 0 < pause <= 8
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def passes(seconds: float) -> None:
+        now[0] += seconds
+
+    return passes
+
+
+@pytest.mark.parametrize("status", AWAY)
+def test_outage_of_25_minutes_is_waited_out_and_one_of_hours_is_not(
+    clock: Callable[[float], None], status: int | None
+) -> None:
+    patience = Patience("", "")
+    assert patience.pause(flows_own(), status, 1) is not None
+    clock(25 * 60)
+    assert patience.pause(flows_own(), status, 200) is not None
+    clock(60 * 60)
+    assert patience.pause(flows_own(), status, 400) is None
+
+
+@pytest.mark.parametrize("status", REFUSED)
+def test_flow_hears_of_its_own_refused_call_and_the_runs_own_is_waited_out(status: int) -> None:
+    patience = Patience(RUN, "")
+    patience.begun = True
+    assert [patience.pause(flows_own(), status, attempt) is None for attempt in range(1, 6)] == [False] * 3 + [True] * 2
+    other = httpx.Request("POST", f"{API}/flow_runs/{OTHER}/set_state", json={"state": {"type": "CANCELLING"}})
+    assert patience.pause(other, status, 4) is None
+    assert patience.pause(about_run(), status, 100) is not None
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 404, 409, 422, 423])
+def test_answer_that_means_something_is_passed_on(status: int) -> None:
+    assert Patience("", "").pause(flows_own(), status, 1) is None
+
+
+def test_before_it_has_begun_it_gives_up_sooner_than_its_worker_is_thought_gone(clock: Callable[[float], None]) -> None:
+    patience = Patience(RUN, "claim")
+    assert patience.pause(about_run(), None, 1) is not None
+    clock(46)
+    assert patience.pause(about_run(), None, 9) is None
+
+
+def state_of(kind: str, message: str = "", transition: str | None = None) -> dict[str, Any]:
+    return {"state": {"type": kind, "message": message, "state_details": {"transition_id": transition}}}
+
+
+class Left(BaseException):
+    """The process would have ended."""
+
+
+def begin(monkeypatch: pytest.MonkeyPatch, *answers: dict[str, Any] | int | None) -> tuple[list[str], Patience]:
+    """Read the run and begin it, as an engine does, against a server that answers so. None: no answer."""
+    left, asked = iter(answers), []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(f"{request.method} {request.url.path.rpartition('/')[2].replace(RUN, 'run')}")
+        found = next(left)
+        if found is None:
+            raise httpx.ReadError("cut")
+        return httpx.Response(found) if isinstance(found, int) else httpx.Response(200, json=found)
+
+    def leave(status: int) -> None:
+        asked.append(f"left {status}")
+        raise Left
+
+    monkeypatch.setattr("os._exit", leave)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    patience = Patience(RUN, "mine")
+    with httpx.Client(transport=Transport(httpx.MockTransport(answer), patience), base_url=API) as client:
+        proposed = {"state": {"type": "RUNNING", "state_details": {"transition_id": "t-1"}}}
+        try:
+            client.get(f"/flow_runs/{RUN}")
+            monkeypatch.setattr(engine_patience, "_VERIFIED_SECONDS", -1.0)
+            client.post(f"/flow_runs/{RUN}/set_state", json=proposed)
+        except (Left, httpx.TransportError):
+            pass
+    return asked, patience
+
+
+ACCEPT = {"status": "ACCEPT"}
+
+
+def test_begins_what_is_still_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = state_of("PENDING", "mine")
+    asked, patience = begin(monkeypatch, mine, mine, ACCEPT)
+    assert asked == ["GET run", "GET run", "POST set_state"]
+    assert patience.begun
+
+
+@pytest.mark.parametrize(
+    "theirs", [state_of("PENDING", "theirs"), state_of("SCHEDULED"), state_of("RUNNING", transition="t-2")]
+)
+def test_leaves_what_was_freed_meanwhile(monkeypatch: pytest.MonkeyPatch, theirs: dict[str, Any]) -> None:
+    assert begin(monkeypatch, theirs)[0] == ["GET run", "left 75"]
+    mine = state_of("PENDING", "mine")
+    assert begin(monkeypatch, mine, theirs)[0] == ["GET run", "GET run", "left 75"]
+    # Cut off between the look and the step: it looks again.
+    assert begin(monkeypatch, mine, mine, None, theirs)[0][-2:] == ["GET run", "left 75"]
+
+
+def test_knows_its_own_beginning_whose_answer_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, begun = state_of("PENDING", "mine"), state_of("RUNNING", transition="t-1")
+    asked, patience = begin(monkeypatch, mine, mine, None, begun, ACCEPT)
+    assert asked[-2:] == ["GET run", "POST set_state"]
+    assert patience.begun
+
+
+def test_other_services_are_asked_as_ever() -> None:
+    """Prefect's client alone is changed: httpx itself, which a flow uses for all else, is as it was."""
+    engine_patience.install()
+    try:
+        with httpx.Client() as client:
+            assert type(client._transport) is httpx.HTTPTransport
+        with PrefectHttpxSyncClient() as ours:
+            assert type(ours._transport) is Transport
+    finally:
+        clients: tuple[Any, ...] = (PrefectHttpxSyncClient, PrefectHttpxAsyncClient)
+        for kind in clients:
+            kind.__init__ = inspect.getclosurevars(kind.__init__).nonlocals["plain"]

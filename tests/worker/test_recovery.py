@@ -1,0 +1,256 @@
+"""No run is forgotten: each state that a dead worker, host or server has left one in is put right, by that state alone.
+
+No server here has an automation, and no event is waited for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.worker.world import Trial, alive, wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.worker.conftest import StartWorker
+    from tests.worker.proxy import Proxy
+    from tests.worker.server import Api
+    from tests.worker.world import Worker
+
+# Minutes in seconds; nothing else is changed.
+EAGER = """
+import sys
+from worker import reconciler, recovery
+from datetime import timedelta
+reconciler.ROUND_SECONDS, recovery.SILENCE_SECONDS, reconciler.APART_SECONDS = 1.0, 8.0, 2.0
+reconciler._SUB_FLOW_SECONDS = 2.0
+recovery.UNCLAIMED = timedelta(seconds=3)
+from worker.__main__ import main
+sys.exit(main())
+"""
+
+
+class Pool:
+    """A work pool of the test's own, so that nobody else's worker answers for its runs."""
+
+    def __init__(self, api: Api, start: StartWorker) -> None:
+        self.name = f"pool-{uuid.uuid4().hex[:6]}"
+        self._api, self._start = api, start
+
+    def worker(self, *, name: str = "", queue: str = "", port: int = 0, **more: str) -> Worker:
+        more |= {"HUBLAB_WORK_POOL": self.name, "queue": queue}
+        return self._start(name=name, launch=EAGER, port=port, **more).ready()
+
+    def begin(self, entrypoint: str, queue: str, *tags: str, **parameters: Any) -> str:
+        """A run with these tags; of the queue `nobody` if no worker is to take it."""
+        self._api.ensure_queue(self.name, queue)
+        deployment = self._api.deploy(f"trial_flows.{entrypoint}", f"{entrypoint}-{self.name}", self.name)
+        body = {"work_queue_name": queue, "parameters": parameters, "state": {"type": "SCHEDULED"}, "tags": list(tags)}
+        return str(self._api.post(f"/deployments/{deployment}/create_flow_run", body)["id"])
+
+
+@pytest.fixture
+def pool(api: Api, start: StartWorker) -> Pool:
+    return Pool(api, start)
+
+
+def put(api: Api, run: str, kind: str, name: str, message: str = "") -> None:
+    """Set its state by force."""
+    state = {"type": kind, "name": name, "message": message}
+    answer = api.post(f"/flow_runs/{run}/set_state", {"state": state, "force": True})
+    assert answer["status"] == "ACCEPT", answer
+
+
+def history(api: Api, run: str) -> list[str]:
+    """What it has been called, in order."""
+    return [state["name"] for state in api.get(f"/flow_run_states/?flow_run_id={run}")]
+
+
+def look(api: Api, pool: Pool) -> None:
+    """Wait until the worker that answers for others has looked at the runs after this moment."""
+    run = pool.begin("until", "nobody")
+    put(api, run, "PENDING", "Pending")
+    wait_for(lambda: "RunAgain" in history(api, run), "a look")
+
+
+def kill(worker: Worker, *engines: int) -> None:
+    """As a power cut does."""
+    worker.process.kill()
+    worker.process.wait()
+    for engine in engines:
+        os.killpg(engine, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("tags", [("run-again",), ()])
+def test_killed_with_its_engine_the_run_is_found_by_the_next_start(
+    api: Api, pool: Pool, trial: Trial, tags: tuple[str, ...]
+) -> None:
+    worker = pool.worker()
+    run = pool.begin("until", worker.queue, *tags, **trial.files)
+    kill(worker, trial.begun())
+    assert api.state(run) == "RUNNING"
+    pool.worker(name=worker.name, queue=worker.queue)
+    if tags:
+        trial.begun(times=2)
+        trial.let_end()
+        assert api.wait_state(run, "COMPLETED") == "COMPLETED"
+        names = history(api, run)
+        assert names[names.index("Running") :][:3] == ["Running", "Lost", "RunAgain"]
+    else:
+        assert api.wait_state(run, "CRASHED") == "CRASHED"
+        assert history(api, run)[-1] == "Lost"
+        assert len(trial.lines("begin")) == 1
+
+
+def test_engine_that_outlives_its_worker_is_not_started_twice_and_missed_when_it_dies(
+    api: Api, pool: Pool, trial: Trial
+) -> None:
+    worker = pool.worker()
+    run = pool.begin("until", worker.queue, "run-again", **trial.files)
+    engine = trial.begun()
+    kill(worker)
+    pool.worker(name=worker.name, queue=worker.queue)
+    look(api, pool)
+    assert api.state(run) == "RUNNING"
+    assert alive(engine)
+    os.killpg(engine, signal.SIGKILL)
+    trial.begun(times=2)
+    trial.let_end()
+    assert api.wait_state(run, "COMPLETED") == "COMPLETED"
+
+
+@pytest.mark.parametrize("name", ["Pending", "HublabSubmitting"])
+def test_claimed_by_its_worker_and_not_begun(api: Api, pool: Pool, trial: Trial, name: str) -> None:
+    """The claim was written, and the worker died before its label, or before its engine."""
+    worker = pool.worker()
+    first = pool.begin("until", worker.queue, **trial.files)
+    trial.begun()
+    claim = next(state for state in api.get(f"/flow_run_states/?flow_run_id={first}") if state["name"] == "Pending")
+    kill(worker)
+    run = pool.begin("until", worker.queue, **trial.files)
+    put(api, run, "PENDING", name, claim["message"])
+    pool.worker(name=worker.name, queue=worker.queue)
+    trial.begun(times=2)
+    trial.let_end()
+    assert api.wait_state(run, "COMPLETED", "CRASHED") == "COMPLETED"
+    assert "RunAgain" in history(api, run)
+    assert api.wait_state(first, "COMPLETED", "CRASHED") == "COMPLETED"
+    assert len(trial.lines("begin")) == 2
+
+
+def test_claim_that_names_nobody_is_freed(api: Api, pool: Pool, trial: Trial) -> None:
+    pool.worker()
+    run = pool.begin("until", "nobody", **trial.files)
+    put(api, run, "PENDING", "Pending")
+    assert wait_for(lambda: "RunAgain" in history(api, run), "freed")
+
+
+def test_runs_of_a_worker_that_is_gone(api: Api, pool: Pool, trial: Trial, tmp_path: Path) -> None:
+    gone, living = pool.worker(), pool.worker()
+    again, once, cancelled = (Trial(tmp_path) for _ in range(3))
+    runs = {
+        "again": pool.begin("until", gone.queue, "run-again", **again.files),
+        "once": pool.begin("outer", gone.queue, **once.files),
+        "cancelled": pool.begin("until", gone.queue, **cancelled.files),
+    }
+    engines = [one.begun() for one in (again, once, cancelled)]
+    inside = wait_for(lambda: sub_flows(api, runs["once"]), "a sub-flow")
+    kill(gone, *engines)
+    api.cancel(runs["cancelled"])
+    wait_for(lambda: "RunAgain" in history(api, runs["again"]), "run again")
+    wait_for(lambda: history(api, runs["once"])[-1] == "Lost", "lost")
+    wait_for(lambda: [history(api, run)[-1] for run in inside] == ["Lost"], "its sub-flow too")
+    assert api.wait_state(runs["cancelled"], "CANCELLED") == "CANCELLED"
+    assert "answers from now on" in living.log.read_text()
+    assert f"Worker {gone.name} is gone." in str(api.get(f"/flow_run_states/?flow_run_id={runs['again']}"))
+
+
+def sub_flows(api: Api, run: str) -> list[str]:
+    wanted = {"flow_runs": {"parent_flow_run_id": {"any_": [run]}, "state": {"type": {"any_": ["RUNNING"]}}}}
+    return [found["id"] for found in api.post("/flow_runs/filter", wanted)]
+
+
+def test_host_that_was_installed_anew_answers_for_its_runs_and_a_second_of_that_name_does_not(
+    api: Api, pool: Pool, trial: Trial, tmp_path: Path
+) -> None:
+    """They are told apart by the machine's id alone."""
+    first = pool.worker(HUBLAB_PLACE="first")
+    run = pool.begin("until", first.queue, "run-again", **trial.files)
+    engine = trial.begun()
+    second = pool.worker(name=first.name, queue="nobody", HUBLAB_PLACE="second")
+    look(api, pool)
+    assert api.state(run) == "RUNNING"
+    kill(second)
+    kill(first, engine)
+    last = api.heartbeat(first.name, pool.name)
+    wait_for(lambda: datetime.now(UTC) - datetime.fromisoformat(last) > timedelta(seconds=9), "nobody beats any more")
+    pool.worker(name=first.name, queue=first.queue, HUBLAB_PLACE="anew")
+    trial.begun(times=2)
+    trial.let_end()
+    assert api.wait_state(run, "COMPLETED") == "COMPLETED"
+
+
+@pytest.mark.parametrize("name", ["Lost", "Crashed"])
+def test_lost_or_crashed_and_not_run_again(api: Api, pool: Pool, name: str) -> None:
+    pool.worker()
+    run, untagged = pool.begin("until", "nobody", "run-again"), pool.begin("until", "nobody")
+    gave_up = pool.begin("until", "nobody", "run-again")
+    for one in (run, untagged):
+        put(api, one, "CRASHED", name)
+    put(api, gave_up, "CRASHED", "GaveUp")
+    wait_for(lambda: "RunAgain" in history(api, run), "run again")
+    second = pool.begin("until", "nobody", "run-again")
+    put(api, second, "CRASHED", name)
+    wait_for(lambda: "RunAgain" in history(api, second), "another look")
+    assert history(api, untagged)[-1] == name
+    assert history(api, gave_up)[-1] == "GaveUp"
+
+
+def test_tenth_time_within_a_day_is_the_last(api: Api, pool: Pool) -> None:
+    api.post("/work_pools/", {"name": pool.name, "type": "process"})
+    run = pool.begin("until", "nobody", "run-again")
+    for _ in range(8):
+        put(api, run, "CRASHED", "Crashed")
+        put(api, run, "SCHEDULED", "RunAgain")
+    put(api, run, "CRASHED", "Crashed")
+    pool.worker()
+    wait_for(lambda: history(api, run).count("RunAgain") == 9, "run again for the ninth time")
+    put(api, run, "PENDING", "Pending")
+    wait_for(lambda: history(api, run)[-1] == "GaveUp", "given up, as it was stuck")
+    second = pool.begin("until", "nobody", "run-again")
+    for _ in range(9):
+        put(api, second, "SCHEDULED", "RunAgain")
+    put(api, second, "CRASHED", "Crashed")
+    wait_for(lambda: history(api, second)[-1] == "GaveUp", "given up, as it crashed")
+    assert "10 times within 24 h" in api.run(second)["state"]["message"]
+    assert api.run(second)["state"]["type"] == "CRASHED"
+
+
+def test_costs_a_request_a_round_at_the_most(pool: Pool, proxy: Proxy) -> None:
+    """Of the worker that answers for others, which asks most; the start asks three times at once."""
+    pool.worker(port=proxy.port)
+    wait_for(lambda: f"POST /api/work_pools/{pool.name}/workers/filter" in proxy.asked, "a round")
+    del proxy.asked[:]
+    wait_for(lambda: any(line.startswith("PATCH /api/variables/") for line in proxy.asked), "a whole turn of rounds")
+    recovery = [line for line in proxy.asked if re.search("/flow_runs/|/variables/|/workers/filter", line)]
+    assert len(recovery) <= 12, recovery
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("PAUSED", "Suspended"), ("PAUSED", "Paused"), ("RUNNING", "Running"), ("SCHEDULED", "AwaitingRetry")],
+)
+def test_left_alone(api: Api, pool: Pool, kind: str, name: str) -> None:
+    """What is paused, what waits, and what runs by no claim of ours: another project's worker may have it."""
+    pool.worker()
+    run = pool.begin("until", "nobody", "run-again")
+    put(api, run, kind, name)
+    look(api, pool)
+    assert history(api, run)[-1] == name

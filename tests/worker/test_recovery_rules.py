@@ -1,0 +1,177 @@
+"""What is to be done about a run, by its state, its owner and what a worker knows: the rules alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.reconciler import duty
+from worker.recovery import Beats, Claimed, Owner, Run, View, decide, owner_by, too_often
+
+NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+ME, OTHER, NAMESAKE, STOCK = Owner("w-1", "here"), Owner("w-2", "there"), Owner("w-1", "there"), Owner("stock", "")
+BEFORE = Owner("w-1", "*")
+TYPES = ["SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING", "CANCELLED", "COMPLETED", "FAILED", "CRASHED"]
+NAMES = ["Pending", "HublabSubmitting", "Running", "Lost", "Crashed", "GaveUp", "Paused", "Suspended", "AwaitingRetry"]
+
+owners = st.sampled_from([None, ME, OTHER, NAMESAKE, STOCK, BEFORE])
+runs = st.builds(
+    Run,
+    id=st.sampled_from(["a", "b"]),
+    state_id=st.just("s"),
+    type=st.sampled_from(TYPES),
+    name=st.sampled_from(NAMES),
+    since=st.builds(lambda seconds: NOW - timedelta(seconds=seconds), st.floats(0, 1000)),
+    again=st.booleans(),
+    owner=owners,
+    process=st.sampled_from(["", "1.1"]),
+).filter(lambda run: not run.process or (run.owner is not None and run.owner.ours and run.owner.place != "*"))
+views = st.builds(
+    View,
+    me=st.just(ME),
+    now=st.just(NOW),
+    held=st.sampled_from([frozenset(), frozenset({"a"})]),
+    leads=st.booleans(),
+    gone=st.frozensets(st.sampled_from(["w-2", "stock"])),
+    known=st.frozensets(st.sampled_from(["w-1", "w-2", "stock"])),
+    alone_since=st.sampled_from([None, NOW - timedelta(seconds=500)]),
+)
+
+
+@given(runs, views)
+def test_what_must_never_happen(run: Run, view: View) -> None:
+    act = (decide(run, view) or ("", ""))[0]
+    if run.id in view.held or run.type in {"SCHEDULED", "PAUSED", "CANCELLED", "COMPLETED", "FAILED"}:
+        assert not act
+    if run.type == "CRASHED" and (not run.again or run.name not in {"Lost", "Crashed"}):
+        assert not act
+    before = view.alone_since is not None and run.since < view.alone_since
+    mine = run.owner in {ME, BEFORE} or (run.owner == NAMESAKE and before)
+    if not mine and not view.leads:
+        assert not act
+    if run.type in {"RUNNING", "CANCELLING"} and not mine:
+        # Only what is of this project, and of a worker that is gone.
+        assert not act or (run.owner == OTHER and "w-2" in view.gone)
+    if run.process and not mine:
+        assert not act or run.type == "CRASHED" or "w-2" in view.gone
+    if run.owner == NAMESAKE and not before and run.type != "CRASHED":
+        assert not act or (run.type == "PENDING" and not run.process)
+
+
+@given(runs, views)
+def test_a_run_is_started_again_only_if_it_never_began_or_says_so(run: Run, view: View) -> None:
+    act = (decide(run, view) or ("", ""))[0]
+    if act == "free":
+        assert run.type == "PENDING"
+    if act == "again":
+        assert run.again
+
+
+def run_of(kind: str, name: str, owner: Owner | None, **more: Any) -> Run:
+    process = "1.1" if kind == "PENDING" and owner and owner.ours else ""
+    return Run("x", "s", kind, name, NOW - timedelta(seconds=30), owner=owner, process=process, **more)
+
+
+@pytest.mark.parametrize(
+    ("run", "act"),
+    [
+        (run_of("PENDING", "Pending", ME), "free"),
+        (run_of("PENDING", "HublabSubmitting", ME), "free"),
+        (run_of("PENDING", "Pending", OTHER), "free"),
+        (run_of("PENDING", "Pending", None), "free"),
+        (run_of("RUNNING", "Running", ME), "lose"),
+        (run_of("RUNNING", "Running", BEFORE), "lose"),
+        (run_of("RUNNING", "Running", OTHER), "lose"),
+        (run_of("CANCELLING", "Cancelling", OTHER), "cancel"),
+        (run_of("CRASHED", "Lost", OTHER, again=True), "again"),
+        (run_of("CRASHED", "Crashed", None, again=True), "again"),
+        (run_of("PENDING", "Submitting", STOCK), None),
+        (replace(run_of("PENDING", "Submitting", STOCK), since=NOW - timedelta(seconds=301)), "free"),
+        (run_of("RUNNING", "Running", STOCK), None),
+        (run_of("RUNNING", "Running", None), None),
+        (run_of("RUNNING", "Running", NAMESAKE), None),
+    ],
+)
+def test_who_leads_sees_to(run: Run, act: str | None) -> None:
+    view = View(ME, NOW, leads=True, gone=frozenset({"w-2", "stock"}), known=frozenset({"w-1"}))
+    assert (decide(run, view) or (None,))[0] == act
+
+
+def test_claim_names_its_owner_in_the_state_itself() -> None:
+    claim = Claimed(OTHER, "12.345")
+    state = {"id": "s", "type": "PENDING", "name": "Pending", "message": claim.words, "timestamp": NOW.isoformat()}
+    stale = {"prefect.worker.name": "w-1", "hublab.worker": "w-1", "hublab.place": "here"}
+    raw = {"id": "x", "state": state, "tags": [], "labels": stale, "infrastructure_pid": "host:77"}
+    found = Run.read(raw)
+    assert (found.owner, found.process, found.pid) == (OTHER, "12.345", 77)
+    found = Run.read({**raw, "state": {**state, "type": "RUNNING"}})
+    assert (found.owner, found.process) == (ME, "")
+    taken_by_stock = {**stale, "prefect.worker.name": "stock"}
+    assert Run.read({**raw, "state": {**state, "type": "RUNNING"}, "labels": taken_by_stock}).owner == STOCK
+
+
+def state(name: str, message: str = "", ago: float = 0.0) -> dict[str, str]:
+    kind = "PENDING" if name in {"Pending", "HublabSubmitting"} else "SCHEDULED"
+    return {
+        "type": kind,
+        "name": name,
+        "message": message,
+        "timestamp": (NOW - timedelta(seconds=ago)).isoformat(),
+    }
+
+
+def test_owner_is_whoever_claimed_last() -> None:
+    mine, others = Claimed(ME, "1.1").words, Claimed(OTHER, "2.2").words
+    assert owner_by([state("Pending", mine, 20), state("RunAgain", ago=15), state("Pending", others, 10)]) == OTHER
+    assert owner_by([state("Pending", mine, 20), state("Pending", ago=10)]) is None
+    assert owner_by([]) is None
+
+
+def test_ten_times_within_a_day() -> None:
+    nine = [state("RunAgain", ago=3600.0 * number) for number in range(9)]
+    assert too_often(nine, NOW)
+    assert not too_often(nine[1:], NOW)
+    assert not too_often([*nine[1:], state("RunAgain", ago=25 * 3600.0)], NOW)
+
+
+def beat(seconds: float) -> str:
+    return (NOW + timedelta(seconds=seconds)).isoformat()
+
+
+@given(st.floats(-500, 500), st.floats(0, 200))
+def test_worker_is_not_gone_while_the_api_was_away_or_its_heart_beats(skew: float, answers: float) -> None:
+    """`skew`: the server's clock jumps by that much between two looks."""
+    beats = Beats(90, 30)
+    later = NOW + timedelta(seconds=40 + skew)
+    beats.look({"w": beat(-10)}, set(), NOW, 0.0, 1000.0)
+    assert not beats.look({"w": beat(5)}, set(), later, 40.0, 1000.0)
+    beats = Beats(90, 30)
+    beats.look({"w": beat(-1000)}, set(), NOW, 0.0, answers)
+    gone = beats.look({"w": beat(-1000)}, set(), later, 40.0, answers)
+    assert not gone or answers > 90
+
+
+def test_worker_is_gone_after_two_looks_and_its_name_alone_counts_too() -> None:
+    beats = Beats(90, 30)
+    assert beats.look({"w": beat(-100)}, {"deleted"}, NOW, 0.0, 100.0) == set()
+    assert beats.look({"w": beat(-100)}, {"deleted"}, NOW, 29.0, 129.0) == set()
+    assert beats.look({"w": beat(-100)}, {"deleted"}, NOW, 31.0, 131.0) == {"w", "deleted"}
+
+
+def test_each_look_comes_in_time() -> None:
+    """A round is 15 to 20 s: of claims two rounds apart, of crashed runs and of workers four."""
+    leading = [duty(number, leads=True, crashed=False) for number in range(1, 65)]
+    resting = [duty(number, leads=False, crashed=False) for number in range(1, 65)]
+    assert all("in flight" in leading[at : at + 3] for at in range(60))
+    assert all("crashed" in leading[at : at + 8] for at in range(56))
+    for rounds in (leading, resting):
+        assert all("workers" in rounds[at : at + 8] for at in range(56))
+        assert all("in flight" in rounds[at : at + 4] for at in range(60))
+        assert all("lease" in rounds[at : at + 16] for at in range(48))
+    assert all("sub-flows" in leading[at : at + 16] for at in range(48))
+    assert duty(6, leads=False, crashed=True) == "crashed"

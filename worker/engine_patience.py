@@ -1,0 +1,288 @@
+"""An engine's patience with Prefect's API, in place of what Prefect's settings allow; and its last look at its claim.
+
+Prefect's client waits 2, 4, 8 ... 1,024 s, so that an outage of T costs up to 2 T, and its settings do not tell one
+request from another. Here:
+
+- While the API is away, every request to it waits, with pauses of a few seconds, for as long as `_AWAY_SECONDS`.
+- A refusal (401, 403, 500) of what concerns the run itself is waited out as well: a proxy restarts, a credential is
+  rotated. Any other request of the flow's is repeated for seconds, and then the flow hears of it.
+- A flow's requests to other services are its own affair: Prefect's client alone is changed.
+- A run begins only while the claim is still its worker's. One that was freed meanwhile, because its host was cut off,
+  may have been started elsewhere.
+
+Imports nothing of this project: `worker.engine_process` also runs it as a script, beside whatever is called `worker`
+where the run works.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import re
+import runpy
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import httpx
+from prefect.client.base import PrefectHttpxAsyncClient, PrefectHttpxSyncClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+CLAIM = "HUBLAB_CLAIM"
+"""The environment variable with the message of the claim by which the engine was started."""
+NOT_MINE = os.EX_TEMPFAIL
+"""The exit status of an engine whose run is no longer its worker's."""
+_AWAY = {408, 429, 502, 503, 504}
+_REFUSED = {401, 403, 500}
+_AWAY_SECONDS = 2400.0
+_BEGIN_SECONDS = 45.0  # less than it takes until a worker that is cut off is thought gone
+_VERIFIED_SECONDS = 20.0
+_LONGEST_PAUSE = 8.0
+_WORTH_TELLING_SECONDS = 5.0
+_REFUSALS = 3
+_TIMEOUT = {"connect": 5.0, "read": 20.0, "write": 20.0, "pool": 60.0}
+_ABOUT_RUN = re.compile(r"/flow_runs/(?P<run>[0-9a-f-]{36})(?P<set>/set_state)?$")
+
+
+class Patience:
+    """What one engine process knows of the API and of its claim."""
+
+    def __init__(self, run: str, claim: str) -> None:
+        """For the engine of this run; without a claim there is nothing to look at."""
+        self._run = run
+        self._claim = claim
+        self._began = time.monotonic()
+        self._away_since: float | None = None
+        self._verified = float("-inf")
+        self._told = False
+        self.begun = not run
+
+    def pause(self, request: httpx.Request, status: int | None, attempt: int) -> float | None:
+        """Seconds until the request is sent again; None: the caller hears of it.
+
+        Args:
+            request: what was asked.
+            status: of the answer; None when there was none.
+            attempt: how often it has been sent, from 1.
+        """
+        now = time.monotonic()
+        if status is not None and status not in _AWAY | _REFUSED:
+            self._tell(now, "answers again")
+            self._away_since = None
+            return None
+        about_run, _ = self._about(request)
+        if status in _REFUSED and not about_run and attempt > _REFUSALS:
+            return None
+        self._away_since = self._away_since or now
+        patience = _AWAY_SECONDS if self.begun else _BEGIN_SECONDS
+        since = self._away_since if self.begun else self._began
+        if now - since > patience or request.url.path.endswith("/logs/"):
+            return None
+        self._tell(now, f"answers {status}" if status else "cannot be reached")
+        return min(2.0 ** min(attempt - 1, 10), _LONGEST_PAUSE) * random.uniform(0.5, 1.0)  # noqa: S311 - to spread
+
+    def _tell(self, now: float, what: str) -> None:
+        """Once in an outage, and once at its end, in the journal."""
+        waits = self._away_since is not None and now - self._away_since > _WORTH_TELLING_SECONDS
+        again = what == "answers again"
+        if waits and self._told == again:
+            self._told = not again
+            sys.stderr.write(f"Flow run {self._run}: Prefect's API {what}{'' if again else '; it waits'}\n")
+            sys.stderr.flush()
+
+    def concerns(self, request: httpx.Request) -> bool:
+        """Whether the request concerns the run itself."""
+        return self._about(request)[0]
+
+    def prepare(self, request: httpx.Request) -> httpx.Request | None:
+        """Called before a request is sent: the look at the claim that has to come first, if one has."""
+        if self._about(request)[0]:
+            request.extensions = {
+                **request.extensions,
+                "timeout": _TIMEOUT,
+            }  # an answer that is lost is asked for again
+        if not self._begins(request) or time.monotonic() - self._verified < _VERIFIED_SECONDS:
+            return None
+        url = str(request.url).removesuffix("/set_state")
+        headers = {key: value for key, value in request.headers.items() if not key.startswith("content-")}
+        return httpx.Request("GET", url, headers=headers, extensions={"timeout": _TIMEOUT})
+
+    def heard(self, request: httpx.Request, content: bytes, before: httpx.Request | None = None) -> None:
+        """Called with each good answer; leaves the process when the run is somebody else's.
+
+        Args:
+            request: what was answered.
+            content: the answer.
+            before: the request that `request` was made for, which would begin the run.
+        """
+        if self.begun or not self._about(request)[0]:
+            return
+        if request.method == "GET":
+            if self._claim and not self._is_mine(json.loads(content)["state"], before):
+                sys.stderr.write(f"Flow run {self._run} is no longer this worker's: its engine ends before it begins\n")
+                sys.stderr.flush()
+                os._exit(NOT_MINE)
+            self._verified = time.monotonic()
+        elif self._begins(request):
+            self.begun = json.loads(content).get("status") == "ACCEPT"
+
+    def _is_mine(self, state: dict[str, Any], before: httpx.Request | None) -> bool:
+        if state["type"] == "PENDING":
+            return bool(state["message"] == self._claim)
+        if state["type"] == "RUNNING" and before is not None:  # by this engine, whose answer was lost
+            asked = json.loads(before.content)["state"]["state_details"]["transition_id"]
+            return bool(asked and state["state_details"]["transition_id"] == asked)
+        return state["type"] not in {"SCHEDULED", "RUNNING"}
+
+    def _about(self, request: httpx.Request) -> tuple[bool, bool]:
+        """Whether the request concerns the run itself, and whether it would change its state."""
+        found = _ABOUT_RUN.search(request.url.path)
+        return bool(found and found["run"] == self._run), bool(found and found["set"])
+
+    def _begins(self, request: httpx.Request) -> bool:
+        if self.begun or self._about(request) != (True, True):
+            return False
+        return bool(json.loads(request.content)["state"]["type"] == "RUNNING")
+
+
+type _Step = tuple[str, Any]
+
+
+def _exchange(
+    patience: Patience, request: httpx.Request, begins: httpx.Request | None = None
+) -> Generator[_Step, Any, httpx.Response]:
+    """Everything that one request takes, as steps for either transport: send, read, close, wait."""
+    for attempt in itertools.count(1):
+        if look := patience.prepare(request):
+            yield from _exchange(patience, look, request)
+        try:
+            response: httpx.Response = yield "send", request
+            content: bytes = b""
+            if patience.concerns(request) or response.status_code == httpx.codes.FORBIDDEN:
+                content = yield "read", response
+        except httpx.UnsupportedProtocol:
+            raise
+        except httpx.TransportError:
+            wait = patience.pause(request, None, attempt)
+            if wait is None:
+                raise
+        else:
+            # Prefect's client answers a missing token itself, with a new one.
+            token = response.status_code == httpx.codes.FORBIDDEN and b"CSRF" in content
+            wait = None if token else patience.pause(request, response.status_code, attempt)
+            if wait is None:
+                if response.is_success:
+                    patience.heard(request, content, begins)
+                return response
+            yield "close", response
+        yield "wait", wait
+    raise AssertionError("endless")
+
+
+class Transport(httpx.BaseTransport):
+    """Repeats a request as `Patience` allows."""
+
+    def __init__(self, inner: httpx.BaseTransport, patience: Patience) -> None:
+        """Wrap the transport that Prefect's client built."""
+        self._inner = inner
+        self._patience = patience
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send, and send again."""
+        talk = _exchange(self._patience, request)
+        try:
+            step = next(talk)
+            while True:
+                try:
+                    answer = self._do(*step)
+                except httpx.TransportError as error:
+                    step = talk.throw(error)
+                else:
+                    step = talk.send(answer)
+        except StopIteration as end:
+            response: httpx.Response = end.value
+            return response
+
+    def _do(self, what: str, argument: Any) -> Any:
+        if what == "send":
+            return self._inner.handle_request(argument)
+        if what == "wait":
+            return time.sleep(argument)
+        return argument.read() if what == "read" else argument.close()
+
+    def close(self) -> None:
+        """Close the wrapped transport."""
+        self._inner.close()
+
+
+class AsyncTransport(httpx.AsyncBaseTransport):
+    """The same for an asynchronous flow."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, patience: Patience) -> None:
+        """Wrap the transport that Prefect's client built."""
+        self._inner = inner
+        self._patience = patience
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send, and send again."""
+        talk = _exchange(self._patience, request)
+        try:
+            step = next(talk)
+            while True:
+                try:
+                    answer = await self._do(*step)
+                except httpx.TransportError as error:
+                    step = talk.throw(error)
+                else:
+                    step = talk.send(answer)
+        except StopIteration as end:
+            response: httpx.Response = end.value
+            return response
+
+    async def _do(self, what: str, argument: Any) -> Any:
+        if what == "send":
+            return await self._inner.handle_async_request(argument)
+        if what == "wait":
+            return await anyio.sleep(argument)
+        return await (argument.aread() if what == "read" else argument.aclose())
+
+    async def aclose(self) -> None:
+        """Close the wrapped transport."""
+        await self._inner.aclose()
+
+
+def install(run: str = "", claim: str = "") -> None:
+    """Give every client of Prefect's API that this process makes the patience, keeping all else that Prefect set up."""
+    patience = Patience(run, claim)
+    _wrap(PrefectHttpxSyncClient, lambda inner: Transport(inner, patience))
+    _wrap(PrefectHttpxAsyncClient, lambda inner: AsyncTransport(inner, patience))
+
+
+def _wrap(kind: Any, wrapped: Callable[[Any], Any]) -> None:
+    plain = kind.__init__
+
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        plain(self, *args, **kwargs)
+        self._transport = wrapped(self._transport)
+        self._mounts = {pattern: transport and wrapped(transport) for pattern, transport in self._mounts.items()}
+
+    kind.__init__ = init
+
+
+def main() -> None:
+    """Be `python -m prefect.engine`, which this file was run in place of, with the run's id as the last argument."""
+    install(os.environ.get("PREFECT__FLOW_RUN_ID", ""), os.environ.pop(CLAIM, ""))
+    if not sys.flags.safe_path:
+        sys.path[0] = os.getcwd()  # noqa: PTH109 - as Python itself puts it there
+    sys.argv = ["-m"]  # runpy puts the engine's file there
+    sys.orig_argv = [sys.executable, "-m", "prefect.engine"]
+    runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Which engines and workers live on this host, by the kernel alone: no file is kept that a run could write."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from pathlib import Path
+from uuid import UUID
+
+_ENGINE = "prefect.engine"
+_RUN = b"PREFECT__FLOW_RUN_ID="
+_PROC = Path("/proc")
+
+
+def place() -> str:
+    """What tells this host from another whose workers have the same names: its machine id, which the unit hands on."""
+    return "".join((os.environ.get("HUBLAB_PLACE") or platform.node() or "unknown").split())
+
+
+def token(pid: int) -> str:
+    """A process, told from a later one of the same number by its start; empty when it is gone, or cannot be seen."""
+    try:
+        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in {"Z", "X"} else f"{pid}.{fields[19]}"
+
+
+def lives(process: str) -> bool:
+    """Whether the process of that token lives. One that is there and does not show itself is taken for alive."""
+    pid = int(process.partition(".")[0])
+    return token(pid) == process or _is_hidden(pid)
+
+
+def engines() -> set[str]:
+    """The flow runs that have an engine on this host, whoever started it."""
+    found = set()
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                found.add(_run_of(entry))
+    return found - {""}
+
+
+def may_have_engine(flow_run_id: str, pid: int, seen: set[str]) -> bool:
+    """Whether a run may have an engine here: it was seen, or the process that was its engine hides from sight."""
+    return flow_run_id in seen or (pid > 0 and _is_hidden(pid))
+
+
+def _run_of(entry: Path) -> str:
+    """The run whose engine a process is: by its title, or by its environment when it leads its session, as all do."""
+    words = (entry / "cmdline").read_bytes().rstrip(b"\0").decode(errors="replace").split("\0")
+    if _ENGINE in words and token(int(entry.name)):
+        with contextlib.suppress(ValueError):
+            return str(UUID(words[-1]))
+    variables = (entry / "environ").read_bytes().split(b"\0")
+    run = next((entry[len(_RUN) :].decode() for entry in variables if entry.startswith(_RUN)), "")
+    leads = run and os.getsid(int(entry.name)) == int(entry.name)
+    return run if leads and token(int(entry.name)) else ""
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether a process of this user's is there that /proc does not show."""
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return not (_PROC / str(pid) / "stat").exists()
