@@ -15,6 +15,7 @@ takes.rollback := LIMIT WAVE RELEASE
 takes.status := LIMIT JSON
 takes.history := LIMIT JSON
 takes.unlock := LIMIT
+takes.run-again := RUNS
 takes.verify := LIMIT
 takes.e2e := SPEED YES
 
@@ -60,6 +61,10 @@ status: .venv/ready ## what each host and worker does, and how it differs from t
 .PHONY: history
 history: .venv/ready ## who deployed what, when, and how it ended [LIMIT=host] [JSON=1]
 	@$(BIN)/python -m deploy.fleet history
+
+.PHONY: run-again
+run-again: .venv/ready ## have flow runs run again that are lost or were given up; `make status` names them [RUNS="id id"]
+	@RUNS="$(RUNS)" $(BIN)/python -m deploy.fleet again
 
 .PHONY: unlock
 unlock: .venv/ready ## remove the locks of deploys that are known to be dead [LIMIT=host]

@@ -26,6 +26,7 @@ OPTIONS = {
     "TESTS": (r"[\w./ *\[\]:-]+", "folders or files of tests"),
     "TEMPLATE": (r"[\w.-]+", "the name of a template"),
     "TO": (r"[^\s'\"$;&|]+@[^\s'\"$;&|]+", "an address"),
+    "RUNS": (r"[0-9a-fA-F-]{36}([ ,]+[0-9a-fA-F-]{36})*", "ids of flow runs, as `make status` shows them"),
     "ENV": (r"[^\s'\"$;&|]+", "a file like .env"),
 }
 # What the tools themselves take, for any target.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deploy import lost_runs, problems, spec, words
 from deploy.release import identity
@@ -54,7 +54,7 @@ class Plan:
     prune: tuple[str, ...] = ()
     switch: bool = False
     unfinished: bool = False
-    automations: tuple[dict[str, Any], ...] = ()
+    automations: tuple[str, ...] = ()
     # Two plans that differ in these alone are the same: they change by themselves while nothing on the host does.
     lock: str = field(default="", compare=False)
     words: tuple[str, ...] = field(default=(), compare=False)
@@ -133,7 +133,7 @@ def towards(host: spec.WorkerHost, state: HostState, release: str, *, build: boo
         switch=state.current != release,
         unfinished=state.rollout_open,
         lock=state.lock,
-        automations=lost_runs.to_set(host.work_pool, state.automations),
+        automations=lost_runs.to_remove(host.work_pool, state.automations),
     )
     return replace(plan, words=words.describe(plan, state))
 

@@ -25,7 +25,8 @@ def describe(plan: Plan, state: HostState) -> tuple[str, ...]:
     surplus = f"will be drained and removed: only {len(plan.workers)} are wanted"
     words += [f"{spec.unit_name(number)} {surplus}" for number in plan.surplus]
     words += [f"release {name} will be removed{_why(state, name)}" for name in plan.prune]
-    words += [f"automation '{item['name']}' will be set at the Prefect server" for item in plan.automations]
+    removed = "will be removed from the Prefect server: the workers look at the runs themselves"
+    words += [f"automation '{name}' {removed}" for name in plan.automations]
     if plan.unfinished:
         words.append("a rollout that was cut off will be brought to its end")
     return tuple(words)

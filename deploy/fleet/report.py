@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class Report:
     """What a host does right now. `doing`: unit → the worker's own words; `queue`: None when Prefect did not answer.
 
+    `left`: flow runs that nobody is about to run, though they are not done.
     `history` is there when nothing but it was asked for, `state` otherwise.
     """
 
@@ -25,6 +26,7 @@ class Report:
     history: tuple[dict[str, Any], ...] = ()
     lock: dict[str, Any] | None = None
     queue: dict[str, int] | None = None
+    left: tuple[dict[str, Any], ...] = ()
 
 
 def ask(host: Host, *, whole: bool) -> Report:
@@ -51,4 +53,4 @@ def ask(host: Host, *, whole: bool) -> Report:
 def parse(raw: dict[str, Any]) -> Report:
     """Pure: the JSON of `report_host.py` as typed data."""
     state = parse_state(raw["state"]) if raw["state"] else HostState()
-    return Report(state, raw["doing"], tuple(raw["history"]), raw["lock"], raw["queue"])
+    return Report(state, raw["doing"], tuple(raw["history"]), raw["lock"], raw["queue"], tuple(raw.get("left") or ()))

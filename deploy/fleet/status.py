@@ -6,7 +6,9 @@ import json
 import os
 import sys
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 from deploy import plan as planning
 from deploy import spec
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from deploy.fleet.report import Report
     from deploy.plan import Plan
     from deploy.state import HostState
+
+
+MOST_NAMED = 5
+WAITS = "waiting for Prefect's API"  # worker.lifecycle's words
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,12 @@ def judge(wanted: spec.WorkerHost, plan: Plan, now: Report) -> Status:
         trouble.append("Prefect's server did not say what is due")
     elif now.queue["late"]:
         trouble.append(f"{now.queue['late']} flow runs are late")
+    trouble += left_words(now.left)
+    trouble += [
+        f"{names.get(unit, unit)} is {words} -> see to the server at {wanted.api_url}; nothing is to be done here"
+        for unit, words in sorted(now.doing.items())
+        if words.startswith(WAITS)
+    ]
     if now.lock and now.lock["orphaned"]:
         trouble.append(f"{now.lock['words']}: its owner is gone; the next deploy takes it over")
     trouble += [f"{path} changes the workers' units, and no deploy removes it" for path in _foreign_drop_ins(state)]
@@ -69,6 +81,20 @@ def judge(wanted: spec.WorkerHost, plan: Plan, now: Report) -> Status:
         drift=plan.words,
         trouble=tuple(trouble),
     )
+
+
+def left_words(left: Sequence[dict[str, Any]]) -> list[str]:
+    """Flow runs that are lost, stuck or given up: how many, which, and what has them run again. Pure."""
+    lines = []
+    for problem, runs in groupby(sorted(left, key=itemgetter("problem")), key=itemgetter("problem")):
+        found = list(runs)
+        named = [f"{run['name']} ({run['id']})" for run in found[:MOST_NAMED]]
+        named += [f"{len(found) - MOST_NAMED} more"] if len(found) > MOST_NAMED else []
+        ids = " ".join(run["id"] for run in found[:MOST_NAMED])
+        remedy = f'make run-again RUNS="{ids}"' if found[0]["again"] else "a worker that is ONLINE sees to it"
+        count = "1 flow run is" if len(found) == 1 else f"{len(found)} flow runs are"
+        lines.append(f"{count} {problem}: {', '.join(named)} -> {remedy}")
+    return lines
 
 
 def _foreign_drop_ins(state: HostState) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from deploy.onhost.common import ask
 from deploy.onhost.inspect_host import facts
+from deploy.onhost.left_runs import left_runs
 from deploy.onhost.lock import at_work, describe, guarded, holder, orphaned
 from deploy.onhost.prefect_api import request
 from deploy.onhost.record import deploys
@@ -57,11 +58,13 @@ def main(query: dict[str, Any]) -> None:
     """Prints everything; with a question for `inspect_host.py` also what that one finds."""
     state = facts(query["inspect"]) if query["inspect"] else None
     units = [f"{query['unit']}{number}.service" for number in sorted(map(int, state["workers"]))] if state else []
+    answers = state is not None and state["api"]["status"] == HTTP_OK
     found = {
         "state": state,
         "doing": doing(units) if units else {},
         "history": [] if state else deploys(query["audit"]),
         "lock": lock(Path(query["folder"])),
-        "queue": queue(query) if state and state["api"]["status"] == HTTP_OK else None,
+        "queue": queue(query) if answers else None,
+        "left": left_runs(query, state["api"]["online"]) if state and answers else None,
     }
     print(json.dumps(found))

@@ -120,11 +120,11 @@ class Conductor:
         if not self.of(machine).ended and self.of(machine).ok:
             self.fail(machine, "the last step", "failed")
 
-    def set_automations(self, machine: Machine) -> None:
-        """The server is one for all hosts: one that saw something missing sets it, another where that one dies."""
+    def remove_automations(self, machine: Machine) -> None:
+        """The server is one for all hosts: one that saw what is not wanted there removes it, another where that dies."""
         asking = [item for item in self.busy if item.plan.automations]
-        if not any(item.run("set_automations", queries.automations(item.wanted, item.plan)) for item in asking):
-            self.fail(machine, "the automations", "could not be set")
+        if not any(item.run("remove_automations", queries.automations(item.wanted, item.plan)) for item in asking):
+            self.fail(machine, "the automations", "could not be removed")
 
     def finish(self, machine: Machine) -> bool:
         """The last step on a host, and its audit line."""
@@ -160,7 +160,7 @@ class Conductor:
             if self.culprit is None:
                 self.each(self.move, wave)
         if self.culprit is None:
-            self.each(self.set_automations, [machine for machine in self.busy if machine.plan.automations][:1])
+            self.each(self.remove_automations, [machine for machine in self.busy if machine.plan.automations][:1])
             self.each(self.commit, self.busy)
         elif moved:
             self.each(self.undo, self.to_undo(self.culprit))

@@ -77,7 +77,7 @@ def canary(wanted: spec.WorkerHost, step: WorkerStep) -> dict[str, Any]:
 
 
 def automations(wanted: spec.WorkerHost, plan: Plan) -> dict[str, Any]:
-    """For `set_automations.py`."""
+    """For `remove_automations.py`."""
     return {"automations": list(plan.automations), **wanted.api_access()}
 
 

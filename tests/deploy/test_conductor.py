@@ -160,9 +160,11 @@ def test_canary_that_fails_goes_back_and_nobody_follows() -> None:
     assert not fleet.outcomes["h2"].reached
 
 
-def test_automations_are_set_once_for_all_hosts_when_all_have_passed() -> None:
-    fleet = Fleet(bare(automations={}), bare(automations={}), workers=1)
-    assert fleet.journal == ["h1 h1-1", "h2 h2-1", "h1 set_automations", "h1 finish_host", "h2 finish_host"]
+def test_former_automations_are_removed_once_for_all_hosts_when_all_have_passed() -> None:
+    former = {"hublab: run lost runs again": "Set by the Hublab deploy"}
+    fleet = Fleet(bare(automations=former), bare(automations=former), workers=1)
+    assert fleet.journal == ["h1 h1-1", "h2 h2-1", "h1 remove_automations", "h1 finish_host", "h2 finish_host"]
+    assert fleet.query(1, "remove_automations")["automations"] == ["hublab: run lost runs again"]
 
 
 def test_host_gets_its_credential_just_before_its_first_worker() -> None:

@@ -85,6 +85,23 @@ def test_draining_worker_is_no_trouble_of_its_own() -> None:
     ("now", "said"),
     [
         ({"queue": {"depth": 7, "late": 3}}, "trouble: 3 flow runs are late"),
+        (
+            {"left": ({"id": "a1", "name": "wise-fox", "problem": "lost", "again": True, "state": "Lost"},)},
+            'trouble: 1 flow run is lost: wise-fox (a1) -> make run-again RUNS="a1"',
+        ),
+        (
+            {
+                "left": tuple(
+                    {"id": f"i{n}", "name": f"n{n}", "problem": "stuck: claimed, and not begun", "again": False}
+                    for n in range(7)
+                )
+            },
+            "trouble: 7 flow runs are stuck: claimed, and not begun: n0 (i0), n1 (i1), n2 (i2), n3 (i3)",
+        ),
+        (
+            {"doing": {"prefect-worker@2.service": "waiting for Prefect's API, 1 run in flight; API unreachable"}},
+            "trouble: hublab-1-2 is waiting for Prefect's API, 1 run in flight; API unreachable -> see to the",
+        ),
         ({"queue": None}, "trouble: Prefect's server did not say what is due"),
         ({"lock": {"words": "locked by x", "orphaned": True}}, "trouble: locked by x: its owner is gone"),
     ],

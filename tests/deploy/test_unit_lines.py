@@ -113,6 +113,6 @@ def test_what_the_worker_is_told() -> None:
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "HUBLAB_PLACE": "%m",
         "PREFECT_PROFILES_PATH": "%d/profiles.toml",
     }

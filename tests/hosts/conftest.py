@@ -15,7 +15,7 @@ import pytest
 from sandbox import Sandbox, runs
 from sandbox.past import FLOWS
 from tests.hosts.book import Book
-from tests.hosts.load import STUCK, Trickle, impatient
+from tests.hosts.load import Trickle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,13 +148,11 @@ def book() -> Book:
 
 
 @pytest.fixture(scope="module")
-def two(operator: Operator, sandbox: Sandbox) -> Operator:
-    """The same operator with two workers on the host, and a server that frees a claim after a minute already."""
+def two(operator: Operator) -> Operator:
+    """The same operator with two workers on the host."""
     pair = Operator(operator.env_file, operator.settings | {"HUBLAB_WORKERS": "2", "HUBLAB_GATE_SECONDS": "90"})
     result = pair.deploy()
     assert result.status == 0, result.text
-    with sandbox.api() as api:
-        impatient(api, STUCK, 60)
     return pair
 
 

@@ -71,17 +71,6 @@ class Trickle(Load):
         completes(api, run, timeout=240)
 
 
-STUCK = "hublab: free stuck runs of default"
-
-
-def impatient(api: httpx.Client, name: str, seconds: int, **changes: str) -> None:
-    """Lets one of the deploy's automations act after so many seconds; the next deploy mends one whose text changes."""
-    (found,) = (item for item in api.post("/automations/filter", json={}).json() if item["name"] == name)
-    body = {key: found[key] for key in ("name", "description", "enabled", "trigger", "actions")} | changes
-    body["trigger"]["within"] = seconds
-    api.put(f"/automations/{found['id']}", json=body).raise_for_status()
-
-
 def completes(api: httpx.Client, run: str, *, timeout: float) -> bool:
     """Whether a run completes in time, also if it is lost on the way, which is a crash for a moment."""
     deadline = time.monotonic() + timeout

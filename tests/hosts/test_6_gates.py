@@ -175,7 +175,7 @@ def dies_once(seconds):
 def test_canary_whose_run_crashes_though_it_completes_afterwards(
     two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book
 ) -> None:
-    """The automations run such a run again within a second, so that how it ended says nothing of the crash."""
+    """The workers run such a run again within seconds, so that how it ended says nothing of the crash."""
     machine.put(f"{FLOWS}/dies_once.py", DIES_ONCE)
     change = {"HUBLAB_CONCURRENCY": "70"}
     struck = Struck(two, HUBLAB_CANARY_SECONDS="240", **change)

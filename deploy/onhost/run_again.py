@@ -1,0 +1,23 @@
+"""Has flow runs that have ended run again, as "Retry" on Prefect's page does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deploy.onhost.common import say
+from deploy.onhost.prefect_api import request
+
+
+def main(query: dict[str, Any]) -> int:
+    """0: each is scheduled. 1: one could not be; the others are."""
+    failed = 0
+    for run in query["runs"]:
+        state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retried by the operator."}
+        try:
+            answer = request(query, f"/flow_runs/{run}/set_state", {"state": state})
+            refused = "" if answer["status"] == "ACCEPT" else answer["details"].get("reason", answer["status"])
+        except (OSError, ValueError) as error:
+            refused = str(error)
+        say(f"flow run {run} {f'is not run again: {refused}' if refused else 'will be run again'}")
+        failed |= bool(refused)
+    return failed

@@ -1,0 +1,39 @@
+"""Which flow runs `make status` says nobody is about to run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from deploy.onhost.left_runs import problem
+
+NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+
+
+def run(kind: str, name: str, *tags: str, ago: float = 600, worker: str = "") -> dict[str, Any]:
+    state = {"type": kind, "name": name, "timestamp": (NOW - timedelta(seconds=ago)).isoformat()}
+    return {"state": state, "tags": list(tags), "labels": {"prefect.worker.name": worker} if worker else {}}
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        (run("CRASHED", "GaveUp", "run-again", ago=1), ("given up", True)),
+        (run("CRASHED", "Lost", ago=1), ("lost", True)),
+        (run("CRASHED", "Lost", "run-again"), ("lost, and not run again", True)),
+        (run("CRASHED", "Lost", "run-again", ago=30), ("", False)),
+        (run("CRASHED", "Crashed", "run-again"), ("crashed, and not run again", True)),
+        (run("CRASHED", "Crashed"), ("", False)),
+        (run("PENDING", "Pending"), ("stuck: claimed, and not begun", False)),
+        (run("PENDING", "HublabSubmitting", worker="h-2"), ("stuck: its worker h-2 is gone", False)),
+        (run("PENDING", "Pending", ago=30), ("", False)),
+        (run("RUNNING", "Running", worker="h-1"), ("", False)),
+        (run("RUNNING", "Running", worker="h-2"), ("stuck: its worker h-2 is gone", False)),
+        (run("RUNNING", "Running"), ("", False)),
+        (run("CANCELLING", "Cancelling", worker="h-2"), ("stuck: its worker h-2 is gone", False)),
+    ],
+)
+def test_what_is_wrong_with_a_run(what: dict[str, Any], said: tuple[str, bool]) -> None:
+    assert problem(what, ["h-1"], NOW) == said
