@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--every", type=float, default=5.0, help="seconds between two kills (default 5)")
     many.add_argument("--notion", type=int, default=180, help="Notion's limit per minute (default 180)")
     many.add_argument("--seed", type=int, default=0, help="of what is killed when")
+    many.add_argument("--most", type=int, default=0, help="how many kills at the most (default: until the last mail)")
     many.add_argument("--out", type=Path, help="write the outcome to this file, as JSON")
     return parser
 
@@ -64,7 +65,8 @@ def demo(sandbox: Sandbox, speed: float) -> int:
 
 def storm(sandbox: Sandbox, asked: argparse.Namespace) -> int:
     """Many contacts under fire; says what was lost and what was doubled."""
-    outcome = chaos.run(sandbox, chaos.Plan(asked.enrolments, asked.every, asked.seed, asked.notion))
+    plan = chaos.Plan(asked.enrolments, asked.every, asked.seed, asked.notion, asked.most)
+    outcome = chaos.run(sandbox, plan)
     if asked.out:
         asked.out.write_text(outcome.document())
     sys.stdout.write(outcome.text() + "\n")

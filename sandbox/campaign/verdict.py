@@ -45,7 +45,7 @@ class Outcome:
         return "\n".join(
             [
                 f"{self.enrolments} enrolments, {self.mails} mails in {self.seconds / 60:.1f} min",
-                f"killed with SIGKILL: {kills}; answers spoilt: {spoilt}",
+                f"struck: {kills}; answers spoilt: {spoilt}",
                 f"accepted by Resend {self.accepted}: {len(self.lost)} lost, {len(self.doubled)} doubled",
                 f"records in Notion: {len(self.not_recorded)} missing, {len(self.records_doubled)} doubled",
                 f"deliveries in Email Analytics: {self.deliveries_missing} missing, {self.deliveries_doubled} doubled",
