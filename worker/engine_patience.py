@@ -7,6 +7,8 @@ request from another. Here:
 - A refusal (401, 403, 500) of what concerns the run itself is waited out as well: a proxy restarts, a credential is
   rotated. Any other request of the flow's is repeated for seconds, and then the flow hears of it.
 - A flow's requests to other services are its own affair: Prefect's client alone is changed.
+- A 500 is no refusal while the server itself says that it is not ready: it answers so without its database.
+- Whoever sets PREFECT_CLIENT_MAX_RETRIES is heard: then Prefect's own patience holds.
 - A run begins only while the claim is still its worker's. One that was freed meanwhile, because its host was cut off,
   may have been started elsewhere.
 
@@ -40,6 +42,7 @@ NOT_MINE = os.EX_TEMPFAIL
 _AWAY = {408, 429, 502, 503, 504}
 _REFUSED = {401, 403, 500}
 _AWAY_SECONDS = 2400.0
+_REFUSED_SECONDS = 600.0
 _BEGIN_SECONDS = 45.0  # less than it takes until a worker that is cut off is thought gone
 _VERIFIED_SECONDS = 20.0
 _LONGEST_PAUSE = 8.0
@@ -60,26 +63,32 @@ class Patience:
         self._away_since: float | None = None
         self._verified = float("-inf")
         self._told = False
+        self._prefects_own = "PREFECT_CLIENT_MAX_RETRIES" in os.environ
         self.begun = not run
 
-    def pause(self, request: httpx.Request, status: int | None, attempt: int) -> float | None:
+    def pause(self, request: httpx.Request, status: int | None, attempt: int, refusals: int = 0) -> float | None:
         """Seconds until the request is sent again; None: the caller hears of it.
 
         Args:
             request: what was asked.
             status: of the answer; None when there was none.
             attempt: how often it has been sent, from 1.
+            refusals: how often of these it was refused, though the API was there.
         """
         now = time.monotonic()
+        if self._prefects_own:
+            return None
         if status is not None and status not in _AWAY | _REFUSED:
             self._tell(now, "answers again")
             self._away_since = None
             return None
         about_run, _ = self._about(request)
-        if status in _REFUSED and not about_run and attempt > _REFUSALS:
+        if status in _REFUSED and not about_run and refusals > _REFUSALS:
             return None
         self._away_since = self._away_since or now
         patience = _AWAY_SECONDS if self.begun else _BEGIN_SECONDS
+        if self.begun and status in _REFUSED and status != httpx.codes.INTERNAL_SERVER_ERROR:
+            patience = _REFUSED_SECONDS
         since = self._away_since if self.begun else self._began
         if now - since > patience or request.url.path.endswith("/logs/"):
             return None
@@ -157,6 +166,7 @@ def _exchange(
     patience: Patience, request: httpx.Request, begins: httpx.Request | None = None
 ) -> Generator[_Step, Any, httpx.Response]:
     """Everything that one request takes, as steps for either transport: send, read, close, wait."""
+    refusals = 0
     for attempt in itertools.count(1):
         if look := patience.prepare(request):
             yield from _exchange(patience, look, request)
@@ -174,7 +184,9 @@ def _exchange(
         else:
             # Prefect's client answers a missing token itself, with a new one.
             token = response.status_code == httpx.codes.FORBIDDEN and b"CSRF" in content
-            wait = None if token else patience.pause(request, response.status_code, attempt)
+            status = yield from _status(request, response.status_code)
+            refusals += status in _REFUSED
+            wait = None if token else patience.pause(request, status, attempt, refusals)
             if wait is None:
                 if response.is_success:
                     patience.heard(request, content, begins)
@@ -182,6 +194,22 @@ def _exchange(
             yield "close", response
         yield "wait", wait
     raise AssertionError("endless")
+
+
+def _status(request: httpx.Request, status: int) -> Generator[_Step, Any, int]:
+    """The status that an answer means: without its database, the server answers 500 to whatever it is asked."""
+    base, known, _ = str(request.url).partition("/api/")
+    if status != httpx.codes.INTERNAL_SERVER_ERROR or not known:
+        return status
+    try:
+        answer: httpx.Response = yield (
+            "send",
+            httpx.Request("GET", f"{base}/api/ready", extensions={"timeout": _TIMEOUT}),
+        )
+        yield "close", answer
+    except httpx.TransportError:
+        return int(httpx.codes.SERVICE_UNAVAILABLE)
+    return status if answer.is_success else int(httpx.codes.SERVICE_UNAVAILABLE)
 
 
 class Transport(httpx.BaseTransport):

@@ -121,7 +121,7 @@ class Conductor:
             self.fail(machine, "the last step", "failed")
 
     def remove_automations(self, machine: Machine) -> None:
-        """The server is one for all hosts: one that saw what is not wanted there removes it, another where that dies."""
+        """The server is one for all hosts: one that saw them removes them, another where that one dies."""
         asking = [item for item in self.busy if item.plan.automations]
         if not any(item.run("remove_automations", queries.automations(item.wanted, item.plan)) for item in asking):
             self.fail(machine, "the automations", "could not be removed")

@@ -67,9 +67,10 @@ def test_outage_of_25_minutes_is_waited_out_and_one_of_hours_is_not(
 def test_flow_hears_of_its_own_refused_call_and_the_runs_own_is_waited_out(status: int) -> None:
     patience = Patience(RUN, "")
     patience.begun = True
-    assert [patience.pause(flows_own(), status, attempt) is None for attempt in range(1, 6)] == [False] * 3 + [True] * 2
+    heard = [patience.pause(flows_own(), status, 50 + times, times) is None for times in range(1, 6)]
+    assert heard == [False] * 3 + [True] * 2
     other = httpx.Request("POST", f"{API}/flow_runs/{OTHER}/set_state", json={"state": {"type": "CANCELLING"}})
-    assert patience.pause(other, status, 4) is None
+    assert patience.pause(other, status, 4, 4) is None
     assert patience.pause(about_run(), status, 100) is not None
 
 
@@ -148,6 +149,25 @@ def test_knows_its_own_beginning_whose_answer_was_lost(monkeypatch: pytest.Monke
     asked, patience = begin(monkeypatch, mine, mine, None, begun, ACCEPT)
     assert asked[-2:] == ["GET run", "POST set_state"]
     assert patience.begun
+
+
+@pytest.mark.parametrize(("database", "asked"), [(503, 20), (200, 4)])
+def test_500_is_waited_out_while_the_database_is_away_and_heard_of_when_it_is_not(
+    monkeypatch: pytest.MonkeyPatch, database: int, asked: int
+) -> None:
+    calls: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        calls.append(request.url.path)
+        if request.url.path == "/api/ready":
+            return httpx.Response(database)
+        return httpx.Response(500 if calls.count("/api/variables/") < 20 else 201)
+
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    with httpx.Client(transport=Transport(httpx.MockTransport(answer), Patience("", "")), base_url=API) as client:
+        status = client.post("/variables/", json={}).status_code
+    assert calls.count("/api/variables/") == asked
+    assert status == (500 if database == 200 else 201)
 
 
 def test_other_services_are_asked_as_ever() -> None:
