@@ -24,6 +24,7 @@ def settings_of(environment: dict[str, str]) -> None:
         "HUBLAB_RESEND_PER_SECOND": "1000",
         "UNSUBSCRIBE_SECRET": "bench",
         "TESTING_MODE": "true",
+        "TESTING_ADDRESS": "delivered@resend.dev",
     }
     os.environ.update(environment | more)
 

@@ -19,6 +19,7 @@ OPTIONS = {
     "HOSTS": (r"[1-9]\d?", "a number of hosts in the sandbox"),
     "PAST": ("1", "1, or leave it out"),
     "JSON": ("1", "1, or leave it out"),
+    "LIST": ("1", "1, or leave it out"),
     "YES": ("1", "1, or leave it out"),
     "SPEED": (r"\d+(\.\d+)?", "a number"),
     "EVERY": (r"\d+(\.\d+)?", "a number of seconds"),

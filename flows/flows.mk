@@ -5,8 +5,10 @@ takes.chaos := ENROLMENTS EVERY
 takes.secrets := ENV
 takes.preview := TEMPLATE
 takes.test-send := TEMPLATE TO
+takes.retry-failed := LIST
+takes.stop-person := TO
 
-.PHONY: demo chaos coverage secrets register notion-setup preflight preview test-send pause-campaign resume bench-flows
+.PHONY: demo chaos coverage secrets register notion-setup preflight preview test-send pause-campaign resume retry-failed stop-person bench-flows
 demo: .venv/ready ## the campaign in a sandbox: sixteen mails, live [SPEED=times a mail a minute]
 	@$(FLOWS) sandbox.campaign demo $(if $(SPEED),--speed $(SPEED))
 chaos: .venv/ready ## workers killed, services that misbehave: nothing lost, nothing doubled [ENROLMENTS=200 EVERY=5]
@@ -29,6 +31,10 @@ pause-campaign: .venv/ready ## stop all sends; none is lost
 	@$(FLOWS) flows.operator.operate pause
 resume: .venv/ready ## continue all sends
 	@$(FLOWS) flows.operator.operate resume
+retry-failed: .venv/ready ## run again what failed, once its cause is mended [LIST=1: name it only]
+	@$(FLOWS) flows.operator.retry_failed $(if $(LIST),--list)
+stop-person: .venv/ready ## TO=address: nothing more goes to it
+	@$(FLOWS) flows.operator.operate stop $(TO)
 bench-flows: .venv/ready ## webhook throughput, calls and CPU per mail
 	@$(FLOWS) bench.flows_webhooks
 	@$(FLOWS) bench.flows_calls

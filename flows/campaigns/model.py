@@ -21,8 +21,10 @@ _NAME = re.compile(r"[a-z][a-z0-9]*\Z")
 MAX_STEPS = 7  # the record has the properties `Email 1 Sent` to `Email 7 Sent`
 KEYS = frozenset(
     {"webhook", "handler", "type", "started", "testing_first_minute", "round", "steps", "stop_on_booking", "fields"}
-    | {"record", "contact", "project"}
+    | {"record", "contact", "project", "kind", "expires", "retired", "defaults"}
 )
+KINDS = ("marketing", "transactional")
+SEGMENTS = ("CRITICAL", "URGENT", "OPTIMIZE")
 REQUIRED = frozenset({"webhook", "steps", "fields", "record", "contact"})
 
 
@@ -32,11 +34,24 @@ class CampaignError(ValueError):
 
 @dataclass(frozen=True)
 class Step:
-    """One mail of a sequence: `number` from 1, `template` by its name in Notion, `delay` from enrolment."""
+    """One mail of a sequence: `number` from 1, `template` by its name in Notion, `delay` from enrolment.
+
+    `by_segment` has, where a step's template depends on the contact's segment, one for each; `template` is then empty.
+    """
 
     number: int
     template: str
     delay: timedelta
+    by_segment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """Every template that the step may use."""
+        return tuple(self.by_segment.values()) or (self.template,)
+
+    def template_for(self, found: str | None) -> str:
+        """The template for a contact of that segment; of none counts as OPTIMIZE."""
+        return self.by_segment.get(found or SEGMENTS[-1], self.template)
 
 
 @dataclass(frozen=True)
@@ -45,6 +60,9 @@ class Sequence:
 
     `fields` are the payload's, name → type (see `payloads.py`). `record`, `contact` and `project` map a Notion
     property to a field, or to a fixed value written `=value`. `round` above 1 lets every address in once more.
+    `kind` says whether who has unsubscribed from the campaign still gets it; `expires`, after how long past its time a
+    mail is not worth sending; `retired`, templates that are not sent any more to those enrolled already; `defaults`,
+    what a template shows for a field that the payload leaves out.
     """
 
     campaign: str
@@ -62,6 +80,15 @@ class Sequence:
     round: int = 1
     stop_on_booking: tuple[str, ...] = ()
     project: dict[str, str] = field(default_factory=dict)
+    kind: str = "marketing"
+    expires: timedelta | None = None
+    retired: tuple[str, ...] = ()
+    defaults: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """Every template that the sequence may use."""
+        return tuple(dict.fromkeys(name for step in self.steps for name in step.templates))
 
     @property
     def variables(self) -> frozenset[str]:
@@ -130,19 +157,46 @@ def _sequence(data: dict[str, Any], name: str, table: dict[str, Any], source: st
         raise CampaignError(f"{where}: {wrong}")
     if "email" not in table["fields"]:
         raise CampaignError(f"{where}.fields: email is missing")
+    _check_tables(where, table)
     steps = tuple(_step(where, number, raw) for number, raw in enumerate(table["steps"], 1))
     if not 1 <= len(steps) <= MAX_STEPS:
         raise CampaignError(f"{where}.steps: {len(steps)} is not 1..{MAX_STEPS}")
-    rest = {key: value for key, value in table.items() if key not in {"steps", "stop_on_booking"}}
-    stops = tuple(table.get("stop_on_booking", ()))
-    return Sequence(data["campaign"], data["label"], name, steps=steps, stop_on_booking=stops, **rest)
+    if any(step.by_segment for step in steps) and "red_systems" not in table["fields"]:
+        raise CampaignError(f"{where}.steps: a template by segment needs the field red_systems")
+    read = {"steps", "stop_on_booking", "retired", "expires"}
+    rest: dict[str, Any] = {key: value for key, value in table.items() if key not in read}
+    rest |= {key: tuple(table.get(key, ())) for key in ("stop_on_booking", "retired")}
+    if "expires" in table and (expires := _delay(table["expires"])) is None:
+        raise CampaignError(f"{where}.expires: {table['expires']!r} is no time such as 5min, 48h or 2d")
+    rest |= {"expires": expires} if "expires" in table else {}
+    return Sequence(data["campaign"], data["label"], name, steps=steps, **rest)
 
 
-def _step(where: str, number: int, raw: dict[str, str]) -> Step:
-    found = _DELAY.fullmatch(str(raw.get("after")))
-    if not found or not raw.get("template"):
+def _check_tables(where: str, table: dict[str, Any]) -> None:
+    for key in ("record", "contact", "project"):
+        unsupplied = set(table.get(key, {}).values()) - set(table["fields"]) - {"segment"}
+        if wrong_source := {one for one in unsupplied if not one.startswith("=")}:
+            raise CampaignError(f"{where}.{key}: {min(wrong_source)!r} is no field of the sequence, nor a fixed =value")
+    if extra := set(table.get("defaults", {})) - set(table["fields"]):
+        raise CampaignError(f"{where}.defaults: {min(extra)!r} is no field of the sequence")
+    if table.get("kind", KINDS[0]) not in KINDS:
+        raise CampaignError(f"{where}.kind: {table['kind']!r} is none of {', '.join(KINDS)}")
+
+
+def _delay(text: Any) -> timedelta | None:
+    found = _DELAY.fullmatch(str(text))
+    return int(found[1]) * _UNITS[found[2]] if found else None
+
+
+def _step(where: str, number: int, raw: dict[str, Any]) -> Step:
+    delay, template = _delay(raw.get("after")), raw.get("template")
+    if delay is None or not template or set(raw) - {"after", "template"}:
         raise CampaignError(f"{where}.steps[{number}]: needs template and after (as 5min, 48h or 2d), not {raw}")
-    return Step(number, raw["template"], int(found[1]) * _UNITS[found[2]])
+    if isinstance(template, str):
+        return Step(number, template, delay)
+    if not isinstance(template, dict) or set(template) != set(SEGMENTS):
+        raise CampaignError(f"{where}.steps[{number}].template: a name, or one for each of {', '.join(SEGMENTS)}")
+    return Step(number, "", delay, dict(template))
 
 
 @cache

@@ -81,8 +81,13 @@ def checked(sequence: Sequence, payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def values(sequence: Sequence, payload: dict[str, Any]) -> dict[str, Any]:
-    """The template variables that the payload gives: its fields and the segment."""
+    """What the payload gives: its fields and the segment."""
     found = dict(payload)
     if "red_systems" in sequence.fields:
         found["segment"] = segment(payload.get("red_systems", 0), payload.get("orange_systems", 0))
     return found
+
+
+def variables(sequence: Sequence, payload: dict[str, Any]) -> dict[str, Any]:
+    """The template variables of an enrolment: the payload's, and defaults for the rest."""
+    return sequence.defaults | values(sequence, payload)

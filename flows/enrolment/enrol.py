@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,19 +11,20 @@ from prefect import runtime
 from prefect.states import Completed
 
 from flows.campaigns import payloads
+from flows.campaigns import plan as plans
 from flows.campaigns.model import sequence as find_sequence
 from flows.enrolment import records
-from flows.recipients import control
-from flows.services import notion_schema as schema
+from flows.recipients import contact, control, suppression
 from flows.services.clients import notion_client
 from flows.services.log import log
 from flows.services.postpone import or_later
 from flows.services.prefect_api import Prefect
 
 if TYPE_CHECKING:
-    from prefect.client.schemas.objects import State
+    from prefect.client.schemas.objects import FlowRun, State
 
     from flows.campaigns.model import Sequence
+    from flows.campaigns.plan import Planned
     from flows.services.settings import Settings
 
 SEND = "christmas-send-email/christmas-send-email"
@@ -50,9 +52,10 @@ def enrol(campaign: str, name: str, payload: dict[str, Any], received_at: str | 
             try:
                 page = record(prefect, settings, sequence, details, enrolled)
             except NotEnrolledError as reason:
+                log().warning("%s: not enrolled: %s", sequence.key(details["email"]), reason)
                 return Completed(name="Skipped", message=f"not enrolled: {reason}")
-            first = _schedule(prefect, settings, sequence, details, page, enrolled)
-        return Completed(message=f"{len(sequence.steps)} mails of {sequence.name}, from {first:%Y-%m-%d %H:%M} UTC")
+            plan = _schedule(prefect, settings, sequence, details, page, enrolled)
+        return Completed(message=f"{len(plan)} mails of {sequence.name}, from {plan[0].due:%Y-%m-%d %H:%M} UTC")
 
     return or_later(work)
 
@@ -64,35 +67,47 @@ def record(
 
     Raises:
         NotEnrolledError: the contact is not to be enrolled; says why.
+        SuppressionUnreadableError: whether it may be, cannot be told now.
         NotionError: Notion could not be read or written.
     """
     key, again = sequence.key(details["email"]), (runtime.flow_run.run_count or 1) > 1
     first = prefect.run_of(f"{key}:1") if again else None
     if first is not None:
         return str(first.parameters["enrolment"]["page"])
+    if reason := suppression.why_not(prefect, details["email"], sequence.kind):
+        raise NotEnrolledError(reason)
     if again:
         # The earlier attempt may have written pages that a query does not show yet.
         time.sleep(settings.number("HUBLAB_NOTION_LAG_SECONDS"))
     with notion_client(prefect, settings) as notion:
-        contact = records.find_contact(notion, details["email"])
-        status = schema.read(contact, "Christmas Campaign Status") if contact else None
-        if status in control.SUPPRESSING:
-            raise NotEnrolledError(f"the contact is {str(status).lower()}")
-        booking = schema.read(contact, "Booking Status") if contact else None
-        if booking in sequence.stop_on_booking and "Booking Status" not in sequence.contact:
-            raise NotEnrolledError(f"a booking is made: {booking}")
-        contact = records.write_contact(notion, sequence, details, contact)
+        contacts = records.find_contacts(notion, details["email"])
+        state = contact.of(contacts)
+        if "Booking Status" in sequence.contact:
+            state = replace(state, bookings=())  # this webhook tells of a newer booking than the contact shows
+        if contacts and (reason := control.why_not_contact(state, sequence)):
+            raise NotEnrolledError(reason)
+        person = records.write_contact(notion, sequence, details, contacts)
         # Only who was in a campaign before can have a page: Prefect may have forgotten the run that made it.
-        page = records.find_enrolment(notion, key) if again or status else None
+        page = records.find_enrolment(notion, key) if again or state.statuses else None
         if page is None:
-            page = records.create_enrolment(notion, sequence, details, contact, enrolled)
+            page = records.create_enrolment(notion, sequence, details, person, enrolled)
         records.write_project(notion, sequence, details, enrolled)
         log().info("%s: recorded with %d calls to Notion", key, notion.calls)
         return str(page["id"])
 
 
-def described(sequence: Sequence, details: dict[str, Any], page: str, enrolled: datetime) -> dict[str, Any]:
+def described(  # noqa: PLR0913 - what an enrolment consists of
+    sequence: Sequence,
+    details: dict[str, Any],
+    page: str,
+    enrolled: datetime,
+    *,
+    testing: bool = False,
+    minute: float = 60,
+) -> dict[str, Any]:
     """What the run of each mail is given: everything that is not in Notion, and the id of what is."""
+    variables = payloads.variables(sequence, details)
+    plan = plans.made(sequence, enrolled, variables.get("segment"), testing=testing, minute=minute)
     return {
         "key": sequence.key(details["email"]),
         "campaign": sequence.campaign,
@@ -100,7 +115,9 @@ def described(sequence: Sequence, details: dict[str, Any], page: str, enrolled: 
         "email": details["email"],
         "page": page,
         "enrolled_at": enrolled.isoformat(),
-        "variables": payloads.values(sequence, details),
+        "variables": variables,
+        "plan": plans.written(plan),
+        "testing": testing,
     }
 
 
@@ -111,18 +128,29 @@ def _schedule(  # noqa: PLR0913 - what an enrolment consists of
     details: dict[str, Any],
     page: str,
     enrolled: datetime,
-) -> datetime:
-    enrolment = described(sequence, details, page, enrolled)
+) -> tuple[Planned, ...]:
+    """Create the runs of an enrolment's mails; the plan that holds for it.
+
+    The first mail's run decides: what it was given, by whichever try, all others are given too. So a try that goes on
+    after the campaign's file was edited mixes nothing.
+    """
+    testing, minute = settings.tests(details["email"]), settings.number("HUBLAB_TESTING_MINUTE_SECONDS")
+    enrolment = described(sequence, details, page, enrolled, testing=testing, minute=minute)
+    first = _start(prefect, sequence, enrolment, plans.of(sequence, enrolment)[0])
+    enrolment = first.parameters["enrolment"]
+    plan = plans.of(sequence, enrolment)
+    for one in plan[1:]:
+        _start(prefect, sequence, enrolment, one)
+    return plan
+
+
+def _start(prefect: Prefect, sequence: Sequence, enrolment: dict[str, Any], mail: Planned) -> FlowRun:
     key = enrolment["key"]
-    testing, minute = settings.testing, settings.number("HUBLAB_TESTING_MINUTE_SECONDS")
-    due = [sequence.due(step.number, enrolled, testing=testing, minute=minute) for step in sequence.steps]
-    for step, when in zip(sequence.steps, due, strict=True):
-        prefect.start_once(
-            SEND,
-            {"enrolment": enrolment, "step": step.number},
-            f"{key}:{step.number}",
-            due=when,
-            name=f"{step.template} {key.rpartition('-')[2][:8]}",
-            tags=(f"campaign:{sequence.campaign}", f"sequence:{sequence.name}", f"enrolment:{key}"),
-        )
-    return due[0]
+    return prefect.start_once(
+        SEND,
+        {"enrolment": enrolment, "step": mail.number},
+        f"{key}:{mail.number}",
+        due=mail.due,
+        name=f"{mail.template} {key.rpartition('-')[2][:8]}",
+        tags=(f"campaign:{sequence.campaign}", f"sequence:{sequence.name}", f"enrolment:{key}"),
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flows.campaigns.payloads import values
+from flows.recipients.contact import STATUS
+from flows.recipients.suppression import ENDS
 from flows.services import notion_schema as schema
 
 if TYPE_CHECKING:
@@ -26,17 +28,19 @@ def mapped(sequence: Sequence, mapping: dict[str, str], details: dict[str, Any])
     }
 
 
-def find_contact(notion: NotionGateway, email: str) -> Page | None:
-    """The contact of an address; the oldest, where there are several. Raises NotionError."""
-    return next(iter(notion.equals(schema.CONTACTS, Email=email)), None)
+def find_contacts(notion: NotionGateway, email: str) -> list[Page]:
+    """The pages of an address's contact, the oldest first: one, as a rule. Raises NotionError."""
+    return notion.equals(schema.CONTACTS, Email=email)
 
 
-def write_contact(notion: NotionGateway, sequence: Sequence, details: dict[str, Any], contact: Page | None) -> Page:
-    """Create or update the contact. Raises NotionError."""
+def write_contact(notion: NotionGateway, sequence: Sequence, details: dict[str, Any], contacts: list[Page]) -> Page:
+    """Create or update the contact; a status by which it has left stays as it is. Raises NotionError."""
     email = details["email"]
     wanted = {"Email": email} | mapped(sequence, sequence.contact, details)
-    if contact is not None:
-        return notion.update(schema.CONTACTS, contact["id"], wanted)
+    if contacts:
+        if schema.read(contacts[0], STATUS) in ENDS:
+            wanted.pop(STATUS, None)
+        return notion.update(schema.CONTACTS, contacts[0]["id"], wanted)
     return notion.create_once(schema.CONTACTS, wanted, lambda: notion.equals(schema.CONTACTS, Email=email))
 
 

@@ -1,12 +1,14 @@
-"""What an operator does to a running campaign: `pause`, `resume`, `forget KEY:STEP`."""
+"""What an operator does to a running campaign: `pause`, `resume`, `stop` and `allow ADDRESS`, `forget KEY:STEP`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from datetime import UTC, datetime
 
 from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
 
+from flows.recipients import suppression
 from flows.sending.frozen import thaw
 from flows.services.prefect_api import Prefect
 
@@ -46,6 +48,20 @@ def forget(key: str) -> None:
         kept.drop(prefect)
 
 
+def stop(email: str) -> str:
+    """Let nothing more go to an address, of any kind; what was done."""
+    with Prefect() as prefect:
+        suppression.record(prefect, email, "Cancelled", datetime.now(UTC).isoformat(), "operator")
+    return "nothing more goes to this address; `operate allow` undoes it"
+
+
+def allow(email: str) -> str:
+    """Lift every cause that is recorded for an address; what was done."""
+    with Prefect() as prefect:
+        lifted = suppression.lift(prefect, email)
+    return f"lifted: {', '.join(lifted) or 'nothing was recorded'}; mind the contact's status in Notion"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Do it, and say what was done; 1 when it cannot be done."""
     parser = argparse.ArgumentParser(prog="python -m flows.operator.operate", description=__doc__)
@@ -54,11 +70,15 @@ def main(arguments: list[str] | None = None) -> int:
     verbs.add_parser("pause", help="stop all sends")
     verbs.add_parser("resume", help="continue all sends")
     verbs.add_parser("forget", help="a mail known not to have gone out").add_argument("key")
+    for verb, what in (("stop", "send nothing more to an address"), ("allow", "lift what is recorded for an address")):
+        verbs.add_parser(verb, help=what).add_argument("email")
     asked = parser.parse_args(arguments)
     try:
         if asked.verb == "forget":
             forget(asked.key)
             done = f"forgotten: {asked.key}; run it again"
+        elif asked.verb in {"stop", "allow"}:
+            done = stop(asked.email) if asked.verb == "stop" else allow(asked.email)
         else:
             queue = pause(asked.pool, paused=asked.verb == "pause")
             state = "paused; every run in it waits, none is lost" if asked.verb == "pause" else "running again"

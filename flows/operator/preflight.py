@@ -29,7 +29,15 @@ if TYPE_CHECKING:
 
 NEEDED = ("HUBLAB_SENDER", "HUBLAB_PUBLIC_URL", "unsubscribe-secret", "webhook-secret")
 # A value of each kind of field, to render a template with.
-SAMPLES = {"systems": 1, "percent": 50, "amount": 1000, "flag": True, "true": True, "texts": ["one", "two"]}
+SAMPLES = {
+    "instant": "2025-12-01T10:00:00Z",
+    "systems": 1,
+    "percent": 50,
+    "amount": 1000,
+    "flag": True,
+    "true": True,
+    "texts": ["one", "two"],
+}
 
 
 @dataclass(frozen=True)
@@ -46,15 +54,16 @@ class Row:
         return not self.problem
 
 
-def sample(sequence: Sequence, settings: Settings) -> dict[str, object]:
-    """Values for every variable that a sequence supplies.
+def sample(sequence: Sequence, settings: Settings, *, required: bool = False) -> dict[str, object]:
+    """Values for every variable that a sequence supplies, or only for those that every enrolment has.
 
     Raises:
         MissingSettingError: where the recipient could unsubscribe is not set.
     """
-    found: dict[str, object] = {}
+    found: dict[str, object] = dict(sequence.defaults)
     for name, kind in sequence.fields.items():
-        found[name] = SAMPLES.get(kind.removesuffix("!"), f"({name})")
+        if not required or kind.endswith("!"):
+            found[name] = SAMPLES.get(kind.removesuffix("!"), f"({name})")
     found |= {"segment": "OPTIMIZE", "email": "somebody@example.com"}
     return found | dict(mail.links(settings, "somebody@example.com"))
 
@@ -97,11 +106,11 @@ def properties(notion: NotionGateway) -> Iterator[Row]:
 
 
 def templates(notion: NotionGateway, settings: Settings) -> Iterator[Row]:
-    """Every template of every sequence: it is there, and renders with what the sequence supplies."""
+    """Every template of every sequence: it is there, and renders with only what is required of an enrolment."""
     for sequence in sequences().values():
-        names = [step.template for step in sequence.steps]
+        names = list(sequence.templates)
         try:
-            found, values = template_store.read(notion, names), sample(sequence, settings)
+            found, values = template_store.read(notion, names), sample(sequence, settings, required=True)
         except (NotionError, MissingSettingError, UnusableTemplateError) as error:
             yield Row("template", f"{sequence.campaign}/{sequence.name}", str(error))
             continue
@@ -109,10 +118,32 @@ def templates(notion: NotionGateway, settings: Settings) -> Iterator[Row]:
             problem = "" if name in found else f"{name!r} is not in the database 'Email Templates': create it in Notion"
             if not problem:
                 try:
-                    render(found[name], values, sequence.variables)
+                    render(found[name], values, sequence.variables, zone=settings.get("HUBLAB_TIMEZONE"))
                 except UnusableTemplateError as error:
                     problem = str(error)
             yield Row("template", name, problem)
+
+
+def testing(settings: Settings) -> Row:
+    """Testing mode: for whom, where it is on."""
+    if not settings.testing:
+        return Row("mode", "production: delays as the campaign's file has them")
+    what = "testing mode: minutes apart, for TESTING_ADDRESS alone"
+    there = settings.has("TESTING_ADDRESS")
+    remedy = "TESTING_ADDRESS is not set, so that it is for nobody; set it, or take TESTING_MODE out of .env"
+    return Row("mode", what, "" if there else f"{remedy}; `make secrets`")
+
+
+def mapped(sequence: Sequence) -> Iterator[str]:
+    """What a sequence would write into properties that a database does not have."""
+    tables = (
+        (schema.SEQUENCE, sequence.record),
+        (schema.CONTACTS, sequence.contact),
+        (schema.PROJECTS, sequence.project),
+    )
+    for block, table in tables:
+        for name in sorted(set(table) - set(schema.SCHEMA[block])):
+            yield f"{name!r} is no property of {schema.TITLES[block]!r}: correct it in the campaign's file"
 
 
 def sender(prefect: Prefect, settings: Settings) -> Row:
@@ -168,7 +199,9 @@ def rows(pool: str) -> list[Row]:
     with Prefect() as prefect:
         settings = prefect.settings()
         found = list(secrets(settings))
+        found += [Row("campaign", "/".join(key), "; ".join(mapped(one))) for key, one in sequences().items()]
         if all(row.ok for row in found):
+            found.append(testing(settings))
             try:
                 with notion_client(prefect, settings) as notion:
                     found += [*properties(notion), *templates(notion, settings), sender(prefect, settings)]

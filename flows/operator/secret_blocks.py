@@ -19,13 +19,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+TESTING = "testing-mode"
+
+
 def write(wanted: Mapping[str, str]) -> dict[str, str]:
-    """Create or rotate what differs; name → `created`, `rotated` or `unchanged`."""
+    """Make Prefect have what is wanted; name → `created`, `rotated`, `unchanged`, `set` or `removed`.
+
+    What is wanted no more is removed: testing mode, and every plain setting. A credential never is.
+    """
     done: dict[str, str] = {}
     with Prefect() as prefect:
         asked = {"block_documents": {"name": {"any_": list(BLOCKS)}}, "include_secrets": True}
         answer = prefect.client.request("POST", "/block_documents/filter", json=asked).json()
         there = {found["name"]: str(found["data"].get("value")) for found in answer}
+        for one in answer:
+            if one["name"] == TESTING and TESTING not in wanted:
+                prefect.client.request("DELETE", "/block_documents/{id}", path_params={"id": one["id"]})
+                done[TESTING] = "removed"
         for name in BLOCKS:
             if name not in wanted:
                 continue
@@ -37,9 +47,9 @@ def write(wanted: Mapping[str, str]) -> dict[str, str]:
         plain = {name: wanted[name] for name in PLAIN if name in wanted}
         variable = prefect.client.read_variable_by_name(VARIABLE)
         before = variable.value if variable is not None and isinstance(variable.value, dict) else {}
-        after = before | plain
-        if after != before:
-            prefect.remember(VARIABLE, after)
+        if plain != before:
+            prefect.remember(VARIABLE, plain)
+        done |= {name: "removed" for name in before if name not in plain}
         done |= {name: "unchanged" if before.get(name) == value else "set" for name, value in plain.items()}
     return done
 

@@ -1,22 +1,27 @@
-"""The person in control: why a mail must not go out, as the enrolment's page in Notion tells. Pure."""
+"""The person in control: why a mail must not go out, as Notion tells. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from flows.recipients.contact import ContactState, UnreadableRecordError
+from flows.recipients.suppression import ends
 from flows.services.notion_schema import read
 
 if TYPE_CHECKING:
     from flows.campaigns.model import Sequence
 
-# Statuses of a contact after which nothing of any campaign is sent to the address.
-SUPPRESSING = ("Unsubscribed", "Bounced", "Complained", "Cancelled")
 
+def why_not(page: dict[str, Any], contact: ContactState, sequence: Sequence, number: int) -> str | None:
+    """The reason to skip a step, or None: the record in Notion and its contact have the last word.
 
-def why_not(  # noqa: PLR0911 - one line per reason reads best
-    page: dict[str, Any], sequence: Sequence, number: int
-) -> str | None:
-    """The reason to skip a step, or None: the record in Notion has the last word."""
+    Raises:
+        UnreadableRecordError: the record lacks a property that could stop the mail.
+    """
+    for name in (f"Email {number} Sent", "Cancelled", "Sequence Completed"):
+        if name not in page["properties"]:
+            remedy = "was it renamed? Name it so again; `make preflight`"
+            raise UnreadableRecordError(f"the database 'Email Sequence' has no property {name!r}: {remedy}")
     sent = read(page, f"Email {number} Sent")
     if sent:
         return f"already sent on {sent}"
@@ -26,10 +31,15 @@ def why_not(  # noqa: PLR0911 - one line per reason reads best
         return "cancelled in Notion"
     if read(page, "Sequence Completed"):
         return "sequence completed in Notion"
-    for status in read(page, "Contact Status") or []:
-        if status in SUPPRESSING:
+    return why_not_contact(contact, sequence)
+
+
+def why_not_contact(contact: ContactState, sequence: Sequence) -> str | None:
+    """The reason why a contact must not get a sequence's mails, or None."""
+    for status in contact.statuses:
+        if ends(status, sequence.kind):
             return f"the contact is {status.lower()}"
-    for booking in read(page, "Contact Booking") or []:
+    for booking in contact.bookings:
         if booking in sequence.stop_on_booking:
             return f"a booking is made: {booking}"
-    return None
+    return None if contact.there else "its contact is not in Notion any more, or in the trash"

@@ -11,11 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from flows.campaigns.model import Sequence
+    from flows.campaigns.plan import Planned
     from flows.services.notion_gateway import NotionGateway
 
 MAX_ERROR = 1_900
 # A row's status moves along this list only: events may arrive late and in any order.
-ORDER = ("Failed", "Sent", "Delivered", "Opened", "Clicked", "Bounced", "Complained")
+ORDER = (
+    *("Sent", "Delayed", "Failed", "Soft Bounced", "Delivered", "Opened", "Clicked"),
+    *("Suppressed", "Bounced", "Complained"),
+)
 MOST_ROWS = 1_000
 
 
@@ -54,9 +58,9 @@ class Rows:
         self._known.pop(identity, None)
 
 
-def failed(notion: NotionGateway, sequence: Sequence, step: int, email: str, error: Exception) -> None:
+def failed(notion: NotionGateway, sequence: Sequence, mail: Planned, email: str, error: Exception) -> None:
     """Write down that a mail failed; a second failure of the same mail changes the same row. Raises NotionError."""
-    template = sequence.step(step).template
+    template = mail.template
     known = notion.equals(schema.ANALYTICS, Email=email, Template_ID=template, Status="Failed")
     values = {"Status": "Failed", "Error Message": str(error)[:MAX_ERROR], "Sent Date": datetime.now(UTC).isoformat()}
     if known:
@@ -64,28 +68,26 @@ def failed(notion: NotionGateway, sequence: Sequence, step: int, email: str, err
         return
     _create(
         notion,
-        sequence,
-        step,
-        email,
-        values,
+        sequence.label,
+        {"Email": email, "Template ID": template, "Email Number": mail.number} | values,
         lambda: notion.equals(schema.ANALYTICS, Email=email, Template_ID=template, Status="Failed"),
     )
 
 
-def happened(notion: NotionGateway, rows: Rows, sequence: Sequence, step: int, event: dict[str, Any]) -> None:
+def happened(notion: NotionGateway, rows: Rows, label: str, event: dict[str, Any]) -> None:
     """Write down what became of a mail, whose row `rows` has been asked to learn.
 
-    `event` has `email`, `email_id` (Resend's), `status` (one of `ORDER`), `at` (ISO 8601) and `detail`.
-    Raises NotionError.
+    `event` has `email`, `email_id` (Resend's), `template`, `step`, `status` (one of `ORDER`), `at` (ISO 8601) and
+    `detail`. Raises NotionError.
     """
     identity = event["email_id"]
     row = rows.get(identity)
     rows.forget(identity)  # whatever fails from here on, it is looked up again
     values = {"Status": event["status"], "Error Message": event["detail"] or None}
     if row is None:
-        values |= {"Resend Email ID": identity, "Sent Date": event["at"]}
-        find = lambda: notion.equals(schema.ANALYTICS, Resend_Email_ID=identity)  # noqa: E731
-        row = _create(notion, sequence, step, event["email"], values, find)
+        values |= {"Resend Email ID": identity, "Sent Date": event["at"], "Email": event["email"]}
+        values |= {"Template ID": event["template"], "Email Number": int(event["step"])}
+        row = _create(notion, label, values, lambda: notion.equals(schema.ANALYTICS, Resend_Email_ID=identity))
     else:
         before = schema.read(row, "Status")
         if before not in ORDER or ORDER.index(event["status"]) > ORDER.index(before):
@@ -93,13 +95,5 @@ def happened(notion: NotionGateway, rows: Rows, sequence: Sequence, step: int, e
     rows.keep(identity, row)
 
 
-def _create(  # noqa: PLR0913 - what a row consists of
-    notion: NotionGateway, sequence: Sequence, step: int, email: str, values: dict[str, Any], find: Any
-) -> dict[str, Any]:
-    fixed = {
-        "Email": email,
-        "Template ID": sequence.step(step).template,
-        "Email Number": step,
-        "Campaign": sequence.label,
-    }
-    return notion.create_once(schema.ANALYTICS, fixed | values, find)
+def _create(notion: NotionGateway, label: str, values: dict[str, Any], find: Any) -> dict[str, Any]:
+    return notion.create_once(schema.ANALYTICS, {"Campaign": label} | values, find)

@@ -1,13 +1,15 @@
 """The mail of a step, frozen at Prefect before the first try, and what became of it.
 
 Resend answers 409 to the same idempotency key with another payload, and a template may be edited between two tries. So
-the first try's payload is kept under a key of its own, where every worker on every host finds it, and is sent again as
-it is. Once accepted, the content is dropped and the mail's id is kept: the proof that outlives Resend's 24 hours.
+one payload is kept for a step, where every worker on every host finds it, and is sent again as it is. Which one, the
+variable `mail-<enrolment>-<step>` decides: its name is unique at Prefect, and who creates it is the first. The payload
+itself is too large for a variable and lies in an artifact that the variable names. Once the mail is accepted, the
+variable has its id, which outlives Resend's 24 hours, and the content is dropped.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,53 +19,84 @@ if TYPE_CHECKING:
 KIND = "hublab-mail"
 
 
-def artifact_key(enrolment: str, step: int) -> str:
-    """Where the mail of a step is kept."""
+def place(enrolment: str, step: int) -> str:
+    """The name under which the mail of a step is kept."""
     return f"mail-{enrolment}-{step}"
 
 
 @dataclass
 class FrozenMail:
-    """One step's mail: its `payload` until Resend has it, then `accepted` (Resend's id) and `accepted_at`."""
+    """One step's mail: its `payload` until Resend has it, then `accepted` (Resend's id) and `accepted_at`.
 
+    `mine` says that this very try has frozen it: nobody can have sent it before.
+    """
+
+    name: str
     payload: dict[str, Any]
     frozen_at: datetime
-    accepted: str | None
-    accepted_at: datetime | None
-    _artifact: Artifact
+    accepted: str | None = None
+    accepted_at: datetime | None = None
+    artifact: Artifact | None = None
+    mine: bool = field(default=False, compare=False)
 
     def record(self, prefect: Prefect, email_id: str, when: datetime) -> None:
         """Write down that Resend has the mail, and drop its content."""
         self.accepted, self.accepted_at = email_id, when
-        data = {"frozen_at": self.frozen_at.isoformat(), "accepted": email_id, "accepted_at": when.isoformat()}
-        prefect.replace(self._artifact, data)
+        known = {"frozen_at": self.frozen_at.isoformat(), "accepted": email_id, "accepted_at": when.isoformat()}
+        prefect.remember(self.name, known, tags=(KIND,))
+        self._empty(prefect)
 
     def drop(self, prefect: Prefect) -> None:
         """Forget the mail: only where it is known not to have gone out."""
-        prefect.drop(self._artifact)
+        prefect.forget(self.name)
+        self._empty(prefect)
+
+    def _empty(self, prefect: Prefect) -> None:
+        if self.artifact is not None:
+            prefect.drop(self.artifact)
 
 
 def thaw(prefect: Prefect, enrolment: str, step: int) -> FrozenMail | None:
-    """The frozen mail of a step, if an earlier try left one."""
-    artifact = prefect.artifact(artifact_key(enrolment, step))
-    if artifact is None:
-        return None
-    data = artifact.data
-    accepted_at = data.get("accepted_at")
-    return FrozenMail(
-        payload=data.get("payload") or {},
-        frozen_at=datetime.fromisoformat(data["frozen_at"]),
-        accepted=data.get("accepted"),
-        accepted_at=datetime.fromisoformat(accepted_at) if accepted_at else None,
-        _artifact=artifact,
-    )
+    """The frozen mail of a step, if there is one.
+
+    Raises:
+        LookupError: its content is gone, and whether it went out is not written down.
+    """
+    name = place(enrolment, step)
+    for _ in range(2):  # whoever has it accepted meanwhile writes that first, and drops the content then
+        kept = prefect.variables([name]).get(name)
+        if kept is None:
+            return None
+        if kept.get("accepted"):
+            return _accepted(name, kept)
+        artifact = prefect.artifact_of(kept["artifact"])
+        if artifact is not None:
+            return FrozenMail(name, artifact.data["payload"], _instant(kept["frozen_at"]), artifact=artifact)
+    remedy = f"`python -m flows.operator.operate forget {enrolment}:{step}` if it did not go out"
+    raise LookupError(f"{name}: the frozen mail's content is not at Prefect any more; look for it at Resend; {remedy}")
 
 
 def freeze(prefect: Prefect, enrolment: str, step: int, payload: dict[str, Any], run: str | None) -> FrozenMail:
-    """Keep a step's mail; with two tries at once, both get the one that was kept first."""
-    data = {"frozen_at": datetime.now(UTC).isoformat(), "payload": payload}
-    prefect.keep(artifact_key(enrolment, step), KIND, data, run=run)
-    frozen = thaw(prefect, enrolment, step)
-    if frozen is None:
-        raise LookupError(f"{artifact_key(enrolment, step)}: Prefect does not show the artifact just written")
-    return frozen
+    """Keep a step's mail; of two tries at once, both get the one that was kept first, and what became of it."""
+    name = place(enrolment, step)
+    # A try that was killed before it could claim the name has left its content; so has an earlier release.
+    left = prefect.artifact(name)
+    data: dict[str, Any] = left.data if left else {"frozen_at": datetime.now(UTC).isoformat(), "payload": payload}
+    artifact = left or prefect.keep(name, KIND, data, run=run)
+    value = {key: data[key] for key in ("frozen_at", "accepted", "accepted_at") if data.get(key)}
+    first = prefect.claim(name, value | {"artifact": artifact.id}, tags=(KIND,))
+    found = thaw(prefect, enrolment, step)
+    if found is None:
+        raise LookupError(f"{name}: Prefect does not show the variable just written")
+    if found.artifact is None or found.artifact.id != artifact.id:
+        prefect.drop(artifact)
+    found.mine = first and left is None
+    return found
+
+
+def _accepted(name: str, kept: dict[str, Any]) -> FrozenMail:
+    return FrozenMail(name, {}, _instant(kept["frozen_at"]), str(kept["accepted"]), _instant(kept["accepted_at"]))
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)

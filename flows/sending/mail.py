@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from flows.recipients import unsubscribe
@@ -10,6 +11,9 @@ from flows.sending.templates import Template, render
 if TYPE_CHECKING:
     from flows.campaigns.model import Sequence
     from flows.services.settings import Settings
+
+
+_NOT_IN_A_TAG = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def links(settings: Settings, email: str) -> dict[str, str]:
@@ -37,7 +41,8 @@ def compose(
         MissingSettingError: a sender or an address for unsubscribing is not set.
     """
     found = links(settings, enrolment["email"])
-    rendered = render(template, enrolment["variables"] | found, sequence.variables)
+    zone = settings.get("HUBLAB_TIMEZONE")
+    rendered = render(template, enrolment["variables"] | found, sequence.variables, zone=zone)
     payload: dict[str, Any] = {
         "from": settings.get("HUBLAB_SENDER"),
         "to": [enrolment["email"]],
@@ -53,6 +58,7 @@ def compose(
             {"name": "campaign", "value": sequence.campaign},
             {"name": "sequence", "value": sequence.name},
             {"name": "step", "value": str(step)},
+            {"name": "template", "value": _NOT_IN_A_TAG.sub("_", template.name)[:256]},
             {"name": "enrolment", "value": enrolment["key"]},
         ],
     }

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from flows.services.prefect_api import Prefect
 
 KIND = "hublab-templates"
+# A body that is this and nothing else says that the page's own content is the mail. An empty body is a fault: a page's
+# content may be notes that are nobody's mail.
+PAGE_CONTENT = "{{page_content}}"
+PAGE_CONTENT_SPACED = ["{{", "page_content", "}}"]
 
 
 def read(notion: NotionGateway, names: list[str]) -> dict[str, Template]:
@@ -32,7 +36,7 @@ def read(notion: NotionGateway, names: list[str]) -> dict[str, Template]:
         if name in found:
             raise UnusableTemplateError(name, "it is there twice", "Rename or delete one of the two in Notion")
         html = notion.text(page, "Email Body HTML")
-        if not html.strip():
+        if html.split() == [PAGE_CONTENT] or html.split() == PAGE_CONTENT_SPACED:
             html = from_markdown(notion.markdown(page["id"]))
         found[name] = Template(name, notion.text(page, "Subject Line"), html)
     return found
@@ -52,7 +56,7 @@ def get(  # noqa: PLR0913 - what a template is found by
     data: dict[str, Any] = kept.data if kept is not None else {}
     young = data and datetime.now(UTC) - datetime.fromisoformat(data["read_at"]) < timedelta(seconds=life)
     if fresh or not young or name not in data["templates"]:
-        templates = read(notion, [step.template for step in sequence.steps])
+        templates = read(notion, list(dict.fromkeys([*sequence.templates, name])))
         data = {
             "read_at": datetime.now(UTC).isoformat(),
             "templates": {one.name: {"subject": one.subject, "html": one.html} for one in templates.values()},

@@ -1,16 +1,19 @@
 """A Notion template and variables become a mail, or an error. Pure: no client, no Prefect.
 
-Only `{{ variable }}` is understood: no default text, no loop, no filter. So a mail cannot have a hole in it, and its
-size is bounded by its parts.
+Only `{{ variable }}` is understood, alone or with one filter of a closed list: `| default("words")` for what may be
+empty, `| date`, `| time`, `| number`. So a mail cannot have a hole in it, and its size is bounded.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import StrictUndefined, TemplateError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from flows.sending import filters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,35 +51,56 @@ class Rendered:
     text: str
 
 
-def _environment(*, escape: bool) -> ImmutableSandboxedEnvironment:
+@cache
+def _environment(zone: str, *, escape: bool) -> ImmutableSandboxedEnvironment:
     # A style sheet may contain `{#`, which must not begin a comment.
-    return ImmutableSandboxedEnvironment(
+    made = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined,
         autoescape=escape,
         comment_start_string="{#hublab",
         comment_end_string="hublab#}",
         keep_trailing_newline=True,
     )
+    made.filters = dict(filters.of(zone))
+    return made
 
 
-_HTML, _SUBJECT = _environment(escape=True), _environment(escape=False)
-_ALLOWED = (nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name)
+UTC = "UTC"
+_ALLOWED = (nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Filter, nodes.Const)
 
 
-def _parsed(template: Template, part: str, source: str) -> frozenset[str]:
-    """The variables that a part names; raises UnusableTemplateError for anything but `{{ variable }}`."""
+def _plain(node: nodes.Node) -> bool:
+    """Whether a node is what a template may have: a filter only of the list, behind a variable, with its own words."""
+    if not isinstance(node, nodes.Filter):
+        return isinstance(node, _ALLOWED)
+    words = [one.value for one in node.args if isinstance(one, nodes.Const)]
+    wanted = 1 if node.name == "default" else 0
+    good = len(node.args) == len(words) == wanted and all(isinstance(one, str) and one.strip() for one in words)
+    extra = node.kwargs or node.dyn_args or node.dyn_kwargs
+    return node.name in filters.NAMES and isinstance(node.node, nodes.Name) and good and not extra
+
+
+def _parsed(template: Template, part: str, source: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The variables that a part names, and those it cannot do without.
+
+    Raises:
+        UnusableTemplateError: anything but `{{ variable }}` and the filters.
+    """
     if not source.strip():
         raise UnusableTemplateError(template.name, f"its {part} is empty", f"Fill in its {part} in Notion")
     try:
-        tree = _SUBJECT.parse(source)
+        tree = _environment(UTC, escape=False).parse(source)
     except TemplateError as error:
         problem = f"its {part} cannot be read: {error.message}"
         raise UnusableTemplateError(template.name, problem, "Correct it in Notion") from None
     for node in [tree, *tree.find_all(nodes.Node)]:
-        if not isinstance(node, _ALLOWED):
+        if not _plain(node):
             problem = f"its {part} has, in line {node.lineno}, more than a plain {{{{variable}}}}"
-            raise UnusableTemplateError(template.name, problem, "Only {{variable}} is allowed; correct it in Notion")
-    return frozenset(node.name for node in tree.find_all(nodes.Name))
+            remedy = f"Only {{{{variable}}}} is allowed, and one of | {', | '.join(sorted(filters.NAMES))}"
+            raise UnusableTemplateError(template.name, problem, f"{remedy}; correct it in Notion")
+    spared = {id(node.node) for node in tree.find_all(nodes.Filter) if node.name == "default"}
+    names = list(tree.find_all(nodes.Name))
+    return frozenset(one.name for one in names), frozenset(one.name for one in names if id(one) not in spared)
 
 
 def variables(template: Template) -> frozenset[str]:
@@ -85,7 +109,13 @@ def variables(template: Template) -> frozenset[str]:
     Raises:
         UnusableTemplateError: an empty part, or one with more in it than `{{ variable }}`.
     """
-    return _parsed(template, "Subject Line", template.subject) | _parsed(template, "Email Body HTML", template.html)
+    return _both(template)[0]
+
+
+def _both(template: Template) -> tuple[frozenset[str], frozenset[str]]:
+    subject = _parsed(template, "Subject Line", template.subject)
+    body = _parsed(template, "Email Body HTML", template.html)
+    return subject[0] | body[0], subject[1] | body[1]
 
 
 def check(template: Template, supplied: frozenset[str]) -> None:
@@ -100,19 +130,20 @@ def check(template: Template, supplied: frozenset[str]) -> None:
         raise UnusableTemplateError(template.name, problem, f"Use one of {', '.join(sorted(supplied))}")
 
 
-def render(template: Template, values: Mapping[str, Any], supplied: frozenset[str]) -> Rendered:
-    """The mail that the template and the values make.
+def render(template: Template, values: Mapping[str, Any], supplied: frozenset[str], *, zone: str = UTC) -> Rendered:
+    """The mail that the template and the values make, with dates and times as they are in `zone`.
 
     Raises:
         UnusableTemplateError: an unknown variable, a value that is missing or empty, a part that is empty or too long.
     """
     check(template, supplied)
-    shown = {name: _shown(template, name, values.get(name)) for name in variables(template)}
-    subject = _SUBJECT.from_string(template.subject).render(shown).strip()
+    named, needed = _both(template)
+    shown = {name: _shown(template, name, values.get(name), empty=name not in needed) for name in named}
+    subject = _filled(template, template.subject, shown, _environment(zone, escape=False)).strip()
     if not subject or len(subject) > MAX_SUBJECT or not subject.isprintable():
         problem = f"its subject is not one line of 1..{MAX_SUBJECT} characters"
         raise UnusableTemplateError(template.name, problem, "Shorten its Subject Line in Notion")
-    html = _inlined(template, _HTML.from_string(template.html).render(shown))
+    html = _inlined(template, _filled(template, template.html, shown, _environment(zone, escape=True)))
     size = len(html.encode())
     if size > MAX_HTML:
         problem = f"its body has {size} bytes, over {MAX_HTML}"
@@ -123,15 +154,27 @@ def render(template: Template, values: Mapping[str, Any], supplied: frozenset[st
     return Rendered(subject, html, text)
 
 
-def _shown(template: Template, name: str, value: Any) -> str:
+def _filled(template: Template, source: str, shown: dict[str, str], made: ImmutableSandboxedEnvironment) -> str:
+    try:
+        return made.from_string(source).render(shown)
+    except ValueError as error:
+        problem = f"a filter cannot show its variable: {error}"
+        raise UnusableTemplateError(
+            template.name, problem, "Use the filter only where it fits; see it in Notion"
+        ) from None
+
+
+def _shown(template: Template, name: str, value: Any, *, empty: bool) -> str:
     if isinstance(value, list):
         value = ", ".join(str(item) for item in value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     shown = "" if value is None else str(value).strip()
+    if empty and not shown:
+        return ""
     if not shown or len(shown) > MAX_VALUE:
         problem = f"{{{{{name}}}}} has no value for this enrolment" if not shown else f"{{{{{name}}}}} is too long"
-        remedy = "Correct the enrolment's data, or take the variable out of the template"
+        remedy = f'Correct the enrolment\'s data, or write {{{{{name} | default("…")}}}} in the template'
         raise UnusableTemplateError(template.name, problem, remedy)
     return shown
 

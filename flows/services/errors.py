@@ -20,11 +20,23 @@ class NotionUnavailableError(NotionError, UnavailableError):
 
 
 class ResendFailedError(Exception):
-    """Resend refused for good: its status, error type and message."""
+    """Resend refused for good: its status, error type and message.
+
+    `nothing_sent` says that every attempt of the call was answered, and by a refusal: no mail has gone out by it.
+    """
+
+    def __init__(self, message: str, *, nothing_sent: bool = False) -> None:
+        """`message` names what was called and what Resend answered."""
+        super().__init__(message)
+        self.nothing_sent = nothing_sent
 
 
 class ResendUnavailableError(ResendFailedError, UnavailableError):
-    """Resend is away, or a quota is used up."""
+    """Resend is away."""
+
+
+class ResendQuotaError(ResendUnavailableError):
+    """The day's or the month's quota of mails is used up: to be tried again when it is reset."""
 
 
 class ResendConflictError(ResendFailedError):

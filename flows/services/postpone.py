@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from prefect import runtime
 from prefect.states import Scheduled
 
-from flows.services.errors import UnavailableError
+from flows.services.errors import ResendQuotaError, UnavailableError
 from flows.services.log import log
 
 if TYPE_CHECKING:
@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 
 WAITS = (1, 2, 5, 10, 15)  # minutes, the last one over and over
 MOST = 60  # tries: about 14 hours, well within the time that Resend keeps an idempotency key
+QUOTA_WAIT = 30  # minutes: a quota is reset once a day
+
+
+class NotYetError(Exception):
+    """A run that is well, and whose time has not come: it waits until `when`, however often."""
+
+    def __init__(self, when: datetime, reason: str) -> None:
+        """`reason` is shown with the run."""
+        super().__init__(reason)
+        self.when = when
 
 
 def _run_count() -> int:
@@ -25,24 +35,26 @@ def _run_count() -> int:
 
 
 def will_postpone(error: Exception) -> bool:
-    """Whether an error is a service that is away, and there are tries left."""
-    return isinstance(error, UnavailableError) and _run_count() < MOST
+    """Whether an error only makes the run wait: a time that has not come, or a service that is away and tries left."""
+    return isinstance(error, NotYetError) or (isinstance(error, UnavailableError) and _run_count() < MOST)
 
 
 def or_later(work: Callable[[], State[Any]]) -> State[Any]:
     """Do `work`; when a service does not answer, hand the run back to Prefect with a time to try again.
 
     Raises:
-        NotionUnavailableError, ResendUnavailableError: after the last of the tries.
+        UnavailableError: after the last of the tries.
         Exception: whatever else `work` raises.
     """
     try:
         return work()
+    except NotYetError as error:
+        return Scheduled(name="AwaitingRetry", scheduled_time=error.when, message=f"waits: {error}")
     except Exception as error:
         if not will_postpone(error):
             raise
         run_count = _run_count()
-        wait = WAITS[min(run_count, len(WAITS)) - 1]
+        wait = QUOTA_WAIT if isinstance(error, ResendQuotaError) else WAITS[min(run_count, len(WAITS)) - 1]
         log().warning("postponed by %d min (try %d of %d): %s", wait, run_count, MOST, error)
         when = datetime.now(UTC) + timedelta(minutes=wait)
         return Scheduled(name="AwaitingRetry", scheduled_time=when, message=f"postponed: {error}")

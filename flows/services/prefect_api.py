@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import VariableCreate, VariableUpdate
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterIdempotencyKey,
@@ -134,30 +133,75 @@ class Prefect:
         found = self._client.read_flow_runs(flow_run_filter=wanted, limit=1)
         return found[0] if found else None
 
-    def remember(self, name: str, value: dict[str, Any]) -> None:
-        """Set a variable."""
-        if self._client.read_variable_by_name(name) is None:
-            self._client.create_variable(VariableCreate(name=name, value=value))
-        else:
-            self._client.update_variable(VariableUpdate(name=name, value=value))
+    # Variables: their names are unique, so that of two who create one, one is first.
+
+    def claim(self, name: str, value: dict[str, Any], tags: tuple[str, ...] = ()) -> bool:
+        """Create a variable; False when there is one of that name already, which stays as it is.
+
+        An answer that was lost on its way reads as False too: whose value it is, the value tells.
+        """
+        try:
+            self._client.request("POST", "/variables/", json={"name": name, "value": value, "tags": list(tags)})
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != httpx.codes.CONFLICT:
+                raise
+            return False
+        return True
+
+    def variables(self, names: list[str]) -> dict[str, Any]:
+        """Those of these variables that there are, name → value, in one answer."""
+        wanted = {"variables": {"name": {"any_": names}}, "limit": len(names)}
+        found = self._client.request("POST", "/variables/filter", json=wanted).json()
+        return {one["name"]: one["value"] for one in found}
+
+    def remember(self, name: str, value: dict[str, Any], tags: tuple[str, ...] = ()) -> None:
+        """Set a variable, whether there is one or not, and whoever else does so at the same time."""
+        for _ in range(2):
+            if self._there("PATCH", "/variables/name/{name}", {"name": name}, {"value": value}):
+                return
+            if self.claim(name, value, tags):
+                return
+        raise LookupError(f"variable {name}: created and removed by others at once, again and again")
+
+    def forget(self, name: str) -> None:
+        """Remove a variable; none of that name is as good."""
+        self._there("DELETE", "/variables/name/{name}", {"name": name})
+
+    def _there(self, method: Any, path: Any, which: dict[str, Any], body: dict[str, Any] | None = None) -> bool:
+        """Change or remove one thing; False when it is not there."""
+        try:
+            self._client.request(method, path, path_params=which, json=body)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != httpx.codes.NOT_FOUND:
+                raise
+            return False
+        return True
 
     # Artifacts by the REST API itself: Prefect's client opens a websocket and a thread for an event about each of them.
 
     def artifact(self, key: str) -> Artifact | None:
-        """The oldest artifact of a key: with two of them, all readers agree on one."""
+        """The oldest artifact of a key."""
         wanted = {"artifacts": {"key": {"any_": [key]}}}
         found = self._client.request("POST", "/artifacts/filter", json=wanted).json()
         oldest = min(found, key=lambda one: (one["created"], one["id"]), default=None)
         return Artifact(oldest["id"], oldest["data"]) if oldest else None
 
-    def keep(self, key: str, kind: str, data: dict[str, Any], *, run: str | None = None) -> None:
+    def artifact_of(self, identity: str) -> Artifact | None:
+        """The artifact of an id, if it is there."""
+        wanted = {"artifacts": {"id": {"any_": [identity]}}}
+        found = self._client.request("POST", "/artifacts/filter", json=wanted).json()
+        return Artifact(found[0]["id"], found[0]["data"]) if found else None
+
+    def keep(self, key: str, kind: str, data: dict[str, Any], *, run: str | None = None) -> Artifact:
         """Write a new artifact under a key."""
-        self._client.request("POST", "/artifacts/", json={"key": key, "type": kind, "data": data, "flow_run_id": run})
+        wanted = {"key": key, "type": kind, "data": data, "flow_run_id": run}
+        written = self._client.request("POST", "/artifacts/", json=wanted).json()
+        return Artifact(written["id"], data)
 
     def replace(self, artifact: Artifact, data: dict[str, Any]) -> None:
         """Change an artifact's data in place."""
         self._client.request("PATCH", "/artifacts/{id}", path_params={"id": artifact.id}, json={"data": data})
 
     def drop(self, artifact: Artifact) -> None:
-        """Remove an artifact."""
-        self._client.request("DELETE", "/artifacts/{id}", path_params={"id": artifact.id})
+        """Remove an artifact; one that is gone is as good."""
+        self._there("DELETE", "/artifacts/{id}", {"id": artifact.id})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import resend
 from resend.exceptions import ResendError
 
-from flows.services.errors import ResendConflictError, ResendFailedError, ResendUnavailableError
+from flows.services.errors import ResendConflictError, ResendFailedError, ResendQuotaError, ResendUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ PAGE_SIZE, MAX_PAGES = 100, 50
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 15.0
 CLOCK_MARGIN = timedelta(minutes=5)  # how far Resend's clock may be behind ours
 QUOTAS = frozenset({"daily_quota_exceeded", "monthly_quota_exceeded"})
-_TOO_MANY, _SERVER = 429, 500
+_BAD_REQUEST, _TIMEOUT, _CONFLICT, _TOO_MANY, _SERVER = 400, 408, 409, 429, 500
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,13 @@ class _Trouble:
 
     @property
     def transient(self) -> bool:
-        return (
-            self.status in {_TOO_MANY, 408} or self.status >= _SERVER or self.kind == "concurrent_idempotent_requests"
-        )
+        in_flight = self.kind == "concurrent_idempotent_requests"
+        return self.status in {_TOO_MANY, _TIMEOUT} or self.status >= _SERVER or in_flight
+
+    @property
+    def refused(self) -> bool:
+        """Whether Resend has certainly taken nothing: a time-out, a server's error or a conflict may hide a mail."""
+        return _BAD_REQUEST <= self.status < _SERVER and self.status not in {_TIMEOUT, _CONFLICT}
 
     def __str__(self) -> str:
         return f"{self.status} {self.kind}: {self.message}"
@@ -113,7 +117,7 @@ class ResendOperations:
         return {one["name"]: one["status"] for one in found["data"]}
 
     def _call(self, what: str, call: Callable[[], Any]) -> Any:
-        deadline, pause = time.monotonic() + self._patience, BACKOFF_FIRST
+        deadline, pause, nothing_sent = time.monotonic() + self._patience, BACKOFF_FIRST, True
         while True:
             self._limiter()
             self.calls += 1
@@ -121,13 +125,18 @@ class ResendOperations:
                 return call()
             except ResendError as error:
                 trouble = _Trouble.of(error)
+            nothing_sent = nothing_sent and trouble.refused
             if trouble.kind == "invalid_idempotent_request":
                 raise ResendConflictError(f"{what}: {trouble}") from None
             if not trouble.transient:
-                raise ResendFailedError(f"{what}: {trouble}") from None
+                raise ResendFailedError(f"{what}: {trouble}", nothing_sent=nothing_sent) from None
             wait = max(pause, trouble.wait)
-            if trouble.kind in QUOTAS or time.monotonic() + wait > deadline:
-                raise ResendUnavailableError(f"{what}: {trouble}; given up for now") from None
+            if trouble.kind in QUOTAS:
+                raise ResendQuotaError(f"{what}: {trouble}; given up for now", nothing_sent=nothing_sent) from None
+            if time.monotonic() + wait > deadline:
+                raise ResendUnavailableError(
+                    f"{what}: {trouble}; given up for now", nothing_sent=nothing_sent
+                ) from None
             time.sleep(wait)
             pause = min(pause * 2, BACKOFF_MOST)
 

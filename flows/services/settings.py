@@ -38,6 +38,8 @@ PLAIN = (
     "HUBLAB_NOTION_PER_MINUTE",
     "HUBLAB_RESEND_PER_SECOND",
     "HUBLAB_TESTING_MINUTE_SECONDS",
+    "TESTING_ADDRESS",
+    "HUBLAB_TIMEZONE",
 )
 DEFAULTS = {
     "HUBLAB_REPLY_TO": "",
@@ -53,6 +55,7 @@ DEFAULTS = {
     "HUBLAB_NOTION_PER_MINUTE": "180",
     "HUBLAB_RESEND_PER_SECOND": "10",
     "HUBLAB_TESTING_MINUTE_SECONDS": "60",  # how long a minute of testing mode lasts
+    "HUBLAB_TIMEZONE": "UTC",
     "testing-mode": "false",
 }
 TRUE, FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off", ""})
@@ -120,9 +123,18 @@ class Settings:
             raise BadSettingError(f"{name}: {text!r} is not a number from 0; correct it in .env and run `make secrets`")
         return value
 
+    def tests(self, email: str) -> bool:
+        """Whether an address's mails go out minutes apart: in testing mode, and for TESTING_ADDRESS alone.
+
+        With a `+label` it is that address too: a visitor who comes during a test is none. Raises BadSettingError.
+        """
+        local, _, domain = email.lower().rpartition("@")
+        wanted = {one.strip().lower() for one in self._values.get("TESTING_ADDRESS", "").split(",")}
+        return self.testing and bool({email.lower(), f"{local.partition('+')[0]}@{domain}"} & wanted)
+
     @property
     def testing(self) -> bool:
-        """Whether mails go out minutes apart.
+        """Whether testing mode is on.
 
         Raises:
             BadSettingError: neither true nor false: a wrong guess would send a campaign in ten minutes.

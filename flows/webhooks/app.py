@@ -52,21 +52,22 @@ class Receiver:
             raise BadSettingError(
                 "resend-webhook-secret: is not what Resend shows (whsec_…); correct it, `make secrets`"
             )
-        self._enrolments, self._events = (Forwarder(Spool(folder / name)) for name in ("enrolments", "events"))
+        # Who has left waits behind nothing that Notion could hold up.
+        self._parts = {name: Forwarder(Spool(folder / name)) for name in ("enrolments", "suppressions", "events")}
 
     def start(self) -> None:
         """Begin to forward."""
-        for forwarder in (self._enrolments, self._events):
+        for forwarder in self._parts.values():
             forwarder.start()
 
     def stop(self) -> None:
         """End; what waits stays on disk."""
-        for forwarder in (self._enrolments, self._events):
+        for forwarder in self._parts.values():
             forwarder.stop()
 
-    @staticmethod
-    async def keep(forwarder: Forwarder, key: str, entry: dict[str, Any]) -> JSONResponse:
+    async def keep(self, part: str, key: str, entry: dict[str, Any]) -> JSONResponse:
         """202 once the entry is on disk. Raises Refusal (503) when it cannot be kept."""
+        forwarder = self._parts[part]
         try:
             await asyncio.to_thread(forwarder.spool.put, key, entry)
         except (SpoolFullError, OSError) as error:
@@ -99,7 +100,7 @@ class Receiver:
                 "payload": details,
                 "received_at": datetime.now(UTC).isoformat(),
             }
-            return await self.keep(self._enrolments, sequence.key(details["email"]), entry)
+            return await self.keep("enrolments", sequence.key(details["email"]), entry)
 
         return endpoint
 
@@ -113,7 +114,13 @@ class Receiver:
             raise Refusal(422, str(error)) from None
         if event is None:
             return JSONResponse({"status": "ignored"}, 202)
-        return await self.keep(self._events, f"event-{request.headers['svix-id']}", {"kind": "event", "event": event})
+        return await self.keep_event(f"event-{request.headers['svix-id']}", event)
+
+    async def keep_event(self, key: str, event: dict[str, Any]) -> JSONResponse:
+        """Keep an event, and before it, on a path of its own, that its address has left. Raises as `keep`."""
+        if events.cause(event):
+            await self.keep("suppressions", key, {"kind": "suppression", "event": event})
+        return await self.keep("events", key, {"kind": "event", "event": event})
 
     async def unsubscribe(self, request: Request) -> Response:
         """One click (RFC 8058), by POST alone: a mail scanner that follows links must not unsubscribe anybody."""
@@ -124,19 +131,18 @@ class Receiver:
         if request.method == "GET":
             form = "<!doctype html><title>Unsubscribe</title><form method=post><button>Unsubscribe</button></form>"
             return Response(form, media_type="text/html")
-        event = {"unsubscribe": True, "email": email}
-        return await self.keep(self._events, f"unsubscribe-{email}", {"kind": "event", "event": event})
+        return await self.keep_event(f"unsubscribe-{email}", events.unsubscribed(email))
 
     def describe(self) -> str:
         """What waits, in one line, for `systemctl status`."""
-        waiting = [f"{part.spool.waiting} {part.spool.folder.name}" for part in (self._enrolments, self._events)]
-        trouble = self._enrolments.trouble or self._events.trouble
+        waiting = [f"{part.spool.waiting} {name}" for name, part in self._parts.items()]
+        trouble = next((part.trouble for part in self._parts.values() if part.trouble), None)
         return f"serving, waiting: {', '.join(waiting)}" + (f"; {trouble}" if trouble else "")
 
     async def health(self, _: Request) -> Response:
         """200 while what comes in also goes out; 503 when an entry waits too long, with the reason."""
         body, late = {}, False
-        for name, forwarder in (("enrolments", self._enrolments), ("events", self._events)):
+        for name, forwarder in self._parts.items():
             waits = age(await asyncio.to_thread(forwarder.spool.oldest))
             late = late or waits > STALE_SECONDS
             waiting = forwarder.spool.waiting

@@ -1,30 +1,39 @@
-"""What Resend's events and an unsubscribe mean in Notion. Applying one twice is the same as once."""
+"""What Resend's events and an unsubscribe mean. Applying one twice is the same as once."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from flows.campaigns.model import CampaignError, normalised
 from flows.campaigns.model import sequence as find_sequence
 from flows.enrolment import records
+from flows.recipients import suppression
+from flows.recipients.contact import STATUS
 from flows.sending import analytics
 from flows.services import notion_schema as schema
 
 if TYPE_CHECKING:
     from flows.services.notion_gateway import NotionGateway
+    from flows.services.prefect_api import Prefect
 
 STATUSES = {
     "email.delivered": "Delivered",
+    "email.delivery_delayed": "Delayed",
+    "email.failed": "Failed",
     "email.opened": "Opened",
     "email.clicked": "Clicked",
     "email.bounced": "Bounced",
+    "email.suppressed": "Suppressed",
     "email.complained": "Complained",
 }
-SUPPRESSES = frozenset({"Bounced", "Complained"})
+SUPPRESSES = frozenset({"Bounced", "Complained", "Suppressed"})
+# A full mailbox, a mail too large, no diagnosis: shown, and no reason never to write again.
+SOFT = frozenset({"Transient", "Undetermined"})
 
 
 def understood(body: dict[str, Any]) -> dict[str, Any] | None:
-    """An event in the form that is kept, or None for one that means nothing here (other kinds, others' mails).
+    """An event in the form that is kept, or None for one that means nothing here (other kinds, others' mails, tests).
 
     Raises:
         ValueError: not an event at all.
@@ -35,42 +44,63 @@ def understood(body: dict[str, Any]) -> dict[str, Any] | None:
         if status is None or not {"campaign", "sequence", "step"} <= set(tags):
             return None
         to = data["to"][0] if isinstance(data["to"], list) else data["to"]
-        bounce = data.get("bounce") or {}
-        if status == "Bounced" and bounce.get("type") == "Transient":
-            return None  # a full mailbox or the like: Resend tries again
+        # Each kind of event tells its cause in an object of its own.
+        more = data.get({"Bounced": "bounce", "Failed": "failed", "Suppressed": "suppressed"}.get(status, "")) or {}
+        if status == "Bounced" and more.get("type") in SOFT:
+            status = "Soft Bounced"
         return {
             "email": normalised(to),
             "email_id": str(data["email_id"]),
             "status": status,
             "at": str(body["created_at"]),
-            "detail": str(bounce.get("message") or ""),
+            "detail": str(more.get("message") or more.get("reason") or ""),
+            "template": str(tags.get("template", "")),
             **{name: str(tags[name]) for name in ("campaign", "sequence", "step")},
         }
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"not an event of Resend's: {type(error).__name__} {error}") from None
 
 
-def apply(notion: NotionGateway, rows: analytics.Rows, event: dict[str, Any]) -> None:
-    """Write an event into Email Analytics, and stop what must be stopped; `rows` knows its mail. Raises NotionError."""
+def unsubscribed(email: str) -> dict[str, Any]:
+    """An unsubscribe in the form that is kept."""
+    return {"unsubscribe": True, "email": email, "at": datetime.now(UTC).isoformat()}
+
+
+def cause(event: dict[str, Any]) -> str | None:
+    """Why nothing more must go to an event's address; None when it says nothing of the kind."""
     if event.get("unsubscribe"):
-        suppress(notion, event["email"], "Unsubscribed")
+        return "Unsubscribed"
+    return event["status"] if event["status"] in SUPPRESSES else None
+
+
+def suppress(prefect: Prefect, event: dict[str, Any]) -> None:
+    """Let nothing more go to an event's address, from now on. Raises what Prefect's client raises."""
+    if found := cause(event):
+        at = event.get("at") or datetime.now(UTC).isoformat()
+        suppression.record(prefect, event["email"], found, at, event.get("email_id", "unsubscribe link"))
+
+
+def apply(notion: NotionGateway, rows: analytics.Rows, event: dict[str, Any]) -> None:
+    """Show an event to people, in Notion; `rows` knows its mail. Raises NotionError."""
+    if found := cause(event):
+        mark(notion, event["email"], found)
+    if event.get("unsubscribe"):
         return
     try:
-        sequence, step = find_sequence(event["campaign"], event["sequence"]), int(event["step"])
-        sequence.step(step)
+        sequence = find_sequence(event["campaign"], event["sequence"])
+        # Without a template's name it was sent by an earlier release, which went by the step's number.
+        template = event.get("template") or sequence.step(int(event["step"])).template
     except (CampaignError, ValueError):
         return  # a campaign that is no longer here
-    analytics.happened(notion, rows, sequence, step, event)
-    if event["status"] in SUPPRESSES:
-        suppress(notion, event["email"], event["status"])
+    analytics.happened(notion, rows, sequence.label, event | {"template": template})
 
 
-def suppress(notion: NotionGateway, email: str, status: str) -> None:
-    """Let nothing more go to an address; a contact that is not there is made, to remember it by. Raises NotionError."""
-    values = {"Christmas Campaign Status": status}
-    contact = records.find_contact(notion, email)
-    if contact is None:
-        find = lambda: notion.equals(schema.CONTACTS, Email=email)  # noqa: E731
-        notion.create_once(schema.CONTACTS, values | {"Email": email}, find)
-    elif schema.read(contact, "Christmas Campaign Status") != status:
-        notion.update(schema.CONTACTS, contact["id"], values)
+def mark(notion: NotionGateway, email: str, status: str) -> None:
+    """Show in Notion that an address has left, on every page of its contact; one is made where there is none."""
+    values = {STATUS: status}
+    contacts = records.find_contacts(notion, email)
+    if not contacts:
+        notion.create_once(schema.CONTACTS, values | {"Email": email}, lambda: records.find_contacts(notion, email))
+    for one in contacts:
+        if schema.read(one, STATUS) != status:
+            notion.update(schema.CONTACTS, one["id"], values)

@@ -1,4 +1,4 @@
-"""Takes what waits in the spool to where it belongs: enrolments to Prefect, events to Notion."""
+"""Takes what waits in the spool to where it belongs: enrolments and who has left to Prefect, events to Notion."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Forwarder:
         """What delivers an entry of a batch; all its events share a client of Notion, and one query."""
         happened = [entry["event"] for _, entry in batch if entry["kind"] == "event"]
         if not happened:
-            yield lambda entry: start(prefect, entry)
+            yield lambda entry: to_prefect(prefect, entry)
             return
         settings = prefect.settings()
         mails = {event["email_id"] for event in happened if "email_id" in event}
@@ -119,13 +119,21 @@ class Forwarder:
                 lag = settings.number("HUBLAB_NOTION_LAG_SECONDS")
                 self._stop.wait(max(0.0, self._doubt + lag - time.monotonic()))
                 self._rows.learn(notion, mails)
-            yield (
-                lambda entry: (
+
+            def deliver(entry: Entry) -> None:
+                to_prefect(prefect, entry)
+                if entry["kind"] == "event":
                     events.apply(notion, self._rows, entry["event"])
-                    if entry["kind"] == "event"
-                    else start(prefect, entry)
-                )
-            )
+
+            yield deliver
+
+
+def to_prefect(prefect: Prefect, entry: Entry) -> None:
+    """What of an entry belongs to Prefect: a handler's run, or that an address has left. Raises as `start`."""
+    if entry["kind"] == "enrolment":
+        start(prefect, entry)
+    else:
+        events.suppress(prefect, entry["event"])
 
 
 def start(prefect: Prefect, entry: Entry) -> None:

@@ -89,7 +89,11 @@ def deploy(campaign: Campaign) -> None:
 
 
 def _pace(speed: float) -> dict[str, str]:
-    return {"TESTING_MODE": "true", "HUBLAB_TESTING_MINUTE_SECONDS": f"{60 / speed:g}"}
+    return {
+        "TESTING_MODE": "true",
+        "TESTING_ADDRESS": "delivered@resend.dev",
+        "HUBLAB_TESTING_MINUTE_SECONDS": f"{60 / speed:g}",
+    }
 
 
 def _environment(sandbox: Sandbox, notion_per_minute: int) -> dict[str, str]:

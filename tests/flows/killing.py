@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ class Killer:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.stop(0)
         self.aim(None, 0, "before")
 
     def aim(self, pid: int | None, at: int | str, when: str) -> None:
@@ -35,10 +37,17 @@ class Killer:
         with self._lock:
             self.pid, self.at, self.when, self.calls = pid, at, when, list[str]()
 
+    def stop(self, at: int) -> None:
+        """Have the next try stopped once its call number `at` is done and before it has the answer."""
+        with self._lock:
+            self._stop_at, self.stopped, self.go_on = at, threading.Event(), threading.Event()
+
     def call(self, name: str) -> str | None:
         """Count a call; what to do with it."""
         with self._lock:
             self.calls.append(name)
+            if self._stop_at == len(self.calls):
+                return "stop"
             return self.when if self.pid and self.at in (len(self.calls), name) else None
 
     def kill(self) -> None:
@@ -75,6 +84,9 @@ def proxy(upstream: str, killer: Killer) -> Iterator[str]:
                 return
             finally:
                 connection.close()
+            if what == "stop":
+                killer.stopped.set()
+                killer.go_on.wait(120)
             if what == "after":
                 killer.kill()
                 self.close_connection = True
@@ -109,6 +121,11 @@ class Tries:
 
     def once(self, what: str, arguments: list[Any], runs: int, at: int | str = 0, when: str = "before") -> int:
         """One try; its status, negative for the signal that ended it."""
+        self.begin(what, arguments, runs, at, when)
+        return self.end()
+
+    def begin(self, what: str, arguments: list[Any], runs: int, at: int | str = 0, when: str = "before") -> None:
+        """Begin one try; `end` waits for it."""
         assert self._zygote.stdin
         assert self._zygote.stdout
         self._zygote.stdin.write(json.dumps({"what": what, "arguments": arguments, "runs": runs}) + "\n")
@@ -116,6 +133,19 @@ class Tries:
         self.killer.aim(json.loads(self._zygote.stdout.readline())["pid"], at, when)
         self._zygote.stdin.write("go\n")
         self._zygote.stdin.flush()
+
+    def stopped(self) -> bool:
+        """Wait until the try is stopped, or has come to its end; whether it is stopped."""
+        assert self._zygote.stdout
+        while not self.killer.stopped.wait(0.02):
+            if select.select([self._zygote.stdout], [], [], 0)[0]:
+                return False
+        return True
+
+    def end(self) -> int:
+        """Let the try go on, and wait for its end; its status, negative for the signal that ended it."""
+        assert self._zygote.stdout
+        self.killer.go_on.set()
         return os.waitstatus_to_exitcode(json.loads(self._zygote.stdout.readline())["status"])
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NOON = datetime(2025, 12, 1, 12, tzinfo=UTC)
 # The domain's own table, as literals.
 DELAYS: dict[str, list[float]] = {
-    "signup": [0, 48, 72, 96, 144, 192, 240],
+    "signup": [0, 24, 72, 120, 168, 216, 264],
     "noshow": [5 / 60, 24, 48],
     "postcall": [1, 72, 168],
     "onboarding": [1, 24, 72],
@@ -172,7 +172,14 @@ def test_values_are_escaped_css_is_inlined_and_there_is_a_text_part() -> None:
         ("x", "{% for i in range(10**9) %}x{% endfor %}", "more than a plain"),
         ("x", "{{ first_name.__class__ }}", "more than a plain"),
         ("x", "{{ first_name or 'friend' }}", "more than a plain"),
-        ("x", "{{ first_name | default('friend') }}", "more than a plain"),
+        ("x", "{{ first_name | upper }}", "more than a plain"),
+        ("x", "{{ first_name | default }}", "more than a plain"),
+        ("x", "{{ first_name | default('') }}", "more than a plain"),
+        ("x", "{{ first_name | default(link) }}", "more than a plain"),
+        ("x", "{{ first_name | default('a', true) }}", "more than a plain"),
+        ("x", "{{ first_name | date | default('a') }}", "more than a plain"),
+        ("x", "{{ 'Ada' | default('friend') }}", "more than a plain"),
+        ("x", "{{ first_name | date }}", "a filter cannot show"),
         ("x", "{% include 'a' %}", "more than a plain"),
         ("x" * 201, "<p>x</p>", "not one line of 1..200"),
         ("a\nb", "<p>x</p>", "not one line"),
@@ -184,6 +191,25 @@ def test_values_are_escaped_css_is_inlined_and_there_is_a_text_part() -> None:
 def test_what_cannot_become_a_mail_is_an_error(subject: str, body: str, match: str) -> None:
     with pytest.raises(UnusableTemplateError, match=match):
         render(Template("t", subject, body), VALUES | {"objections": []}, SUPPLIED)
+
+
+def test_a_filter_shows_dates_times_and_amounts_and_words_where_a_field_is_empty() -> None:
+    body = (
+        "{{ when | date }} at {{ when | time }}; {{ day | date }}; {{ amount | number }}; {{ gone | default('& you') }}"
+    )
+    values = {"when": "2025-12-01T15:05:00Z", "day": "2025-12-01", "amount": 12500.5}
+    mail = render(Template("t", "x", body), values, frozenset(values) | {"gone"}, zone="America/Toronto")
+    shown = "Monday, December 1, 2025 at 10:05 AM; Monday, December 1, 2025; 12,500.50; &amp; you"
+    assert shown in mail.html
+
+
+def test_preflights_promise_holds_a_template_that_needs_an_optional_field_is_named() -> None:
+    (sequence,) = parse(
+        SECOND.replace('first_name = "text!"', 'first_name = "text!"\nlast_name = "text"'), "x"
+    ).values()
+    wants = Template("t", "x", "<p>{{last_name}}</p>")
+    with pytest.raises(UnusableTemplateError, match=r"default\("):
+        render(wants, payloads.variables(sequence, {"first_name": "Ada"}), sequence.variables)
 
 
 def test_a_value_that_is_too_long_is_an_error() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flows.operator import operate
-from flows.sending.one_mail import UncertainSendError
+from flows.sending.delivery import UncertainSendError
 from flows.services import notion_schema as schema
 from flows.services.errors import NotionError, NotionUnavailableError, ResendFailedError
 

@@ -90,10 +90,12 @@ def killed_at_each_call(
 def test_a_mail_killed_before_and_after_each_of_its_calls(world: World, doomed: Tries) -> None:
     enrolment, store = world.quickly("signup"), world.services.notion.store
     source = store.database(world.services.databases[schema.SEQUENCE])
+    (contact,) = world.rows(schema.CONTACTS, enrolment["email"])
 
     def fresh() -> list[Any]:
         email = world.address()
-        page = store.create_page(source, schema.written(schema.SEQUENCE, {"Email": email}))["id"]
+        linked = {"Email": email, "Contact": contact["id"]}
+        page = store.create_page(source, schema.written(schema.SEQUENCE, linked))["id"]
         return [enrolment | {"key": find_sequence("christmas", "signup").key(email), "email": email, "page": page}, 2]
 
     for (one, _), where in killed_at_each_call(doomed, "send", fresh, "POST /emails"):

@@ -80,7 +80,7 @@ def test_a_template_of_many_pieces_and_one_in_the_page_itself_are_sent_whole(wor
     long = "<p>{{first_name}}</p>" + "".join(f"<p>line {n} {'x' * 90}</p>" for n in range(600))
     world.edit(schema.TEMPLATES, page, Email_Body_HTML=long)
     other = world.template("christmas_email_3")
-    world.edit(schema.TEMPLATES, other, Email_Body_HTML="")
+    world.edit(schema.TEMPLATES, other, Email_Body_HTML="{{ page_content }}")
     other["markdown"] = "Dear \\{\\{first_name\\}\\},\n\n- [leave]({{unsubscribe_url}})\n"
     enrolment = world.quickly("signup")
     for step in (2, 3):

@@ -62,6 +62,25 @@ def test_secrets_are_made_rotated_and_left_alone_and_never_printed(
     assert "ntn_rotated" not in repr(settings)
 
 
+def test_what_is_taken_out_of_the_file_is_taken_out_at_prefect_and_preflight_shows_the_mode(
+    world: World, blocks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = {"testing-mode": "true", "notion-token": "ntn", "TESTING_ADDRESS": "me@hublab.test"}
+    monkeypatch.delenv("TESTING_MODE")
+    monkeypatch.delenv("TESTING_ADDRESS")
+    secret_blocks.write(wanted)
+    with Prefect() as prefect:
+        assert "for TESTING_ADDRESS alone" in preflight.testing(prefect.settings()).what
+    assert secret_blocks.write({"testing-mode": "true"})["TESTING_ADDRESS"] == "removed"
+    with Prefect() as prefect:
+        assert "TESTING_ADDRESS is not set" in preflight.testing(prefect.settings()).problem
+    assert secret_blocks.write({})["testing-mode"] == "removed"
+    with Prefect() as prefect:
+        settings = prefect.settings()
+    assert settings.get("notion-token") == "ntn"  # a credential is never removed
+    assert "production" in preflight.testing(settings).what
+
+
 def test_secrets_says_what_is_missing(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

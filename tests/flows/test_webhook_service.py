@@ -80,7 +80,7 @@ def test_it_serves_and_keeps_what_comes_in_while_prefect_is_away(
         [sys.executable, "-m", "flows.webhooks.service", *where], cwd=ROOT, env=os.environ | away
     )
     try:
-        assert "STATUS=serving, waiting: 0 enrolments, 0 events" in systemd.until("READY=1")
+        assert "STATUS=serving, waiting: 0 enrolments, 0 suppressions, 0 events" in systemd.until("READY=1")
         url = f"http://127.0.0.1:{port}"
         answer = httpx.post(
             f"{url}/webhook/christmas-signup",

@@ -103,6 +103,7 @@ class World:
             "CALENDLY_SIGNING_KEY": "calendly-test",
             "RESEND_WEBHOOK_SECRET": "whsec_dGVzdC10ZXN0LXRlc3QtdGVzdA==",
             "TESTING_MODE": "true",
+            "TESTING_ADDRESS": "delivered@resend.dev,bounced@resend.dev,complained@resend.dev",
         }
         self.environment = services.environment() | more
         for name, value in self.environment.items():

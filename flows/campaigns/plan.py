@@ -1,0 +1,67 @@
+"""The plan of one enrolment: which template goes out in which place at which time, bound when it is made. Pure.
+
+A campaign's file may be edited while people are in it. A mail that is scheduled keeps the template, the place (its
+property `Email n Sent`, its key) and the time of its enrolment: an insertion, a removal, a move or another delay is for
+who is enrolled afterwards. What must not go out any more to anybody is named in the sequence's `retired`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from flows.campaigns.model import CampaignError
+
+if TYPE_CHECKING:
+    from flows.campaigns.model import Sequence
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One mail of an enrolment: its place `number`, its `template` by name, and when it is `due`."""
+
+    number: int
+    template: str
+    due: datetime
+
+
+def made(
+    sequence: Sequence, enrolled: datetime, segment: str | None, *, testing: bool = False, minute: float = 60
+) -> tuple[Planned, ...]:
+    """The plan of who is enrolled now."""
+    return tuple(
+        Planned(
+            step.number,
+            step.template_for(segment),
+            sequence.due(step.number, enrolled, testing=testing, minute=minute),
+        )
+        for step in sequence.steps
+    )
+
+
+def planned(plan: tuple[Planned, ...], number: int) -> Planned:
+    """The mail of a plan in that place.
+
+    Raises:
+        CampaignError: the plan has no such place.
+    """
+    for one in plan:
+        if one.number == number:
+            return one
+    raise CampaignError(f"step {number} is not 1..{len(plan)}")
+
+
+def written(plan: tuple[Planned, ...]) -> list[dict[str, Any]]:
+    """A plan as a run's parameters have it."""
+    return [{"number": one.number, "template": one.template, "due": one.due.isoformat()} for one in plan]
+
+
+def of(sequence: Sequence, enrolment: dict[str, Any]) -> tuple[Planned, ...]:
+    """The plan that an enrolment was given; without one, by the campaign's file as it is now."""
+    if "plan" not in enrolment:
+        segment = enrolment.get("variables", {}).get("segment")
+        return made(sequence, datetime.fromisoformat(enrolment["enrolled_at"]), segment)
+    return tuple(
+        Planned(one["number"], one["template"], datetime.fromisoformat(one["due"])) for one in enrolment["plan"]
+    )

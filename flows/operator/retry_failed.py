@@ -1,0 +1,71 @@
+"""`python -m flows.operator.retry_failed`: what failed is listed with its cause and run again, once that is mended.
+
+Running it again does no harm: a mail that Resend has is not sent a second time, and what is still amiss fails again.
+With `--list` nothing is run; the exit status is 1 when something has failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
+from prefect.states import Scheduled
+
+from flows.operator.register import ENTRYPOINTS, flow_of
+from flows.services.prefect_api import Prefect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prefect.client.schemas.objects import FlowRun, State
+
+PAGE, DAYS = 200, 30
+
+
+def failed(prefect: Prefect, days: float) -> Iterator[FlowRun]:
+    """The campaign's runs that failed or crashed for good, of so many days."""
+    flows = FlowFilter(name=FlowFilterName(any_=[flow_of(one).name for one in ENTRYPOINTS]))
+    since = datetime.now(UTC) - timedelta(days=days)
+    runs = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.FAILED, StateType.CRASHED])),
+        expected_start_time=FlowRunFilterExpectedStartTime.model_validate({"after_": since}),
+    )
+    found: list[FlowRun] = []
+    offset = 0
+    while page := prefect.client.read_flow_runs(flow_filter=flows, flow_run_filter=runs, limit=PAGE, offset=offset):
+        found += page
+        offset += PAGE
+    yield from found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """List them, and run them again unless `--list` is given."""
+    parser = argparse.ArgumentParser(prog="python -m flows.operator.retry_failed", description=__doc__)
+    parser.add_argument("--list", action="store_true", help="run nothing")
+    parser.add_argument("--days", type=float, default=DAYS, help="how far back to look (30)")
+    asked = parser.parse_args(arguments)
+    with Prefect() as prefect:
+        found = list(failed(prefect, asked.days))
+        for run in found:
+            cause = " ".join(str(run.state.message if run.state else "").split())[:200]
+            sys.stdout.write(f"{run.state_name or '':9} {run.name}  {cause}\n")
+            if not asked.list:
+                again: State[Any] = Scheduled(name="AwaitingRetry", message="run again by `make retry-failed`")
+                prefect.client.set_flow_run_state(run.id, again, force=True)
+    sys.stdout.write(f"{len(found)} failed{'' if asked.list or not found else ', all to be run again now'}\n")
+    return 1 if asked.list and found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""What Notion says of an enrolment's contact: by the record's rollups, or by its own pages where they do not tell.
+
+Never takes the absence of something for permission: a property that was renamed is an error, and a relation that leads
+to nobody is a reason not to send.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from flows.services import notion_schema as schema
+from flows.services.errors import NotionMissingError
+
+if TYPE_CHECKING:
+    from flows.services.notion_gateway import NotionGateway
+
+STATUS, BOOKING = "Christmas Campaign Status", "Booking Status"
+
+
+class UnreadableRecordError(Exception):
+    """A record in Notion that does not show what must be known before a mail goes out."""
+
+
+@dataclass(frozen=True)
+class ContactState:
+    """The contact's `statuses` and `bookings`, of all pages that the address has; `there` is False without any."""
+
+    statuses: tuple[str, ...]
+    bookings: tuple[str, ...]
+    there: bool = True
+
+
+def state(notion: NotionGateway, page: dict[str, Any], email: str) -> ContactState:
+    """What is known of the contact of an enrolment's page.
+
+    Raises:
+        UnreadableRecordError: a property is missing; names it.
+        NotionError: a contact could not be read.
+    """
+    linked = _property(page, "Contact")
+    rollups = [_property(page, name) for name in schema.ROLLUPS]
+    ids = [one["id"] for one in linked.get("relation", [])]
+    whole = not linked.get("has_more") and all(_whole(one, len(ids)) for one in rollups)
+    if ids and whole:
+        return ContactState(_texts(schema.read(page, "Contact Status")), _texts(schema.read(page, "Contact Booking")))
+    contacts = [one for one in (_contact(notion, identity) for identity in ids) if one is not None]
+    return of(contacts or notion.equals(schema.CONTACTS, Email=email))
+
+
+def of(contacts: list[dict[str, Any]]) -> ContactState:
+    """What the pages of an address's contact say, taken together."""
+    read = [(schema.read(one, STATUS), schema.read(one, BOOKING)) for one in contacts]
+    return ContactState(_texts([one for one, _ in read]), _texts([one for _, one in read]), bool(contacts))
+
+
+def _property(page: dict[str, Any], name: str) -> dict[str, Any]:
+    found = page["properties"].get(name)
+    if found is None:
+        remedy = "was it renamed? Name it so again, or run `python -m flows.operator.notion_setup`"
+        raise UnreadableRecordError(f"the database 'Email Sequence' has no property {name!r}: {remedy}")
+    return dict(found)
+
+
+def _whole(rollup: dict[str, Any], count: int) -> bool:
+    value = rollup.get("rollup") or {}
+    return value.get("type") == "array" and len(value.get("array", ())) == count
+
+
+def _contact(notion: NotionGateway, identity: str) -> dict[str, Any] | None:
+    try:
+        page = notion.page(identity)
+    except NotionMissingError:
+        return None
+    return None if page.get("in_trash") or page.get("archived") else page
+
+
+def _texts(values: list[Any]) -> tuple[str, ...]:
+    return tuple(str(value) for value in values if value)

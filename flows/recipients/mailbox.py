@@ -1,0 +1,26 @@
+"""Which addresses reach the same person: the mailbox behind an address. Pure.
+
+Used to find who has left, so that in doubt two addresses are one: a mail too few is better than one to who has left.
+"""
+
+from __future__ import annotations
+
+from flows.campaigns.model import normalised
+
+# Other names of the same provider's mailboxes.
+ALIASES = {"googlemail.com": "gmail.com", "protonmail.com": "proton.me", "pm.me": "proton.me"}
+# Providers to whom a dot in the local part means nothing.
+DOTLESS = frozenset({"gmail.com", "proton.me"})
+# Resend's domain for tests, where each +label is a mailbox of its own.
+LABELS_COUNT = frozenset({"resend.dev"})
+
+
+def mailbox(email: str) -> str:
+    """The mailbox behind an address: lower case, without its +tag, without dots where the provider ignores them."""
+    local, _, domain = normalised(email).rpartition("@")
+    domain = ALIASES.get(domain, domain)
+    if domain not in LABELS_COUNT:
+        local = local.partition("+")[0] or local
+    if domain in DOTLESS:
+        local = local.replace(".", "")
+    return f"{local}@{domain}"

@@ -1,0 +1,78 @@
+"""Who must get no mail: a record of its own at Prefect, one variable per mailbox and cause.
+
+A variable's name is unique there, and reading it does not lag behind writing it: what Notion shows of a contact is for
+people, and may be stale, trashed, doubled or renamed. The name has a digest of the mailbox, not the address.
+Not readable means not sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import httpx
+
+from flows.recipients.mailbox import mailbox
+from flows.services.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from flows.services.prefect_api import Prefect
+
+MARKETING, TRANSACTIONAL = "marketing", "transactional"
+# A cause, as the contact's status in Notion says it → the kinds of sequence that it ends. Who has unsubscribed from the
+# campaign and becomes a customer still gets what a customer must get.
+ENDS = {
+    "Unsubscribed": frozenset({MARKETING}),
+    "Bounced": frozenset({MARKETING, TRANSACTIONAL}),
+    "Complained": frozenset({MARKETING, TRANSACTIONAL}),
+    "Suppressed": frozenset({MARKETING, TRANSACTIONAL}),
+    "Cancelled": frozenset({MARKETING, TRANSACTIONAL}),
+}
+TAG = "hublab-suppression"
+
+
+class SuppressionUnreadableError(UnavailableError):
+    """Whether an address may get mail cannot be told now: nothing is sent, and the run is tried again later."""
+
+
+def ends(cause: str, kind: str) -> bool:
+    """Whether a cause (a contact's status) ends a kind of sequence; any other status ends none."""
+    return kind in ENDS.get(cause, ())
+
+
+def record_name(email: str, cause: str) -> str:
+    """The variable that keeps one cause for one mailbox."""
+    return f"suppressed-{hashlib.sha256(mailbox(email).encode()).hexdigest()[:32]}-{cause.lower()}"
+
+
+def record(prefect: Prefect, email: str, cause: str, at: str, source: str) -> None:
+    """Keep that an address gets no more mail; done twice it is the same as once. Raises httpx.HTTPError."""
+    prefect.claim(record_name(email, cause), {"cause": cause, "at": at, "source": source}, tags=(TAG,))
+
+
+def causes(prefect: Prefect, email: str) -> list[str]:
+    """Why an address must get no mail; empty when nothing is recorded.
+
+    Raises:
+        SuppressionUnreadableError: Prefect did not give a whole answer.
+    """
+    names = {record_name(email, cause): cause for cause in ENDS}
+    try:
+        there = prefect.variables(list(names))
+        return [cause for name, cause in names.items() if name in there]
+    except (httpx.HTTPError, ValueError, TypeError, KeyError) as error:
+        raise SuppressionUnreadableError(f"suppression cannot be read at Prefect: {error!r}") from error
+
+
+def why_not(prefect: Prefect, email: str, kind: str) -> str | None:
+    """The reason why a mail of this kind must not go to an address, or None. Raises as `causes`."""
+    found = next((cause for cause in causes(prefect, email) if ends(cause, kind)), None)
+    return f"the address is suppressed: {found.lower()}" if found else None
+
+
+def lift(prefect: Prefect, email: str) -> list[str]:
+    """Let an address get mail again, because a person says so; the causes that were recorded. Raises as `causes`."""
+    found = causes(prefect, email)
+    for cause in found:
+        prefect.forget(record_name(email, cause))
+    return found

@@ -1,0 +1,77 @@
+"""A frozen mail goes to Resend: sent once, found again when nobody saw the outcome, dropped when refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from flows.sending import frozen
+from flows.services.errors import ResendConflictError, ResendFailedError
+
+if TYPE_CHECKING:
+    from flows.sending.frozen import FrozenMail
+    from flows.services.prefect_api import Prefect
+    from flows.services.resend_operations import ResendOperations
+
+
+class UncertainSendError(Exception):
+    """A mail of which nobody can tell whether it went out: never sent again on a guess."""
+
+
+class Delivery:
+    """The way of one step's mail to Resend."""
+
+    def __init__(
+        self, prefect: Prefect, resend: ResendOperations, enrolment: str, step: int, window: timedelta
+    ) -> None:
+        """`window` is for how long Resend surely keeps an idempotency key."""
+        self._prefect, self._resend, self._window = prefect, resend, window
+        self._enrolment, self._step, self._key = enrolment, step, f"{enrolment}:{step}"
+
+    def deliver(self, kept: FrozenMail, reason: str | None) -> None:
+        """Send a mail, unless there is a `reason` not to; that Resend has it, now or since earlier, is written down.
+
+        Raises:
+            UncertainSendError: an earlier try may have sent it, and Resend does not tell any more.
+            ResendFailedError: as the client of Resend.
+        """
+        expired = datetime.now(UTC) - kept.frozen_at >= self._window
+        if reason is None and not expired:
+            email_id = self._send(kept)
+        elif kept.mine:
+            email_id = None
+        else:
+            email_id = self._resend.find(kept.payload, kept.frozen_at)
+        if email_id is not None:
+            if kept.accepted is None:
+                kept.record(self._prefect, email_id, datetime.now(UTC))
+        elif reason is None:
+            raise UncertainSendError(
+                f"{self._key}: a try of {kept.frozen_at:%Y-%m-%d %H:%M} UTC may have been accepted, Resend's "
+                f"idempotency key has run out and Resend lists no such mail. Look for it at Resend. Did it go out: "
+                f"set the property 'Email {self._step} Sent' in Notion and run this again. Did it not: "
+                f"`python -m flows.operator.operate forget {self._key}` and run this again."
+            )
+        elif kept.mine:
+            kept.drop(self._prefect)
+
+    def _send(self, kept: FrozenMail) -> str:
+        try:
+            return self._resend.send(kept.payload, self._key)
+        except ResendConflictError:
+            # Another try has sent under this key what was kept then. Has it come as far as to write it down?
+            found = frozen.thaw(self._prefect, self._enrolment, self._step)
+            if found is None or found.accepted is None:
+                raise
+            kept.accepted, kept.accepted_at = found.accepted, found.accepted_at
+            return found.accepted
+        except ResendFailedError as error:
+            if not error.nothing_sent:
+                raise
+            # A definite refusal: what was wrong (the sender, the address, a quota) may be put right, and then the mail
+            # is made anew. But a try before this one may have sent it.
+            found_id = None if kept.mine else self._resend.find(kept.payload, kept.frozen_at)
+            if found_id is None:
+                kept.drop(self._prefect)
+                raise
+            return found_id
