@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,10 +23,9 @@ from flows.services.prefect_api import Prefect
 from sandbox.standins.workspace import put_template
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.flows.world import World
 
+ROOT = Path(__file__).parents[2]
 NOON = datetime(2025, 12, 1, 12, tzinfo=UTC)
 # The domain's own table, as literals.
 DELAYS: dict[str, list[float]] = {
@@ -201,6 +204,37 @@ def test_a_filter_shows_dates_times_and_amounts_and_words_where_a_field_is_empty
     mail = render(Template("t", "x", body), values, frozenset(values) | {"gone"}, zone="America/Toronto")
     shown = "Monday, December 1, 2025 at 10:05 AM; Monday, December 1, 2025; 12,500.50; &amp; you"
     assert shown in mail.html
+
+
+COMPOSED = """
+import hashlib, json
+from datetime import UTC, datetime
+from flows.campaigns.model import sequence
+from flows.enrolment.enrol import described
+from flows.sending.mail import compose
+from flows.sending.templates import Template
+from flows.services.settings import Settings
+names = ("HUBLAB_PUBLIC_URL", "unsubscribe-secret", "HUBLAB_SENDER", "HUBLAB_CALENDLY_LINK", "HUBLAB_PORTAL_URL")
+signup, css = sequence("christmas", "signup"), "".join(f".c{i}{{color:red;margin:{i}px;top:1px}}" for i in range(30))
+body = "".join(f"<p class='c{i} c{i + 1}'>{{{{first_name}}}} {{{{calendly_link}}}}</p>" for i in range(29))
+details = {"email": "ada@salon.net", "first_name": "Ada", "assessment_score": 5}
+enrolment = described(signup, details, "page", datetime(2025, 12, 1, tzinfo=UTC))
+template = Template("christmas_email_1", "For {{first_name}}", f"<style>{css}</style>{body}")
+mail = compose(Settings({name: f"https://{name}" for name in names}), signup, 1, enrolment, template)
+print(hashlib.sha256(json.dumps(mail).encode()).hexdigest())
+"""
+
+
+def test_a_mail_is_composed_of_the_same_bytes_by_every_process() -> None:
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", COMPOSED], env=os.environ | {"PYTHONHASHSEED": seed}, cwd=ROOT,
+            capture_output=True, text=True, check=True, timeout=120,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }  # fmt: skip
+    assert len(digests) == 1
+    assert len(digests.pop().strip()) == 64
 
 
 def test_preflights_promise_holds_a_template_that_needs_an_optional_field_is_named() -> None:
