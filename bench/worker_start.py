@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,8 @@ from pathlib import Path
 
 from tests.worker.server import Api, prefect_server
 from tests.worker.world import AUTH, POOL, Trial, environment, title, wait_for
+from worker import domain
+from worker.domain import Domain
 
 CONCURRENCY = 4
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -100,8 +103,11 @@ def delay(api: Api, run: str) -> float:
 def measure(api: Api, variant: str, runs: int, home: Path) -> Cost:
     """Run a worker of this kind once."""
     queue = f"q{time.monotonic_ns()}"
+    (marks := home / "marks").mkdir(exist_ok=True)
+    (temporary := home / "tmp").mkdir(exist_ok=True)
     env = environment(home, PREFECT_API_URL=f"http://127.0.0.1:{api.port}/api", PREFECT_API_AUTH_STRING=AUTH)
-    worker, waiting, short = begin(variant, queue, env), Trial(home), Trial(home)
+    env |= {"HUBLAB_WRITE_PATHS": str(marks), "TMPDIR": str(temporary)}
+    worker, waiting, short = begin(variant, queue, env), Trial(marks), Trial(marks)
     short.let_end()
     try:
         wait_for(lambda: any(w["name"] == queue for w in api.workers()), f"{variant} is online")
@@ -124,6 +130,22 @@ def measure(api: Api, variant: str, runs: int, home: Path) -> Cost:
         worker.wait()
 
 
+def domain_milliseconds(home: Path, times: int = 50) -> float:
+    """CPU that entering its domain costs one run, in a process that has just been forked."""
+    (own := home / "runs" / "one").mkdir(parents=True)
+    held = Domain(writable=[str(own), str(home)], readable=[str(own)], hidden=str(own.parent))
+    read, write = os.pipe()
+    for _ in range(times):
+        if not (pid := os.fork()):
+            began = time.process_time()
+            domain.enter(held)
+            os.write(write, struct.pack("d", time.process_time() - began))
+            os._exit(0)
+        os.waitpid(pid, 0)
+    spent = [struct.unpack("d", os.read(read, 8))[0] for _ in range(times)]
+    return float(statistics.median(spent)) * 1000
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
@@ -133,6 +155,7 @@ def main() -> None:
     results: dict[str, list[Cost]] = {variant: [] for variant in VARIANTS}
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
+        print(f"entering a domain: {domain_milliseconds(home):.2f} ms of CPU a run (median of 50)")
         with prefect_server(home) as port:
             api = Api(port)
             for number in range(options.rounds):

@@ -156,6 +156,7 @@ class Release:
 class HostState:
     """All that the plan needs to know of one host. Sizes in bytes, times in seconds since the epoch.
 
+    `landlock`: the version that its kernel has, 0 for none.
     `lock`: who holds the host, in words; empty when nobody does.
     `rollout_open`: a rollout began and has not ended. `unfinished`: unit → digest of the text with which it passed its
     gate in that rollout. `kept`: release → unit → text, when asked for. `deploys`: the host's record, the oldest first.
@@ -169,6 +170,7 @@ class HostState:
     machine: str = ""
     libc: str = ""
     systemd: int = 0
+    landlock: int = 0
     booted: bool = True
     python: str = ""
     python_prefix: str = ""
@@ -218,6 +220,7 @@ def parse(raw: dict[str, Any]) -> HostState:
                 "machine",
                 "libc",
                 "systemd",
+                "landlock",
                 "booted",
                 "free",
                 "user",

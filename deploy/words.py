@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from deploy.plan import Plan
     from deploy.state import HostState, Release
 
+NOT_HELD = {
+    1: "writing in folders of other runs and reading the memory of its worker",
+    3: "emptying files of other runs",
+    6: "sending signals to its worker and to other runs",
+}
+"""What Landlock holds from which version on."""
+
 
 def describe(plan: Plan, state: HostState) -> tuple[str, ...]:
     """What a deploy will do on one host, a sentence for each thing."""
@@ -48,6 +55,9 @@ def _release_words(plan: Plan, state: HostState) -> Iterator[str]:
 
 
 def _host_words(plan: Plan, state: HostState) -> Iterator[str]:
+    if plan.restarts and (open_to := [what for since, what in NOT_HELD.items() if state.landlock < since]):
+        has = f"Landlock {state.landlock}, Linux 6.12 has 6"
+        yield f"its kernel cannot keep a flow run from {', '.join(open_to)} ({has})"
     if plan.create_user:
         yield f"user {spec.USER} will be created"
     written = [path for path in plan.fix_paths if state.files.get(path) is None]

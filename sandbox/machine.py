@@ -29,13 +29,15 @@ _BOOT_SECONDS = 180.0  # limit; 2 s is what it takes on an idle machine
 _PREPARED = "prepared"  # marks a machine whose own files are complete
 
 # A cgroup v2 tree, as on a real Debian, whatever the operator's machine has; and leave for its systemd to load the BPF
-# programs behind IPAddressDeny= and DevicePolicy=: refused by nspawn's filter, units would run on without them.
+# programs behind IPAddressDeny= and DevicePolicy=, and for Landlock: refused by nspawn's filter, units would run on
+# without them.
 _START = """set -eu
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
 export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
 exec systemd-nspawn --quiet --boot --directory="$2/root" --machine="$3" --hostname="$4" --network-bridge="$5" \
     --register=no --keep-unit --link-journal=no --resolv-conf=off --timezone=off --console=read-only \
-    --system-call-filter=bpf --capability=CAP_BPF,CAP_PERFMON
+    --system-call-filter="bpf landlock_create_ruleset landlock_add_rule landlock_restrict_self" \
+    --capability=CAP_BPF,CAP_PERFMON
 """
 
 

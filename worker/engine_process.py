@@ -14,15 +14,15 @@ from prefect.utilities.processutils import command_from_string
 from worker import engine_patience
 from worker.forked_engine import Order
 from worker.forked_process import ForkedProcess
+from worker.launcher import COMMAND, order
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from anyio.abc import Process, TaskStatus
+    from anyio.abc import ByteSendStream, Process, TaskStatus
     from prefect.client.schemas.objects import FlowRun
     from prefect.workers.process import ProcessJobConfiguration
 
     from worker.engines import Engines
+    from worker.workplace import Place
 
 
 class HandedBackError(Exception):
@@ -32,11 +32,11 @@ class HandedBackError(Exception):
 class EngineStarter:
     """Starts one engine; the `ProcessStarter` that Prefect's executor asks for."""
 
-    def __init__(self, engines: Engines, configuration: ProcessJobConfiguration, cwd: Path) -> None:
-        """Start it with this configuration in this folder."""
+    def __init__(self, engines: Engines, configuration: ProcessJobConfiguration, place: Place) -> None:
+        """Start it with this configuration in this place."""
         self._engines = engines
         self._configuration = configuration
-        self._cwd = cwd
+        self._place = place
 
     async def start(
         self, flow_run: FlowRun, task_status: TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED
@@ -58,7 +58,9 @@ class EngineStarter:
             order = Order(
                 flow_run=str(flow_run.id),
                 environment=environment,
-                cwd=str(self._cwd),
+                own=self._place.variables(environment),
+                domain=self._place.domain,
+                cwd=str(self._place.cwd),
                 silent=not self._configuration.stream_output,
             )
             if process := await self._engines.fork_server.fork(order, lambda: not self._is_settled(flow_run)):
@@ -76,18 +78,17 @@ class EngineStarter:
 
     async def _spawn(self, environment: dict[str, str]) -> Process:
         output = None if self._configuration.stream_output else subprocess.DEVNULL
+        process = await anyio.open_process(
+            COMMAND, stdout=output, stderr=output, cwd=self._place.cwd, start_new_session=True
+        )
         command = [sys.executable, engine_patience.__file__, "prefect.engine", environment["PREFECT__FLOW_RUN_ID"]]
         if not self._can_be_forked():
             command = command_from_string(str(self._configuration.command))
-        return await anyio.open_process(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd=self._cwd,
-            env=environment,
-            start_new_session=True,
-        )
+        environment |= self._place.variables(environment)
+        with contextlib.suppress(anyio.BrokenResourceError):  # it has ended; its status will say so
+            await cast("ByteSendStream", process.stdin).send(order(command, environment, self._place.domain))
+        await cast("ByteSendStream", process.stdin).aclose()
+        return process
 
     def _environment(self, flow_run: FlowRun) -> dict[str, str]:
         environment = {key: value for key, value in self._configuration.env.items() if value is not None}

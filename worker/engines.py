@@ -13,7 +13,6 @@ Built from the parts that Prefect's runner is made of. Differences, each with it
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -40,7 +39,6 @@ from worker.reports import Reports
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
-    from pathlib import Path
     from uuid import UUID
 
     from anyio.abc import TaskStatus
@@ -52,6 +50,7 @@ if TYPE_CHECKING:
 
     from worker.forking import ForkServer
     from worker.patience import ApiHealth
+    from worker.workplace import Place
 
 _log = logging.getLogger("prefect.hublab")
 
@@ -93,25 +92,22 @@ class Engines:
         self._cancelling.pop(flow_run_id, None)
 
     async def execute(
-        self, flow_run: FlowRun, configuration: ProcessJobConfiguration, cwd: Path, task_status: TaskStatus[int]
+        self, flow_run: FlowRun, configuration: ProcessJobConfiguration, place: Place, task_status: TaskStatus[int]
     ) -> tuple[int, int]:
         """Run the engine to its end. Returns its process id and its status; 0 when it has told Prefect its outcome."""
-        with contextlib.ExitStack() as stack:
-            hooks: FlowRunHookRunner = HookProcess(configuration.env, cwd)
-            if workspace.is_wanted(configuration):
-                hooks = stack.enter_context(workspace.supervised(flow_run, configuration, cwd))
-            self._hooks[flow_run.id] = hooks
-            self.reports.begin(flow_run.id)
-            executor = FlowRunExecutor(
-                flow_run=flow_run,
-                starter=EngineStarter(self, configuration, cwd),
-                process_manager=self.processes,
-                state_proposer=self.reports,
-                hook_runner=hooks,
-                get_attempt_conclusion=self.control.get_conclusion,
-                propose_submitting=False,
-            )
-            return await self._await_end(flow_run, executor, task_status)
+        manifest = workspace.supervise(flow_run, configuration, place) if workspace.is_wanted(configuration) else None
+        self._hooks[flow_run.id] = hooks = HookProcess(configuration.env, place, manifest)
+        self.reports.begin(flow_run.id)
+        executor = FlowRunExecutor(
+            flow_run=flow_run,
+            starter=EngineStarter(self, configuration, place),
+            process_manager=self.processes,
+            state_proposer=self.reports,
+            hook_runner=hooks,
+            get_attempt_conclusion=self.control.get_conclusion,
+            propose_submitting=False,
+        )
+        return await self._await_end(flow_run, executor, task_status)
 
     async def _await_end(
         self, flow_run: FlowRun, executor: FlowRunExecutor, task_status: TaskStatus[int]

@@ -1,7 +1,8 @@
 """The fork server: a process that has imported what an engine needs, and forks one engine for each flow run.
 
-`python -m worker.fork_server SOCKET PADDING` is started by the worker (`worker.forking`) and ends with it. It has one
-thread, opens no connection, sees nothing of a run and imports nothing of a customer's, so no run can change the next.
+`python -P -s -m worker.fork_server SOCKET PADDING` is started by the worker (`worker.forking`) and ends with it. It has
+one thread, opens no connection, sees nothing of a run and imports nothing of a customer's, so no run can change the
+next. What its engines share with one another: the address layout and the seed of `hash`, which a fork cannot renew.
 
 Why not the standard library's `multiprocessing.forkserver`: its children end by `os._exit`, without the exit handlers
 by which Prefect sends a run's last logs and events; the parent waits for them without a limit; and it cannot take back
@@ -13,7 +14,6 @@ of the same names, by its working directory or a `git clone`, would get the rele
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import importlib
 import json
@@ -25,6 +25,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from worker.settings import EX_CONFIG
+from worker.system_calls import prctl, set_dumpable
 
 if TYPE_CHECKING:
     from collections.abc import ItemsView
@@ -47,16 +48,17 @@ def main() -> None:
     """Serve; in each child, become the engine. Its exit status is the engine's own."""
     control = socket.socket(fileno=int(sys.argv[1]))
     # Also a server that is stopped or hangs must not outlive its worker; its children are not concerned.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    set_dumpable(dumpable=False)
     _reset_signals()
     looked_at = preload()
+    from worker.forked_engine import run  # noqa: PLC0415 - it imports what is to be watched
+
     if fault := _plugins_fault():
         _refuse(fault)
     gc.collect()
     gc.freeze()  # else the first collection of each child would copy every page
     if line := serve(control, looked_at):
-        from worker.forked_engine import run  # noqa: PLC0415 - the server itself has no use for it
-
         run(line)
 
 

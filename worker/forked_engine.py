@@ -1,13 +1,16 @@
 """A fresh fork of the fork server becomes what `python -m prefect.engine` would be.
 
 What an interpreter's start would have settled is settled anew: session, standard streams, environment, folder, module
-search path, process title, Prefect's settings and logging. Python itself reseeds `random` in a child, OpenSSL its own.
+search path, process title, `multiprocessing`'s key, Prefect's settings and logging. Python itself reseeds `random` in a
+child, OpenSSL its own. Before any of this reads a file, the child enters the run's domain.
 """
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
+import multiprocessing.process
 import os
 import runpy
 import socket
@@ -17,7 +20,12 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
+
+from worker.domain import enter
+
+if TYPE_CHECKING:
+    from worker.domain import Domain
 
 LENGTH = struct.Struct("q")
 """Of an order, before it; and the form of the process id in a child's first message."""
@@ -26,10 +34,12 @@ _ENGINE = "prefect.engine"
 
 
 class Order(TypedDict):
-    """What the worker asks for."""
+    """What the worker asks for. `own` are variables over those of the environment: folders of the run's own."""
 
     flow_run: str
     environment: dict[str, str]
+    own: dict[str, str]
+    domain: Domain
     cwd: str
     silent: bool
 
@@ -71,15 +81,16 @@ def _read_order(line: socket.socket) -> Order | None:
 
 
 def _become(order: Order, line: int) -> None:
+    _set_title(sys.executable, "-m", _ENGINE, order["flow_run"])
+    enter(order["domain"])
     _redirect(line, silent=order["silent"])
     os.environ.clear()
-    os.environ.update(order["environment"])
+    os.environ.update(order["environment"] | order["own"])
     os.chdir(order["cwd"])
-    if not sys.flags.safe_path:
-        sys.path[0] = str(Path.cwd())
+    if not os.environ.get("PYTHONSAFEPATH"):
+        sys.path.insert(0, str(Path.cwd()))
     sys.argv = ["-m"]  # runpy puts the engine's file there
     sys.orig_argv = [sys.executable, "-m", _ENGINE]
-    _set_title(sys.executable, "-m", _ENGINE, order["flow_run"])
     _be_patient(order["flow_run"])
     # A customer's own package may have this name, and runpy warns of a module that is there already.
     for name in list(sys.modules):
@@ -88,6 +99,7 @@ def _become(order: Order, line: int) -> None:
     importlib.invalidate_caches()
     tempfile.tempdir = None
     time.tzset()
+    _renew_key()
     _refresh_prefect()
 
 
@@ -120,11 +132,14 @@ def _refresh_prefect() -> None:
         prefect.logging.configuration.setup_logging()
 
 
+def _renew_key() -> None:
+    """By this key `multiprocessing` believes what comes over a connection: another run must not have the same."""
+    multiprocessing.process.current_process().authkey = os.urandom(32)
+
+
 def _set_title(*words: str) -> None:
     """Make `ps` show these words, in the place of the server's own; as much of them as there is room for."""
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     begin, end = int(fields[45]), int(fields[46])
     title = "\0".join(words).encode()[: end - begin - 1]
-    with open("/proc/self/mem", "r+b", buffering=0) as memory:  # noqa: PTH123 - an address space is no path
-        memory.seek(begin)
-        memory.write(title.ljust(end - begin, b"\0"))
+    ctypes.memmove(begin, title.ljust(end - begin, b"\0"), end - begin)

@@ -21,6 +21,7 @@ import anyio
 
 from worker.forked_engine import GO
 from worker.forked_process import End, ForkedProcess
+from worker.launcher import ISOLATED
 from worker.settings import EX_CONFIG
 
 if TYPE_CHECKING:
@@ -67,11 +68,11 @@ class ForkServer:
         self._warm = asyncio.Event()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)  # noqa: FBT003
-        command = [sys.executable, "-m", "worker.fork_server", str(theirs.fileno()), _PADDING]
+        command = [sys.executable, *ISOLATED, "-m", "worker.fork_server", str(theirs.fileno()), _PADDING]
         with theirs:
             try:
                 self._process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
+                    command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True, cwd="/"
                 )
             except OSError as error:
                 _log.error("The fork server cannot be started, runs start without it: %s", error)

@@ -15,7 +15,7 @@ import anyio
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import get_current_settings
 
-from worker import event_loop, reconciler
+from worker import event_loop, landlock, reconciler
 from worker.process_worker import HublabWorker
 
 if TYPE_CHECKING:
@@ -68,9 +68,12 @@ class Lifecycle:
         self._progress = time.monotonic()
         self._ready = False
         self._query_seconds = get_current_settings().worker.query_seconds
+        self._not_held = landlock.shortcoming(landlock.abi())
 
     async def run(self) -> int:
         """Work until told to stop, drain, and leave."""
+        if self._not_held:
+            _log.warning("This kernel has %s", self._not_held)
         self.worker.fork_server.attach()
         async with anyio.create_task_group() as signals:
             await signals.start(self._listen)
@@ -219,4 +222,4 @@ class Lifecycle:
             doing = f"{unfit}, {runs}"
         else:
             doing = f"polling {', '.join(worker.settings.queues)}, {runs}"
-        return "; ".join(filter(None, (doing, trouble, worker.health.describe_refused())))
+        return "; ".join(filter(None, (doing, trouble, worker.health.describe_refused(), self._not_held)))

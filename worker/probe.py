@@ -1,4 +1,4 @@
-"""The gate's proof that one worker starts flow runs: `python -m worker.probe --worker NAME --pool POOL --since WHEN`.
+"""The gate's proof that a worker starts flow runs: `python -P -m worker.probe --worker NAME --pool POOL --since WHEN`.
 
 Waits until the worker is ONLINE with a heartbeat after the instant, then runs the probe's flow on the queue that only
 this worker polls. Prints one JSON object. Exit status: 0 passed, 1 failed, 2 wrong usage.
@@ -44,6 +44,7 @@ class Verdict:
     heartbeat: str | None = None
     flow_run_id: str | None = None
     state: str | None = None
+    message: str | None = None
     seconds: float = 0.0
     prefect: str = ""
     release: str | None = None
@@ -62,12 +63,13 @@ def probe(rest: Rest, verdict: Verdict, pool: str, since: datetime) -> None:
     _wait_until_online(rest, verdict, pool, since)
     verdict.flow_run_id = _create_run(rest, verdict.worker, pool)
     run = _wait_for_end(rest, verdict)
+    verdict.message = run["state"].get("message")
     labels = run.get("labels") or {}
     verdict.release = labels.get("hublab.release")
     verdict.pid = labels.get("hublab.pid")
     verdict.invocation = labels.get("hublab.invocation") or None
     if verdict.state != "COMPLETED":
-        raise GateError(f"the probe's flow run is {verdict.state}: {run['state'].get('message')}")
+        raise GateError(f"the probe's flow run is {verdict.state}: {verdict.message}")
     verdict.ok = True
 
 

@@ -18,6 +18,7 @@ import anyio
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.events.worker import EventsWorker
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError, PrefectSignal
+from prefect.settings import get_current_settings
 from prefect.states import Pending
 from prefect.utilities.engine import propose_state
 from prefect.workers.base import BaseWorker
@@ -70,7 +71,8 @@ class HublabWorker(ProcessWorker):
         self.health = ApiHealth()
         self.drain = Drain(settings.drain_seconds)
         self.in_flight = InFlight()
-        self.workplace = Workplace()
+        storage = Path(get_current_settings().results.local_storage_path)
+        self.workplace = Workplace(storage, settings.write_paths, settings.started_in)
         self._scopes: dict[UUID, set[anyio.CancelScope]] = {}
         self.alone_since: dt.datetime | None = None
         self.engine_crashed = False
@@ -297,9 +299,9 @@ class HublabWorker(ProcessWorker):
             if await self.engines.reports.propose_again(flow_run.id, reason, BACK_IN):
                 self.engines.reports.settle(flow_run.id)
             raise
-        with place as cwd:
+        async with place:
             pid, status = await self.engines.execute(
-                flow_run, configuration, Path(cwd), task_status or anyio.TASK_STATUS_IGNORED
+                flow_run, configuration, place, task_status or anyio.TASK_STATUS_IGNORED
             )
         self.engine_crashed |= status != 0
         return ProcessWorkerResult(status_code=status, identifier=str(pid))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worker.connection import Connection, connection
@@ -17,6 +19,8 @@ EX_CONFIG = 78
 # Prefect refuses "/" and "%" in a worker's name; the rest keeps it usable as part of a queue's name and in an address.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
+_KEPT = ("PREFECT_HOME", "TMPDIR", "HOME")
+
 
 class SettingError(Exception):
     """A setting is missing or wrong. The text names the key, the value and the remedy."""
@@ -28,6 +32,8 @@ class WorkerSettings:
 
     `concurrency` is the number of customers' flow runs at a time; the probe's run comes on top of it.
     `drain_seconds` is how long runs in flight may go on after the worker was told to stop.
+    `write_paths` are folders that each flow run may write, beside its own; HUBLAB_WRITE_PATHS has colons between them.
+    `started_in` is the folder from which a run's relative `working_dir` is seen.
     """
 
     name: str
@@ -35,7 +41,9 @@ class WorkerSettings:
     queues: tuple[str, ...]
     concurrency: int
     drain_seconds: int
+    write_paths: tuple[str, ...]
     release: str
+    started_in: Path
     api: Connection
 
     @property
@@ -65,7 +73,9 @@ def from_environment(environ: Mapping[str, str]) -> WorkerSettings:
         queues=_names("HUBLAB_WORK_QUEUES", environ.get("HUBLAB_WORK_QUEUES", "default")),
         concurrency=_number(environ, "HUBLAB_CONCURRENCY", default=4, least=1, most=256),
         drain_seconds=_number(environ, "HUBLAB_DRAIN_SECONDS", default=900, least=0, most=86_400),
+        write_paths=_folders("HUBLAB_WRITE_PATHS", environ),
         release=environ.get("HUBLAB_RELEASE", "unreleased"),
+        started_in=Path.cwd(),
         api=api,
     )
 
@@ -83,6 +93,25 @@ def _names(key: str, value: str) -> tuple[str, ...]:
     if reserved := [name for name in names if name.startswith("probe-")]:
         raise SettingError(f"{key}: {reserved[0]!r} is a probe's queue; name the queues of customers' runs only")
     return names
+
+
+def _folders(key: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    named = (part.strip() for part in environ.get(key, "").split(":"))
+    return tuple(dict.fromkeys(_folder(key, part, environ) for part in named if part))
+
+
+def _folder(key: str, value: str, environ: Mapping[str, str]) -> str:
+    """Its path without links. Nothing in it may be code or settings of the worker or of the next run."""
+    if not value.startswith("/"):
+        raise SettingError(f"{key}: {value!r} is no absolute path; it begins with /")
+    folder = Path(value).resolve()
+    if not folder.is_dir():
+        raise SettingError(f"{key}: {value} is no folder here; make it, or leave it out")
+    kept = [Path(__file__), Path(sys.prefix), *(Path(environ[name]) for name in _KEPT if environ.get(name))]
+    for own in kept:
+        if own.resolve().is_relative_to(folder):
+            raise SettingError(f"{key}: {value} holds {own}, which no flow run may write; name a folder below it")
+    return str(folder)
 
 
 def _number(environ: Mapping[str, str], key: str, *, default: int, least: int, most: int) -> int:

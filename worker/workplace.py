@@ -1,17 +1,25 @@
-"""The folder that each engine works in. A host that cannot give one takes no runs for a while, and loses none."""
+"""The folders that each engine works in. A host that cannot give them takes no runs for a while, and loses none."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import stat
+import subprocess
 import tempfile
 import time
-from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+import anyio
+import anyio.to_thread
+
+from worker.domain import Domain
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Mapping, Sequence
 
 PAUSE_SECONDS = 30.0
 """For so long no run is taken after a folder could not be had: others have the time to take them."""
@@ -22,24 +30,34 @@ _log = logging.getLogger("prefect.hublab")
 
 
 class Workplace:
-    """Temporary folders, and whether they can be had: a full disk is the host's fault, not the run's."""
+    """Folders for runs, and whether they can be had: a full disk is the host's fault, not the run's."""
 
-    def __init__(self) -> None:
-        """Begin without a problem; where the folders are to be is decided now, whatever becomes of that place."""
-        self._parent = tempfile.gettempdir()
+    def __init__(self, storage: Path, write_paths: Sequence[str], started_in: Path) -> None:
+        """Begin without a problem; where the folders are to be is decided now, whatever becomes of that place.
+
+        Args:
+            storage: Prefect's local result storage, which all runs share: a retry needs what another worker left there.
+            write_paths: what else each run may write.
+            started_in: the folder that relative ones are seen from.
+        """
+        self._parent = os.path.realpath(tempfile.gettempdir())
+        self._shared = (str(storage), *write_paths)
+        self._started_in = started_in
         self._problem = ""
         self._until = float("-inf")
+        with contextlib.suppress(OSError):
+            storage.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def open(self, configured: str | Path | None) -> AbstractContextManager[str | Path]:
-        """The configured folder, seen from the worker's own, or a new one that goes when the context ends.
+    def open(self, configured: str | Path | None) -> Place:
+        """A new place; it works in the configured folder, seen from where the worker was started, if there is one.
 
         Raises:
             OSError: There can be none; from now on `problem` says so for half a minute.
         """
-        if configured:
-            return nullcontext(Path(configured).resolve())
+        for folder in (self._parent, *self._shared[:1]):
+            _keep_open(Path(folder))
         try:
-            return tempfile.TemporaryDirectory("prefect", dir=self._parent, ignore_cleanup_errors=True)
+            return Place(self._parent, self._shared, (self._started_in / configured).resolve() if configured else None)
         except OSError as error:
             self._problem, self._until = f"{error}", time.monotonic() + PAUSE_SECONDS
             _log.error("No flow run can be started here, none is taken for %.0f s: %s", PAUSE_SECONDS, error)
@@ -49,3 +67,46 @@ class Workplace:
     def problem(self) -> str | None:
         """Why no run is to be taken now, such as "no runs can be started: [Errno 28] No space left on device: …"."""
         return f"no runs can be started: {self._problem}" if time.monotonic() < self._until else None
+
+
+def _keep_open(path: Path) -> None:
+    """What belongs to this user stays usable: Landlock lets a run change the mode of folders that it cannot write."""
+    for folder in (*reversed(path.parents), path):
+        with contextlib.suppress(OSError):
+            found = folder.stat()
+            if found.st_uid == os.geteuid() and found.st_mode & stat.S_IRWXU != stat.S_IRWXU:
+                folder.chmod(stat.S_IMODE(found.st_mode) | stat.S_IRWXU)
+
+
+class Place:
+    """One run's own folders, which go when the context ends."""
+
+    def __init__(self, parent: str, shared: Sequence[str], configured: Path | None) -> None:
+        """Make them: `run` to work in, `tmp` for temporary files, `home` for what programs keep there."""
+        self._folder = tempfile.TemporaryDirectory("prefect", dir=parent, ignore_cleanup_errors=True)
+        own = Path(self._folder.name)
+        for name in ("run", "tmp", "home"):
+            (own / name).mkdir(mode=0o700)
+        self.cwd = configured or own / "run"
+        self.own = {"TMPDIR": str(own / "tmp"), "HOME": str(own / "home")}
+        readable = [str(own), *shared, str(self.cwd)]
+        self.domain = Domain(writable=[str(own), *shared], readable=readable, hidden=parent)
+
+    def variables(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """Its folders as variables, unless the run's environment names others than the worker's."""
+        return {name: value for name, value in self.own.items() if environment.get(name) == os.environ.get(name)}
+
+    async def __aenter__(self) -> Self:
+        """The folders are there."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Remove them, beside the event loop: a run may leave a million files."""
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._remove)
+
+    def _remove(self) -> None:
+        try:
+            self._folder.cleanup()
+        except RecursionError:  # folders within folders, more of them than Python's own way can follow
+            subprocess.run(["rm", "-rf", "--", self._folder.name], check=False, stderr=subprocess.DEVNULL)

@@ -6,7 +6,6 @@ by `uv run` where there is one. That takes one process more, and the packages co
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import shutil
 import sys
@@ -14,16 +13,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prefect.runner._workspace_hook_runner import WorkspaceHookRunner
 from prefect.runner._workspace_runtime import WorkspaceSupervisorConfig, write_private_model
 from prefect.settings import get_current_settings
 from prefect.utilities.processutils import command_to_string
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from prefect.client.schemas.objects import FlowRun
     from prefect.workers.process import ProcessJobConfiguration
+
+    from worker.workplace import Place
 
 _log = logging.getLogger("prefect.hublab")
 
@@ -42,14 +40,13 @@ def is_wanted(configuration: ProcessJobConfiguration) -> bool:
     return asked and not configuration._command_configured  # noqa: SLF001 - as in Prefect's own process worker
 
 
-@contextlib.contextmanager
-def supervised(flow_run: FlowRun, configuration: ProcessJobConfiguration, cwd: Path) -> Iterator[WorkspaceHookRunner]:
-    """Within the block the configuration's command is the supervisor's. Yields what runs the hooks in the same way."""
-    with tempfile.TemporaryDirectory(prefix="prefect-workspace-") as folder:
-        order, manifest = Path(folder, "supervisor.json"), Path(folder, "workspace.json")
-        config = WorkspaceSupervisorConfig(flow_run_id=flow_run.id, workspace_root=cwd, manifest_path=manifest)
-        write_private_model(order, config)
-        command = [sys.executable, "-m", "prefect.runner._workspace_supervisor", str(order)]
-        configuration.command = command_to_string(command)
-        configuration._command_configured = True  # noqa: SLF001 - so that it is not forked
-        yield WorkspaceHookRunner(manifest_path=manifest, stream_output=configuration.stream_output)
+def supervise(flow_run: FlowRun, configuration: ProcessJobConfiguration, place: Place) -> Path:
+    """Make the configuration's command the supervisor's. Returns where that will note how to start the run's Python."""
+    folder = tempfile.mkdtemp(prefix="prefect-workspace-", dir=place.own["TMPDIR"])
+    order, manifest = Path(folder, "supervisor.json"), Path(folder, "workspace.json")
+    config = WorkspaceSupervisorConfig(flow_run_id=flow_run.id, workspace_root=place.cwd, manifest_path=manifest)
+    write_private_model(order, config)
+    command = [sys.executable, "-m", "prefect.runner._workspace_supervisor", str(order)]
+    configuration.command = command_to_string(command)
+    configuration._command_configured = True  # noqa: SLF001 - so that it is not forked
+    return manifest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import glob
 import hashlib
 import json
@@ -92,10 +93,16 @@ def free_bytes(path: str) -> int:
     return shutil.disk_usage(path).free
 
 
+def landlock() -> int:
+    """The version of Landlock that the kernel has; 0 for none. It is the answer to landlock_create_ruleset(2)."""
+    return max(0, int(ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1)))
+
+
 # What is answered where a question could not be: the deploy is then told of it, and goes no further.
 NOTHING: dict[str, Any] = {
     "libc": "",
     "systemd": 0,
+    "landlock": 0,
     "booted": False,
     "free": {},
     "releases": {},
@@ -119,6 +126,7 @@ def facts(query: dict[str, Any]) -> dict[str, Any]:
         "machine": platform.machine,
         "libc": lambda: "-".join(platform.libc_ver()),
         "systemd": lambda: int((re.search(r"systemd (\d+)", ask("systemctl", "--version")) or ["", "0"])[1]),
+        "landlock": landlock,
         "booted": lambda: os.path.isdir("/run/systemd/system"),
         "free": lambda: {path: free_bytes(path) for path in (base, "/var/lib", "/etc")},
         "user": lambda: any(entry.pw_name == query["user"] for entry in pwd.getpwall()),

@@ -53,6 +53,7 @@ def bare(**changes: Any) -> HostState:
         machine="x86_64",
         libc="glibc-2.36",
         systemd=252,
+        landlock=7,
         python="/usr/local/bin/python3.12",
         python_prefix="/usr/local",
         python_version=PYTHON,

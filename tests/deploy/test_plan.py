@@ -42,6 +42,27 @@ def test_words_for_a_bare_host() -> None:
     assert words[-1] == "hublab-1-1 will be started: new"
 
 
+EMPTYING, SIGNALS = "emptying files of other runs", "sending signals to its worker and to other runs"
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        (0, ["writing in folders of other runs and reading the memory of its worker", EMPTYING, SIGNALS]),
+        (2, [EMPTYING, SIGNALS]),
+        (5, [SIGNALS]),
+    ],
+)
+def test_old_kernel_is_named(version: int, told: list[str]) -> None:
+    words = make(wanted(), bare(landlock=version)).words
+    has = f"(Landlock {version}, Linux 6.12 has 6)"
+    assert f"its kernel cannot keep a flow run from {', '.join(told)} {has}" in words
+
+
+def test_kernel_that_holds_everything_is_not_mentioned() -> None:
+    assert not any("kernel" in word for word in make(wanted(), bare(landlock=6)).words)
+
+
 def test_folders_come_before_what_lies_in_them() -> None:
     paths = make(wanted(), bare()).fix_paths
     for index, path in enumerate(paths):

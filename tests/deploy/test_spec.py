@@ -59,6 +59,7 @@ ANSWER: dict[str, Any] = {
     "hostname": "h",
     "machine": "x86_64",
     "libc": "glibc-2.36",
+    "landlock": 7,
     "systemd": 252,
     "booted": True,
     "python": {"executable": "/usr/local/bin/python3.12", "prefix": "/usr/local", "version": "3.12.1"},

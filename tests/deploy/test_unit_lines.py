@@ -60,7 +60,7 @@ EXPECTED = [
     ("RemoveIPC", "yes"),
     ("KeyringMode", "private"),
     ("SystemCallArchitectures", "native"),
-    ("SystemCallFilter", "@system-service"),
+    ("SystemCallFilter", "@system-service landlock_create_ruleset landlock_add_rule landlock_restrict_self"),
     ("SystemCallFilter", "~@privileged @resources"),
     ("SystemCallErrorNumber", "EPERM"),
     ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6"),

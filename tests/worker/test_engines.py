@@ -6,7 +6,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from tests.worker.world import LIMIT, alive, wait_for
+from tests.worker.world import LIMIT, Trial, alive, wait_for
 from worker.process_worker import SUBMITTING
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.worker.conftest import StartWorker
     from tests.worker.proxy import Proxy
     from tests.worker.server import Api
-    from tests.worker.world import Trial, Worker
+    from tests.worker.world import Worker
 
 
 def test_engine_killed_is_reported_crashed(api: Api, worker: Worker, trial: Trial) -> None:
@@ -44,12 +44,13 @@ def test_run_bears_the_name_of_each_step_on_its_way(api: Api, worker: Worker, tr
 
 
 def test_host_without_a_place_to_work_gives_its_runs_back_and_takes_them_again_later(
-    api: Api, start: StartWorker, trial: Trial, tmp_path: Path
+    api: Api, start: StartWorker, tmp_path: Path
 ) -> None:
     """A worker that fails at once is free at once: it would take every run there is, and crash them all."""
-    place = tmp_path / "place"
-    place.mkdir()
-    worker = start(TMPDIR=str(place)).ready()
+    (place := tmp_path / "place").mkdir()
+    (marks := tmp_path / "marks").mkdir()
+    trial = Trial(marks)
+    worker = start(TMPDIR=str(place), HUBLAB_WRITE_PATHS=str(marks)).ready()
     place.rename(tmp_path / "away")
     run = api.start("until", worker.queue, **trial.files)
     worker.systemd.wait("STATUS=no runs can be started: [Errno 2] No such file or directory")

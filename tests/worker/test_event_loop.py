@@ -45,8 +45,9 @@ TAKEN_OVER_WHILE_RUNNING = (
     + """
 import sys, time
 from pathlib import Path
+here = Path.cwd()
 def later():
-    while not Path("take-over").exists():
+    while not (here / "take-over").exists():
         time.sleep(0.1)
     take_over()
 threading.Thread(target=later, daemon=True).start()

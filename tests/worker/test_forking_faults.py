@@ -134,8 +134,8 @@ def test_worker_killed_before_the_go_starts_nothing(api: Api, start: StartWorker
     worker = start(launch=IMPATIENT.replace("from worker.__main__", NO_GO + "from worker.__main__")).ready()
     worker.fork_server()
     api.start("until", worker.queue, **trial.files)
-    wait_for((worker.folder / "prepared").exists, "a child that waits for its go")
-    child = int((worker.folder / "prepared").read_text())
+    wait_for((worker.home / "prepared").exists, "a child that waits for its go")
+    child = int((worker.home / "prepared").read_text())
     assert alive(child)
     worker.process.kill()
     worker.process.wait()
@@ -149,7 +149,7 @@ prepared = forked_process.ForkedProcess.prepared
 forking.FORK_SECONDS = 600.0
 async def wait(self, line, order):
     await prepared(self, line, order)
-    Path("prepared").write_text(str(self.pid))
+    Path("~/prepared").expanduser().write_text(str(self.pid))
     import anyio
     await anyio.sleep(600)
 forked_process.ForkedProcess.prepared = wait

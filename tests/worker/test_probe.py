@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.worker.world import POOL, wait_for
+from worker import landlock
 
 if TYPE_CHECKING:
     from tests.worker.conftest import StartWorker
@@ -22,9 +23,9 @@ LONG_AGO = "2020-01-01T00:00:00Z"
 
 
 def begin(worker: Worker, *arguments: str, module: str = "worker.probe") -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", module, "--pool", POOL, "--worker", worker.name, *arguments]
+    command = [sys.executable, "-P", "-s", "-m", module, "--pool", POOL, "--worker", worker.name, *arguments]
     return subprocess.Popen(
-        command, env=worker.environment, cwd=worker.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, env=worker.environment, cwd=worker.home, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 
@@ -44,7 +45,7 @@ def test_probe_passes_while_the_worker_is_full_and_no_customer_gets_the_place(
     assert (verdict["worker"], verdict["pid"], verdict["release"]) == (worker.name, str(worker.process.pid), "trial")
     run = api.run(verdict["flow_run_id"])
     assert run["work_queue_name"] == f"probe-{worker.name}"
-    assert run["state"]["message"] == f"worker {worker.name}, release trial"
+    assert run["state"]["message"] == f"worker {worker.name}, release trial, Landlock {landlock.abi()}"
     assert (api.state(first), api.state(second)) == ("RUNNING", "SCHEDULED")
     _, found = end(begin(worker, module="worker.status"))
     assert [(entry["worker"], entry["status"], entry["runs"]) for entry in found] == [(worker.name, "ONLINE", [first])]

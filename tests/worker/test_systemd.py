@@ -20,10 +20,10 @@ import anyio, sys, time
 from pathlib import Path
 from worker import lifecycle
 lifecycle.REQUEST_LIMIT, lifecycle._SLACK_SECONDS = 1.0, 0.5
-poll_once = lifecycle.Lifecycle._poll_once
+poll_once, here = lifecycle.Lifecycle._poll_once, Path.cwd()
 async def hang(self):
     await poll_once(self)
-    if Path("hang").exists():
+    if (here / "hang").exists():
         HOW
 lifecycle.Lifecycle._poll_once = hang
 from worker.__main__ import main

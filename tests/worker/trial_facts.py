@@ -1,18 +1,26 @@
 """A flow that tells what its process is like, for the comparison of a forked engine with a spawned one."""
 
 import asyncio
+import email.generator
+import email.utils
 import json
 import logging
+import multiprocessing.synchronize
 import os
 import random
+import secrets
 import signal
+import ssl
 import sys
 import tempfile
 import threading
+import uuid
 from pathlib import Path
 
 from prefect import flow
+from prefect._internal.uuid7 import uuid7
 from prefect.settings import get_current_settings
+from prefect.utilities.names import generate_slug
 
 # Set by the first run in its own process: a later run that sees it would share that process's memory.
 LEFT_BEHIND = "HUBLAB_TEST_LEFT_BEHIND"
@@ -37,7 +45,9 @@ def _equal() -> dict[str, object]:
     main = sys.modules["__main__"]
     return {
         "environment": {
-            k: v for k, v in os.environ.items() if k not in {"PREFECT__FLOW_RUN_ID", "PREFECT__FLOW_RUN_NAME"}
+            k: v
+            for k, v in os.environ.items()
+            if k not in {"PREFECT__FLOW_RUN_ID", "PREFECT__FLOW_RUN_NAME", "HOME", "TMPDIR"}
         },
         "argv": sys.argv,
         "orig_argv": sys.orig_argv[1:],
@@ -53,7 +63,7 @@ def _equal() -> dict[str, object]:
         "levels": {name: logging.getLogger(name).getEffectiveLevel() for name in ("", "prefect", "prefect.flow_runs")},
         "handlers": {name: [str(h) for h in logging.getLogger(name).handlers] for name in ("", "prefect")},
         "settings": settings.to_environment_variables(exclude_unset=True),
-        "temporary folder": tempfile.gettempdir(),
+        "temporary folder": tempfile.gettempdir() == os.environ["TMPDIR"],
         "left behind": [hasattr(sys, LEFT_BEHIND), LEFT_BEHIND in os.environ],
         "excepthooks": [sys.excepthook is sys.__excepthook__, threading.excepthook is threading.__excepthook__],
         "umask": _umask(),
@@ -67,8 +77,29 @@ def _own() -> dict[str, object]:
         "session": os.getsid(0),
         "random": random.random(),  # noqa: S311
         "cwd": str(Path.cwd()),
+        "home": os.environ["HOME"],
+        "secret": _secret(),
         "threads": [thread.name for thread in threading.enumerate()],
         "title": Path("/proc/self/cmdline").read_bytes().rstrip(b"\0").decode().split("\0"),
+    }
+
+
+def _secret() -> dict[str, str]:
+    """What two runs must not have in common."""
+    return {
+        "key of multiprocessing": bytes(multiprocessing.current_process().authkey).hex(),
+        "random": str(random.getrandbits(64)),
+        "system's random": secrets.token_hex(),
+        "temporary name": next(tempfile._get_candidate_names()),  # type: ignore[attr-defined]
+        "uuid1": str(uuid.uuid1()),
+        "uuid4": str(uuid.uuid4()),
+        "Prefect's id": str(uuid7()),
+        "Prefect's name": generate_slug(4),
+        "OpenSSL": ssl.RAND_bytes(16).hex(),
+        "boundary": email.generator.Generator._make_boundary(),  # type: ignore[attr-defined]
+        "message id": email.utils.make_msgid(),
+        "semaphore": multiprocessing.synchronize.SemLock._make_name(),  # type: ignore[attr-defined]
+        "temporary folder": tempfile.gettempdir(),
     }
 
 

@@ -74,6 +74,20 @@ def hooked(mark: str, gate: str) -> None:
     _wait(gate)
 
 
+def _harmful(flow: Any, flow_run: Any, state: Any) -> None:
+    try:
+        Path(flow_run.parameters["forbidden"]).touch()
+    except OSError as error:
+        Path(flow_run.parameters["out"]).write_text(type(error).__name__)
+
+
+@flow(on_crashed=[_harmful])
+def harmful_hook(mark: str, gate: str, forbidden: str, out: str) -> None:
+    """Have a hook that writes where it must not."""
+    _note(mark, "begin")
+    _wait(gate)
+
+
 @flow
 def inner(gate: str) -> str:
     """A sub-flow that waits."""

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -23,6 +24,8 @@ HERE = Path(__file__).parent
 AUTH = "admin:sentinel"
 POOL = "default"
 LIMIT = 120.0
+PLAIN = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--")
+"""Before a command: without root's privileges, which a worker in its unit has not, and which reach through a domain."""
 MARK = f"HUBLAB_TEST_SESSION={uuid.uuid4()}"
 """In the environment of every process that these tests start, however deep."""
 
@@ -127,6 +130,12 @@ class Worker:
         self.systemd = Systemd(folder)
         self.log = folder / f"{self.name}-{uuid.uuid4().hex[:4]}.log"
         self.folder = folder
+        # Its own folders lie apart from the test's, which flows may write.
+        self._home = tempfile.TemporaryDirectory(prefix="hublab-", ignore_cleanup_errors=True)
+        self.home = Path(self._home.name)
+        (self.home / "tmp").mkdir()
+        own = {"HOME": str(self.home), "PREFECT_HOME": str(self.home), "TMPDIR": str(self.home / "tmp")}
+        own |= {"HUBLAB_WRITE_PATHS": str(folder.parent)}
         self.environment = environment(
             folder,
             PREFECT_API_URL=f"http://127.0.0.1:{port}/api",
@@ -137,13 +146,21 @@ class Worker:
             HUBLAB_WORK_QUEUES=self.queue,
             HUBLAB_RELEASE="trial",
             NOTIFY_SOCKET=self.systemd.address,
-            **more,
+            **{**own, **more},
         )
-        command = ["-c", launch] if launch else ["-m", "worker"]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *command], env=self.environment, stdout=log, stderr=log, cwd=folder
-            )
+        self._command = [*PLAIN, sys.executable, *(["-c", launch] if launch else ["-P", "-s", "-m", "worker"])]
+        self.process = self._start(folder)
+
+    def _start(self, cwd: Path) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(self._command, env=self.environment, stdout=log, stderr=log, cwd=cwd)
+
+    def again(self, cwd: Path | None = None) -> Worker:
+        """Start it once more, with the same folders, after it has ended."""
+        self.systemd.messages.clear()
+        self.log = self.log.with_suffix(".again")
+        self.process = self._start(cwd or self.folder)
+        return self
 
     def ready(self) -> Worker:
         """Wait for READY=1."""
@@ -190,6 +207,7 @@ class Worker:
             self.process.kill()
         self.process.wait(LIMIT)
         self.systemd.close()
+        self._home.cleanup()
 
 
 class Trial:
