@@ -6,6 +6,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 QUIET = "[Service]\nRestart=no\nKillMode=process\n"
 DROP_IN = "hublab-retire.conf"
 USER_SECONDS = 20
+END_SECONDS = 30.0
 
 
 def end(item: dict[str, Any], retired: Path, units: Path) -> None:
@@ -42,6 +44,7 @@ def end(item: dict[str, Any], retired: Path, units: Path) -> None:
         send(item, signal.SIGKILL)
         if item["how"] == "unit":
             shut_out(item["unit"], retired, units)
+        await_end(item["unit"])
     subprocess.run(["systemctl", "reset-failed", item["unit"]], check=False, capture_output=True)
 
 
@@ -59,6 +62,16 @@ def quietened(unit: str) -> Iterator[None]:
         if not any(folder.iterdir()):
             folder.rmdir()
         must("systemctl", "daemon-reload")
+
+
+def await_end(unit: str) -> None:
+    """Returns when a unit has ended: what started its worker may have something to do yet, and be restarted then."""
+    deadline = time.monotonic() + END_SECONDS
+    while ask("systemctl", "is-active", unit).strip() in ("active", "activating", "deactivating", "reloading"):
+        if time.monotonic() > deadline:
+            say(f"{unit} goes on without its worker, and may start another: systemctl stop {unit}")
+            return
+        time.sleep(0.2)
 
 
 def shut_out(unit: str, retired: Path, units: Path) -> None:

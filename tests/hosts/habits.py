@@ -92,7 +92,7 @@ def workers(machine: Machine) -> dict[str, str]:
     """The names of those that run, and the state of each: `T` is a frozen one."""
     found = {}
     for line in machine.ssh("ps -eo stat=,args=").stdout.splitlines():
-        state, _, words = line.strip().partition(" ")
+        state, words = line.split(maxsplit=1)
         if words.startswith(f"{VENV}/bin/python") and " worker start " in words:
             found[words.rpartition("--name ")[2].split()[0]] = state
     return found

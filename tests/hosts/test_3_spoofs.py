@@ -34,7 +34,7 @@ def spoofed(operator: Operator, sandbox: Sandbox, machine: Machine) -> Iterator[
         time.sleep(0.5)
     yield operator
     with sandbox.api() as api:
-        api.post(f"/flow_runs/{run}/set_state", json={"state": {"type": "CANCELLING"}}).raise_for_status()
+        api.post(f"/flow_runs/{run}/set_state", json={"state": {"type": "CANCELLED"}, "force": True}).raise_for_status()
     # The first process of a container takes no notice of a gentler signal.
     machine.ssh(
         "pkill -KILL -f -- '[-]-name spoof'; rm -rf /var/tmp/spoofs* /var/tmp/nobody /var/tmp/container", check=False
