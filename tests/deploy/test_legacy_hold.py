@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-RUN = "import sys\nfor _ in range(40): sys.stdout.write('x' * 65536)\nprint('all said', flush=True)\nsys.stdin.read()"
+# It outlives its worker: one that waited for its input would end with it.
+RUN = "import sys, time\nfor _ in range(40): sys.stdout.write('x' * 65536)\nprint('all said', flush=True)\ntime.sleep(600)"
 WORKER = (
     "import subprocess as s, sys, time\n"
-    f"p = s.Popen([sys.executable, '-S', '-c', {RUN!r}], stdin=s.PIPE, stdout=s.PIPE)\n"
+    f"p = s.Popen([sys.executable, '-S', '-c', {RUN!r}], stdout=s.PIPE)\n"
     "print(p.pid, flush=True)\n"
     "time.sleep(600)\n"
 )
