@@ -53,4 +53,4 @@ test-old-server: .venv/ready ## what finds lost runs, against a server of Prefec
 .PHONY: faults
 faults: export HUBLAB_FAULTS := 1
 faults: .venv/ready ## break deploys on a real host in every way there is, and write docs/faults.md (an hour, root)
-	@$(BIN)/pytest -q -m "faults or not faults" tests/hosts/test_6_faults.py tests/hosts/test_6_gates.py tests/hosts/test_8_lost_runs.py tests/hosts/test_9_waves.py
+	@$(BIN)/pytest -q -m "faults or not faults" $(addprefix tests/hosts/test_,6_*faults.py 6_gates.py 6_suspended.py 8_lost_runs.py 9_waves.py 9_with_three_hosts.py)

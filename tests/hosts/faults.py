@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -83,6 +84,14 @@ class Struck:
         """The operator's process is gone from one moment to the next."""
         self.process.kill()
         self.end()
+
+    def suspend(self) -> None:
+        """The operator's laptop sleeps: nothing is sent any more, and nothing is closed."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """It is awake again, and goes on where it was."""
+        self.process.send_signal(signal.SIGCONT)
 
 
 def serve(machine: Machine, *, timeout: float = 180) -> None:

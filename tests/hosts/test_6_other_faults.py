@@ -1,0 +1,217 @@
+"""Faults of operators, hosts and disks in the midst of a deploy: it ends, says so, and the next one converges."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.hosts.conftest import Operator
+from tests.hosts.faults import MOMENTS, Struck, converges, cut_ssh, told
+from tests.hosts.other_server import with_any_credential
+from tests.hosts.test_5_rollback import audit, left_behind
+from tests.hosts.test_6_gates import serving
+
+if TYPE_CHECKING:
+    from sandbox import Machine, Sandbox
+    from tests.hosts.book import Book
+    from tests.hosts.load import Trickle
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+CONCURRENCY = count(30)
+
+
+@pytest.fixture
+def change() -> dict[str, str]:
+    """Settings that no other test deploys."""
+    return {"HUBLAB_CONCURRENCY": f"{next(CONCURRENCY)}"}
+
+
+def second(two: Operator) -> Operator:
+    """Another person with an inventory of their own."""
+    return Operator(two.env_file.with_name("second"), two.settings)
+
+
+def test_control_c(
+    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
+) -> None:
+    """pyinfra hangs up at once; the rollout of the same process must not go on without the lock."""
+    struck = Struck(two, **change)
+    struck.until(*MOMENTS["gate"])
+    struck.process.send_signal(signal.SIGINT)
+    result = struck.end()
+    assert result.status != 0
+    following = converges(two, machine, sandbox, **change)
+    book.add("Control-C: gate", "ended at once; the step on the host came to its end", following, told(load.finish()))
+
+
+def test_unlock_while_a_deploy_lives(
+    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
+) -> None:
+    """Somebody was sure that it is dead. It is not, and must not go on as if nothing had happened."""
+    struck = Struck(two, **change)
+    struck.until(*MOMENTS["start"])
+    removed = second(two).run("python", "-m", "deploy.fleet", "unlock")
+    assert "a step of that deploy still runs" in removed.text, removed.text
+    lines = len(audit(machine))
+    result = struck.end()
+    assert result.status != 0
+    assert "the lock is no longer ours: it was removed" in result.text, result.text
+    assert re.search(r"FAILED: .*the lock is no longer ours", result.text), result.text
+    assert len(audit(machine)) == lines, "it wrote without the lock"
+    following = converges(two, machine, sandbox, **change)
+    outcome = "the step came to its end, the deploy ended with the reason and wrote nothing more"
+    book.add("`make unlock` while a deploy lives", outcome, following, told(load.finish()))
+
+
+def test_rollback_while_a_deploy_lives(
+    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
+) -> None:
+    struck = Struck(two, **change)
+    struck.until(*MOMENTS["start"])
+    back = second(two).run(
+        "pyinfra", "-y", "--data", f"release={current(machine)}", "deploy/inventory.py", "deploy/rollback.py"
+    )
+    assert back.status != 0
+    assert "Nothing was changed" in back.text, back.text
+    result = struck.end()
+    assert result.status == 0, result.text
+    following = converges(two, machine, sandbox, **change)
+    outcome = "the rollback was told who holds the host, and changed nothing; the deploy went on"
+    book.add("a rollback while a deploy lives", outcome, following, told(load.finish()))
+
+
+def current(machine: Machine) -> str:
+    return machine.ssh("basename $(readlink /opt/hublab/current)").stdout.strip()
+
+
+def test_two_operators_at_the_same_instant(
+    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
+) -> None:
+    both = [Struck(two, **change), Struck(second(two), **change)]
+    ended = [struck.end() for struck in both]
+    winners = [result for result in ended if result.status == 0]
+    losers = [result for result in ended if result.status != 0]
+    assert len(winners) >= 1, ended[0].text + ended[1].text
+    assert all("Nothing was changed" in result.text for result in losers)
+    following = converges(two, machine, sandbox, **change)
+    outcome = "one went on; the other was told who holds the host" if losers else "one after the other"
+    book.add("two operators at the same instant", outcome, following, told(load.finish()))
+
+
+def test_host_key_that_changes_in_the_midst(
+    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str], tmp_path: Path
+) -> None:
+    """The connection breaks, and who answers then has another key than the one known: it gets no secret, no order."""
+    known = Path(two.settings["HUBLAB_SSH_KNOWN_HOSTS"]).read_text()
+    own = tmp_path / "known_hosts"
+    own.write_text(known)
+    struck = Struck(two, **change, HUBLAB_SSH_KNOWN_HOSTS=str(own))
+    struck.until(*MOMENTS["gate"])
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True, timeout=30)
+    own.write_text(f"{machine.address} {key.with_suffix('.pub').read_text()}")
+    cut_ssh(machine)
+    result = struck.end()
+    assert result.status != 0
+    assert re.search(r"FAILED: .*cannot be reached any more \(SSH host key error", result.text), result.text
+    following = converges(two, machine, sandbox, **change)
+    outcome = "not connected to again: NOT all of it could be rolled back, status 1"
+    book.add("SSH is cut, and then the host has another key", outcome, following, told(load.finish()))
+
+
+def test_sshd_that_falls_silent(
+    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
+) -> None:
+    """The host's kernel still acknowledges every byte; only nobody answers. The way back goes over a new connection."""
+    struck = Struck(two, **change)
+    struck.until(*MOMENTS["start"])
+    machine.ssh("pkill -STOP -f '^sshd: .*@notty' --older 3; true", check=False)
+    result = struck.end()
+    machine.ssh("pkill -CONT -f '^sshd: .*@notty'; true", check=False)
+    assert result.status != 0
+    assert "the host answers no more: hanging up" in result.text, result.text
+    assert left_behind(machine) == ""
+    following = converges(two, machine, sandbox, **change)
+    outcome = "hung up after 25 s; rolled back over a new connection"
+    book.add("sshd of the host falls silent", outcome, following, told(load.finish()))
+
+
+SMALL = (
+    "mount -t tmpfs -o size=64k tmpfs {folder} && cp -a /run/kept/. {folder}/ && head -c 1M /dev/zero > {folder}/filler"
+)
+
+
+@pytest.fixture
+def full(machine: Machine, request: pytest.FixtureRequest) -> str:
+    """One folder of the host that has no room left; and it has again when the test has ended."""
+    folder = str(request.param)
+    machine.ssh(f"mkdir -p {folder}; rm -rf /run/kept; cp -a {folder} /run/kept")
+    machine.ssh(SMALL.format(folder=folder), check=False)
+    request.addfinalizer(lambda: machine.ssh(f"umount -l {folder}", check=False))  # noqa: PT021 - as late as that
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("full", "said"),
+    [
+        ("/etc/hublab", "No space left on device"),
+        ("/run/hublab", "No space left on device"),
+    ],
+    indirect=["full"],
+)
+def test_disk_that_is_full_where_something_small_is_written(
+    full: str, said: str, two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book,
+    change: dict[str, str],
+) -> None:  # fmt: skip
+    before = serving(machine)
+    result = two.deploy(**change, **with_any_credential(sandbox, "sentinel-of-a-full-disk"))
+    assert result.status != 0
+    assert said in result.text, result.text
+    assert "Traceback" not in result.text, result.text
+    assert serving(machine) == before
+    machine.ssh(f"umount -l {full}")
+    assert machine.ssh("grep -rlF sentinel-of-a-full-disk /etc /var/lib/hublab", check=False).stdout == ""
+    following = converges(two, machine, sandbox, **change)
+    book.add(f"no room left in {full}", "no worker touched, status 1", following, told(load.finish()))
+
+
+def test_host_that_is_booted_between_plan_and_lock(
+    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
+) -> None:
+    """Its workers of the plan are other processes now; what the plan says of them is looked at again under the lock."""
+    struck = Struck(two, **change)
+    struck.until(r"Ready: deploy/workers.py")
+    struck.suspend()
+    machine.kill()
+    machine.boot()
+    struck.resume()
+    result = struck.end()
+    following = converges(two, machine, sandbox, **change)
+    outcome = f"ended with status {result.status}: the connection of the plan was gone"
+    book.add("the host is booted between plan and lock", outcome, following, told(load.finish(), again=True))
+
+
+def test_hostname_that_changes_between_plan_and_lock(
+    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
+) -> None:
+    struck = Struck(two, **change)
+    struck.until(r"Ready: deploy/workers.py")
+    struck.suspend()
+    machine.ssh("hostname renamed")
+    struck.resume()
+    try:
+        result = struck.end()
+        assert result.status == 0, result.text
+        assert "the host has changed since the plan was made" in result.text, result.text
+        assert "renamed-1: ONLINE" in result.text, result.text
+    finally:
+        machine.ssh("hostname hublab-1")
+    following = converges(two, machine, sandbox, **change)
+    outcome = "planned anew under the lock: the workers have the new name"
+    book.add("the host is renamed between plan and lock", outcome, following, told(load.finish()))
