@@ -46,13 +46,14 @@ class Member:
     token: str = ""
     trouble: str = ""
     lost: str = ""
+    given_back: bool = False
     unseen: bool = False
     _refresher: Any = field(default=None, repr=False)
 
     def run(self, program: str, query: dict[str, Any], *, detached: bool = False) -> bool:
         """Runs an on-host program; a connection that breaks counts as a failure of this host."""
-        self.trouble = self.lost
-        if self.lost or not self._reach():
+        self.trouble = self.lost or ("the lock was given back" if self.given_back else "")
+        if self.trouble or not self._reach():
             return False
         if self.token:
             query = {**query, "lock": {"folder": spec.LOCK, "token": self.token, "looks": query.get("looks", False)}}
@@ -138,7 +139,7 @@ class Member:
         self._stop_refreshing()
         if token and not self.lost:
             self._release(token)
-        self.lost = self.lost or "the lock was given back"
+        self.given_back = True
 
     def _release(self, token: str) -> None:
         trouble = self.trouble

@@ -80,6 +80,12 @@ def test_host_that_could_not_be_looked_at_afterwards_is_unknown() -> None:
     assert row(unseen)[1:] == (*["unknown"] * 4, "2 of 3 COMPLETED", "FAILED: it is gone")
 
 
+def test_lock_that_was_given_back_in_the_end_is_no_reason() -> None:
+    over = member(bare())
+    over.unlock()
+    assert row(over, failed=True)[-1] == "FAILED: see above"
+
+
 def test_lost_lock_is_the_reason_also_before_the_rollout() -> None:
     lost = member(bare())
     lost.lost = "the lock is no longer ours: locked by bob@laptop"
