@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # It outlives its worker: one that waited for its input would end with it.
-RUN = "import sys, time\nfor _ in range(40): sys.stdout.write('x' * 65536)\nprint('all said', flush=True)\ntime.sleep(600)"
+RUN = (
+    "import sys, time\n"
+    "for _ in range(40): sys.stdout.write('x' * 65536)\n"
+    "print('all said', flush=True)\n"
+    "time.sleep(600)"
+)
 WORKER = (
     "import subprocess as s, sys, time\n"
     f"p = s.Popen([sys.executable, '-S', '-c', {RUN!r}], stdout=s.PIPE)\n"
