@@ -22,7 +22,9 @@ SHOW = " ".join(f"prefect-worker@{number}" for number in range(1, WORKERS + 1))
 
 
 class Watched(Load):
-    """A load that also looks, as often, at who polls."""
+    """A load that also looks, as often, at who polls; dense enough for several runs during each worker's turn."""
+
+    every = 2.0
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
