@@ -233,9 +233,7 @@ def test_tenth_time_within_a_day_is_the_last(api: Api, pool: Pool) -> None:
     assert api.run(second)["state"]["type"] == "CRASHED"
 
 
-@pytest.mark.xfail(
-    reason="15 requests were counted in a turn, 12 are allowed; which of them are others' is not yet known"
-)
+@pytest.mark.xfail(reason="15 requests were counted in a turn, 12 are allowed: the cause is not known")
 def test_costs_a_request_a_round_at_the_most(pool: Pool, proxy: Proxy) -> None:
     """Of the worker that answers for others, which asks most; the start asks three times at once."""
     pool.worker(port=proxy.port)
