@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import posixpath
 import re
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 from deploy.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 HOST = re.compile(
     r"(?:(?P<user>[a-z_][a-z0-9_-]*)@)?(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-fA-F:]+\])(?::(?P<port>\d{1,5}))?"
@@ -21,7 +22,9 @@ HOST = re.compile(
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(?:/[A-Za-z0-9._~/-]*)?/api")
 READ_PATH = re.compile(r"/[A-Za-z0-9._/-]+")
-HIDDEN = ("root", "home", "etc", "proc", "sys")
+HIDDEN = ("/root", "/home", "/etc", "/proc", "/sys")
+# Where programs lie, and what the system and the deploy keep: no place for flows to write.
+KEPT = (*HIDDEN, "/bin", "/boot", "/dev", "/lib", "/lib64", "/opt/hublab", "/run", "/sbin", "/usr", "/var/lib/hublab")
 LONGEST_SECRET = 4096
 HIGHEST_PORT = 65_535
 
@@ -91,15 +94,23 @@ class Reader:
                 )
         return found
 
-    def folders(self, key: str) -> tuple[str, ...]:
-        """Folders of the host, beside the release, that flows may read: where the code of older deployments lies."""
+    def networks(self, key: str) -> tuple[str, ...]:
+        """Networks, as an address or in CIDR notation; or the one word `any`."""
+        found: list[str] = []
+        for part in filter(None, (part.strip() for part in self.raw(key).split(","))):
+            try:
+                found.append(part if part == "any" else str(ipaddress.ip_network(part)))
+            except ValueError as error:
+                self.fault(key, part, f"is neither a network such as 10.1.0.0/16 nor `any` ({error})")
+        return tuple(dict.fromkeys(found))
+
+    def folders(self, key: str, hidden: Sequence[str] = HIDDEN) -> tuple[str, ...]:
+        """Folders of the host that flows may read, or write, beside the release and their own."""
         paths = tuple(part.strip() for part in self.raw(key).split(",") if part.strip())
         for path in paths:
-            first = posixpath.normpath(path).strip("/").partition("/")[0]
-            if not READ_PATH.fullmatch(path) or path != posixpath.normpath(path) or not first or first in HIDDEN:
-                self.fault(
-                    key, path, f"is not a plain absolute path outside {', '.join('/' + name for name in HIDDEN)}"
-                )
+            plain = READ_PATH.fullmatch(path) and path == posixpath.normpath(path)
+            if not plain or any(_overlap(path, name) for name in hidden):
+                self.fault(key, path, f"is not a plain absolute path outside {', '.join(hidden)}")
         return paths
 
     def hosts(self, key: str) -> tuple[tuple[str, str, int], ...]:
@@ -130,6 +141,11 @@ class Reader:
         elif not URL.fullmatch(url) or not _has_valid_port(url):
             self.fault(key, url, "is not a URL that ends in /api, such as https://prefect.example.com/api")
         return url
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether one of two folders holds the other, or they are the same."""
+    return posixpath.commonpath((one, other)) in (one, other)
 
 
 def _has_valid_port(url: str) -> bool:

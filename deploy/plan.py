@@ -43,7 +43,7 @@ class Plan:
     release: str = ""
     previous: str | None = None
     build: bool = False
-    create_user: bool = False
+    create_users: tuple[str, ...] = ()
     fix_paths: tuple[str, ...] = ()
     workers: tuple[WorkerStep, ...] = ()
     surplus: tuple[int, ...] = ()
@@ -95,7 +95,7 @@ class Plan:
     @property
     def changes(self) -> bool:
         """Whether the deploy will do anything at all."""
-        return bool(self.build or self.create_user or self.fix_paths or self.activates or self.lock)
+        return bool(self.build or self.create_users or self.fix_paths or self.activates or self.lock)
 
 
 def make(host: spec.WorkerHost, state: HostState) -> Plan:
@@ -121,7 +121,7 @@ def towards(host: spec.WorkerHost, state: HostState, release: str, *, build: boo
         release=release,
         previous=state.current,
         build=build,
-        create_user=not state.user,
+        create_users=tuple(name for name in host.users() if name not in state.users),
         fix_paths=tuple(_paths_to_fix(host, state)),
         workers=steps,
         surplus=tuple(sorted(number for number in state.workers if number > host.workers)),
@@ -158,7 +158,8 @@ def _paths_to_fix(host: spec.WorkerHost, state: HostState) -> list[str]:
 def _webhooks_step(host: spec.WorkerHost, state: HostState, release: str, kept: str | None) -> WorkerStep | None:
     if host.webhooks is None:
         return None
-    rendered = kept or webhooks_unit.render(host, host.webhooks, release=release, python_prefix=state.python_prefix)
+    prefix, reach = state.python_prefix, state.reach
+    rendered = kept or webhooks_unit.render(host, host.webhooks, release=release, python_prefix=prefix, reach=reach)
     reasons = _reasons(host, state, state.webhooks, rendered, release)
     if not carries(host, state.webhooks, spec.WEBHOOK_SECRETS):
         reasons.append("its secrets changed")
@@ -166,8 +167,9 @@ def _webhooks_step(host: spec.WorkerHost, state: HostState, release: str, kept: 
 
 
 def _worker_step(host: spec.WorkerHost, state: HostState, number: int, release: str, kept: str | None) -> WorkerStep:
+    prefix, reach = state.python_prefix, state.reach
     rendered = kept or unit.render(
-        host, hostname=state.hostname, number=number, release=release, python_prefix=state.python_prefix
+        host, hostname=state.hostname, number=number, release=release, python_prefix=prefix, reach=reach
     )
     reasons = tuple(_reasons(host, state, state.workers.get(number), rendered, release))
     return WorkerStep(number, spec.worker_name(state.hostname, number), rendered, reasons)

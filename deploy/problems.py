@@ -63,8 +63,9 @@ def find(host: spec.WorkerHost, state: HostState) -> list[Problem]:
             )
         )
     found += [
-        Problem(f"HUBLAB_READ_PATHS: there is no {path} on the host", "correct the path, or leave it out")
-        for path in host.read_paths
+        Problem(f"{key}: there is no {path} on the host", "correct the path, or leave it out")
+        for key, paths in (("HUBLAB_READ_PATHS", host.read_paths), ("HUBLAB_WRITE_PATHS", host.write_paths))
+        for path in paths
         if state.files.get(path) is None
     ]
     if state.api_status != HTTP_OK or state.api_error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from deploy import env_file, webhooks
 from deploy.env_file import CAMPAIGN_PREFIXES, ROOT, SettingsError
-from deploy.env_values import NAME, Reader
+from deploy.env_values import KEPT, NAME, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +54,8 @@ KNOWN_KEYS = (
     "HUBLAB_MEMORY_MAX",
     "HUBLAB_PYTHON",
     "HUBLAB_READ_PATHS",
+    "HUBLAB_WRITE_PATHS",
+    "HUBLAB_ALLOW_NETWORKS",
     "HUBLAB_WHEELS",
     "HUBLAB_WEBHOOKS",
     "HUBLAB_WEBHOOKS_BIND",
@@ -98,6 +100,8 @@ class Settings:
     memory_max: str = "4G"
     python: str = "3.12"
     read_paths: tuple[str, ...] = ()
+    write_paths: tuple[str, ...] = ()
+    allow_networks: tuple[str, ...] = ()
     wheels: str = "push"
     webhooks: Mapping[str, webhooks.Webhooks] = field(default_factory=dict)
     preflight: bool = False
@@ -164,6 +168,8 @@ def parse(values: Mapping[str, str | None], source: Path) -> Settings:
         memory_max=read.text("HUBLAB_MEMORY_MAX", "4G", MEMORY, "is not a size such as 512M or 4G"),
         python=read.text("HUBLAB_PYTHON", "3.12", PYTHON, "is neither 3.12, 3.13 nor an absolute path"),
         read_paths=read.folders("HUBLAB_READ_PATHS"),
+        write_paths=read.folders("HUBLAB_WRITE_PATHS", hidden=KEPT),
+        allow_networks=read.networks("HUBLAB_ALLOW_NETWORKS"),
         wheels=read.text("HUBLAB_WHEELS", "push", WHEELS, "is neither push nor index"),
         webhooks=webhooks.read(read, [host.address for host in hosts]),
         preflight=read.text("HUBLAB_PREFLIGHT", "off", PREFLIGHT, "is neither off nor required") == "required",

@@ -27,7 +27,9 @@ AUDIT = f"{STATE}/deploys.jsonl"
 RETIRED = f"{STATE}/retired"
 LOCK = "/run/hublab"
 UNITS = "/etc/systemd/system"
+# The group of all workers, by which an operator gives them a folder; releases up to 0.1 ran as the user of that name.
 USER = "hublab"
+WEBHOOKS_USER = f"{USER}-webhooks"
 UNIT = "prefect-worker@"
 WEBHOOKS_UNIT = "hublab-webhooks.service"
 WEBHOOK_SECRETS = f"{CONFIG}/webhooks.json"
@@ -55,9 +57,16 @@ class WorkerHost:
     api_url: str
     auth_string: Secret | None
     api_key: Secret | None
+    write_paths: tuple[str, ...] = ()
+    allow_networks: tuple[str, ...] = ()
     canary_seconds: int = 0
     webhooks: Webhooks | None = None
     preflight: bool = False
+
+    def users(self) -> tuple[str, ...]:
+        """The system users that are wanted there."""
+        workers = (worker_user(number) for number in range(1, self.workers + 1))
+        return (USER, *workers, *((WEBHOOKS_USER,) if self.webhooks else ()))
 
     def secret_files(self) -> dict[str, str]:
         """Every root-only file on the host, with its content."""
@@ -97,6 +106,8 @@ def worker_host(settings: Settings, target: Target) -> WorkerHost:
         memory_max=settings.memory_max,
         python=settings.python,
         read_paths=settings.read_paths,
+        write_paths=settings.write_paths,
+        allow_networks=settings.allow_networks,
         wheels=settings.wheels,
         api_url=settings.api_url,
         auth_string=settings.auth_string,
@@ -123,6 +134,11 @@ def connection(settings: Settings, target: Target) -> dict[str, Any]:
 def unit_name(number: int) -> str:
     """The systemd unit of one worker, counted from 1."""
     return f"{UNIT}{number}.service"
+
+
+def worker_user(number: int) -> str:
+    """The system user of one worker, counted from 1."""
+    return f"{USER}-worker-{number}"
 
 
 def owns_drop_in(path: str) -> bool:

@@ -24,7 +24,7 @@ def question(host: WorkerHost, *, kept: bool = False) -> dict[str, Any]:
         "unit": spec.UNIT,
         "webhooks": spec.WEBHOOKS_UNIT,
         "webhooks_port": {"bind": host.webhooks.bind, "port": host.webhooks.port} if host.webhooks else None,
-        "files": [*spec.PATHS, *host.read_paths],
+        "files": [*spec.PATHS, *host.read_paths, *host.write_paths],
         "audit": spec.AUDIT,
         "pool": host.work_pool,
         "lock_folder": spec.LOCK,
@@ -157,6 +157,7 @@ class HostState:
     """All that the plan needs to know of one host. Sizes in bytes, times in seconds since the epoch.
 
     `landlock`: the version that its kernel has, 0 for none.
+    `reach`: the addresses of the API and of the name servers, as the host resolves them now.
     `lock`: who holds the host, in words; empty when nobody does.
     `rollout_open`: a rollout began and has not ended. `unfinished`: unit → digest of the text with which it passed its
     gate in that rollout. `kept`: release → unit → text, when asked for. `deploys`: the host's record, the oldest first.
@@ -176,7 +177,8 @@ class HostState:
     python_prefix: str = ""
     python_version: str = ""
     free: dict[str, int] = field(default_factory=dict)
-    user: bool = False
+    users: frozenset[str] = frozenset()
+    reach: tuple[str, ...] = ()
     releases: dict[str, Release] = field(default_factory=dict)
     current: str | None = None
     previous: str | None = None
@@ -223,7 +225,6 @@ def parse(raw: dict[str, Any]) -> HostState:
                 "landlock",
                 "booted",
                 "free",
-                "user",
                 "current",
                 "previous",
                 "files",
@@ -233,6 +234,8 @@ def parse(raw: dict[str, Any]) -> HostState:
                 "kept",
             )
         },
+        users=frozenset(raw["users"]),
+        reach=tuple(raw["reach"]),
         python=raw["python"]["executable"],
         python_prefix=raw["python"]["prefix"],
         python_version=raw["python"]["version"],

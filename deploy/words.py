@@ -29,8 +29,11 @@ def describe(plan: Plan, state: HostState) -> tuple[str, ...]:
         verb = "started" if step.reasons == ("new",) else "drained and restarted"
         words.append(f"{step.name} will be {verb}: {', '.join(step.reasons)}{_waiting(state, step.number)}")
     words += _webhooks_words(plan)
-    surplus = f"will be drained and removed: only {len(plan.workers)} are wanted"
-    words += [f"{spec.unit_name(number)} {surplus}" for number in plan.surplus]
+    words += [
+        f"{spec.unit_name(number)} will be drained and removed: only {len(plan.workers)} are wanted; "
+        f"its user {spec.worker_user(number)} and its folder stay"
+        for number in plan.surplus
+    ]
     words += [f"release {name} will be removed{_why(state, name)}" for name in plan.prune]
     removed = "will be removed from the Prefect server: the workers look at the runs themselves"
     words += [f"automation '{name}' {removed}" for name in plan.automations]
@@ -58,8 +61,9 @@ def _host_words(plan: Plan, state: HostState) -> Iterator[str]:
     if plan.restarts and (open_to := [what for since, what in NOT_HELD.items() if state.landlock < since]):
         has = f"Landlock {state.landlock}, Linux 6.12 has 6"
         yield f"its kernel cannot keep a flow run from {', '.join(open_to)} ({has})"
-    if plan.create_user:
-        yield f"user {spec.USER} will be created"
+    if plan.create_users:
+        several = "s" * (len(plan.create_users) > 1)
+        yield f"user{several} {', '.join(plan.create_users)} will be created"
     written = [path for path in plan.fix_paths if state.files.get(path) is None]
     righted = [path for path in plan.fix_paths if path not in written]
     if written:

@@ -197,6 +197,8 @@ class Sandbox:
             "HUBLAB_PYTHON": interpreter.find().version,
             "PREFECT_API_URL": self.api_url,
             "PREFECT_API_AUTH_STRING": self.auth,
+            # The stand-ins for Notion and Resend are there; what else is near, flows do not reach.
+            "HUBLAB_ALLOW_NETWORKS": self.layout.operator_address,
         }
         write_whole(self.env_file, "".join(f"{key}={value}\n" for key, value in lines.items()), mode=0o600)
 

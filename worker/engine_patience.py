@@ -26,6 +26,7 @@ import re
 import runpy
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -305,6 +306,7 @@ def _wrap(kind: Any, wrapped: Callable[[Any], Any]) -> None:
 def main() -> None:
     """Be `python -m prefect.engine`, which this file was run in place of, with the run's id as the last argument."""
     install(os.environ.get("PREFECT__FLOW_RUN_ID", ""), os.environ.pop(CLAIM, ""))
+    runpy.run_path(str(Path(__file__).with_name("control_line.py")))["redirect"](os.environ)
     if not sys.flags.safe_path:
         sys.path[0] = os.getcwd()  # noqa: PTH109 - as Python itself puts it there
     sys.argv = ["-m"]  # runpy puts the engine's file there

@@ -96,8 +96,7 @@ class EngineStarter:
         if self._can_be_forked():
             environment[engine_patience.CLAIM] = self._engines.claim
         environment["PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS"] = "false"  # they are run by HookProcess
-        # RuntimeError: no loopback listener; then a cancellation is a plain SIGTERM.
-        with contextlib.suppress(RuntimeError):
-            port, token = self._engines.control.register(flow_run.id)
-            environment |= {"PREFECT__CONTROL_PORT": str(port), "PREFECT__CONTROL_TOKEN": token}
+        # An engine that somebody's own command starts knows nothing of the socket: a cancellation is a plain SIGTERM.
+        if self._can_be_forked():
+            environment |= self._engines.control.variables(flow_run.id)
         return environment

@@ -27,12 +27,13 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.clients import EventsClient
 from prefect.events.worker import EventsWorker
 from prefect.runner._cancellation_manager import CancellationManager
-from prefect.runner._control_channel import ControlChannel, ControlSignalStatus
+from prefect.runner._control_channel import ControlSignalStatus
 from prefect.runner._event_emitter import EventEmitter
 from prefect.runner._flow_run_executor import FlowRunExecutor
 from prefect.runner._process_manager import ProcessHandle, ProcessManager
 
 from worker import workspace
+from worker.control_channel import ControlChannel
 from worker.engine_process import EngineStarter
 from worker.hooks import HookProcess
 from worker.reports import Reports

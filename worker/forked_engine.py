@@ -22,6 +22,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from worker.control_line import redirect
 from worker.domain import enter
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def _become(order: Order, line: int) -> None:
     _redirect(line, silent=order["silent"])
     os.environ.clear()
     os.environ.update(order["environment"] | order["own"])
+    redirect(os.environ)
     os.chdir(order["cwd"])
     if not os.environ.get("PYTHONSAFEPATH"):
         sys.path.insert(0, str(Path.cwd()))

@@ -80,6 +80,8 @@ def make(sandbox: Sandbox, folder: Path) -> Artefacts:
     for wheel in house.hashes:
         shutil.copy(house.folder / wheel, shared / "wheels")
     made = Artefacts(folder, release, executable, settings.work_pool, settings.api_url, sandbox.auth, hosts)
+    place = {"release": release, "python_prefix": prefix}
+    reach = (sandbox.server.address,)
     for host, target in zip(hosts, settings.hosts, strict=True):
         wanted = spec.worker_host(settings, target)
         own = folder / host.address
@@ -87,7 +89,7 @@ def make(sandbox: Sandbox, folder: Path) -> Artefacts:
         (own / "profiles.toml").write_text(wanted.profiles())
         (own / "hublab.pth").write_text(identity.GUARD.format(release=f"{spec.RELEASES}/{release}"))
         for number in range(1, WORKERS + 1):
-            text = unit.render(wanted, hostname=host.name, number=number, release=release, python_prefix=prefix)
+            text = unit.render(wanted, hostname=host.name, number=number, reach=reach, **place)
             (own / spec.unit_name(number)).write_text(text)
         with tarfile.open(made.archive(host), "w") as tar:
             tar.add(shared, ".")

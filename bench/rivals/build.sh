@@ -3,7 +3,9 @@
 set -eu
 release=/opt/hublab/releases/$1 python=$2 user=$3
 umask 022
-id "$user" >/dev/null 2>&1 || useradd --system --home-dir /var/lib/hublab --no-create-home --shell /usr/sbin/nologin "$user"
+for name in "$user" "$user-worker-1" "$user-worker-2" "$user-worker-3"; do
+    id "$name" >/dev/null 2>&1 || useradd --system --home-dir / --no-create-home --shell /usr/sbin/nologin "$name"
+done
 install -d -m 0755 /etc/hublab /opt/hublab /opt/hublab/releases /opt/hublab/root /var/lib/hublab "$release"
 tar x -C "$release"
 install -m 0600 "$release/host/profiles.toml" /etc/hublab/profiles.toml

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from deploy.legacy.former import NOTHING as NO_FORMER
 from deploy.legacy.former import former
 from deploy.legacy.units import is_ours
+from deploy.onhost.addresses import reach
 from deploy.onhost.api_facts import api
 from deploy.onhost.before import unfinished
 from deploy.onhost.common import ask, guard_digest, packages, read, revision, shipped, tree_digest
@@ -101,6 +102,8 @@ def landlock() -> int:
 # What is answered where a question could not be: the deploy is then told of it, and goes no further.
 NOTHING: dict[str, Any] = {
     "libc": "",
+    "users": [],
+    "reach": [],
     "systemd": 0,
     "landlock": 0,
     "booted": False,
@@ -129,7 +132,8 @@ def facts(query: dict[str, Any]) -> dict[str, Any]:
         "landlock": landlock,
         "booted": lambda: os.path.isdir("/run/systemd/system"),
         "free": lambda: {path: free_bytes(path) for path in (base, "/var/lib", "/etc")},
-        "user": lambda: any(entry.pw_name == query["user"] for entry in pwd.getpwall()),
+        "users": lambda: [entry.pw_name for entry in pwd.getpwall() if entry.pw_name.startswith(query["user"])],
+        "reach": lambda: reach(query["api_url"]),
         "releases": lambda: {path.name: release(path) for path in Path(base, "releases").glob("*") if path.is_dir()},
         "current": lambda: link(f"{base}/current"),
         "previous": lambda: link(f"{base}/previous"),

@@ -72,7 +72,7 @@ def release_of(text: str) -> str:
 def move(query: dict[str, Any], text: str) -> None:
     """Onto one unit text, through the gate."""
     put(Path(query["units"], query["unit"]), text)
-    restart(query["unit"], "webhooks", START_SECONDS)
+    restart(query["unit"], "webhooks", START_SECONDS, text)
     gate(query["unit"], gate_url(text), release_of(text), query["gate_seconds"])
     say(f"webhooks: {gate_url(text)} answers 200 on release {release_of(text)}")
 

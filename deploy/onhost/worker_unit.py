@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from deploy.onhost.before import restore_secrets
 from deploy.onhost.common import HostError, ask, must, read, say, write_atomically
 from deploy.onhost.drop_ins import bring_back
-from deploy.onhost.unit_text import credentials, directive, release_folder, stop_seconds, told
+from deploy.onhost.state_folders import folders_ready, make_folders_ready
+from deploy.onhost.unit_text import credentials, release_folder, stop_seconds, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,14 +56,22 @@ def put(path: Path, text: str) -> None:
     must("systemctl", "enable", "--quiet", path.name)
 
 
-def restart(unit: str, label: str, limit: float) -> None:
-    """Drains and starts a worker, telling what it does meanwhile.
+def restart(unit: str, label: str, limit: float, text: str) -> None:
+    """Drains a worker and starts it on this text, telling what it does meanwhile.
 
     Raises:
         HostError: it did not become ready.
     """
     must("systemctl", "reset-failed", unit) if ask("systemctl", "is-failed", unit).strip() == "failed" else None
-    job = subprocess.Popen(["systemctl", "restart", unit], stderr=subprocess.PIPE, text=True)
+    if not folders_ready(text):
+        # Its runs write there: not before the last of them has ended.
+        _watch_job("stop", unit, label, limit)
+        make_folders_ready(text)
+    _watch_job("restart", unit, label, limit)
+
+
+def _watch_job(verb: str, unit: str, label: str, limit: float) -> None:
+    job = subprocess.Popen(["systemctl", verb, unit], stderr=subprocess.PIPE, text=True)
     seen, deadline = "", time.monotonic() + limit
     while job.poll() is None:
         if time.monotonic() > deadline:
@@ -75,7 +84,7 @@ def restart(unit: str, label: str, limit: float) -> None:
         time.sleep(0.5)
     if job.returncode:
         detail = job.stderr.read().strip() if job.stderr else ""
-        raise HostError(f"{unit} did not start: {detail.splitlines()[0] if detail else 'no reason given'}")
+        raise HostError(f"{unit} did not {verb}: {detail.splitlines()[0] if detail else 'no reason given'}")
 
 
 def show(unit: str) -> dict[str, str]:
@@ -85,11 +94,12 @@ def show(unit: str) -> dict[str, str]:
 
 
 def as_worker(unit: str, text: str) -> list[str]:
-    """The start of a command that runs as a worker does: its user, the API and the credential that it was started with.
+    """The start of a command that has the API and the credential that a worker was started with.
 
-    It has nothing to write but /tmp.
+    Its user is nobody else's, so that no run can touch it, and it has nothing to write but /tmp.
     """
     properties = {
+        "DynamicUser": "yes",
         "LoadCredential": f"profiles.toml:{CREDENTIALS}/{unit}/profiles.toml",
         "PrivateTmp": "yes",
         "ProtectSystem": "strict",
@@ -103,7 +113,7 @@ def as_worker(unit: str, text: str) -> list[str]:
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     return [
-        *("systemd-run", "--quiet", "--collect", "--pipe", "--wait", f"--uid={directive(text, 'User')}"),
+        *("systemd-run", "--quiet", "--collect", "--pipe", "--wait"),
         *(f"--property={key}={value}" for key, value in properties.items()),
         *(f"--setenv={key}={value}" for key, value in variables.items()),
         *("/bin/sh", "-c", 'PREFECT_PROFILES_PATH=$CREDENTIALS_DIRECTORY/profiles.toml exec "$@"', "sh"),
@@ -136,8 +146,8 @@ def gate(unit: str, text: str, since: str, limit: float) -> dict[str, Any]:
     """
     before, folder, worker = show(unit), release_folder(text), told(text, "HUBLAB_WORKER_NAME")
     probe = [
-        f"{folder}/venv/bin/python", "-m", "worker.probe", "--worker", worker, "--pool", told(text, "HUBLAB_WORK_POOL"),
-        "--since", since, "--timeout", str(limit),
+        f"{folder}/venv/bin/python", "-P", "-m", "worker.probe", "--worker", worker,
+        "--pool", told(text, "HUBLAB_WORK_POOL"), "--since", since, "--timeout", str(limit),
     ]  # fmt: skip
     command = [*as_worker(unit, text), *probe]
     try:
@@ -162,7 +172,7 @@ def move(query: dict[str, Any], text: str) -> None:
     worker = told(text, "HUBLAB_WORKER_NAME")
     put(Path(query["units"], unit), text)
     since = datetime.datetime.now(datetime.UTC)
-    restart(unit, worker, stop_seconds(text) + START_SECONDS)
+    restart(unit, worker, stop_seconds(text) + START_SECONDS, text)
     started = datetime.datetime.now(datetime.UTC)
     took = (started - since).total_seconds()
     say(f"{worker}: ready after {took:.1f} s; gate: a heartbeat and a probe run of its own")

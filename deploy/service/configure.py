@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyinfra.api import operation
-from pyinfra.operations import files, server
+from pyinfra.api import StringCommand, operation
+from pyinfra.operations import files
 
-from deploy import spec
 from deploy.plan import MODES
 from deploy.rollout.under_lock import under_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     from pyinfra.api.command import PyinfraCommand
 
@@ -28,10 +27,14 @@ def configure(member: Member) -> Generator[PyinfraCommand, None, None]:
 def changes(member: Member) -> Generator[PyinfraCommand, None, None]:
     """The same in pyinfra's own operations."""
     plan = member.plan
-    if plan.create_user:
-        yield from server.user._inner(
-            user=spec.USER, system=True, home=spec.STATE, ensure_home=False, shell="/usr/sbin/nologin"
-        )
+    if plan.create_users:
+        yield create_users(plan.create_users)
     for path in plan.fix_paths:
         if path not in plan.secrets:  # they come with the rollout
             yield from files.directory._inner(path=path, user="root", group="root", mode=MODES[path].lstrip("0"))
+
+
+def create_users(names: Sequence[str]) -> StringCommand:
+    """System users without a home or a shell, by systemd's own means; one that is there is left as it is."""
+    lines = "".join(f'u {name} - "Hublab" / /usr/sbin/nologin\n' for name in names)
+    return StringCommand("systemd-sysusers -", _stdin=lines)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from deploy import spec
+from deploy.service import network
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 TEMPLATE = "prefect-worker.service.j2"
 # A leading dash: absent is fine. The C library and its name service, certificates, time zones, the notification socket.
@@ -30,6 +35,8 @@ SYSTEM_PATHS = (
     "-/etc/ca-certificates",
     "/run/systemd/notify",
 )
+# Beside its own folders, where a unit can write, or could if it were root.
+SCRATCH = ("+/", "+/tmp", "+/var/tmp", "-+/dev/hugepages")
 EXECUTABLE = ("/usr/bin", "/bin", "/usr/lib", "/lib", "/lib64", "/usr/lib64", "/usr/local/bin", "/usr/local/lib")
 TASKS_PER_RUN = 64
 # What follows from other settings, or differs whenever anything does.
@@ -55,17 +62,20 @@ def fill(template: str, /, **values: object) -> str:
     return _template(template).render(**values, digest=digest)
 
 
-def visible(folder: str, python_prefix: str, *more: str) -> dict[str, list[str]]:
-    """What a unit of ours sees beside its own state, and what of it can be executed; for `hardening.j2`.
+def visible(folder: str, python_prefix: str, writable: list[str], *more: str) -> dict[str, list[str]]:
+    """What a unit of ours sees and writes, and what of it can be executed; for `hardening.j2`.
 
     Args:
         folder: of the release.
         python_prefix: where the host's interpreter lives; made visible inside the sandbox.
+        writable: the folders that it writes.
         more: further folders to read.
     """
     prefix = [] if python_prefix == "/usr" or python_prefix.startswith("/usr/") else [python_prefix]
     return {
         "read_only": [folder, *prefix, *more, *SYSTEM_PATHS],
+        "writable": writable,
+        "not_executable": [*SCRATCH, *(f"+{path}" for path in writable)],
         "executable": [f"-+{path}" for path in (f"{folder}/venv", *prefix, *EXECUTABLE)],
     }
 
@@ -75,7 +85,9 @@ def escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
 
 
-def render(host: spec.WorkerHost, *, hostname: str, number: int, release: str, python_prefix: str) -> str:
+def render(  # noqa: PLR0913 - all that the text depends on
+    host: spec.WorkerHost, *, hostname: str, number: int, release: str, python_prefix: str, reach: Iterable[str] = ()
+) -> str:
     """The unit file of one worker.
 
     Args:
@@ -84,16 +96,22 @@ def render(host: spec.WorkerHost, *, hostname: str, number: int, release: str, p
         number: of the worker on this host, from 1.
         release: the release's id.
         python_prefix: where the host's interpreter lives; made visible inside the sandbox.
+        reach: addresses that it cannot do without: the API's and the name servers'.
     """
-    folder = f"{spec.RELEASES}/{release}"
+    folder, state = f"{spec.RELEASES}/{release}", f"{spec.STATE}/worker-{number}"
+    writable = [f"{state}/{name}" for name in ("tmp", "prefect")] + list(host.write_paths)
     values = {
         "name": spec.worker_name(hostname, number),
         "number": number,
         "release": release,
         "folder": folder,
-        "state": f"{spec.STATE}/worker-{number}",
+        "state": state,
         "root": spec.ROOT_FOLDER,
-        "user": spec.USER,
+        "user": spec.worker_user(number),
+        "group": spec.USER,
+        "write_paths": escape(":".join(host.write_paths)),
+        "denied": network.denied(host.allow_networks),
+        "allowed": network.allowed(host.allow_networks, reach),
         "pool": escape(host.work_pool),
         "queues": escape(",".join(host.work_queues)),
         "concurrency": host.concurrency,
@@ -103,7 +121,7 @@ def render(host: spec.WorkerHost, *, hostname: str, number: int, release: str, p
         "memory_max": host.memory_max,
         "tasks_max": TASKS_PER_RUN * (host.concurrency + 2),
     }
-    return fill(TEMPLATE, **values, **visible(folder, python_prefix, *host.read_paths))
+    return fill(TEMPLATE, **values, **visible(folder, python_prefix, writable, *host.read_paths))
 
 
 def difference(old: str, new: str) -> str:

@@ -5,28 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deploy import spec
-from deploy.service import unit
+from deploy.service import network, unit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from deploy.webhooks import Webhooks
 
 TEMPLATE = "hublab-webhooks.service.j2"
 
 
-def render(host: spec.WorkerHost, webhooks: Webhooks, *, release: str, python_prefix: str) -> str:
+def render(
+    host: spec.WorkerHost, webhooks: Webhooks, *, release: str, python_prefix: str, reach: Iterable[str] = ()
+) -> str:
     """The unit file; arguments as for a worker's."""
-    folder = f"{spec.RELEASES}/{release}"
+    folder, state = f"{spec.RELEASES}/{release}", f"{spec.STATE}/webhooks"
+    writable = [f"{state}/{name}" for name in ("tmp", "prefect", "spool")]
     return unit.fill(
         TEMPLATE,
         release=release,
         folder=folder,
         bind=webhooks.bind,
         port=webhooks.port,
-        state=f"{spec.STATE}/webhooks",
+        state=state,
         root=spec.ROOT_FOLDER,
-        user=spec.USER,
+        user=spec.WEBHOOKS_USER,
         api_url=unit.escape(host.api_url),
+        denied=network.denied(host.allow_networks, network.METADATA),
+        allowed=network.allowed(host.allow_networks, reach),
         profiles=spec.PROFILES,
         secrets=spec.WEBHOOK_SECRETS,
-        **unit.visible(folder, python_prefix),
+        **unit.visible(folder, python_prefix, writable),
     )

@@ -99,7 +99,7 @@ def converged(host: WorkerHost, release: str = "", **changes: Any) -> HostState:
     """What a finished deploy leaves: nothing to do."""
     release = release or release_name()
     state = bare(
-        user=True,
+        users=frozenset(host.users()),
         releases={release: finished(release)},
         current=release,
         files={path: file_fact(path, host.profiles() if path.endswith("profiles.toml") else "") for path in FILES},

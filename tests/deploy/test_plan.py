@@ -17,7 +17,8 @@ PROFILES = "/etc/hublab/profiles.toml"
 def test_bare_host_gets_everything() -> None:
     plan = make(wanted(), bare())
     assert plan.problems == ()
-    assert (plan.build, plan.create_user, plan.switch, plan.previous) == (True, True, True, None)
+    assert (plan.build, plan.switch, plan.previous) == (True, True, None)
+    assert plan.create_users == ("hublab", "hublab-worker-1", "hublab-worker-2", "hublab-worker-3")
     assert set(plan.fix_paths) == {
         *("/etc/hublab", PROFILES, "/var/lib/hublab"),
         *("/opt/hublab", "/opt/hublab/releases", "/opt/hublab/root"),
@@ -37,7 +38,7 @@ def test_words_for_a_bare_host() -> None:
     assert words[0].startswith(f"release {release_name()} will be built (Prefect 3.")
     assert words[0].endswith(", Python 3.12.1, no uvloop)")
     assert words[1] == f"release of record: none → {release_name()}"
-    assert "user hublab will be created" in words
+    assert "users hublab, hublab-worker-1 will be created" in words
     assert any(word.startswith("/etc/hublab, ") and word.endswith(" will be written") for word in words)
     assert words[-1] == "hublab-1-1 will be started: new"
 
@@ -82,7 +83,8 @@ def test_surplus_workers_are_removed_and_the_others_stay() -> None:
     plan = make(wanted(workers=1), converged(wanted(workers=3)))
     assert plan.surplus == (2, 3)
     assert plan.restarts == ()
-    assert "prefect-worker@3.service will be drained and removed: only 1 are wanted" in plan.words
+    said = "will be drained and removed: only 1 are wanted; its user hublab-worker-3 and its folder stay"
+    assert f"prefect-worker@3.service {said}" in plan.words
 
 
 def test_one_more_worker_touches_no_other() -> None:
@@ -107,9 +109,10 @@ def test_readable_credential_is_put_right() -> None:
 
 
 def test_user_that_is_gone_is_created_again() -> None:
-    plan = make(wanted(), converged(wanted(), user=False))
-    assert plan.create_user
-    assert plan.words == ("user hublab will be created",)
+    host = wanted()
+    plan = make(host, converged(host, users=frozenset(host.users()) - {"hublab-worker-2"}))
+    assert plan.create_users == ("hublab-worker-2",)
+    assert plan.words == ("user hublab-worker-2 will be created",)
 
 
 def damaged(**damage: Any) -> HostState:

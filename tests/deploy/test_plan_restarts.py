@@ -127,7 +127,7 @@ def test_other_api_restarts_each() -> None:
 
 def test_restart_carries_the_unit_that_will_be_written() -> None:
     step = plan_with(active="failed", pid=0).restarts[0]
-    assert f"ExecStart=/opt/hublab/releases/{release_name()}/venv/bin/python -m worker" in step.unit
+    assert f"ExecStart=/opt/hublab/releases/{release_name()}/venv/bin/python -P -s -m worker" in step.unit
     assert running(wanted(), 2).unit_digest in step.unit
 
 

@@ -64,7 +64,8 @@ ANSWER: dict[str, Any] = {
     "booted": True,
     "python": {"executable": "/usr/local/bin/python3.12", "prefix": "/usr/local", "version": "3.12.1"},
     "free": {"/etc": 1},
-    "user": True,
+    "users": ["hublab", "hublab-worker-1"],
+    "reach": ["10.1.2.3"],
     "releases": {
         "half": {"complete": False},
         "r": {

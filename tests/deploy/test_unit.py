@@ -32,8 +32,21 @@ def test_settings_arrive(host: dict[str, Any], line: str) -> None:
 def test_folders_for_flows_are_read_only() -> None:
     found = dict(directives(render(read_paths=("/srv/flows", "/srv/more"))))
     assert {"/srv/flows", "/srv/more"} <= set(found["BindReadOnlyPaths"].split())
-    assert found["BindPaths"] == "/var/lib/hublab/worker-1"
+    assert found["BindPaths"] == "/var/lib/hublab/worker-1/tmp /var/lib/hublab/worker-1/prefect"
     assert "/srv" not in found["ExecPaths"]
+
+
+def test_folders_that_flows_may_write_hold_no_program() -> None:
+    text = render(write_paths=("/srv/out", "/srv/more"))
+    found = dict(directives(text))
+    assert {"/srv/out", "/srv/more"} <= set(found["BindPaths"].split())
+    assert {"+/srv/out", "+/srv/more"} <= set(found["NoExecPaths"].split())
+    assert environment(text)["HUBLAB_WRITE_PATHS"] == "/srv/out:/srv/more"
+
+
+def test_each_worker_has_a_user_of_its_own() -> None:
+    users = [dict(directives(render(number)))["User"] for number in (1, 2, 3)]
+    assert users == ["hublab-worker-1", "hublab-worker-2", "hublab-worker-3"]
 
 
 @pytest.mark.parametrize(

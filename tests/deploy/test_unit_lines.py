@@ -17,9 +17,9 @@ EXPECTED = [
     ("[Service]", ""),
     ("Type", "notify"),
     ("NotifyAccess", "main"),
-    ("ExecStart", f"/opt/hublab/releases/{RELEASE}/venv/bin/python -m worker"),
-    ("WorkingDirectory", "/var/lib/hublab/worker-1"),
-    ("User", "hublab"),
+    ("ExecStart", f"/opt/hublab/releases/{RELEASE}/venv/bin/python -P -s -m worker"),
+    ("WorkingDirectory", f"/opt/hublab/releases/{RELEASE}"),
+    ("User", "hublab-worker-1"),
     ("Group", "hublab"),
     ("Restart", "always"),
     ("RestartSec", "5"),
@@ -30,7 +30,7 @@ EXPECTED = [
     ("TimeoutStopSec", "960"),
     ("OOMPolicy", "continue"),
     ("LoadCredential", "profiles.toml:/etc/hublab/profiles.toml"),
-    ("StateDirectory", "hublab/worker-1 hublab/worker-1/tmp hublab/worker-1/prefect"),
+    ("StateDirectory", "hublab/worker-1/tmp hublab/worker-1/prefect"),
     ("StateDirectoryMode", "0700"),
     ("UMask", "0077"),
     ("NoNewPrivileges", "yes"),
@@ -61,7 +61,11 @@ EXPECTED = [
     ("KeyringMode", "private"),
     ("SystemCallArchitectures", "native"),
     ("SystemCallFilter", "@system-service landlock_create_ruleset landlock_add_rule landlock_restrict_self"),
-    ("SystemCallFilter", "~@privileged @resources"),
+    (
+        "SystemCallFilter",
+        "~@privileged @resources @keyring memfd_create io_uring_setup io_uring_enter io_uring_register",
+    ),
+    ("SystemCallFilter", "~process_vm_readv process_vm_writev kcmp userfaultfd"),
     ("SystemCallErrorNumber", "EPERM"),
     ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6"),
     ("RootDirectory", "/opt/hublab/root"),
@@ -74,8 +78,12 @@ EXPECTED = [
             " -/etc/localtime -/etc/ssl -/etc/ca-certificates /run/systemd/notify"
         ),
     ),
-    ("BindPaths", "/var/lib/hublab/worker-1"),
-    ("NoExecPaths", "+/ +/var/lib/hublab/worker-1 +/tmp +/var/tmp +/dev/shm"),
+    ("BindPaths", "/var/lib/hublab/worker-1/tmp /var/lib/hublab/worker-1/prefect"),
+    ("TemporaryFileSystem", "/dev/shm:mode=1777,nosuid,nodev,noexec"),
+    (
+        "NoExecPaths",
+        "+/ +/tmp +/var/tmp -+/dev/hugepages +/var/lib/hublab/worker-1/tmp +/var/lib/hublab/worker-1/prefect",
+    ),
     (
         "ExecPaths",
         (
@@ -83,6 +91,24 @@ EXPECTED = [
             " -+/usr/lib64 -+/usr/local/bin -+/usr/local/lib"
         ),
     ),
+    (
+        "ReadOnlyPaths",
+        (
+            f"+/run -+/opt/hublab/releases/{RELEASE}/venv -+/opt/python3.12 -+/usr/bin -+/bin -+/usr/lib -+/lib"
+            " -+/lib64 -+/usr/lib64 -+/usr/local/bin -+/usr/local/lib"
+        ),
+    ),
+    (
+        "IPAddressDeny",
+        (
+            "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 168.63.129.16/32 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24"
+            " 192.168.0.0/16 198.18.0.0/15 224.0.0.0/3 ::/127 64:ff9b:1::/48 fc00::/7 fe80::/10 fec0::/10 ff00::/8"
+            " 64:ff9b::/104 64:ff9b::a00:0/104 64:ff9b::6440:0/106 64:ff9b::7f00:0/104 64:ff9b::a83f:8110/128"
+            " 64:ff9b::a9fe:0/112 64:ff9b::ac10:0/108 64:ff9b::c000:0/120 64:ff9b::c0a8:0/112 64:ff9b::c612:0/111"
+            " 64:ff9b::e000:0/99"
+        ),
+    ),
+    ("SocketBindDeny", "any"),
     ("MemoryMax", "4G"),
     ("TasksMax", "384"),
     ("LimitCORE", "0"),
@@ -107,8 +133,11 @@ def test_what_the_worker_is_told() -> None:
         "HUBLAB_CONCURRENCY": "4",
         "HUBLAB_DRAIN_SECONDS": "900",
         "PREFECT_API_URL": "https://prefect.example.com/api",
-        "PREFECT_HOME": "/var/lib/hublab/worker-1/prefect",
-        "HOME": "/var/lib/hublab/worker-1",
+        "PREFECT_HOME": f"/opt/hublab/releases/{RELEASE}",
+        "PREFECT_LOCAL_STORAGE_PATH": "/var/lib/hublab/worker-1/prefect/storage",
+        "HUBLAB_WRITE_PATHS": "",
+        "HOME": "/var/lib/hublab/worker-1/tmp",
+        "PYTHONNOUSERSITE": "1",
         "TMPDIR": "/var/lib/hublab/worker-1/tmp",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",

@@ -33,7 +33,7 @@ def test_address_of_the_api(url: str) -> None:
 def test_all_that_a_gate_needs() -> None:
     text = rendered(drain_seconds=77)
     assert unit_text.told(text, "HUBLAB_WORKER_NAME") == "h-2"
-    assert unit_text.directive(text, "User") == "hublab"
+    assert unit_text.directive(text, "User") == "hublab-worker-2"
     assert unit_text.stop_seconds(text) == 137
     assert unit_text.release_folder(text) == "/opt/hublab/releases/r1"
     assert unit_text.credentials(text) == {"profiles.toml": "/etc/hublab/profiles.toml"}

@@ -58,7 +58,7 @@ def serving(**changes: Any) -> HostState:
             "webhooks.json": hashlib.sha256(WEBHOOKS.document().encode()).hexdigest(),
         },
     )
-    state = converged(wanted())
+    state = converged(wanted(), users=frozenset(with_webhooks().users()))
     secrets = SECRETS | {"sha256": hashlib.sha256(WEBHOOKS.document().encode()).hexdigest()}
     files = state.files | {"/etc/hublab/webhooks.json": secrets}
     return replace(state, webhooks=replace(webhooks, **changes), files=files)
@@ -66,12 +66,15 @@ def serving(**changes: Any) -> HostState:
 
 def test_the_unit_is_shut_in_exactly_as_a_workers(tmp_path: Path) -> None:
     """Every line of the sandbox is the worker's, but for the folder that is its own; and one port to listen at."""
-    shared = unit.fill("hardening.j2", **unit.visible("F", "/usr"), state="S", root="R")
+    shared = unit.fill("hardening.j2", **unit.visible("F", "/usr", ["S"]), root="R")
     keys = [key for key, _ in directives(shared)]
     assert len(keys) > 30
     own = [pair for pair in directives(text()) if pair[0] in keys]
+    spool = " /var/lib/hublab/webhooks/spool"
+    alike = [(key, value.replace(spool, "").replace(spool.replace(" ", " +"), "")) for key, value in own]
     theirs = [(key, value.replace("worker-1", "webhooks")) for key, value in directives(render()) if key in keys]
-    assert own == theirs
+    assert alike == theirs
+    assert alike != own
     assert dict(directives(text()))["SocketBindDeny"] == "any"
     assert dict(directives(text()))["SocketBindAllow"] == "tcp:8080"
     assert exposure(tmp_path, text()) <= 1.0
@@ -79,8 +82,9 @@ def test_the_unit_is_shut_in_exactly_as_a_workers(tmp_path: Path) -> None:
 
 def test_the_unit_has_its_own_state_and_no_secret() -> None:
     found = dict(directives(text()))
-    assert found["StateDirectory"].split()[0] == "hublab/webhooks"
-    assert found["BindPaths"] == "/var/lib/hublab/webhooks"
+    assert found["StateDirectory"] == "hublab/webhooks/tmp hublab/webhooks/prefect hublab/webhooks/spool"
+    assert found["BindPaths"].split() == [f"/var/lib/{path}" for path in found["StateDirectory"].split()]
+    assert (found["User"], found["Group"]) == ("hublab-webhooks", "hublab-webhooks")
     assert found["Type"] == "notify"
     assert "--secrets %d/webhooks.json" in found["ExecStart"]
     assert environment(text())["PREFECT_PROFILES_PATH"] == "%d/profiles.toml"

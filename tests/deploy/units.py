@@ -11,8 +11,9 @@ from tests.deploy.factories import wanted
 RELEASE = "3.8.8-0123456789"
 
 
-def render(number: int = 1, prefix: str = "/opt/python3.12", **host: Any) -> str:
-    return unit.render(wanted(**host), hostname="hublab-1", number=number, release=RELEASE, python_prefix=prefix)
+def render(number: int = 1, prefix: str = "/opt/python3.12", reach: tuple[str, ...] = (), **host: Any) -> str:
+    place = {"hostname": "hublab-1", "release": RELEASE, "python_prefix": prefix}
+    return unit.render(wanted(**host), number=number, reach=reach, **place)
 
 
 def directives(text: str) -> list[tuple[str, str]]:

@@ -52,7 +52,7 @@ def test_run_reaches_no_other_process_and_writes_in_its_own_folders(
     with sandbox.api() as api:
         other, pid = neighbour(api, flows)
         parameters = {
-            "file": "$PREFECT_HOME/storage/told.json",
+            "file": "$PREFECT_LOCAL_STORAGE_PATH/told.json",
             "processes": workers | servers | {"neighbour": pid},
             "forbidden": forbidden,
             "unreadable": [f"{state}/tmp"],

@@ -78,7 +78,7 @@ def test_the_worker_runs_the_release_of_record(host: Host, pid: str, release: st
     assert host.check_output("readlink -f %s", spec.CURRENT) == release
     carried = host.check_output("tr '\\0' '\\n' < /proc/%s/environ", pid).splitlines()
     assert f"HUBLAB_RELEASE={release.rpartition('/')[2]}" in carried
-    assert host.check_output("tr '\\0' ' ' < /proc/%s/cmdline", pid).startswith(f"{python(release)} -m worker")
+    assert host.check_output("tr '\\0' ' ' < /proc/%s/cmdline", pid).startswith(f"{python(release)} -P -s -m worker")
 
 
 def test_the_release_is_what_it_was_when_it_was_finished(host: Host, release: str) -> None:
@@ -95,7 +95,7 @@ def test_the_release_is_what_it_was_when_it_was_finished(host: Host, release: st
 
 def test_nothing_in_the_release_can_be_written_by_the_workers(host: Host, release: str) -> None:
     assert host.check_output("find %s -not -type l \\( -perm /0022 -o -not -user root \\) -print -quit", release) == ""
-    assert host.run("runuser -u hublab -- touch %s/worker/x", release).rc != 0
+    assert host.run("runuser -u hublab-worker-1 -- touch %s/worker/x", release).rc != 0
 
 
 def test_no_half_built_release_is_in_use(host: Host, release: str) -> None:

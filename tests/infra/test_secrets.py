@@ -31,7 +31,9 @@ def secret(settings: Settings) -> str:
         ("/opt/hublab/releases", 0o755, "root"),
         ("/opt/hublab/root", 0o755, "root"),
         ("/var/lib/hublab", 0o755, "root"),
-        ("/var/lib/hublab/worker-1", 0o700, "hublab"),
+        ("/var/lib/hublab/worker-1", 0o711, "root"),
+        ("/var/lib/hublab/worker-1/tmp", 0o700, "hublab-worker-1"),
+        ("/var/lib/hublab/worker-1/prefect", 0o700, "hublab-worker-1"),
     ],
 )
 def test_mode_and_owner(host: Host, path: str, mode: int, owner: str) -> None:

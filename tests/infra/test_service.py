@@ -60,8 +60,9 @@ def test_exposure(host: Host, unit: str) -> None:
     assert exposure(host, unit) <= 1.0
 
 
-def test_process_has_no_privilege(host: Host, pid: str) -> None:
-    assert privileges(host, pid) == ("hublab", "1", "2", {"0000000000000000"})
+def test_process_has_no_privilege(host: Host, pid: str, number: int) -> None:
+    """Each worker has a user of its own: its runs can neither signal nor trace nor read what is another's."""
+    assert privileges(host, pid) == (f"hublab-worker-{number}", "1", "2", {"0000000000000000"})
 
 
 @pytest.mark.parametrize(

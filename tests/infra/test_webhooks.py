@@ -89,11 +89,11 @@ def test_webhooks_exposure(host: Host, webhooks: Webhooks) -> None:
 
 
 def test_webhooks_have_no_privilege(host: Host, pid: str) -> None:
-    assert privileges(host, pid) == ("hublab", "1", "2", {"0000000000000000"})
+    assert privileges(host, pid) == ("hublab-webhooks", "1", "2", {"0000000000000000"})
     assert host.run("grep -c uvloop /proc/%s/maps", pid).stdout.strip() == "0"
 
 
-@pytest.mark.parametrize("path", ["/root", "/home", "/etc/hublab", "/etc/shadow", "/var/lib/hublab/worker-1"])
+@pytest.mark.parametrize("path", ["/root", "/home", "/etc/hublab", "/etc/shadow", "/var/lib/hublab/worker-1/tmp"])
 def test_webhooks_do_not_see(host: Host, pid: str, path: str) -> None:
     rc, text = inside(host, pid, f"ls -A {path}", user="root")
     assert rc != 0 or text.strip() == "", f"{path} is visible inside: {text}"
@@ -130,4 +130,4 @@ def test_webhooks_secrets_are_where_they_must_be_and_nowhere_else(
 
 def test_webhooks_spool_is_their_own(host: Host, webhooks: Webhooks) -> None:
     folder = host.file("/var/lib/hublab/webhooks/spool")
-    assert (oct(folder.mode), folder.user) == ("0o700", "hublab")
+    assert (oct(folder.mode), folder.user) == ("0o700", "hublab-webhooks")

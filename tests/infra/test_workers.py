@@ -55,7 +55,7 @@ def test_probe_run_completes(host: Host, settings: Settings, name: str, number: 
     text = host.file(f"{spec.UNITS}/{unit}").content_string
     since = (datetime.now(UTC) - timedelta(seconds=60)).isoformat()
     probe = ["-m", "worker.probe", "--worker", name, "--pool", settings.work_pool, "--since", since, "--timeout", "120"]
-    command = [*as_worker(unit, text), f"{release}/venv/bin/python", *probe]
+    command = [*as_worker(unit, text), f"{release}/venv/bin/python", "-P", *probe]
     done = host.run(" ".join(["%s"] * len(command)), *command)
     answer = json.loads(done.stdout.splitlines()[-1])
     assert answer["state"] == "COMPLETED", answer
