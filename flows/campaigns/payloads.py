@@ -2,56 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, StringConstraints, create_model
+from pydantic import BaseModel, ConfigDict, create_model, model_validator
 
-from flows.campaigns.model import CampaignError, Sequence, normalised, segment
-
-MAX_LIST = 20
+from flows.campaigns.model import CampaignError, Sequence, segment
+from flows.campaigns.values import TYPES, is_empty, option
 
 
-def _instant(text: str) -> str:
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        try:
-            date.fromisoformat(text)
-        except ValueError:
-            raise ValueError("is not an ISO 8601 date or time") from None
-    return text
+class _Payload(BaseModel):
+    """What callers send as they do: an optional field that says nothing is absent, an unknown one is dropped."""
 
+    model_config = ConfigDict(extra="ignore")
 
-def _web(text: str) -> str:
-    if not text.startswith(("https://", "http://")):
-        raise ValueError("is not an http(s) address")
-    return text
-
-
-# One line: a line break in a value would end a header or a subject.
-Text = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$")
-]
-Prose = Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00]*$")]
-TYPES: dict[str, Any] = {
-    "address": Annotated[EmailStr, Field(max_length=200), AfterValidator(normalised)],
-    "text": Text,
-    "prose": Prose,
-    "texts": Annotated[list[Text], Field(max_length=MAX_LIST)],
-    "link": Annotated[Text, AfterValidator(_web)],
-    "instant": Annotated[Text, AfterValidator(_instant)],
-    "percent": Annotated[float, Field(strict=True, ge=0, le=100, allow_inf_nan=False)],
-    "systems": Annotated[int, Field(strict=True, ge=0, le=8)],
-    "amount": Annotated[float, Field(strict=True, ge=0, le=1e9, allow_inf_nan=False)],
-    "flag": Annotated[bool, Field(strict=True)],
-    "true": Literal[True],
-}
+    @model_validator(mode="before")
+    @classmethod
+    def _said(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        needed = {name for name, field in cls.model_fields.items() if field.is_required()}
+        return {name: value for name, value in given.items() if name in needed or not is_empty(value)}
 
 
 def _type(sequence: Sequence, name: str, kind: str) -> Any:
     if "|" in kind:
-        return Literal[tuple(kind.split("|"))]
+        return option(kind)
     if kind not in TYPES:
         raise CampaignError(f"{sequence.campaign}/{sequence.name}.fields.{name}: {kind!r} is none of {sorted(TYPES)}")
     return TYPES[kind]
@@ -68,7 +43,7 @@ def model(sequence: Sequence) -> type[BaseModel]:
         found = _type(sequence, key, kind.removesuffix("!"))
         definitions[key] = (found, ...) if kind.endswith("!") else (found | None, None)
     title = f"{sequence.campaign.title()}{sequence.name.title()}"
-    return create_model(title, __config__=ConfigDict(extra="ignore"), **definitions)
+    return create_model(title, __base__=_Payload, **definitions)
 
 
 def checked(sequence: Sequence, payload: dict[str, Any]) -> dict[str, Any]:

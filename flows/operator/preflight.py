@@ -11,6 +11,7 @@ import httpx
 from prefect.exceptions import ObjectNotFound
 
 from flows.campaigns.model import sequences
+from flows.campaigns.values import MAX_LIST, MAX_NAME, MAX_PROSE, MAX_TEXT
 from flows.operator import register
 from flows.sending import mail, template_store
 from flows.sending.templates import UnusableTemplateError, render
@@ -31,6 +32,8 @@ NEEDED = ("HUBLAB_SENDER", "HUBLAB_PUBLIC_URL", "unsubscribe-secret", "webhook-s
 # A value of each kind of field, to render a template with.
 SAMPLES = {
     "instant": "2025-12-01T10:00:00Z",
+    "date": "2025-12-01",
+    "link": "https://example.com/call",
     "systems": 1,
     "percent": 50,
     "amount": 1000,
@@ -54,8 +57,22 @@ class Row:
         return not self.problem
 
 
-def sample(sequence: Sequence, settings: Settings, *, required: bool = False) -> dict[str, object]:
+# The longest of each kind, in characters that HTML writes longer still.
+LONGEST = {
+    "name": "&" * MAX_NAME,
+    "text": "&" * MAX_TEXT,
+    "link": "https://example.com/" + "&" * (MAX_TEXT - 20),
+    "prose": "&" * MAX_PROSE,
+    "texts": ["&" * MAX_TEXT] * MAX_LIST,
+}
+
+
+def sample(
+    sequence: Sequence, settings: Settings, *, required: bool = False, longest: bool = False
+) -> dict[str, object]:
     """Values for every variable that a sequence supplies, or only for those that every enrolment has.
+
+    `longest`: the longest that the payload's model accepts.
 
     Raises:
         MissingSettingError: where the recipient could unsubscribe is not set.
@@ -63,7 +80,8 @@ def sample(sequence: Sequence, settings: Settings, *, required: bool = False) ->
     found: dict[str, object] = dict(sequence.defaults)
     for name, kind in sequence.fields.items():
         if not required or kind.endswith("!"):
-            found[name] = SAMPLES.get(kind.removesuffix("!"), f"({name})")
+            known = SAMPLES | (LONGEST if longest else {})
+            found[name] = known.get(kind.removesuffix("!"), f"({name})")
     found |= {"segment": "OPTIMIZE", "email": "somebody@example.com"}
     return found | dict(mail.links(settings, "somebody@example.com"))
 
@@ -106,11 +124,12 @@ def properties(notion: NotionGateway) -> Iterator[Row]:
 
 
 def templates(notion: NotionGateway, settings: Settings) -> Iterator[Row]:
-    """Every template of every sequence: it is there, and renders with only what is required of an enrolment."""
+    """Every template of every sequence: there, and rendered with the least and the most that an enrolment brings."""
     for sequence in sequences().values():
         names = list(sequence.templates)
         try:
-            found, values = template_store.read(notion, names), sample(sequence, settings, required=True)
+            found = template_store.read(notion, names)
+            samples = sample(sequence, settings, required=True), sample(sequence, settings, longest=True)
         except (NotionError, MissingSettingError, UnusableTemplateError) as error:
             yield Row("template", f"{sequence.campaign}/{sequence.name}", str(error))
             continue
@@ -118,7 +137,8 @@ def templates(notion: NotionGateway, settings: Settings) -> Iterator[Row]:
             problem = "" if name in found else f"{name!r} is not in the database 'Email Templates': create it in Notion"
             if not problem:
                 try:
-                    render(found[name], values, sequence.variables, zone=settings.get("HUBLAB_TIMEZONE"))
+                    for values in samples:
+                        render(found[name], values, sequence.variables, zone=settings.get("HUBLAB_TIMEZONE"))
                 except UnusableTemplateError as error:
                     problem = str(error)
             yield Row("template", name, problem)

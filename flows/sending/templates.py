@@ -6,6 +6,7 @@ empty, `| date`, `| time`, `| number`. So a mail cannot have a hole in it, and i
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,8 @@ from flows.sending import filters
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MAX_SUBJECT = 200
+MAX_SUBJECT = 200  # of the author's own words; a value in a subject is shortened, so that none can make it too long
+MAX_IN_SUBJECT = 60
 MAX_HTML = 100_000  # Gmail clips a mail at about 102 KB
 MAX_VALUE = 5_000
 DATABASE = "Email Templates"
@@ -66,6 +68,7 @@ def _environment(zone: str, *, escape: bool) -> ImmutableSandboxedEnvironment:
 
 
 UTC = "UTC"
+_VARIABLE = re.compile(r"\{\{.*?\}\}")
 _ALLOWED = (nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Filter, nodes.Const)
 
 
@@ -139,8 +142,9 @@ def render(template: Template, values: Mapping[str, Any], supplied: frozenset[st
     check(template, supplied)
     named, needed = _both(template)
     shown = {name: _shown(template, name, values.get(name), empty=name not in needed) for name in named}
-    subject = _filled(template, template.subject, shown, _environment(zone, escape=False)).strip()
-    if not subject or len(subject) > MAX_SUBJECT or not subject.isprintable():
+    short = {name: _shortened(value) for name, value in shown.items()}
+    subject = _filled(template, template.subject, short, _environment(zone, escape=False)).strip()
+    if not subject or len(_VARIABLE.sub("", template.subject)) > MAX_SUBJECT or not subject.isprintable():
         problem = f"its subject is not one line of 1..{MAX_SUBJECT} characters"
         raise UnusableTemplateError(template.name, problem, "Shorten its Subject Line in Notion")
     html = _inlined(template, _filled(template, template.html, shown, _environment(zone, escape=True)))
@@ -152,6 +156,12 @@ def render(template: Template, values: Mapping[str, Any], supplied: frozenset[st
     if not text:
         raise UnusableTemplateError(template.name, "its body shows no text", "Fill in its Email Body HTML in Notion")
     return Rendered(subject, html, text)
+
+
+def _shortened(value: str) -> str:
+    """A value as a subject holds it: in one line, and its first words where there are many."""
+    text = " ".join(value.split())
+    return text if len(text) <= MAX_IN_SUBJECT else f"{text[: MAX_IN_SUBJECT - 1].rstrip()}…"
 
 
 def _filled(template: Template, source: str, shown: dict[str, str], made: ImmutableSandboxedEnvironment) -> str:

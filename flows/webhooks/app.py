@@ -65,15 +65,17 @@ class Receiver:
         for forwarder in self._parts.values():
             forwarder.stop()
 
-    async def keep(self, part: str, key: str, entry: dict[str, Any]) -> JSONResponse:
-        """202 once the entry is on disk. Raises Refusal (503) when it cannot be kept."""
+    async def keep(
+        self, part: str, key: str, entry: dict[str, Any], more: dict[str, str] | None = None
+    ) -> JSONResponse:
+        """202 once the entry is on disk; the answer says `more` beside. Raises Refusal (503) when it cannot be."""
         forwarder = self._parts[part]
         try:
             await asyncio.to_thread(forwarder.spool.put, key, entry)
         except (SpoolFullError, OSError) as error:
             raise Refusal(503, "cannot be kept now; try again") from error
         forwarder.notify()
-        return JSONResponse({"status": "accepted", "key": key}, 202)
+        return JSONResponse({"status": "accepted", "key": key} | (more or {}), 202)
 
     def enrolment(self, sequence: Sequence) -> Callable[[Request], Any]:
         """The endpoint of one sequence's webhook."""
@@ -100,7 +102,14 @@ class Receiver:
                 "payload": details,
                 "received_at": datetime.now(UTC).isoformat(),
             }
-            return await self.keep("enrolments", sequence.key(details["email"]), entry)
+            # The callers' own keys: what the server before this one answered with.
+            told = {
+                "message": "received; its mails are being scheduled",
+                "email": details["email"],
+                "campaign": sequence.label,
+                "timestamp": entry["received_at"],
+            }
+            return await self.keep("enrolments", sequence.key(details["email"]), entry, told)
 
         return endpoint
 

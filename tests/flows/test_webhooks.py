@@ -8,6 +8,7 @@ import json
 import os
 import time
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -68,12 +69,17 @@ def run_of(sequence: str, email: str) -> Any:
 def test_each_webhook_becomes_one_run_of_its_handler(
     world: World, client: httpx.Client, sequence: str, path: str
 ) -> None:
-    payload = world.payload(sequence, unknown="is kept out")
+    payload = world.payload(sequence)
     for _ in range(2):
-        answer = client.post(f"/webhook/{path}", json=payload, headers=SECRET)
+        answer = client.post(f"/webhook/{path}", json=payload | {"unknown": "is kept out"}, headers=SECRET)
         assert answer.status_code == 202, answer.text
+        told = answer.json()
+        assert told["status"] == "accepted"
+        assert {told["email"], told["campaign"]} == {payload["email"], "Christmas 2025"}
+        assert datetime.fromisoformat(told["timestamp"]).tzinfo
+        assert told["message"]
     run = eventually(lambda: run_of(sequence, payload["email"]))
-    assert run.parameters["payload"] == payload | {"unknown": None} or "unknown" not in run.parameters["payload"]
+    assert run.parameters["payload"] == payload
     eventually(lambda: all(part["waiting"] == 0 for part in client.get("/health").json().values()))
 
 
@@ -85,10 +91,10 @@ def test_signatures_of_our_callers_and_of_calendly_are_accepted(world: World, cl
     assert client.post("/webhook/calendly-noshow", content=body, headers=signed).status_code == 202
     stamp = str(int(time.time()))
     mac = hmac.new(b"calendly-test", f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
-    for given, status in ((f"t={stamp},v1={mac}", 202), (f"t={stamp},v1={mac[:-1]}0", 401), (f"t=1,v1={mac}", 401)):
+    other = mac[:-1] + ("1" if mac.endswith("0") else "0")
+    for given, status in ((f"t={stamp},v1={mac}", 202), (f"t={stamp},v1={other}", 401), (f"t=1,v1={mac}", 401)):
         headers = kind | {"calendly-webhook-signature": given}
-        found = client.post("/webhook/calendly-noshow", content=body, headers=headers).status_code
-        assert found == status or (mac.endswith("0") and found == 202)
+        assert client.post("/webhook/calendly-noshow", content=body, headers=headers).status_code == status
 
 
 @pytest.mark.parametrize(
@@ -107,7 +113,16 @@ def test_who_does_not_prove_himself_gets_401(world: World, client: httpx.Client,
         ({"first_name": "Ada\r\nBcc: all@example.com"}, "first_name"),
         ({"assessment_score": 101}, "assessment_score"),
         ({"red_systems": 9}, "red_systems"),
-        ({"red_systems": "2"}, "red_systems"),
+        ({"red_systems": "2.5"}, "red_systems"),
+        ({"red_systems": True}, "red_systems"),
+        ({"assessment_score": "NaN"}, "assessment_score"),
+        ({"assessment_score": ""}, "assessment_score"),
+        ({"assessment_score": None}, "assessment_score"),
+        ({"first_name": " \u00a0\u200b"}, "first_name"),
+        ({"first_name": "A" * 101}, "first_name"),
+        ({"first_name": "Win $500 https://evil.example/x"}, "first_name"),
+        ({"business_name": "call \uff57\uff57\uff57.evil.example"}, "business_name"),
+        ({"weakest_system_1": "see evil.example/x"}, "weakest_system_1"),
     ],
 )
 def test_a_wrong_value_gets_422_and_names_the_field(
@@ -238,7 +253,7 @@ def test_a_forged_event_is_refused_and_one_that_means_nothing_is_ignored(world: 
     assert post(good, now - 400) == 401
     assert post("whsec_AAAA", now) == 401
     assert post(good, now, '{"type": "email.bounced"}') == 422
-    assert post(good, now, '{"type": "email.bounced", "data": {"tags": []}}') in {202, 422}
+    assert post(good, now, '{"type": "email.bounced", "data": {"tags": []}}') == 202  # a mail without our tags
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,157 @@
+"""What a value of a payload may be: cleaned of what no mail can show, and bounded by what one can. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, EmailStr, Field, StringConstraints
+
+from flows.campaigns.model import normalised
+
+MAX_LIST, MAX_NAME, MAX_TEXT, MAX_PROSE = 20, 100, 200, 2000
+# Between these a time can be shown in any time zone.
+FIRST_YEAR, LAST_YEAR = 1970, 2200
+_INSTANT = re.compile(r"(\d{4})-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)?)?")
+_DAY = len("2025-12-01")
+# Neither a user before the host nor an address of digits, and nothing that could end an attribute in HTML.
+_WEB = re.compile(
+    r"https?://(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9](?::\d{1,5})?"
+    r"(?:[/?#][\w.~:/?#@!$&()*+,;=%\[\]-]*)?",
+    re.IGNORECASE | re.ASCII,
+)
+# What a mail program would make a link of, wherever it stands.
+_LINK = re.compile(
+    r"https?:|[a-z][a-z0-9+.-]*:[/\\]{2}|\bwww\.|\b[\w-]{2,}\.[^\W\d_]{2,}[/?#:]\S|\b\d{1,3}(?:\.\d{1,3}){3}\b"
+)
+_BARE_DOMAIN = re.compile(r"(?<=\w)\.(?=[^\W\d_]{2})")
+_INVISIBLE = frozenset({"Cf", "Co", "Cn"})
+
+
+def _shown(text: str) -> str:
+    """Without characters that nothing shows; those that break a line or steer a terminal stay, to be refused."""
+    return "".join(one for one in text if unicodedata.category(one) not in _INVISIBLE)
+
+
+def line(value: Any) -> Any:
+    """A text as one line: NFC, single blanks of whatever kind, nothing invisible; anything but a text as it is."""
+    if not isinstance(value, str):
+        return value
+    blanks = "".join(" " if unicodedata.category(one) in {"Zs", "Zl", "Zp"} or one == "\t" else one for one in value)
+    return unicodedata.normalize("NFC", re.sub(" +", " ", _shown(blanks)).strip(" "))
+
+
+def prose(value: Any) -> Any:
+    """A text of several lines, without what nothing shows."""
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r\n", "\n").replace("\r", "\n")
+    kept = "".join(one for one in _shown(text) if one in "\n\t" or unicodedata.category(one) != "Cc")
+    return unicodedata.normalize("NFC", kept).strip()
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a value says nothing: null, a text of blanks, a list of those."""
+    if isinstance(value, list):
+        return all(is_empty(one) for one in value)
+    return value is None or (isinstance(value, str) and not line(value).strip())
+
+
+def _without_link(text: str) -> str:
+    if _LINK.search(unicodedata.normalize("NFKC", text).casefold()):
+        raise ValueError("must not carry a link")
+    return text
+
+
+def _of_a_person(value: Any) -> Any:
+    """A name in which no mail program finds a domain: `Dr.Anna` as `Dr. Anna`."""
+    found = line(value)
+    if not isinstance(found, str) or _LINK.search(unicodedata.normalize("NFKC", found).casefold()):
+        return found
+    dots = "".join("." if unicodedata.normalize("NFKC", one) == "." else one for one in found)
+    return _BARE_DOMAIN.sub(". ", dots)
+
+
+def _instant(text: str) -> str:
+    found = _INSTANT.fullmatch(text)
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if not found:
+        raise ValueError("is not an ISO 8601 date or time, such as 2025-12-01T10:00:00Z")
+    if not FIRST_YEAR <= int(found[1]) <= LAST_YEAR:
+        raise ValueError(f"is not in the years {FIRST_YEAR} to {LAST_YEAR}")
+    return text
+
+
+def _written(value: Any) -> Any:
+    """A date or time as ISO 8601 writes it: `t`, `z` and a blank between day and time are understood."""
+    found = line(value)
+    return re.sub(r"(?<=\d)[Tt ](?=\d)", "T", found).replace("z", "Z") if isinstance(found, str) else found
+
+
+def _timed(text: str) -> str:
+    if len(text) == _DAY:
+        raise ValueError("is a date without a time")
+    return text
+
+
+def _web(text: str) -> str:
+    if not _WEB.fullmatch(text):
+        raise ValueError("is not the http(s) address of a page")
+    return text
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("is not a number")  # noqa: TRY004 - a validator's error
+    return value
+
+
+def _yes(value: bool) -> bool:
+    if not value:
+        raise ValueError("is not true")
+    return value
+
+
+def _listed(value: Any) -> Any:
+    return [one for one in value if not is_empty(one)] if isinstance(value, list) else value
+
+
+def option(kind: str) -> Any:
+    """The type of a field that takes one of some words (`High|Medium|Low`), however they are capitalised."""
+    words = {word.casefold(): word for word in kind.split("|")}
+
+    def find(value: Any) -> Any:
+        found = line(value)
+        return words.get(found.casefold(), found) if isinstance(found, str) else found
+
+    return Annotated[Literal[tuple(kind.split("|"))], BeforeValidator(find)]
+
+
+def _one_line(limit: int) -> StringConstraints:
+    # A control character would end a header or a subject.
+    return StringConstraints(min_length=1, max_length=limit, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
+
+
+Text = Annotated[str, BeforeValidator(line), _one_line(MAX_TEXT), AfterValidator(_without_link)]
+_Plain = Annotated[str, BeforeValidator(line), _one_line(MAX_TEXT)]
+_Written = Annotated[str, BeforeValidator(_written), _one_line(MAX_TEXT), AfterValidator(_instant)]
+TYPES: dict[str, Any] = {
+    "address": Annotated[EmailStr, BeforeValidator(line), Field(max_length=MAX_TEXT), AfterValidator(normalised)],
+    "name": Annotated[str, BeforeValidator(_of_a_person), _one_line(MAX_NAME), AfterValidator(_without_link)],
+    "text": Text,
+    "prose": Annotated[str, BeforeValidator(prose), StringConstraints(min_length=1, max_length=MAX_PROSE)],
+    "texts": Annotated[list[Text], BeforeValidator(_listed), Field(min_length=1, max_length=MAX_LIST)],
+    "link": Annotated[_Plain, AfterValidator(_web)],
+    "instant": Annotated[_Written, AfterValidator(_timed)],
+    "date": _Written,
+    "percent": Annotated[float, BeforeValidator(_number), Field(ge=0, le=100, allow_inf_nan=False)],
+    "systems": Annotated[int, BeforeValidator(_number), Field(ge=0, le=8)],
+    "amount": Annotated[float, BeforeValidator(_number), Field(ge=0, le=1e9, allow_inf_nan=False)],
+    "flag": bool,
+    "true": Annotated[bool, AfterValidator(_yes)],
+}

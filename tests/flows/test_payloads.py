@@ -1,0 +1,188 @@
+"""What callers send, as they send it: what is accepted a mail can show, and whatever is accepted makes a mail."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from flows.campaigns import payloads
+from flows.campaigns.model import Sequence, sequences
+from flows.campaigns.values import TYPES
+from flows.operator.preflight import sample
+from flows.sending.templates import Template, UnusableTemplateError, render
+from flows.services.settings import Settings
+from tests.flows.world import PAYLOADS
+
+SIGNUP = sequences()["christmas", "signup"]
+CHRISTMAS = [one for (campaign, _), one in sequences().items() if campaign == "christmas"]
+MAILED = Settings({"HUBLAB_PUBLIC_URL": "https://hooks.hublab.test", "unsubscribe-secret": "u"})
+
+
+def accepted(**more: Any) -> dict[str, Any]:
+    return payloads.checked(SIGNUP, {"email": "ada@example.com", "first_name": "Ada", "assessment_score": 61} | more)
+
+
+@pytest.mark.parametrize("empty", ["", "  ", "\u00a0\u200b", None])
+def test_what_an_optional_field_says_empty_is_absent(empty: Any) -> None:
+    optional = [name for name, kind in SIGNUP.fields.items() if not kind.endswith("!")]
+    assert set(accepted(**dict.fromkeys(optional, empty))) == {"email", "first_name", "assessment_score"}
+
+
+@pytest.mark.parametrize("empty", ["", None, [], ["", " "]])
+def test_an_empty_list_is_absent(empty: Any) -> None:
+    sequence = sequences()["christmas", "postcall"]
+    found = payloads.checked(sequence, PAYLOADS["postcall"] | {"email": "ada@example.com", "objections": empty})
+    assert "objections" not in found
+
+
+@pytest.mark.parametrize(
+    ("name", "sent", "kept"),
+    [
+        ("assessment_score", "52", 52.0),
+        ("assessment_score", " 52.5 ", 52.5),
+        ("red_systems", "2", 2),
+        ("red_systems", 2.0, 2),
+        ("revenue_leak_total", "14700", 14700.0),
+        ("first_name", "  Zoe\u0308\u00a0\u2028 van\tDyk ", "Zo\u00eb van Dyk"),
+        ("first_name", "A\u200dd\u202ea", "Ada"),
+        ("first_name", "Dr.Anna", "Dr. Anna"),
+        ("first_name", "Win at evil.example", "Win at evil. example"),
+        ("first_name", "evil\u2024example", "evil. example"),
+        ("first_name", "J.R.", "J.R."),
+        ("business_name", "Booking.com & Sons / Nails", "Booking.com & Sons / Nails"),
+        ("email", " Ada@Example.COM ", "ada@example.com"),
+    ],
+)
+def test_values_are_made_what_a_mail_can_show(name: str, sent: Any, kept: Any) -> None:
+    assert accepted(**{name: sent})[name] == kept
+
+
+def test_options_flags_and_times_are_taken_as_the_old_server_took_them() -> None:
+    base = {"email": "ada@example.com"}
+    postcall = PAYLOADS["postcall"] | base | {"follow_up_priority": "high", "call_date": "2025-12-01 10:00"}
+    found = payloads.checked(sequences()["christmas", "postcall"], postcall)
+    assert (found["follow_up_priority"], found["call_date"]) == ("High", "2025-12-01T10:00")
+    onboarding = PAYLOADS["onboarding"] | base | {"payment_confirmed": "true", "payment_amount": "2500.00"}
+    found = payloads.checked(sequences()["christmas", "onboarding"], onboarding)
+    assert (found["payment_confirmed"], found["payment_amount"]) == (True, 2500.0)
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://calendly.com@evil.example/",
+        "http://169.254.169.254",
+        "http://localhost/x",
+        "https://[::1]/",
+        "https://calendly.com/a b",
+        "https://calendly.com/'onclick=x",
+        "https://calendly.com\\@evil.example",
+        "javascript:alert(1)",
+        "https://calendly.com/\u0430",
+    ],
+)
+def test_a_link_is_a_pages_address_and_nothing_else(link: str) -> None:
+    noshow = PAYLOADS["noshow"] | {"email": "ada@example.com", "reschedule_url": link}
+    with pytest.raises(ValidationError, match="reschedule_url"):
+        payloads.checked(sequences()["christmas", "noshow"], noshow)
+
+
+@pytest.mark.parametrize("when", ["2025-12-01", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-12:00", "2025-W49-1", "x"])
+def test_a_time_that_no_mail_could_show_is_refused(when: str) -> None:
+    noshow = PAYLOADS["noshow"] | {"email": "ada@example.com", "scheduled_time": when}
+    with pytest.raises(ValidationError, match="scheduled_time"):
+        payloads.checked(sequences()["christmas", "noshow"], noshow)
+
+
+EARLY, LATE = datetime(1969, 6, 1), datetime(2201, 6, 1)  # noqa: DTZ001 - as callers without a zone send them
+
+
+# -- from the payload's model to the mail -----------------------------------------------------------------------------
+
+PLAIN = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=40)
+ANY_TEXT = st.one_of(
+    PLAIN,
+    PLAIN,
+    PLAIN,
+    st.text(max_size=40),
+    st.text("\u00a0\u200d\u2028\u202e\ue000\ud800e\u0301.&<{}'\"# ", max_size=30),
+)
+SENT: dict[str, st.SearchStrategy[Any]] = {
+    "address": st.emails(),
+    "percent": st.floats(0, 100) | st.integers(0, 100).map(str),
+    "systems": st.integers(0, 8) | st.integers(0, 8).map(str),
+    "amount": st.floats(0, 1e9),
+    "flag": st.sampled_from([True, False, "true", "no"]),
+    "true": st.sampled_from([True, "true", 1]),
+    "instant": st.datetimes(EARLY, LATE, timezones=st.timezones()).map(lambda one: one.isoformat()),
+    "date": st.dates(EARLY.date(), LATE.date()).map(str) | st.datetimes(EARLY, LATE).map(lambda one: one.isoformat()),
+    "link": st.text("abc./&?#%'<> ", max_size=40).map(lambda one: f"https://calendly.com/{one}"),
+    "texts": st.lists(ANY_TEXT | st.just("x" * 200), max_size=22),
+    "prose": ANY_TEXT | st.just("&" * 2000),
+    "text": ANY_TEXT | st.just("W" * 200),
+    "name": ANY_TEXT | st.just("W" * 100),
+}
+FILTERS = {"instant": (" | date", " | time"), "date": (" | date",), "amount": (" | number",)}
+
+
+def sent(sequence: Sequence) -> st.SearchStrategy[dict[str, Any]]:
+    empty = st.sampled_from([None, "", " "])
+    fields = {
+        name: SENT[kind.rstrip("!")] if kind.endswith("!") else SENT[kind] | empty
+        for name, kind in sequence.fields.items()
+        if "|" not in kind
+    }
+    required = {name: one for name, one in fields.items() if sequence.fields[name].endswith("!")}
+    return st.fixed_dictionaries(required, optional={n: one for n, one in fields.items() if n not in required})
+
+
+def template(sequence: Sequence) -> Template:
+    """A template that shows every field in every way that preflight lets pass."""
+    shown = []
+    for name, kind in sequence.fields.items():
+        if kind.endswith("!"):
+            shown += [f"{{{{ {name}{one} }}}}" for one in ("", *FILTERS.get(kind.rstrip("!"), ()))]
+        else:
+            shown.append(f'{{{{ {name} | default("nothing") }}}}')
+    body = " ".join(shown)
+    return Template("t", f"Hello {body}"[:4000], f"<p title='{body}'>{body}</p>")
+
+
+class TestEveryAcceptedPayloadRenders:
+    @pytest.mark.parametrize("sequence", CHRISTMAS, ids=lambda one: one.name)
+    def test_property(self, sequence: Sequence) -> None:
+        made, seen = template(sequence), []
+        for longest in (False, True):  # preflight passes it
+            render(made, sample(sequence, MAILED, required=not longest, longest=longest), sequence.variables)
+
+        @settings(max_examples=150, deadline=None, database=None)
+        @given(sent(sequence))
+        def check(payload: dict[str, Any]) -> None:
+            try:
+                details = payloads.checked(sequence, payload)
+            except ValidationError:
+                return
+            seen.append(details)
+            assert payloads.checked(sequence, json.loads(json.dumps(details))) == details
+            mail = render(made, payloads.variables(sequence, details), sequence.variables, zone="America/Toronto")
+            assert len(mail.subject) < 998
+
+        check()
+        assert len(seen) > 20
+
+
+def test_every_kind_of_field_is_among_the_samples() -> None:
+    assert set(SENT) == set(TYPES)
+
+
+def test_preflight_finds_a_template_that_a_long_value_would_make_too_large() -> None:
+    made = Template("t", "x", "<p>{{ business_name }}</p>" * 400)
+    render(made, sample(SIGNUP, MAILED, required=True) | {"business_name": "Salon"}, SIGNUP.variables)
+    with pytest.raises(UnusableTemplateError, match="bytes, over"):
+        render(made, sample(SIGNUP, MAILED, longest=True), SIGNUP.variables)
