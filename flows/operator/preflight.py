@@ -210,8 +210,23 @@ def queue(prefect: Prefect, pool: str, name: str) -> Row:
     if mine["is_paused"]:
         return Row("Prefect", what, "paused: `make resume` when the campaign is to go on")
     if mine.get("status") == "NOT_READY":
-        return Row("Prefect", what, f"no worker polls it: add {name} to HUBLAB_WORK_QUEUES, `make deploy`")
+        return Row("Prefect", what, unpolled(prefect, pool, name, mine.get("last_polled")))
     return Row("Prefect", what)
+
+
+def unpolled(prefect: Prefect, pool: str, name: str, since: str | None) -> str:
+    """Why no worker has asked a queue for a minute: there is none, none has it, or the slots of all are taken."""
+    found = prefect.client.request("POST", f"/work_pools/{pool}/workers/filter", json={}).json()
+    online = sorted(one["name"] for one in found if one.get("status") == "ONLINE")
+    asked = f"not polled since {since[:16].replace('T', ' ')} UTC" if since else "never polled"
+    if not online:
+        return f"{asked}, and no worker of the pool is online: `make status` says what became of them"
+    if since is None:
+        return f"{asked} by {', '.join(online)}: add {name} to HUBLAB_WORK_QUEUES, `make deploy`"
+    return (
+        f"{asked}; online: {', '.join(online)}. `make status` says whether their slots are all taken, and what their "
+        f"runs wait for; if they poll other queues, add {name} to HUBLAB_WORK_QUEUES"
+    )
 
 
 def rows(pool: str) -> list[Row]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import TYPE_CHECKING
 
 import pytest
+from prefect.client.schemas.actions import WorkPoolCreate
 
 from flows.operator import notion_setup, operate, preflight, preview, register, secret_blocks
 from flows.services import notion_schema as schema
@@ -113,6 +115,27 @@ def test_preflight_is_content_with_a_workspace_that_has_everything(
     found = preflight.rows("default")
     # No worker polls in this test; everything else is as in production.
     assert [row.what for row in found if not row.ok] == ["queue default of pool default"]
+
+
+@pytest.mark.parametrize(
+    ("online", "polled", "advice"),
+    [
+        ([], None, "never polled, and no worker of the pool is online: `make status` says what became of them"),
+        ([], "2025-12-01T10:00:00Z", "not polled since 2025-12-01 10:00 UTC, and no worker of the pool is online"),
+        (["w-1", "w-2"], None, "never polled by w-1, w-2: add mails to HUBLAB_WORK_QUEUES, `make deploy`"),
+        (["w-1"], "2025-12-01T10:00:00Z", "`make status` says whether their slots are all taken, and what their"),
+    ],
+)
+def test_preflight_tells_a_queue_that_nobody_has_from_workers_with_their_hands_full(
+    world: World, online: list[str], polled: str | None, advice: str
+) -> None:
+    pool = f"pool-{time.time_ns()}"
+    with Prefect() as prefect:
+        prefect.client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+        for name in online:
+            beat = {"name": name, "heartbeat_interval_seconds": 30}
+            prefect.client.request("POST", f"/work_pools/{pool}/workers/heartbeat", json=beat)
+        assert advice in preflight.unpolled(prefect, pool, "mails", polled)
 
 
 def test_preflight_names_every_fault_with_its_remedy(world: World, capsys: pytest.CaptureFixture[str]) -> None:
