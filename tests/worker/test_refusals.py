@@ -207,3 +207,16 @@ def test_run_whose_claim_is_refused_does_not_hide_the_next(
     assert api.wait_state(run, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
     assert api.state(first.run) == "SCHEDULED"
     assert worker.term().exit() == 0
+
+
+@pytest.mark.parametrize("status", ["401", "403", "500"])
+def test_flow_hears_that_a_call_of_its_own_is_refused(
+    api: Api, proxy: Proxy, start: StartWorker, trial: Trial, status: str
+) -> None:
+    """It is asked again for seconds, not for the half hour for which Prefect's engines ask."""
+    worker = start(port=proxy.port).ready()
+    fault = proxy.fail(rb"GET \S+/variables/name/refused ", status)
+    run = api.start("asks", worker.queue, mark=trial.files["mark"], name="refused")
+    assert api.wait_state(run, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
+    assert len(trial.lines(f"refused {status}")) == 1
+    assert 1 <= fault.times <= 5

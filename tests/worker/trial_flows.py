@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, pause_flow_run, suspend_flow_run, task
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.variables import Variable
 
 
 def _note(mark: str, word: str) -> None:
@@ -27,6 +29,16 @@ def _child(mark: str) -> None:
 def _wait(until: str) -> None:
     while not Path(until).exists():
         time.sleep(0.1)
+
+
+@flow
+def asks(mark: str, name: str) -> None:
+    """Ask Prefect for something of the flow's own, and go on where that is refused."""
+    _note(mark, "begin")
+    try:
+        Variable.get(name)
+    except PrefectHTTPStatusError as error:
+        _note(mark, f"refused {error.response.status_code} of")
 
 
 @flow
