@@ -153,7 +153,7 @@ def test_engine_is_forked_within_the_walls_of_its_unit(deployed: Operator, sandb
         engine = machine.ssh("pgrep -f 'prefect[.]engine'").stdout.strip()
         shown = machine.ssh(f"ps -o args= -p {engine}; ps -o args= -p $(ps -o ppid= -p {engine})").stdout.splitlines()
         assert shown[0].strip().endswith(f"/venv/bin/python -m prefect.engine {run}")
-        assert "/venv/bin/python -m worker.fork_server " in shown[1]
+        assert "/venv/bin/python -P -s -m worker.fork_server " in shown[1]
         assert runs.await_state(api, run).type == "COMPLETED"
 
 

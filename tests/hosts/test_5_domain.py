@@ -30,7 +30,8 @@ def flows(deployed: Operator, machine: Machine) -> str:
 
 
 def begin(api: httpx.Client, entrypoint: str, folder: str, **parameters: Any) -> str:
-    return runs.start(api, runs.register(api, entrypoint, directory=folder), parameters)
+    """All at the first worker, by the queue that it alone polls: neighbours are runs of one user."""
+    return runs.start(api, runs.register(api, entrypoint, directory=folder, queue="probe-hublab-1-1"), parameters)
 
 
 def neighbour(api: httpx.Client, folder: str) -> tuple[str, int]:

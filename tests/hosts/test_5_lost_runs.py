@@ -23,15 +23,24 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def api(deployed: Operator, sandbox: Sandbox) -> Iterator[httpx.Client]:
+    """Prefect; the runs that a test has begun go with it, for `make status` names each that is lost or given up."""
     with sandbox.api() as client:
         yield client
+        for run in _begun:
+            client.delete(f"/flow_runs/{run}").raise_for_status()
+        _begun.clear()
+
+
+_begun: list[str] = []
 
 
 def begin(api: httpx.Client, flow: str, *tags: str, **parameters: float) -> str:
     """A run with these tags; a deployment would hand its own down."""
     deployment = runs.register(api, f"flows.py:{flow}", directory=str(FLOWS))
     body = {"parameters": parameters, "state": {"type": "SCHEDULED"}, "tags": list(tags)}
-    return str(api.post(f"/deployments/{deployment}/create_flow_run", json=body).raise_for_status().json()["id"])
+    run = api.post(f"/deployments/{deployment}/create_flow_run", json=body).raise_for_status().json()
+    _begun.append(str(run["id"]))
+    return _begun[-1]
 
 
 def history(api: httpx.Client, run: str) -> list[str]:
