@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from packaging.version import InvalidVersion, Version
+
 from deploy import spec
 from deploy.legacy.words import legacy
 from deploy.release import identity
@@ -20,6 +22,8 @@ NOT_HELD = {
     6: "sending signals to its worker and to other runs",
 }
 """What Landlock holds from which version on."""
+TAKES_EVENTS = Version("3.6.14")
+"""Since when Prefect's server answers the handshake with which a client of today opens its stream of events."""
 
 
 def describe(plan: Plan, state: HostState) -> tuple[str, ...]:
@@ -61,6 +65,12 @@ def _host_words(plan: Plan, state: HostState) -> Iterator[str]:
     if plan.restarts and (open_to := [what for since, what in NOT_HELD.items() if state.landlock < since]):
         has = f"Landlock {state.landlock}, Linux 6.12 has 6"
         yield f"its kernel cannot keep a flow run from {', '.join(open_to)} ({has})"
+    if plan.restarts and _is_before(state.api_version, TAKES_EVENTS):
+        yield (
+            f"Prefect's server is {state.api_version}, and takes no events of these workers before {TAKES_EVENTS}: its "
+            "pages and automations hear nothing of their starts and runs, and no run can be handed to a worker by "
+            "`submit`. Runs are started, drained, found again and run again all the same"
+        )
     if plan.create_users:
         several = "s" * (len(plan.create_users) > 1)
         yield f"user{several} {', '.join(plan.create_users)} will be created"
@@ -70,6 +80,13 @@ def _host_words(plan: Plan, state: HostState) -> Iterator[str]:
         yield f"{', '.join(written)} will be written"
     if righted:
         yield f"{', '.join(righted)} will be put right"
+
+
+def _is_before(version: str, since: Version) -> bool:
+    try:
+        return Version(version) < since
+    except InvalidVersion:  # the server did not say, or it is a build of somebody's own
+        return False
 
 
 def _webhooks_words(plan: Plan) -> Iterator[str]:

@@ -64,6 +64,15 @@ def test_kernel_that_holds_everything_is_not_mentioned() -> None:
     assert not any("kernel" in word for word in make(wanted(), bare(landlock=6)).words)
 
 
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [("3.4.1", True), ("3.6.13", True), ("3.6.14", False), ("3.9.1", False), ("", False), ("3.8.8+local", False)],
+)
+def test_the_plan_says_what_an_old_server_does_not_hear(version: str, said: bool) -> None:
+    words = make(wanted(), bare(api_version=version)).words
+    assert any(f"Prefect's server is {version}, and takes no events" in word for word in words) is said
+
+
 def test_folders_come_before_what_lies_in_them() -> None:
     paths = make(wanted(), bare()).fix_paths
     for index, path in enumerate(paths):
