@@ -6,6 +6,7 @@ import datetime
 from typing import Any
 
 from deploy.onhost.prefect_api import pages, worker_of
+from deploy.onhost.untrusted import printable
 
 PATIENCE_SECONDS = 300  # by then the workers have put right what they may
 TAG = "run-again"
@@ -29,11 +30,13 @@ def left_runs(query: dict[str, Any], online: list[str]) -> list[dict[str, Any]] 
         return None
     now = datetime.datetime.now(datetime.UTC)
     told = [(run, problem(run, online, now)) for run in found]
-    return [
-        {"id": run["id"], "name": run["name"], "state": run["state"]["name"], "problem": words, "again": again}
-        for run, (words, again) in told
-        if words
-    ]
+    return [described(run, words, again=again) for run, (words, again) in told if words]
+
+
+def described(run: dict[str, Any], words: str, *, again: bool) -> dict[str, Any]:
+    """For the operator's terminal. A run names itself, its state and, by its labels, its worker."""
+    shown = {"id": run["id"], "name": run["name"], "state": run["state"]["name"], "problem": words}
+    return {key: printable(value) for key, value in shown.items()} | {"again": again}
 
 
 def problem(run: dict[str, Any], online: list[str], now: datetime.datetime) -> tuple[str, bool]:

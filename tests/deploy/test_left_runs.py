@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploy.onhost.left_runs import problem
+from deploy.onhost.left_runs import described, problem
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -37,3 +37,14 @@ def run(kind: str, name: str, *tags: str, ago: float = 600, worker: str = "") ->
 )
 def test_what_is_wrong_with_a_run(what: dict[str, Any], said: tuple[str, bool]) -> None:
     assert problem(what, ["h-1"], NOW) == said
+
+
+def test_what_a_run_calls_itself_does_nothing_to_the_operators_terminal() -> None:
+    wild = "\x1b]0;owned\x07\x1b[2Jas planned\u202e\r\n"
+    found = run("PENDING", wild, worker=wild) | {"id": "7", "name": wild}
+    words, again = problem(found, [], NOW)
+    told = described(found, words, again=again)
+    shown = "?]0;owned??[2Jas planned???"
+    assert told == {"id": "7", "name": shown, "state": shown, "problem": f"stuck: its worker {shown} is gone"} | {
+        "again": False
+    }
