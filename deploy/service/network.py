@@ -43,7 +43,16 @@ def _translated(network: str) -> str:
 
 
 # Where a cloud tells whoever asks from within a machine what that machine may do, and with which credential.
-METADATA = ("169.254.0.0/16", "fd00:ec2::254/128", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32")
+_METADATA_IPV4 = ("169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32")
+METADATA = (
+    *_METADATA_IPV4,
+    "fd00:ec2::254/128",  # Amazon's
+    "fd20:ce::254/128",  # Google's
+    "fd00:42::42/128",  # Scaleway's
+    "fd00:c1::a9fe:a9fe/128",  # Oracle's
+    "fe80::/10",  # link-local: OpenStack's is fe80::a9fe:a9fe
+    *map(_translated, _METADATA_IPV4),
+)
 DENIED = (*_NEAR_IPV4, *_NEAR_IPV6, *map(_translated, _NEAR_IPV4))
 
 
