@@ -133,7 +133,7 @@ def measure(api: Api, variant: str, runs: int, home: Path) -> Cost:
 def domain_milliseconds(home: Path, times: int = 50) -> float:
     """CPU that entering its domain costs one run, in a process that has just been forked."""
     (own := home / "runs" / "one").mkdir(parents=True)
-    held = Domain(writable=[str(own), str(home)], readable=[str(own)], hidden=str(own.parent))
+    held = Domain(writable=[str(own), str(home)], readable=[str(own)], hidden=str(own.parent), listen=False)
     read, write = os.pipe()
     for _ in range(times):
         if not (pid := os.fork()):

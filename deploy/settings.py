@@ -56,6 +56,7 @@ KNOWN_KEYS = (
     "HUBLAB_READ_PATHS",
     "HUBLAB_WRITE_PATHS",
     "HUBLAB_ALLOW_NETWORKS",
+    "HUBLAB_ALLOW_LISTEN",
     "HUBLAB_WHEELS",
     "HUBLAB_WEBHOOKS",
     "HUBLAB_WEBHOOKS_BIND",
@@ -66,6 +67,7 @@ KNOWN_KEYS = (
 )
 PYTHON = re.compile(r"3\.1[23]|/[A-Za-z0-9._/+-]+")
 WHEELS = re.compile(r"push|index")
+YES_OR_NO = re.compile(r"yes|no")
 PREFLIGHT = re.compile(r"off|required")
 MEMORY = re.compile(r"[1-9]\d{0,5}[MG]")
 
@@ -102,6 +104,7 @@ class Settings:
     read_paths: tuple[str, ...] = ()
     write_paths: tuple[str, ...] = ()
     allow_networks: tuple[str, ...] = ()
+    allow_listen: bool = False
     wheels: str = "push"
     webhooks: Mapping[str, webhooks.Webhooks] = field(default_factory=dict)
     preflight: bool = False
@@ -169,7 +172,9 @@ def parse(values: Mapping[str, str | None], source: Path) -> Settings:
         python=read.text("HUBLAB_PYTHON", "3.12", PYTHON, "is neither 3.12, 3.13 nor an absolute path"),
         read_paths=read.folders("HUBLAB_READ_PATHS"),
         write_paths=read.folders("HUBLAB_WRITE_PATHS", hidden=KEPT),
-        allow_networks=read.networks("HUBLAB_ALLOW_NETWORKS"),
+        allow_networks=(networks := read.networks("HUBLAB_ALLOW_NETWORKS")),
+        allow_listen="any" in networks
+        or read.text("HUBLAB_ALLOW_LISTEN", "no", YES_OR_NO, "is neither yes nor no") == "yes",
         wheels=read.text("HUBLAB_WHEELS", "push", WHEELS, "is neither push nor index"),
         webhooks=webhooks.read(read, [host.address for host in hosts]),
         preflight=read.text("HUBLAB_PREFLIGHT", "off", PREFLIGHT, "is neither off nor required") == "required",

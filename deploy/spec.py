@@ -59,6 +59,7 @@ class WorkerHost:
     api_key: Secret | None
     write_paths: tuple[str, ...] = ()
     allow_networks: tuple[str, ...] = ()
+    allow_listen: bool = False
     canary_seconds: int = 0
     webhooks: Webhooks | None = None
     preflight: bool = False
@@ -108,6 +109,7 @@ def worker_host(settings: Settings, target: Target) -> WorkerHost:
         read_paths=settings.read_paths,
         write_paths=settings.write_paths,
         allow_networks=settings.allow_networks,
+        allow_listen=settings.allow_listen,
         wheels=settings.wheels,
         api_url=settings.api_url,
         auth_string=settings.auth_string,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 NOT_HELD = {
     1: "writing in folders of other runs and reading the memory of its worker",
     3: "emptying files of other runs",
+    4: "listening at TCP ports of its choice",
     6: "sending signals to its worker and to other runs",
 }
 """What Landlock holds from which version on."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 _OPEN = 1  # where Prefect's has its port
+MOST_LINES = 512
+"""Open at once: each costs the worker a file, of which its unit has 4096, and any run may open as many as it likes."""
 
 
 class ControlChannel(_control_channel.ControlChannel):
@@ -29,6 +31,7 @@ class ControlChannel(_control_channel.ControlChannel):
         """Not open yet."""
         super().__init__()
         self._folder = ""
+        self._lines = 0
 
     async def __aenter__(self) -> Self:
         """Listen at a file that no run knows the place of before it begins."""
@@ -45,6 +48,17 @@ class ControlChannel(_control_channel.ControlChannel):
         await super().__aexit__(*exc_info)
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """As Prefect's, within bounds. An engine that finds no place is ended by signals alone."""
+        if self._lines >= MOST_LINES:
+            writer.close()
+            return
+        self._lines += 1
+        try:
+            await super()._handle_connection(reader, writer)
+        finally:
+            self._lines -= 1
 
     @property
     def _path(self) -> str:

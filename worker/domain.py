@@ -7,6 +7,7 @@ POSIX shared memory and semaphores of multiprocessing, and pseudo-terminals; and
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -24,11 +25,15 @@ _DEVICES = (
 
 
 class Domain(TypedDict):
-    """Folders, with all below them. `hidden` is where all runs have theirs: only what is `readable` is seen of it."""
+    """Folders, with all below them. `hidden` is where all runs have theirs: only what is `readable` is seen of it.
+
+    `listen`: whether the run may bind TCP sockets.
+    """
 
     writable: list[str]
     readable: list[str]
     hidden: str
+    listen: bool
 
 
 def enter(domain: Domain) -> None:
@@ -38,19 +43,25 @@ def enter(domain: Domain) -> None:
         OSError: the kernel has what it takes, and refused: the run must not begin.
     """
     no_new_privileges()
-    version = landlock.enter([*domain["writable"], *_DEVICES], domain["readable"], domain["hidden"])
-    seccomp.own_limits_only()
+    writable = [*domain["writable"], *_DEVICES]
+    version = landlock.enter(writable, domain["readable"], domain["hidden"], listen=domain["listen"])
+    seccomp.restrict()
     # Within its own domain a run may look at itself; without one, other runs must not.
     set_dumpable(dumpable=version > 0)
 
 
-def breaches() -> list[str]:
-    """What this flow run can do although the kernel could keep it from that, found out by trying; for the probe."""
+def breaches(*, listen: bool) -> list[str]:
+    """What this flow run can do although the kernel could keep it from that, found out by trying; for the probe.
+
+    Args:
+        listen: whether it may.
+    """
     version, parent = landlock.abi(), os.getppid()
     attempts: list[tuple[int, str, Callable[[], object]]] = [
         (1, "write where other runs have their folders", lambda: _write_beside(Path(tempfile.gettempdir()).parent)),
         (1, "read the memory of the process that started it", lambda: os.close(_memory(parent))),
         (6, "send signals to the process that started it", lambda: os.kill(parent, 0)),
+        *([] if listen else [(4, "listen at a TCP port", _bind)]),
     ]
     return [what for since, what, attempt in attempts if since <= version and _succeeds(attempt)]
 
@@ -58,6 +69,11 @@ def breaches() -> list[str]:
 def _write_beside(own: Path) -> None:
     with tempfile.TemporaryFile(dir=own.parent):
         pass
+
+
+def _bind() -> None:
+    with socket.socket() as line:
+        line.bind(("", 0))
 
 
 def _memory(pid: int) -> int:

@@ -35,12 +35,14 @@ _SINCE = {
 }
 _READ = _READ_FILE | _READ_DIR
 _OF_FILES = _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
+_BIND_SINCE, _BIND_TCP = 4, 1
 _SCOPED_SINCE, _SCOPES = 6, 0b11  # abstract sockets, signals
 
 _PARTS = {
     1: "write wherever its worker can, and to the memory of other runs",
     2: "move no file from one of its folders to another",
     3: "empty files of other runs",
+    _BIND_SINCE: "listen at TCP ports of its choice",
     5: "control devices",
     _SCOPED_SINCE: "send signals to its worker and to other runs",
 }
@@ -66,13 +68,15 @@ def shortcoming(version: int) -> str:
     return f"Landlock {version} of {_SCOPED_SINCE}: a flow run can {'; '.join(lacks)}" if lacks else ""
 
 
-def enter(writable: Iterable[str], readable: Iterable[str], hidden: str) -> int:
+def enter(writable: Iterable[str], readable: Iterable[str], hidden: str, *, listen: bool) -> int:
     """Enter a domain of its own. No process outside can be traced or signalled from now on, as far as `missing` goes.
 
     Args:
         writable: files, and folders with all below them. What is not there is left out.
         readable: the same, also where it lies below `hidden`.
         hidden: a folder, its path without links, below which nothing else can be read.
+        listen: whether TCP sockets may be bound. The kernel refuses no listen() of a socket that was not: it gets any
+            free port. Nor are UDP sockets bounded.
 
     Returns:
         The kernel's version; with 0 nothing has happened.
@@ -84,8 +88,9 @@ def enter(writable: Iterable[str], readable: Iterable[str], hidden: str) -> int:
     if not version:
         return 0
     handled = sum(rights for since, rights in _SINCE.items() if since <= version)
+    ports = _BIND_TCP if version >= _BIND_SINCE and not listen else 0
     scopes = _SCOPES if version >= _SCOPED_SINCE else 0
-    attributes = _RULESET.pack(handled, 0, scopes)
+    attributes = _RULESET.pack(handled, ports, scopes)
     ruleset = syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
     try:
         for path in writable:

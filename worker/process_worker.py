@@ -72,7 +72,7 @@ class HublabWorker(ProcessWorker):
         self.drain = Drain(settings.drain_seconds)
         self.in_flight = InFlight()
         storage = Path(get_current_settings().results.local_storage_path)
-        self.workplace = Workplace(storage, settings.write_paths, settings.started_in)
+        self.workplace = Workplace(storage, settings)
         self._scopes: dict[UUID, set[anyio.CancelScope]] = {}
         self.alone_since: dt.datetime | None = None
         self.engine_crashed = False

@@ -33,6 +33,7 @@ class WorkerSettings:
     `concurrency` is the number of customers' flow runs at a time; the probe's run comes on top of it.
     `drain_seconds` is how long runs in flight may go on after the worker was told to stop.
     `write_paths` are folders that each flow run may write, beside its own; HUBLAB_WRITE_PATHS has colons between them.
+    `listen` is whether flow runs may bind TCP sockets: HUBLAB_ALLOW_LISTEN=yes.
     `started_in` is the folder from which a run's relative `working_dir` is seen.
     """
 
@@ -42,6 +43,7 @@ class WorkerSettings:
     concurrency: int
     drain_seconds: int
     write_paths: tuple[str, ...]
+    listen: bool
     release: str
     started_in: Path
     api: Connection
@@ -74,10 +76,23 @@ def from_environment(environ: Mapping[str, str]) -> WorkerSettings:
         concurrency=_number(environ, "HUBLAB_CONCURRENCY", default=4, least=1, most=256),
         drain_seconds=_number(environ, "HUBLAB_DRAIN_SECONDS", default=900, least=0, most=86_400),
         write_paths=_folders("HUBLAB_WRITE_PATHS", environ),
+        listen=may_listen(environ),
         release=environ.get("HUBLAB_RELEASE", "unreleased"),
         started_in=Path.cwd(),
         api=api,
     )
+
+
+def may_listen(environ: Mapping[str, str]) -> bool:
+    """Whether flow runs may bind TCP sockets.
+
+    Raises:
+        SettingError: it is neither yes nor no.
+    """
+    value = environ.get("HUBLAB_ALLOW_LISTEN", "no")
+    if value not in {"yes", "no"}:
+        raise SettingError(f"HUBLAB_ALLOW_LISTEN: {value!r} is neither yes nor no")
+    return value == "yes"
 
 
 def _name(key: str, value: str) -> str:

@@ -21,6 +21,8 @@ from worker.domain import Domain
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from worker.settings import WorkerSettings
+
 PAUSE_SECONDS = 30.0
 """For so long no run is taken after a folder could not be had: others have the time to take them."""
 BACK_IN = timedelta(seconds=20)
@@ -32,17 +34,16 @@ _log = logging.getLogger("prefect.hublab")
 class Workplace:
     """Folders for runs, and whether they can be had: a full disk is the host's fault, not the run's."""
 
-    def __init__(self, storage: Path, write_paths: Sequence[str], started_in: Path) -> None:
+    def __init__(self, storage: Path, settings: WorkerSettings) -> None:
         """Begin without a problem; where the folders are to be is decided now, whatever becomes of that place.
 
         Args:
             storage: Prefect's local result storage, which all runs share: a retry needs what another worker left there.
-            write_paths: what else each run may write.
-            started_in: the folder that relative ones are seen from.
+            settings: what else each run may write, whether it may listen, and where relative folders are seen from.
         """
         self._parent = os.path.realpath(tempfile.gettempdir())
-        self._shared = (str(storage), *write_paths)
-        self._started_in = started_in
+        self._shared = (str(storage), *settings.write_paths)
+        self._settings = settings
         self._problem = ""
         self._until = float("-inf")
         with contextlib.suppress(OSError):
@@ -57,7 +58,8 @@ class Workplace:
         for folder in (self._parent, *self._shared[:1]):
             _keep_open(Path(folder))
         try:
-            return Place(self._parent, self._shared, (self._started_in / configured).resolve() if configured else None)
+            works_in = (self._settings.started_in / configured).resolve() if configured else None
+            return Place(self._parent, self._shared, works_in, listen=self._settings.listen)
         except OSError as error:
             self._problem, self._until = f"{error}", time.monotonic() + PAUSE_SECONDS
             _log.error("No flow run can be started here, none is taken for %.0f s: %s", PAUSE_SECONDS, error)
@@ -81,7 +83,7 @@ def _keep_open(path: Path) -> None:
 class Place:
     """One run's own folders, which go when the context ends."""
 
-    def __init__(self, parent: str, shared: Sequence[str], configured: Path | None) -> None:
+    def __init__(self, parent: str, shared: Sequence[str], configured: Path | None, *, listen: bool) -> None:
         """Make them: `run` to work in, `tmp` for temporary files, `home` for what programs keep there."""
         self._folder = tempfile.TemporaryDirectory("prefect", dir=parent, ignore_cleanup_errors=True)
         own = Path(self._folder.name)
@@ -90,7 +92,7 @@ class Place:
         self.cwd = configured or own / "run"
         self.own = {"TMPDIR": str(own / "tmp"), "HOME": str(own / "home")}
         readable = [str(own), *shared, str(self.cwd)]
-        self.domain = Domain(writable=[str(own), *shared], readable=readable, hidden=parent)
+        self.domain = Domain(writable=[str(own), *shared], readable=readable, hidden=parent, listen=listen)
 
     def variables(self, environment: Mapping[str, str]) -> dict[str, str]:
         """Its folders as variables, unless the run's environment names others than the worker's."""

@@ -112,6 +112,7 @@ def render(  # noqa: PLR0913 - all that the text depends on
         "write_paths": escape(":".join(host.write_paths)),
         "denied": network.denied(host.allow_networks),
         "allowed": network.allowed(host.allow_networks, reach),
+        "listen": host.allow_listen,
         "pool": escape(host.work_pool),
         "queues": escape(",".join(host.work_queues)),
         "concurrency": host.concurrency,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Any
 
 import pytest
 
 from deploy.service import network
 from deploy.service.unit import difference
-from tests.deploy.units import directives, render
+from tests.deploy.units import directives, environment, render
 
 
 def is_denied(address: str, allow: tuple[str, ...] = (), reach: tuple[str, ...] = ()) -> bool:
@@ -59,10 +60,16 @@ def test_what_the_operator_names_covers_what_is_needed() -> None:
     assert network.allowed((), ("10.1.2.4", "10.1.2.3")) == ("10.1.2.3/32", "10.1.2.4/32")
 
 
-def test_any_switches_it_off() -> None:
-    keys = [key for key, _ in directives(render(allow_networks=("any",), reach=("10.1.2.3",)))]
-    assert not {"IPAddressDeny", "SocketBindDeny"} & set(keys)
-    assert {"IPAddressDeny", "SocketBindDeny"} <= {key for key, _ in directives(render())}
+def bounds(**changes: Any) -> set[str]:
+    """Which of the two a unit has."""
+    return {"IPAddressDeny", "SocketBindDeny"} & {key for key, _ in directives(render(**changes))}
+
+
+def test_each_bound_is_switched_off_by_itself() -> None:
+    assert bounds() == {"IPAddressDeny", "SocketBindDeny"}
+    assert bounds(allow_networks=("any",)) == {"SocketBindDeny"}
+    assert bounds(allow_listen=True) == {"IPAddressDeny"}
+    assert environment(render(allow_listen=True))["HUBLAB_ALLOW_LISTEN"] == "yes"
 
 
 def test_another_address_of_the_api_is_told() -> None:

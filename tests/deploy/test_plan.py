@@ -44,13 +44,14 @@ def test_words_for_a_bare_host() -> None:
 
 
 EMPTYING, SIGNALS = "emptying files of other runs", "sending signals to its worker and to other runs"
+LISTENING = "listening at TCP ports of its choice"
 
 
 @pytest.mark.parametrize(
     ("version", "told"),
     [
-        (0, ["writing in folders of other runs and reading the memory of its worker", EMPTYING, SIGNALS]),
-        (2, [EMPTYING, SIGNALS]),
+        (0, ["writing in folders of other runs and reading the memory of its worker", EMPTYING, LISTENING, SIGNALS]),
+        (2, [EMPTYING, LISTENING, SIGNALS]),
         (5, [SIGNALS]),
     ],
 )

@@ -57,6 +57,10 @@ def test_two_keys_are_enough() -> None:
         ("HUBLAB_ALLOW_NETWORKS", "10.1.0.0/16, 192.168.7.5", "allow_networks", ("10.1.0.0/16", "192.168.7.5/32")),
         ("HUBLAB_ALLOW_NETWORKS", "fd00::/8,fd00::/8", "allow_networks", ("fd00::/8",)),
         ("HUBLAB_ALLOW_NETWORKS", "any", "allow_networks", ("any",)),
+        ("HUBLAB_ALLOW_LISTEN", "yes", "allow_listen", True),
+        ("HUBLAB_ALLOW_LISTEN", "no", "allow_listen", False),
+        ("HUBLAB_ALLOW_NETWORKS", "any", "allow_listen", True),
+        ("HUBLAB_ALLOW_NETWORKS", "10.1.0.0/16", "allow_listen", False),
         ("HUBLAB_WHEELS", "index", "wheels", "index"),
         ("PREFECT_API_URL", "http://10.0.0.1:4200/api/", "api_url", "http://10.0.0.1:4200/api"),
         ("PREFECT_API_AUTH_STRING", "admin:a b:c", "auth_string", Secret("admin:a b:c")),
@@ -71,6 +75,7 @@ def test_good_value(key: str, value: str, name: str, read: object) -> None:
     ("key", "value", "remedy"),
     [
         ("HUBLAB_WORKERS", "0", "from 1 to 64"),
+        ("HUBLAB_ALLOW_LISTEN", "8080", "is neither yes nor no"),
         ("HUBLAB_WORKERS", "65", "from 1 to 64"),
         ("HUBLAB_WORKERS", "-1", "from 1 to 64"),
         ("HUBLAB_WORKERS", "3.0", "from 1 to 64"),

@@ -136,6 +136,7 @@ def test_what_the_worker_is_told() -> None:
         "PREFECT_HOME": f"/opt/hublab/releases/{RELEASE}",
         "PREFECT_LOCAL_STORAGE_PATH": "/var/lib/hublab/worker-1/prefect/storage",
         "HUBLAB_WRITE_PATHS": "",
+        "HUBLAB_ALLOW_LISTEN": "no",
         "HOME": "/var/lib/hublab/worker-1/tmp",
         "PYTHONNOUSERSITE": "1",
         "TMPDIR": "/var/lib/hublab/worker-1/tmp",

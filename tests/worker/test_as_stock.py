@@ -134,6 +134,23 @@ def test_run_with_packages_of_its_own_is_started_by_uv(
     assert len((tmp_path / "uv-was-told").read_text().splitlines()) == 1
 
 
+@pytest.mark.parametrize("entrypoint", ["trial_flows.harmful_hook", "trial_attacks.name_the_hooks_command"])
+def test_hooks_of_a_run_with_packages_of_its_own_are_in_its_domain(
+    api: Api, start: StartWorker, trial: Trial, tmp_path: Path, project: Path, entrypoint: str
+) -> None:
+    """Whatever command the run itself has named for them."""
+    worker = start(PATH=f"{tmp_path}/bin:{os.environ['PATH']}", PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES="true").ready()
+    deployment = api.deploy(entrypoint, entrypoint.rpartition(".")[2])
+    parameters = {**trial.files, "forbidden": str(worker.home / "hook"), "out": str(out := tmp_path / "hook")}
+    body = {"work_queue_name": worker.queue, "parameters": parameters, "state": {"type": "SCHEDULED"}}
+    body |= {"job_variables": {"working_dir": str(project)}}
+    run = str(api.post(f"/deployments/{deployment}/create_flow_run", body)["id"])
+    os.kill(trial.begun(), signal.SIGKILL)
+    assert api.wait_state(run, "CRASHED", "FAILED", "COMPLETED") == "CRASHED"
+    assert wait_for(lambda: out.exists() and out.read_text().strip(), "the hook's word") == "PermissionError"
+    assert not (worker.home / "hook").exists()
+
+
 def test_worker_without_uv_says_what_becomes_of_the_setting(start: StartWorker) -> None:
     worker = start(PATH="/usr/bin:/bin", PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES="true").ready()
     assert "PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES: set, but uv is not on PATH" in worker.log.read_text()

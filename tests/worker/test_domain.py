@@ -80,13 +80,62 @@ def test_run_reaches_no_process_and_no_file_of_others(
         )
     told = json.loads((tmp_path / "told").read_text())
     for who in ("worker", "server", "sibling"):
-        assert set(told[who].values()) == {"PermissionError"}, (who, told[who])
+        wrong = {what: outcome for what, outcome in told[who].items() if outcome != "PermissionError"}
+        assert (who, wrong) == (who, {})
     assert set(told["write"].values()) == {"PermissionError"}, told["write"]
     assert set(told["read"].values()) == {"PermissionError"}, told["read"]
+    # A link in another folder is refused as one on another disk would be.
+    wrong = {what: how for what, how in told["files"].items() if how not in {"PermissionError", "OSError"}}
+    assert wrong == {}
+    assert "done" not in told["watch"].values(), told["watch"]
+    unbound = told["ports"].pop("without a bind")
+    assert set(told["ports"].values()) == {"PermissionError", "OSError"}, told["ports"]
+    assert unbound == "done", (
+        "the kernel refuses it by now: docs/security.md and worker/landlock.py say that it does not"
+    )
     assert (told["abstract socket"], told["own memory"]) == ("PermissionError", "PermissionError")
     assert set(told["own"].values()) == {"done"}, told["own"]
+    assert [alive(pid) for pid in (worker.process.pid, server, sibling)] == [True, True, True]
     trial.let_end()
     assert api.wait_state(other, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
+
+
+def test_listening_is_allowed_by_one_setting(api: Api, start: StartWorker, tmp_path: Path) -> None:
+    worker = start(HUBLAB_ALLOW_LISTEN="yes").ready()
+    run(api, worker, "listen", {"file": str(tmp_path / "told")})
+    found = json.loads((tmp_path / "told").read_text())
+    assert found.pop("multipath TCP") == "OSError"
+    assert set(found.values()) == {"done"}, found
+    status, verdict = end(begin(worker, "--since", LONG_AGO, "--timeout", "60"))
+    assert status == 0, verdict
+
+
+def test_run_that_crowds_the_control_socket_takes_no_files_from_its_worker(
+    api: Api, start: StartWorker, trial: Trial, tmp_path: Path
+) -> None:
+    """Each line that is open costs the worker a file, of which it has 4096; without them it can begin no run."""
+    worker = start(HUBLAB_CONCURRENCY="2").ready()
+    worker.fork_server()
+    before, told = len(os.listdir(f"/proc/{worker.process.pid}/fd")), tmp_path / "told"  # noqa: PTH208
+    parameters = {"file": str(told), "gate": trial.files["gate"]}
+    body = {"work_queue_name": worker.queue, "parameters": parameters, "state": {"type": "SCHEDULED"}}
+    deployment = api.deploy("trial_attacks.crowd_the_control_socket", "crowd_the_control_socket")
+    flow_run = str(api.post(f"/deployments/{deployment}/create_flow_run", body)["id"])
+    most = 0
+
+    def crowded() -> bool:
+        nonlocal most
+        most = max(most, len(os.listdir(f"/proc/{worker.process.pid}/fd")))  # noqa: PTH208
+        return told.exists() and bool(told.read_text())
+
+    wait_for(crowded, "the crowd")
+    assert int(told.read_text()) > 500, "the crowd came nowhere: this proves nothing"
+    assert before + 100 < most < before + 1000
+    other = api.start("until", worker.queue, **trial.files)
+    trial.begun()
+    trial.let_end()
+    for one in (flow_run, other):
+        assert api.wait_state(one, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
 
 
 def test_hooks_are_in_a_domain_too(api: Api, worker: Worker, trial: Trial, tmp_path: Path) -> None:
@@ -200,11 +249,11 @@ def test_only_generator_of_random_numbers_in_the_fork_server_is_the_one_that_pyt
 
 
 OLD_KERNEL = """
-import json, os, sys
+import json, os, socket, sys
 from worker import domain, landlock
 landlock.abi = lambda: VERSION
 here = sys.argv[1]
-domain.enter({"writable": [f"{here}/own"], "readable": [], "hidden": f"{here}/all"})
+domain.enter({"writable": [f"{here}/own"], "readable": [], "hidden": f"{here}/all", "listen": False})
 def outcome(attempt):
     try:
         attempt()
@@ -216,14 +265,16 @@ print(json.dumps({
     "own": outcome(lambda: open(f"{here}/own/x", "w")),
     "empty": outcome(lambda: os.truncate(f"{here}/all/x", 0)),
     "signal": outcome(lambda: os.kill(os.getppid(), 0)),
+    "listen": outcome(lambda: socket.socket().bind(("127.0.0.1", 0))),
 }))
 """
 
 
 @pytest.mark.parametrize(
     ("version", "held"),
-    [(0, {}), (1, {"write"}), (2, {"write"}), (3, {"write", "empty"}), (4, {"write", "empty"}), (5, {"write", "empty"}),
-     (6, {"write", "empty", "signal"}), (7, {"write", "empty", "signal"})],
+    [(0, {}), (1, {"write"}), (2, {"write"}), (3, {"write", "empty"}), (4, {"write", "empty", "listen"}),
+     (5, {"write", "empty", "listen"}), (6, {"write", "empty", "listen", "signal"}),
+     (7, {"write", "empty", "listen", "signal"})],
 )  # fmt: skip
 def test_older_kernel_holds_what_it_can(tmp_path: Path, version: int, held: set[str]) -> None:
     (tmp_path / "own").mkdir()
@@ -260,8 +311,8 @@ def test_run_outside_a_domain_does_not_begin(api: Api, start: StartWorker, trial
 REFUSED = """
 from worker import workplace
 place = workplace.Place.__init__
-def refused(self, *arguments):
-    place(self, *arguments)
+def refused(self, *arguments, **named):
+    place(self, *arguments, **named)
     self.domain["writable"] = [7]
 workplace.Place.__init__ = refused
 from worker.__main__ import main
@@ -272,8 +323,8 @@ main()
 NO_DOMAIN = """
 from worker import workplace
 place = workplace.Place.__init__
-def open_place(self, parent, *arguments):
-    place(self, parent, *arguments)
+def open_place(self, parent, *arguments, **named):
+    place(self, parent, *arguments, **named)
     self.domain |= {"writable": ["/"], "hidden": "/"}
 workplace.Place.__init__ = open_place
 from worker.__main__ import main

@@ -11,6 +11,7 @@ import resource
 import signal
 import socket
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_PTRACE_SEIZE, _PIDFD_GETFD, _IO_URING_SETUP = 0x4206, 438, 425
+_PTRACE_SEIZE, _PIDFD_GETFD, _IO_URING_SETUP, _PROCESS_MADVISE = 0x4206, 438, 425, 440
+_F_SETSIG, _RENAME_EXCHANGE, _AT_FDCWD, _MPTCP = 10, 2, -100, 262
+_FAN_REPORT_FID = 0x200
+_X86 = os.uname().machine == "x86_64"
+_FANOTIFY_INIT, _IOPRIO_SET, _OPEN_BY_HANDLE_AT = (300, 251, 304) if _X86 else (262, 30, 265)
 
 
 class _Vector(ctypes.Structure):
@@ -50,8 +55,75 @@ def _outcome(attempt: Callable[[], object]) -> str:
     return "done"
 
 
-def _touch(path: Path) -> None:
-    path.write_text("planted")
+def _touch(path: Path, text: str = "planted") -> None:
+    path.write_text(text)
+
+
+def _exchange(one: str, other: Path) -> None:
+    names = ctypes.c_char_p(one.encode()), ctypes.c_char_p(str(other).encode())
+    _checked(_libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE))
+
+
+def _through_link(path: str, own: Path) -> None:
+    own.with_suffix(".link").symlink_to(path)
+    os.open(own.with_suffix(".link"), os.O_RDONLY)
+
+
+def _of_file(path: str) -> dict[str, Callable[[], object]]:
+    """Of a file that another run has written, its name known."""
+    own = Path(tempfile.gettempdir(), "own")
+    own.write_text("mine")
+    return {
+        "link it": lambda: own.with_suffix(".hard").hardlink_to(path),
+        "take it": lambda: Path(path).rename(own.with_suffix(".taken")),
+        "replace it": lambda: own.replace(path),
+        "exchange it": lambda: _exchange(path, own),
+        "link beside it": lambda: Path(f"{path}.link").hardlink_to(own),
+        "read it through a link": lambda: _through_link(path, own),
+        "read it again": lambda: os.open(f"/proc/self/fd/{os.open(path, os.O_PATH)}", os.O_RDONLY),
+        "remove it": Path(path).unlink,
+        "speak where it listens": lambda: socket.socket(socket.AF_UNIX).bind(f"{path}.socket"),
+        "a pipe beside it": lambda: os.mkfifo(f"{path}.pipe"),
+    }
+
+
+def _watch() -> dict[str, Callable[[], object]]:
+    """Landlock lets a run watch folders that it cannot read: it would learn what others call theirs."""
+    return {
+        "inotify": lambda: _checked(_libc.inotify_init1(0)),
+        "inotify of old": lambda: _checked(_libc.inotify_init()),
+        "fanotify": lambda: _checked(_libc.syscall(_FANOTIFY_INIT, _FAN_REPORT_FID, 0)),
+    }
+
+
+def _bind(family: int, kind: int, protocol: int, port: int) -> None:
+    with socket.socket(family, kind, protocol) as sock:
+        sock.bind(("", port))
+        sock.listen()
+
+
+def _ports() -> dict[str, Callable[[], object]]:
+    return {
+        "IPv4": lambda: _bind(socket.AF_INET, socket.SOCK_STREAM, 0, 0),
+        "IPv4, a port": lambda: _bind(socket.AF_INET, socket.SOCK_STREAM, 0, 8099),
+        "IPv6": lambda: _bind(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, 0),
+        "multipath TCP": lambda: _bind(socket.AF_INET, socket.SOCK_STREAM, _MPTCP, 0),
+        "without a bind": socket.socket().listen,
+    }
+
+
+def _advise(pid: int) -> None:
+    vector = ctypes.byref(_Vector(0, 4096))
+    _checked(_libc.syscall(_PROCESS_MADVISE, os.pidfd_open(pid), vector, ctypes.c_ulong(1), 20, 0))
+
+
+def _signal_by_socket(pid: int, number: int) -> None:
+    """The kernel sends a socket's owner the signal that was asked for, in the name of who asked."""
+    one, other = socket.socketpair()
+    fcntl.fcntl(one, _F_SETSIG, number)
+    fcntl.fcntl(one, fcntl.F_SETOWN, pid)
+    fcntl.fcntl(one, fcntl.F_SETFL, fcntl.fcntl(one, fcntl.F_GETFL) | os.O_ASYNC)
+    other.send(b"x")
 
 
 def _of_process(pid: int) -> dict[str, Callable[[], object]]:
@@ -67,6 +139,11 @@ def _of_process(pid: int) -> dict[str, Callable[[], object]]:
         "signal it": lambda: os.kill(pid, 0),
         "signal its group": lambda: os.killpg(os.getpgid(pid), 0),
         "signal it by a pidfd": lambda: signal.pidfd_send_signal(os.pidfd_open(pid), 0),
+        "have its memory paged out": lambda: _advise(pid),
+        "have it killed first": lambda: _touch(Path(f"/proc/{pid}/oom_score_adj"), "1000"),
+        "see what it has open": lambda: os.readlink(f"/proc/{pid}/fd/0"),  # noqa: PTH115
+        "see its map": lambda: os.open(f"/proc/{pid}/maps", os.O_RDONLY),
+        "see where it works": lambda: os.readlink(f"/proc/{pid}/cwd"),  # noqa: PTH115
         "limit it": lambda: resource.prlimit(pid, resource.RLIMIT_CPU, (3600, 3600)),
     }
 
@@ -76,6 +153,8 @@ def _filtered(pid: int) -> dict[str, Callable[[], object]]:
     return {
         "slow it down": lambda: os.setpriority(os.PRIO_PROCESS, pid, 19),
         "bind it to a processor": lambda: os.sched_setaffinity(pid, {0}),
+        "slow its disk down": lambda: _checked(_libc.syscall(_IOPRIO_SET, 1, pid, 3 << 13)),
+        "open by a handle": lambda: _checked(_libc.syscall(_OPEN_BY_HANDLE_AT, _AT_FDCWD, bytes(16), 0)),
         "io_uring": lambda: _checked(_libc.syscall(_IO_URING_SETUP, 1, None)),
     }
 
@@ -94,10 +173,57 @@ def attack(file: str, processes: dict[str, int], forbidden: list[str], unreadabl
     told["write"] = {path: _outcome(lambda path=path: _touch(Path(path))) for path in forbidden}  # type: ignore[misc]
     told["read"] = {path: _outcome(lambda path=path: os.open(path, os.O_RDONLY)) for path in unreadable}  # type: ignore[misc]
     told["filtered"] = {what: _outcome(attempt) for what, attempt in _filtered(next(iter(processes.values()))).items()}
+    for name, attempts in {"watch": _watch(), "ports": _ports(), "files": _of_file(forbidden[-1])}.items():
+        told[name] = {what: _outcome(attempt) for what, attempt in attempts.items()}
+    told["by socket"] = [_outcome(lambda pid=pid: _signal_by_socket(pid, signal.SIGKILL)) for pid in processes.values()]  # type: ignore[misc]
     told["abstract socket"] = _outcome(lambda: _abstract(abstract))
     told["own memory"] = _outcome(lambda: os.open("/proc/self/mem", os.O_RDWR))
     told["own"] = _own()
     Path(os.path.expandvars(file)).write_text(json.dumps(told))
+
+
+@flow
+def listen(file: str) -> None:
+    """Try to, and write what came of it."""
+    Path(file).write_text(json.dumps({what: _outcome(attempt) for what, attempt in _ports().items()}))
+
+
+@flow
+def name_the_hooks_command(mark: str, gate: str, forbidden: str, out: str) -> None:
+    """Have the command that starts its hooks, where it has packages of its own, write where it must not."""
+    (manifest,) = Path(tempfile.gettempdir()).glob("prefect-workspace-*/workspace.json")
+    told = json.loads(manifest.read_text())
+    told["hook_command"] = ["/bin/sh", "-c", f"touch {forbidden} || echo PermissionError > {out}"]
+    manifest.write_text(json.dumps(told))
+    Path(mark).write_text(f"begin {os.getpid()}\n")
+    while not Path(gate).exists():
+        time.sleep(0.1)
+
+
+@flow
+def crowd_the_control_socket(file: str, gate: str) -> None:
+    """Take up every place at the socket where the worker hears its engines, and say nothing."""
+    from prefect._internal import control_listener  # noqa: PLC0415
+
+    connect = control_listener.socket.socket.connect  # type: ignore[attr-defined]
+    path = dict(zip(connect.__code__.co_freevars, connect.__closure__, strict=True))["path"].cell_contents
+    lines = [socket.socket(socket.AF_UNIX) for _ in range(2000)]
+    for line in lines:
+        line.settimeout(0)
+    came = 0
+    end = time.monotonic() + 3
+    for line in lines:
+        while time.monotonic() < end:
+            try:
+                line.connect(path)
+            except BlockingIOError:
+                time.sleep(0.001)
+                continue
+            came += 1
+            break
+    Path(file).write_text(str(came))
+    while not Path(gate).exists():
+        time.sleep(0.1)
 
 
 @flow
