@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 # The campaign's own keys; a file that has no other speaks of no host.
-CAMPAIGN_PREFIXES = ("NOTION_", "RESEND_", "TESTING_", "WEBHOOK_", "CALENDLY_", "CAMPAIGN_", "FUNNEL_", "UNSUBSCRIBE_")
+CAMPAIGN_PREFIXES = (
+    "NOTION_",
+    "RESEND_",
+    "TESTING_",
+    "WEBHOOK_",
+    "CALENDLY_",
+    "CALCOM_",
+    "CAMPAIGN_",
+    "FUNNEL_",
+    "UNSUBSCRIBE_",
+)
 FAULTS_SHOWN = 10
 
 

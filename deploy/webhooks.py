@@ -23,7 +23,10 @@ NEEDED = {
     "RESEND_WEBHOOK_SECRET": "what Resend shows of the webhook there (whsec_…)",
     "UNSUBSCRIBE_SECRET": "what unsubscribe links are signed with; for example the output of `openssl rand -hex 32`",
 }
-OPTIONAL = ("CALENDLY_SIGNING_KEY",)
+OPTIONAL = ("CALENDLY_SIGNING_KEY", "CALCOM_SIGNING_KEY")
+# What else the webhook app is told: a secret for each route (WEBHOOK_SECRET_<ROUTE>), origins, the challenge, limits.
+# Which routes there are, it knows by itself: it does not start with one that is not there.
+MORE = "WEBHOOK_"
 SVIX = re.compile(r"whsec_(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 
@@ -80,11 +83,12 @@ def _bind(reader: Reader) -> str:
 
 
 def _secrets(reader: Reader) -> dict[str, Secret]:
-    found = {key: reader.secret(key) for key in (*NEEDED, *OPTIONAL)}
+    more = [key for key in reader.values if key.startswith(MORE) and key not in NEEDED]
+    found = {key: reader.secret(key) for key in (*NEEDED, *OPTIONAL, *more)}
     for key, what in NEEDED.items():
         if found[key] is None:
             reader.faults.append(f"{key}: missing, and HUBLAB_WEBHOOKS asks for it. Give {what}.")
     resend = found["RESEND_WEBHOOK_SECRET"]
-    if resend and not SVIX.fullmatch(resend.reveal()):
+    if resend and not all(SVIX.fullmatch(one.strip()) for one in resend.reveal().split(",")):
         reader.faults.append("RESEND_WEBHOOK_SECRET: is not what Resend shows. Copy it whole: whsec_ and base64.")
     return {key.lower().replace("_", "-"): secret for key, secret in found.items() if secret}

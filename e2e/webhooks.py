@@ -27,7 +27,10 @@ def post(target: Target, sequence: Sequence, to: str) -> str:
     """Enrol an address; why it was not taken, empty when it was."""
     url = f"{target['HUBLAB_PUBLIC_URL'].rstrip('/')}/webhook/{sequence.webhook}"
     body = sequence.answers | {"email": to}
-    headers = {"x-webhook-secret": target["WEBHOOK_SECRET"]}
+    own = f"WEBHOOK_SECRET_{sequence.webhook.upper().replace('-', '_')}"
+    # Of several secrets, which a rotation has for a while, the first is the new one.
+    secret = (target.values.get(own) or target["WEBHOOK_SECRET"]).partition(",")[0].strip()
+    headers = {"x-webhook-secret": secret}
     try:
         answer = httpx.post(url, json=body, headers=headers, timeout=_TIMEOUT_SECONDS, trust_env=False)
     except httpx.TransportError as error:
@@ -50,5 +53,5 @@ def health(target: Target) -> Health:
         return Health(None, (f"{url} answers {answer.status_code}, and nothing that the webhooks would say",))
     if not waiting and not trouble:
         return Health(0)
-    because = f" that Prefect does not take: {trouble}" if trouble else ""
+    because = " that Prefect does not take; systemctl status hublab-webhooks says why" if trouble else ""
     return Health(waiting, (f"the webhooks hold {waiting} enrolments{because}",))

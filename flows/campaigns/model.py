@@ -21,8 +21,9 @@ _NAME = re.compile(r"[a-z][a-z0-9]*\Z")
 MAX_STEPS = 7  # the record has the properties `Email 1 Sent` to `Email 7 Sent`
 KEYS = frozenset(
     {"webhook", "handler", "type", "started", "testing_first_minute", "round", "steps", "stop_on_booking", "fields"}
-    | {"record", "contact", "project", "kind", "expires", "retired", "defaults"}
+    | {"record", "contact", "project", "kind", "expires", "retired", "defaults", "signed", "browser"}
 )
+SIGNERS = ("calendly", "calcom")
 KINDS = ("marketing", "transactional")
 SEGMENTS = ("CRITICAL", "URGENT", "OPTIMIZE")
 REQUIRED = frozenset({"webhook", "steps", "fields", "record", "contact"})
@@ -62,7 +63,8 @@ class Sequence:
     property to a field, or to a fixed value written `=value`. `round` above 1 lets every address in once more.
     `kind` says whether who has unsubscribed from the campaign still gets it; `expires`, after how long past its time a
     mail is not worth sending; `retired`, templates that are not sent any more to those enrolled already; `defaults`,
-    what a template shows for a field that the payload leaves out.
+    what a template shows for a field that the payload leaves out. `signed` names who may open the webhook with a
+    signature (`calendly`, `calcom`); `browser` lets a visitor's own browser call it, where WEBHOOK_ORIGINS is set.
     """
 
     campaign: str
@@ -84,6 +86,8 @@ class Sequence:
     expires: timedelta | None = None
     retired: tuple[str, ...] = ()
     defaults: dict[str, Any] = field(default_factory=dict)
+    signed: tuple[str, ...] = ()
+    browser: bool = False
 
     @property
     def templates(self) -> tuple[str, ...]:
@@ -163,9 +167,10 @@ def _sequence(data: dict[str, Any], name: str, table: dict[str, Any], source: st
         raise CampaignError(f"{where}.steps: {len(steps)} is not 1..{MAX_STEPS}")
     if any(step.by_segment for step in steps) and "red_systems" not in table["fields"]:
         raise CampaignError(f"{where}.steps: a template by segment needs the field red_systems")
-    read = {"steps", "stop_on_booking", "retired", "expires"}
+    listed = ("stop_on_booking", "retired", "signed")
+    read = {"steps", "expires", *listed}
     rest: dict[str, Any] = {key: value for key, value in table.items() if key not in read}
-    rest |= {key: tuple(table.get(key, ())) for key in ("stop_on_booking", "retired")}
+    rest |= {key: tuple(table.get(key, ())) for key in listed}
     if "expires" in table and (expires := _delay(table["expires"])) is None:
         raise CampaignError(f"{where}.expires: {table['expires']!r} is no time such as 5min, 48h or 2d")
     rest |= {"expires": expires} if "expires" in table else {}
@@ -179,6 +184,8 @@ def _check_tables(where: str, table: dict[str, Any]) -> None:
             raise CampaignError(f"{where}.{key}: {min(wrong_source)!r} is no field of the sequence, nor a fixed =value")
     if extra := set(table.get("defaults", {})) - set(table["fields"]):
         raise CampaignError(f"{where}.defaults: {min(extra)!r} is no field of the sequence")
+    if extra := set(table.get("signed", ())) - set(SIGNERS):
+        raise CampaignError(f"{where}.signed: {min(extra)!r} is none of {', '.join(SIGNERS)}")
     if table.get("kind", KINDS[0]) not in KINDS:
         raise CampaignError(f"{where}.kind: {table['kind']!r} is none of {', '.join(KINDS)}")
 

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
 
 TESTING = "testing-mode"
+LINKS = "unsubscribe-secret"
+SECRETS_OF_LINKS = 10
+
+
+def _with_older(value: str, there: str) -> str:
+    """A secret of links, and behind it those that signed the links which are out: they must go on working."""
+    parts = [part.strip() for part in f"{value},{there}".split(",")]
+    return ",".join(list(dict.fromkeys(part for part in parts if part))[:SECRETS_OF_LINKS])
 
 
 def write(wanted: Mapping[str, str]) -> dict[str, str]:
@@ -39,10 +47,11 @@ def write(wanted: Mapping[str, str]) -> dict[str, str]:
         for name in BLOCKS:
             if name not in wanted:
                 continue
-            if there.get(name) == wanted[name]:
+            value = wanted[name] if name != LINKS else _with_older(wanted[name], there.get(name, ""))
+            if there.get(name) == value:
                 done[name] = "unchanged"
                 continue
-            Secret(value=wanted[name]).save(name, overwrite=True)  # type: ignore[arg-type]
+            Secret(value=value).save(name, overwrite=True)  # type: ignore[arg-type]
             done[name] = "rotated" if name in there else "created"
         plain = {name: wanted[name] for name in PLAIN if name in wanted}
         variable = prefect.client.read_variable_by_name(VARIABLE)

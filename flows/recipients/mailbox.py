@@ -13,6 +13,23 @@ ALIASES = {"googlemail.com": "gmail.com", "protonmail.com": "proton.me", "pm.me"
 DOTLESS = frozenset({"gmail.com", "proton.me"})
 # Resend's domain for tests, where each +label is a mailbox of its own.
 LABELS_COUNT = frozenset({"resend.dev"})
+# Domains whose mailboxes belong to people who know nothing of each other: nobody is counted by them.
+SHARED_DOMAINS = LABELS_COUNT | {
+    *("gmail.com", "proton.me", "outlook.com", "hotmail.com", "hotmail.ca", "live.com", "live.ca", "msn.com"),
+    *(
+        "yahoo.com",
+        "yahoo.ca",
+        "ymail.com",
+        "icloud.com",
+        "me.com",
+        "mac.com",
+        "aol.com",
+        "gmx.com",
+        "gmx.de",
+        "web.de",
+    ),
+    *("rogers.com", "bell.net", "sympatico.ca", "shaw.ca", "telus.net", "videotron.ca", "comcast.net", "att.net"),
+}
 
 
 def mailbox(email: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
+from uuid import uuid4
 
 import httpx
 from prefect.client.orchestration import get_client
@@ -18,7 +20,6 @@ from prefect.states import Scheduled
 from flows.services import settings
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from types import TracebackType
     from uuid import UUID
 
@@ -176,6 +177,13 @@ class Prefect:
                 raise
             return False
         return True
+
+    def tell(self, event: str, payload: dict[str, Any]) -> None:
+        """Write an event at Prefect, for automations and for the page of events."""
+        resource = {"prefect.resource.id": "hublab.webhooks", "prefect.resource.name": "webhooks"}
+        now = datetime.now(UTC).isoformat()
+        body = {"id": str(uuid4()), "occurred": now, "event": event, "resource": resource, "payload": payload}
+        self._client.request("POST", "/events", json=[body])
 
     # Artifacts by the REST API itself: Prefect's client opens a websocket and a thread for an event about each of them.
 

@@ -18,7 +18,16 @@ SEVEN = (
     "notion-email-analytics-db-id",
 )
 # Beside the seven: what else is a secret, or is kept where the secrets are.
-MORE = ("testing-mode", "webhook-secret", "calendly-signing-key", "resend-webhook-secret", "unsubscribe-secret")
+MORE = (
+    "testing-mode",
+    "webhook-secret",
+    "calendly-signing-key",
+    "calcom-signing-key",
+    "resend-webhook-secret",
+    "unsubscribe-secret",
+)
+# Of the webhook app alone, and so in no Secret block, which every flow can read: WEBHOOK_SECRET_<ROUTE> and the like.
+WEBHOOKS = "webhook-"
 BLOCKS = SEVEN + MORE
 # Not secret; the Prefect variable `hublab_settings` holds them for all hosts.
 VARIABLE = "hublab_settings"
@@ -57,6 +66,12 @@ DEFAULTS = {
     "HUBLAB_TESTING_MINUTE_SECONDS": "60",  # how long a minute of testing mode lasts
     "HUBLAB_TIMEZONE": "UTC",
     "testing-mode": "false",
+    "webhook-proxies": "127.0.0.1",  # whose X-Forwarded-For is believed
+    # Within an hour, at one host; a caller is a browser's address.
+    "webhook-limit-mailbox": "5",
+    "webhook-limit-domain": "200",
+    "webhook-limit-caller": "30",
+    "webhook-limit-hour": "10000",
 }
 TRUE, FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off", ""})
 
@@ -75,6 +90,15 @@ class MissingSettingError(LookupError):
 
 class BadSettingError(ValueError):
     """A setting with a value that cannot be used; names it, never shows a secret."""
+
+
+def several(text: str) -> tuple[str, ...]:
+    """A secret that is being replaced: the new one first, then those that are still good, separated by commas.
+
+    The whole text is the last of them: a secret that has a comma in it was good before this was so.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    return tuple(dict.fromkeys(part for part in (*parts, text) if part))
 
 
 def environment_name(name: str) -> str:
@@ -107,6 +131,10 @@ class Settings:
     def has(self, name: str) -> bool:
         """Whether a setting is given or has a default."""
         return bool(self._values.get(name) or DEFAULTS.get(name))
+
+    def names(self, prefix: str) -> list[str]:
+        """Which settings are given whose names begin so."""
+        return sorted(name for name in self._values if name.startswith(prefix))
 
     def number(self, name: str) -> float:
         """A setting that is a number, not negative.
@@ -148,6 +176,8 @@ class Settings:
 def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The settings that an environment (or an `.env` file) has, by block or variable name."""
     names = {name: environment_name(name) for name in (*BLOCKS, *PLAIN)}
+    prefix = environment_name(WEBHOOKS)
+    names |= {key.lower().replace("_", "-"): key for key in environment if key.startswith(prefix)}
     return {name: environment[key] for name, key in names.items() if environment.get(key)}
 
 

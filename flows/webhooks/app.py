@@ -14,14 +14,18 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
 
 from flows.campaigns import payloads
 from flows.campaigns.model import sequences
 from flows.recipients import unsubscribe
-from flows.services.settings import BadSettingError
-from flows.webhooks import events, signatures
+from flows.services.settings import BadSettingError, several
+from flows.webhooks import challenge, events, signatures
 from flows.webhooks.bodies import Refusal, limited, parsed
+from flows.webhooks.callers import Callers, variable
 from flows.webhooks.forwarding import Forwarder, age
+from flows.webhooks.limits import HOUR, Limits
+from flows.webhooks.links import Links
 from flows.webhooks.signatures import NotAuthenticError
 from flows.webhooks.spool import Spool, SpoolFullError
 
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
     from flows.campaigns.model import Sequence
     from flows.services.settings import Settings
 
+PARTS = ("enrolments", "suppressions", "events", "alarms")
+TOO_MANY = 429
 STALE_SECONDS = 900  # an entry that waits longer makes /health say so
 
 
@@ -44,16 +50,19 @@ class Receiver:
         Raises:
             MissingSettingError, BadSettingError: a secret that a route needs is not set or cannot be one.
         """
-        self._caller, self._resend = settings.get("webhook-secret"), settings.get("resend-webhook-secret")
-        self._unsubscribe = settings.get("unsubscribe-secret")
-        # Without it Calendly's own signature is refused; what posts for Calendly may use the callers' secret.
-        self._calendly = settings.get("calendly-signing-key") if settings.has("calendly-signing-key") else None
-        if not signatures.is_svix_secret(self._resend):
+        self._callers = Callers(settings, sequences().values())
+        self._resend = several(settings.get("resend-webhook-secret"))
+        self._links = Links(settings.get("unsubscribe-secret"))
+        self.challenge = challenge.read(settings)
+        self._limits = Limits(settings, self.alarm)
+        self._last_alarm = ""
+        if not all(signatures.is_svix_secret(one) for one in self._resend if "," not in one):
             raise BadSettingError(
                 "resend-webhook-secret: is not what Resend shows (whsec_…); correct it, `make secrets`"
             )
+        self._resend = tuple(one for one in self._resend if "," not in one)
         # Who has left waits behind nothing that Notion could hold up.
-        self._parts = {name: Forwarder(Spool(folder / name)) for name in ("enrolments", "suppressions", "events")}
+        self._parts = {name: Forwarder(Spool(folder / name)) for name in PARTS}
 
     def start(self) -> None:
         """Begin to forward."""
@@ -83,18 +92,15 @@ class Receiver:
 
         async def endpoint(request: Request) -> Response:
             body = await limited(request)
-            if "calendly-webhook-signature" not in request.headers:
-                signatures.caller(request.headers, body, self._caller)
-            elif self._calendly:
-                signatures.calendly(request.headers, body, self._calendly, time.time())
-            else:
-                raise NotAuthenticError("Calendly-Webhook-Signature: calendly-signing-key is not set here")
+            given = await self._proven(request, sequence, body)
             try:
-                details = model.model_validate(parsed(body)).model_dump(exclude_none=True)
+                details = model.model_validate(given).model_dump(exclude_none=True)
             except ValidationError as error:
                 raise Refusal(
                     422, error.errors(include_url=False, include_input=False, include_context=False)
                 ) from None
+            key = sequence.key(details["email"])
+            self._limits.admit(sequence.webhook, key, details["email"])
             entry = {
                 "kind": "enrolment",
                 "campaign": sequence.campaign,
@@ -109,9 +115,31 @@ class Receiver:
                 "campaign": sequence.label,
                 "timestamp": entry["received_at"],
             }
-            return await self.keep("enrolments", sequence.key(details["email"]), entry, told)
+            return await self.keep("enrolments", key, entry, told)
 
         return endpoint
+
+    async def _proven(self, request: Request, sequence: Sequence, body: bytes) -> dict[str, Any]:
+        """The body of a call that may be made. Raises Refusal, NotAuthenticError."""
+        if sequence.browser and self.challenge and self.challenge.asked(request.headers):
+            address = request.client.host if request.client else ""
+            self._limits.admit_caller(sequence.webhook, address)
+            given = parsed(body)
+            await self.challenge.solved(given, address)
+            return given
+        self._callers.prove(sequence.webhook, request.headers, body, time.time())
+        return parsed(body)
+
+    def alarm(self, key: str, text: str) -> None:
+        """Have the operator told of something: an event at Prefect, one an hour of each key."""
+        forwarder, entry = self._parts["alarms"], {"kind": "alarm", "text": text}
+
+        def put() -> None:
+            forwarder.spool.put(f"{key}-{datetime.now(UTC):%Y%m%d%H}", entry)
+            forwarder.notify()
+
+        asyncio.get_running_loop().run_in_executor(None, put)
+        self._last_alarm = text
 
     async def resend(self, request: Request) -> Response:
         """An event of Resend's. Raises Refusal, NotAuthenticError."""
@@ -134,7 +162,7 @@ class Receiver:
     async def unsubscribe(self, request: Request) -> Response:
         """One click (RFC 8058), by POST alone: a mail scanner that follows links must not unsubscribe anybody."""
         try:
-            email = unsubscribe.address(self._unsubscribe, str(request.path_params["token"]))
+            email = await self._links.address(str(request.path_params["token"]))
         except unsubscribe.BadTokenError as error:
             raise Refusal(404, str(error)) from None
         if request.method == "GET":
@@ -143,20 +171,33 @@ class Receiver:
         return await self.keep_event(f"unsubscribe-{email}", events.unsubscribed(email))
 
     def describe(self) -> str:
-        """What waits, in one line, for `systemctl status`."""
+        """What waits, and what the operator should see to, in one line, for `systemctl status`."""
         waiting = [f"{part.spool.waiting} {name}" for name, part in self._parts.items()]
-        trouble = next((part.trouble for part in self._parts.values() if part.trouble), None)
-        return f"serving, waiting: {', '.join(waiting)}" + (f"; {trouble}" if trouble else "")
+        more = [part.trouble for part in self._parts.values() if part.trouble][:1]
+        more += [
+            f"{part.spool.broken} broken files in {part.spool.folder}" for part in self._parts.values()
+            if part.spool.broken
+        ]  # fmt: skip
+        more += [self._last_alarm] if self._last_alarm else []
+        more += [f"closed until {variable(route)} is set: /webhook/{route}" for route in self._callers.closed]
+        return "; ".join([f"serving, waiting: {', '.join(waiting)}", *more])
 
     async def health(self, _: Request) -> Response:
-        """200 while what comes in also goes out; 503 when an entry waits too long, with the reason."""
-        body, late = {}, False
+        """200 while what comes in also goes out; 503 when an entry waits too long, or a file of the spool is broken.
+
+        Why, `systemctl status` and the journal say: this page is public.
+        """
+        body, bad = {}, False
         for name, forwarder in self._parts.items():
-            waits = age(await asyncio.to_thread(forwarder.spool.oldest))
-            late = late or waits > STALE_SECONDS
-            waiting = forwarder.spool.waiting
-            body[name] = {"waiting": waiting, "oldest_seconds": round(waits), "trouble": forwarder.trouble}
-        return JSONResponse(body, 503 if late else 200)
+            waits, spool = age(await asyncio.to_thread(forwarder.spool.oldest)), forwarder.spool
+            bad = bad or waits > STALE_SECONDS or spool.broken > 0
+            body[name] = {
+                "waiting": spool.waiting,
+                "oldest_seconds": round(waits),
+                "trouble": forwarder.trouble is not None,
+                "broken": spool.broken,
+            }
+        return JSONResponse(body, 503 if bad else 200)
 
 
 def _described(schema: dict[str, Any]) -> dict[str, Any]:
@@ -166,9 +207,11 @@ def _described(schema: dict[str, Any]) -> dict[str, Any]:
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     202: {"description": "safe: on disk or at Prefect"},
     401: {"description": "the sender is not who it must be"},
+    403: {"description": "from a browser: the challenge is not solved"},
     413: {"description": "over 64 KB"},
     415: {"description": "not JSON"},
     422: {"description": "a required field is missing or a value is wrong"},
+    429: {"description": "a limit is reached; try again in an hour"},
     503: {"description": "cannot be kept now; try again"},
 }
 
@@ -187,8 +230,11 @@ def build(settings: Settings, folder: Path) -> FastAPI:
         yield
         await asyncio.to_thread(receiver.stop)
 
-    app = FastAPI(title="Hublab webhooks", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Hublab webhooks", lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     app.state.describe = receiver.describe
+    if receiver.challenge:
+        paths = [f"/webhook/{one.webhook}" for one in sequences().values() if one.browser]
+        app.add_middleware(challenge.OnRoutes, paths=paths, origins=receiver.challenge.origins)
     for sequence in sequences().values():
         schema = payloads.model(sequence).model_json_schema(ref_template="#/components/schemas/{model}")
         path, more = f"/webhook/{sequence.webhook}", _described(schema)
@@ -211,7 +257,12 @@ def build(settings: Settings, folder: Path) -> FastAPI:
 
     @app.exception_handler(Refusal)
     async def refused(_: Request, refusal: Refusal) -> Response:
-        return JSONResponse({"detail": refusal.detail}, refusal.status)
+        headers = {"retry-after": str(HOUR)} if refusal.status == TOO_MANY else None
+        return JSONResponse({"detail": refusal.detail}, refusal.status, headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, __: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # nobody reads it; without it the log has a traceback for each
 
     @app.exception_handler(NotAuthenticError)
     async def unknown(_: Request, error: NotAuthenticError) -> Response:

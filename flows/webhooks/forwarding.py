@@ -31,6 +31,7 @@ Entry = dict[str, Any]
 SERVER_ERROR = 500
 PAUSE_FIRST, PAUSE_MOST = 0.5, 10.0
 BATCH = 50  # events that share one query of Notion's
+ALARM = "hublab.alarm"
 log = logging.getLogger("hublab.webhooks")
 
 
@@ -129,9 +130,11 @@ class Forwarder:
 
 
 def to_prefect(prefect: Prefect, entry: Entry) -> None:
-    """What of an entry belongs to Prefect: a handler's run, or that an address has left. Raises as `start`."""
+    """What of an entry belongs to Prefect: a run, an alarm, or that an address has left. Raises as `start`."""
     if entry["kind"] == "enrolment":
         start(prefect, entry)
+    elif entry["kind"] == "alarm":
+        prefect.tell(ALARM, {"key": entry["key"], "text": entry["text"]})
     else:
         events.suppress(prefect, entry["event"])
 

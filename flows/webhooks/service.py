@@ -16,6 +16,7 @@ import uvicorn
 
 from flows.services.prefect_api import Prefect
 from flows.services.settings import BadSettingError, MissingSettingError, Settings
+from flows.webhooks import http
 from flows.webhooks.app import build
 from worker.systemd import Notifier
 
@@ -72,13 +73,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--secrets", type=Path, help="a credential file; without it, Prefect's Secret blocks")
     asked = parser.parse_args(arguments)
     try:
-        app = build(read_secrets(asked.secrets) if asked.secrets else _from_prefect(), asked.spool)
+        settings = read_secrets(asked.secrets) if asked.secrets else _from_prefect()
+        app = build(settings, asked.spool)
     except (BadSettingError, MissingSettingError) as fault:
         sys.stderr.write(f"webhooks: {fault}\n")
         return EX_CONFIG
     config = uvicorn.Config(
         app, host=asked.host, port=asked.port, loop="asyncio", lifespan="on", access_log=False,
-        timeout_graceful_shutdown=15,
+        timeout_graceful_shutdown=15, forwarded_allow_ips=settings.get("webhook-proxies"), **http.options(),
     )  # fmt: skip
     Service(config, Notifier.from_environment(os.environ), app.state.describe).run()
     return 0

@@ -8,7 +8,7 @@ import hmac
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 CALENDLY_SECONDS = 180
 SVIX_SECONDS = 300
@@ -27,7 +27,13 @@ def _hex(secret: str, message: bytes) -> str:
     return hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
 
 
-def caller(headers: Mapping[str, str], body: bytes, secret: str) -> None:
+def _one_of(given: str, wanted: Sequence[str]) -> bool:
+    """Whether a text is one of some; all are compared: which one matched must not show in the time taken."""
+    found = [equal(given, one) for one in wanted]
+    return any(found)
+
+
+def caller(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> None:
     """The funnel page and our own callers: `X-Webhook-Secret`, or `X-Webhook-Signature: sha256=<hex HMAC of the body>`.
 
     Raises:
@@ -35,14 +41,22 @@ def caller(headers: Mapping[str, str], body: bytes, secret: str) -> None:
     """
     signature = headers.get("x-webhook-signature")
     if signature is not None:
-        if equal(signature, f"sha256={_hex(secret, body)}"):
+        if _one_of(signature, [f"sha256={_hex(secret, body)}" for secret in secrets]):
             return
-    elif equal(headers.get("x-webhook-secret", ""), secret):
+    elif _one_of(headers.get("x-webhook-secret", ""), secrets):
         return
     raise NotAuthenticError("X-Webhook-Secret or X-Webhook-Signature is missing or wrong")
 
 
-def calendly(headers: Mapping[str, str], body: bytes, secret: str, now: float) -> None:
+def signed(name: str, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: float) -> None:
+    """What Calendly or Cal.com signs. Raises NotAuthenticError."""
+    if name == "calendly":
+        calendly(headers, body, secrets, now)
+    elif not _one_of(headers.get("x-cal-signature-256", ""), [_hex(secret, body) for secret in secrets]):
+        raise NotAuthenticError("X-Cal-Signature-256 is wrong")
+
+
+def calendly(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: float) -> None:
     """Calendly: `Calendly-Webhook-Signature: t=…,v1=…`, the hex HMAC over `t.body`.
 
     Raises:
@@ -52,7 +66,7 @@ def calendly(headers: Mapping[str, str], body: bytes, secret: str, now: float) -
     stamp = parts.get("t", "")
     if not _recent(stamp, now, CALENDLY_SECONDS):
         raise NotAuthenticError("Calendly-Webhook-Signature: t is missing or out of time")
-    if not equal(parts.get("v1", ""), _hex(secret, stamp.encode() + b"." + body)):
+    if not _one_of(parts.get("v1", ""), [_hex(secret, stamp.encode() + b"." + body) for secret in secrets]):
         raise NotAuthenticError("Calendly-Webhook-Signature: v1 is wrong")
 
 
@@ -64,7 +78,7 @@ def is_svix_secret(secret: str) -> bool:
         return False
 
 
-def resend(headers: Mapping[str, str], body: bytes, secret: str, now: float) -> None:
+def resend(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: float) -> None:
     """Resend: the svix scheme, base64 HMAC over `id.timestamp.body` with the decoded secret.
 
     Written here rather than by `resend.Webhooks.verify`, which is given a str and so cannot see the raw bytes.
@@ -75,13 +89,16 @@ def resend(headers: Mapping[str, str], body: bytes, secret: str, now: float) -> 
     identity, stamp = headers.get("svix-id", ""), headers.get("svix-timestamp", "")
     if not identity or not _recent(stamp, now, SVIX_SECONDS):
         raise NotAuthenticError("svix-id or svix-timestamp is missing or out of time")
-    key = base64.b64decode(secret.removeprefix("whsec_"))
-    mac = hmac.new(key, f"{identity}.{stamp}.".encode() + body, hashlib.sha256).digest()
-    wanted = base64.b64encode(mac).decode()
-    # All candidates are compared: which one matched must not show in the time taken.
-    good = [equal(one.removeprefix("v1,"), wanted) for one in headers.get("svix-signature", "").split(" ")]
-    if not any(good):
+    wanted = [_svix(secret, f"{identity}.{stamp}.".encode() + body) for secret in secrets]
+    given = headers.get("svix-signature", "").split(" ")
+    found = [_one_of(one.removeprefix("v1,"), wanted) for one in given]
+    if not any(found):
         raise NotAuthenticError("svix-signature is wrong")
+
+
+def _svix(secret: str, message: bytes) -> str:
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    return base64.b64encode(hmac.new(key, message, hashlib.sha256).digest()).decode()
 
 
 def _recent(stamp: str, now: float, tolerance: float) -> bool:

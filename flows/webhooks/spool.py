@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import threading
 import time
@@ -15,6 +16,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_WAITING = 100_000
+
+
+BROKEN = "broken"  # the folder for what cannot be read
+# What an entry of each kind must have.
+NEEDED = {
+    "enrolment": ("key", "campaign", "sequence", "payload", "received_at"),
+    "suppression": ("event",),
+    "event": ("event",),
+    "booking": ("booking",),
+    "confirmation": ("enrolment",),
+    "alarm": ("key", "text"),
+}
+log = logging.getLogger("hublab.webhooks")
 
 
 class SpoolFullError(Exception):
@@ -33,6 +47,8 @@ class Spool:
         # What waits, and since when (Unix time): nobody who asks has to look at files that go meanwhile.
         self._since = {path.name: path.stat().st_mtime for path in folder.glob("*.json")}
         self._lock = threading.Lock()
+
+        self.broken = len(list((folder / BROKEN).glob("*.json")))
 
     @property
     def waiting(self) -> int:
@@ -68,9 +84,21 @@ class Spool:
         return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
 
     def entries(self) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """What waits, the oldest first."""
+        """What waits, the oldest first; a file that is no entry is set aside, so that nothing waits behind it."""
         for path in sorted(self.folder.glob("*.json"), key=lambda one: one.stat().st_mtime_ns):
-            yield path, json.loads(path.read_bytes())
+            try:
+                yield path, _entry(path.read_bytes())
+            except (OSError, ValueError, RecursionError) as error:
+                self._set_aside(path, error)
+
+    def _set_aside(self, path: Path, error: Exception) -> None:
+        aside = self.folder / BROKEN
+        aside.mkdir(mode=0o700, exist_ok=True)
+        with self._lock:
+            path.rename(aside / path.name)
+            self._since.pop(path.name, None)
+            self.broken += 1
+        log.error("a file of the spool is no entry (%s); it lies in %s", error, aside / path.name)
 
     def done(self, path: Path) -> None:
         """Remove an entry that is safe elsewhere."""
@@ -89,3 +117,14 @@ class Spool:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _entry(text: bytes) -> dict[str, Any]:
+    """Raises ValueError: not an entry."""
+    found = json.loads(text)
+    if not isinstance(found, dict) or not isinstance(found.get("kind"), str):
+        raise ValueError("not an object with a kind")  # noqa: TRY004 - whatever it is, it is set aside
+    missing = [name for name in NEEDED.get(found["kind"], ()) if name not in found]
+    if missing or found["kind"] not in NEEDED or not isinstance(found.get("event", {}), dict):
+        raise ValueError(f"the kind {found['kind']!r} without {', '.join(missing) or 'a meaning'}")
+    return found

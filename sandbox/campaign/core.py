@@ -89,7 +89,8 @@ class Campaign:
         """
         found = find_sequence(NAME, sequence)
         body = PAYLOADS[sequence] | {"email": email} | more
-        headers = {"x-webhook-secret": self.environment["WEBHOOK_SECRET"]}
+        own = f"WEBHOOK_SECRET_{found.webhook.upper().replace('-', '_')}"
+        headers = {"x-webhook-secret": self.environment.get(own) or self.environment["WEBHOOK_SECRET"]}
         url = f"{self.webhooks_url}/webhook/{found.webhook}"
         answer = httpx.post(url, json=body, headers=headers, timeout=30, trust_env=False)
         if answer.status_code != httpx.codes.ACCEPTED:

@@ -111,6 +111,7 @@ def _environment(sandbox: Sandbox, notion_per_minute: int) -> dict[str, str]:
         "HUBLAB_PORTAL_URL": "https://portal.hublab.test",
         "HUBLAB_NOTION_PER_MINUTE": str(notion_per_minute),
         "WEBHOOK_SECRET": secrets.token_urlsafe(24),
+        "WEBHOOK_SECRET_ONBOARDING_START": secrets.token_urlsafe(24),
         "UNSUBSCRIBE_SECRET": secrets.token_urlsafe(24),
         "RESEND_WEBHOOK_SECRET": f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}",
     }

@@ -36,6 +36,18 @@ def test_settings_name_the_host_and_carry_the_secrets() -> None:
     assert SENTINEL not in repr(found)
 
 
+def test_what_the_webhook_app_alone_is_told_goes_the_same_way() -> None:
+    more = {"WEBHOOK_SECRET_ONBOARDING_START": "o", "WEBHOOK_LIMIT_HOUR": "7", "CALCOM_SIGNING_KEY": "k"}
+    found = parse({**GOOD, **more, "RESEND_WEBHOOK_SECRET": "whsec_bmV3, whsec_dGVzdA=="}, Path(".env"))
+    document = json.loads(found.webhooks["b.example.com"].document())
+    assert {name: document[name] for name in document.keys() - {"webhook-secret", "unsubscribe-secret"}} == {
+        "webhook-secret-onboarding-start": "o",
+        "webhook-limit-hour": "7",
+        "calcom-signing-key": "k",
+        "resend-webhook-secret": "whsec_bmV3, whsec_dGVzdA==",
+    }
+
+
 def test_absent_by_default() -> None:
     found = parse({key: GOOD[key] for key in ("HUBLAB_HOSTS", "PREFECT_API_URL")}, Path(".env"))
     assert not found.webhooks
@@ -54,6 +66,7 @@ def test_absent_by_default() -> None:
         ({"WEBHOOK_SECRET": ""}, "WEBHOOK_SECRET: missing, and HUBLAB_WEBHOOKS asks for it"),
         ({"UNSUBSCRIBE_SECRET": ""}, "UNSUBSCRIBE_SECRET: missing"),
         ({"RESEND_WEBHOOK_SECRET": SENTINEL}, "RESEND_WEBHOOK_SECRET: is not what Resend shows"),
+        ({"RESEND_WEBHOOK_SECRET": f"whsec_dGVzdA==,{SENTINEL}"}, "RESEND_WEBHOOK_SECRET: is not what Resend shows"),
         ({"HUBLAB_PREFLIGHT": "yes"}, "HUBLAB_PREFLIGHT: 'yes' is neither off nor required"),
     ],
 )

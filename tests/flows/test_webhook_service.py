@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 
 from flows.webhooks.app import build
+from flows.webhooks.http import Bounded
 from flows.webhooks.service import EX_CONFIG, Service, main, read_secrets
 from sandbox.standins.serve import bound
 from worker.systemd import Notifier
@@ -148,3 +149,4 @@ def test_without_a_file_the_secrets_are_prefects(world: World, tmp_path: Path, m
     assert main(["--spool", str(tmp_path / "spool"), "--port", "1"]) == 0
     (config,) = served
     assert (config.port, config.loop) == (1, "asyncio")
+    assert (config.http, config.ws, config.forwarded_allow_ips) == (Bounded, "none", "127.0.0.1")

@@ -100,6 +100,7 @@ class World:
             "HUBLAB_TEMPLATE_SECONDS": "0",
             "UNSUBSCRIBE_SECRET": "unsubscribe-test",
             "WEBHOOK_SECRET": "webhook-test",
+            "WEBHOOK_SECRET_ONBOARDING_START": "onboarding-test",
             "CALENDLY_SIGNING_KEY": "calendly-test",
             "RESEND_WEBHOOK_SECRET": "whsec_dGVzdC10ZXN0LXRlc3QtdGVzdA==",
             "TESTING_MODE": "true",

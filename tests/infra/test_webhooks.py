@@ -62,7 +62,8 @@ def test_webhooks_run_the_release_of_record(host: Host, shown: dict[str, str]) -
 # Asked from the host itself, with the secret that lies there: it is in no argument list.
 ASK = """
 import json, sys, urllib.error, urllib.request
-secret = json.load(open(sys.argv[1]))["webhook-secret"]
+kept = json.load(open(sys.argv[1]))
+secret = kept.get("webhook-secret-christmas-signup", kept["webhook-secret"]).split(",")[0].strip()
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 def status(path, body=None, **headers):
     try:

@@ -1,0 +1,75 @@
+"""HTTP with bounds: how long a head and a body may take, how long a connection may be idle, how many there may be.
+
+uvicorn bounds the idle time after an answer alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Mapping
+
+HEAD_SECONDS, BODY_SECONDS, IDLE_SECONDS = 10.0, 20.0, 15
+CONNECTIONS = 512  # the unit's files are 4,096
+MAX_HEAD = 16 * 1024
+
+
+class Bounded(H11Protocol):
+    """One connection. A deadline holds from the beginning of a head or of a body, whatever trickles in meanwhile."""
+
+    head_seconds, body_seconds = HEAD_SECONDS, BODY_SECONDS
+    most = CONNECTIONS
+    _deadline: asyncio.TimerHandle | None = None
+    _reading: Any = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection, or end it where there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > self.most:
+            transport.abort()
+            return
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """See whether a head or a body has ended with this."""
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        """The next head may begin."""
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for any more."""
+        self._set(None)
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        found = self.conn.their_state
+        if found == self._reading:
+            return
+        self._reading = found
+        self._set({h11.IDLE: self.head_seconds, h11.SEND_BODY: self.body_seconds}.get(found))
+
+    def _set(self, seconds: float | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self.loop.call_later(seconds, self.transport.abort) if seconds is not None else None
+
+
+def options() -> Mapping[str, Any]:
+    """What uvicorn is told besides."""
+    return {
+        "http": Bounded,
+        "ws": "none",
+        "timeout_keep_alive": IDLE_SECONDS,
+        "limit_concurrency": CONNECTIONS,
+        "h11_max_incomplete_event_size": MAX_HEAD,
+        "server_header": False,
+    }

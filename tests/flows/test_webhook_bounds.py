@@ -1,0 +1,192 @@
+"""The webhook app towards callers who are slow, silent, too many or gone in the midst; and on a disk gone bad."""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import logging
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import uvicorn
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from starlette.testclient import TestClient
+
+from flows.services.settings import Settings
+from flows.webhooks import http
+from flows.webhooks.app import build
+from flows.webhooks.spool import Spool
+from sandbox.standins.serve import bound
+from tests.flows.test_callers import GIVEN
+from tests.flows.test_webhooks import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HEAD = b"POST /webhook/christmas-signup HTTP/1.1\r\nhost: x\r\nx-webhook-secret: shared\r\n"
+HEAD += b"content-type: application/json\r\n"
+
+
+@pytest.fixture
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
+    """The app as the service serves it, with short times and few connections; Prefect is away."""
+    monkeypatch.setattr(http.Bounded, "head_seconds", 2)
+    monkeypatch.setattr(http.Bounded, "body_seconds", 2)
+    monkeypatch.setattr(http.Bounded, "most", 5)
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}):
+        config = uvicorn.Config(
+            build(Settings(GIVEN), tmp_path / "spool"), loop="asyncio", access_log=False, log_config=None,
+            timeout_graceful_shutdown=1, **http.options(),
+        )  # fmt: skip
+        running, listener = uvicorn.Server(config), bound("127.0.0.1")
+        thread = threading.Thread(target=contextvars.copy_context().run, args=(running.run, [listener]), daemon=True)
+        thread.start()
+        while not running.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield listener.getsockname()
+        running.should_exit = True
+        thread.join(20)
+        listener.close()
+
+
+@contextmanager
+def connected(address: tuple[str, int], sent: bytes = b"") -> Iterator[socket.socket]:
+    with socket.create_connection(address, timeout=30) as one:
+        one.sendall(sent)
+        yield one
+
+
+def ended(one: socket.socket) -> bool:
+    """Wait until the other side has ended the connection."""
+    try:
+        while one.recv(4096):
+            pass
+    except ConnectionResetError:
+        pass
+    return True
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        HEAD[:30],
+        HEAD,
+        HEAD + b"content-length: 50\r\n\r\n{",
+        HEAD + b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n",
+    ],
+)
+def test_who_is_silent_in_the_midst_is_let_go(address: tuple[str, int], sent: bytes) -> None:
+    with connected(address, sent) as one:
+        assert ended(one)
+
+
+@pytest.mark.parametrize("start", [HEAD[:5], HEAD + b"content-length: 5000\r\n\r\n"])
+def test_who_trickles_is_let_go_all_the_same(address: tuple[str, int], start: bytes) -> None:
+    with connected(address, start) as one:
+        one.settimeout(0.05)
+        while True:
+            try:
+                one.sendall(b"a")
+                if not one.recv(4096):
+                    break
+            except TimeoutError:
+                continue
+            except (ConnectionResetError, BrokenPipeError):
+                break
+
+
+def test_a_call_that_follows_another_on_its_connection_has_its_time_again(address: tuple[str, int]) -> None:
+    body = json.dumps({"email": "delivered+1@resend.dev", "first_name": "Ada", "assessment_score": 50}).encode()
+    whole = HEAD + b"content-length: %d\r\n\r\n" % len(body) + body
+    with connected(address) as one:
+        for _ in range(3):
+            time.sleep(0.8)  # longer than the time of one head, in all
+            one.sendall(whole)
+            answer = b""
+            while not answer.endswith(b"}"):
+                assert (more := one.recv(4096)), "the connection was ended"
+                answer += more
+            assert answer.startswith(b"HTTP/1.1 202")
+        one.sendall(HEAD)
+        assert ended(one)
+
+
+def test_more_connections_than_the_bound_are_refused_and_the_others_served(address: tuple[str, int]) -> None:
+    with connected(address, HEAD) as first, connected(address, HEAD), connected(address, HEAD):
+        with connected(address, HEAD), connected(address, HEAD), connected(address) as sixth:
+            assert ended(sixth)
+        first.sendall(b"content-length: 0\r\n\r\n")
+        assert first.recv(4096).startswith(b"HTTP/1.1 422")
+
+
+def test_who_hangs_up_in_the_midst_of_a_body_leaves_no_traceback(
+    address: tuple[str, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    for _ in range(5):
+        with connected(address, HEAD + b"content-length: 50\r\n\r\n{"):
+            pass
+    body = b"{}"
+    with connected(address, HEAD + b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body) as one:
+        assert ended(one)
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+def test_no_websocket_and_no_name_of_the_server(address: tuple[str, int]) -> None:
+    upgrade = b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAA\r\n"
+    with connected(address, b"GET /health HTTP/1.1\r\nhost: x\r\n" + upgrade + b"\r\n") as one:
+        answer = one.recv(4096).lower()
+    assert answer.startswith(b"http/1.1 200")
+    assert b"server:" not in answer
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/redoc", "/health/", "/webhook/christmas-signup/", "/"])
+def test_nothing_is_public_that_need_not_be(tmp_path: Path, path: str) -> None:
+    client = TestClient(build(Settings(GIVEN), tmp_path), follow_redirects=False)
+    for answer in (client.get(path), client.post(path)):
+        assert answer.status_code == 404
+        assert "location" not in answer.headers
+
+
+# -- the disk ---------------------------------------------------------------------------------------------------------
+
+BROKEN = [b"", b"{", b"[]", b"null", b'{"kind": "event"}', b'{"kind": "else", "key": "x"}', b"\xff", b"[" * 100_000]
+
+
+@pytest.mark.parametrize("content", BROKEN)
+def test_a_broken_file_is_set_aside_and_told_and_what_is_newer_goes(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "enrolments").mkdir()
+    (tmp_path / "enrolments" / "0.json").write_bytes(content)
+    app = build(Settings(GIVEN), tmp_path)
+    spool = Spool(tmp_path / "enrolments")
+    entry = {"kind": "enrolment", "campaign": "c", "sequence": "s", "payload": {}, "received_at": ""}
+    spool.put("x", entry)
+    assert [found["key"] for _, found in spool.entries()] == ["x"]
+    assert (spool.waiting, spool.broken) == (1, 1)
+    assert (tmp_path / "enrolments" / "broken" / "0.json").read_bytes() == content
+    app = build(Settings(GIVEN), tmp_path)  # also after a restart
+    assert "1 broken files" in app.state.describe()
+    answer = TestClient(app).get("/health")
+    assert (answer.status_code, answer.json()["enrolments"]["broken"]) == (503, 1)
+
+
+def test_what_is_wrong_is_said_to_the_operator_and_not_to_the_world(tmp_path: Path) -> None:
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}):
+        app = build(Settings(GIVEN), tmp_path)
+        Spool(tmp_path / "enrolments")
+        with TestClient(app) as client:
+            body = {"email": "delivered+1@resend.dev", "first_name": "Ada", "assessment_score": 50}
+            assert client.post(
+                "/webhook/christmas-signup", json=body, headers={"x-webhook-secret": "shared"}
+            ).is_success
+            eventually(lambda: "Error" in app.state.describe())
+            told = client.get("/health").json()
+    assert told["enrolments"]["trouble"] is True
+    assert "Error" not in json.dumps(told)
