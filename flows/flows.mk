@@ -7,8 +7,9 @@ takes.preview := TEMPLATE
 takes.test-send := TEMPLATE TO
 takes.retry-failed := LIST
 takes.stop-person := TO
+takes.erase-person := TO
 
-.PHONY: demo chaos coverage secrets register notion-setup preflight preview test-send pause-campaign resume retry-failed stop-person bench-flows
+.PHONY: demo chaos coverage secrets register notion-setup preflight preview test-send pause-campaign resume retry-failed stop-person erase-person bench-flows
 demo: .venv/ready ## the campaign in a sandbox: sixteen mails, live [SPEED=times a mail a minute]
 	@$(FLOWS) sandbox.campaign demo $(if $(SPEED),--speed $(SPEED))
 chaos: .venv/ready ## workers killed, services that misbehave: nothing lost, nothing doubled [ENROLMENTS=200 EVERY=5]
@@ -35,6 +36,8 @@ retry-failed: .venv/ready ## run again what failed, once its cause is mended [LI
 	@$(FLOWS) flows.operator.retry_failed $(if $(LIST),--list)
 stop-person: .venv/ready ## TO=address: nothing more goes to it
 	@$(FLOWS) flows.operator.operate stop $(TO)
+erase-person: .venv/ready ## TO=address: remove what is kept of a person
+	@$(FLOWS) flows.operator.erase $(TO)
 bench-flows: .venv/ready ## webhook throughput, calls and CPU per mail
 	@$(FLOWS) bench.flows_webhooks
 	@$(FLOWS) bench.flows_calls

@@ -22,6 +22,7 @@ MAX_STEPS = 7  # the record has the properties `Email 1 Sent` to `Email 7 Sent`
 KEYS = frozenset(
     {"webhook", "handler", "type", "started", "testing_first_minute", "round", "steps", "stop_on_booking", "fields"}
     | {"record", "contact", "project", "kind", "expires", "retired", "defaults", "signed", "browser"}
+    | {"occasion", "no_show", "converts", "confirm"}
 )
 SIGNERS = ("calendly", "calcom")
 KINDS = ("marketing", "transactional")
@@ -65,6 +66,9 @@ class Sequence:
     mail is not worth sending; `retired`, templates that are not sent any more to those enrolled already; `defaults`,
     what a template shows for a field that the payload leaves out. `signed` names who may open the webhook with a
     signature (`calendly`, `calcom`); `browser` lets a visitor's own browser call it, where WEBHOOK_ORIGINS is set.
+    `occasion` is the field whose every value enrols a person anew; `no_show` has the no-shows that Calendly and Cal.com
+    tell of enrolled here; `converts` ends the campaign's marketing for who is enrolled; `confirm` keeps all mails after
+    the first from who has not followed its `confirm_url`.
     """
 
     campaign: str
@@ -88,6 +92,10 @@ class Sequence:
     defaults: dict[str, Any] = field(default_factory=dict)
     signed: tuple[str, ...] = ()
     browser: bool = False
+    occasion: str = ""
+    no_show: bool = False
+    converts: bool = False
+    confirm: bool = False
 
     @property
     def templates(self) -> tuple[str, ...]:
@@ -98,7 +106,8 @@ class Sequence:
     def variables(self) -> frozenset[str]:
         """The names that a template of this sequence may use."""
         computed = {"segment"} if "red_systems" in self.fields else set()
-        return frozenset(self.fields) | computed | {"calendly_link", "portal_url", "unsubscribe_url"}
+        links = {"calendly_link", "portal_url", "unsubscribe_url"} | ({"confirm_url"} if self.confirm else set())
+        return frozenset(self.fields) | computed | links
 
     def step(self, number: int) -> Step:
         """The step of that number.
@@ -116,9 +125,14 @@ class Sequence:
         delay = timedelta(seconds=(self.testing_first_minute + number - 1) * minute) if testing else step.delay
         return enrolled + delay
 
-    def key(self, email: str) -> str:
+    def key_of(self, details: dict[str, Any]) -> str:
+        """The key of the enrolment that a payload asks for."""
+        return self.key(details["email"], str(details.get(self.occasion, "")) if self.occasion else "")
+
+    def key(self, email: str, occasion: str = "") -> str:
         """The enrolment's key: the same for the same address however it is written, and without the address in it."""
-        digest = hashlib.sha256(normalised(email).encode()).hexdigest()[:24]
+        text = normalised(email) + (f"\n{occasion}" if occasion else "")
+        digest = hashlib.sha256(text.encode()).hexdigest()[:24]
         again = f"-r{self.round}" if self.round > 1 else ""
         return f"{self.campaign}-{self.name}-{digest}{again}"
 
@@ -186,6 +200,11 @@ def _check_tables(where: str, table: dict[str, Any]) -> None:
         raise CampaignError(f"{where}.defaults: {min(extra)!r} is no field of the sequence")
     if extra := set(table.get("signed", ())) - set(SIGNERS):
         raise CampaignError(f"{where}.signed: {min(extra)!r} is none of {', '.join(SIGNERS)}")
+    if (occasion := table.get("occasion")) and not table["fields"].get(occasion, "").endswith("!"):
+        raise CampaignError(f"{where}.occasion: {occasion!r} is no field that is required")
+    for key in ("browser", "no_show", "converts", "confirm"):
+        if not isinstance(table.get(key, False), bool):
+            raise CampaignError(f"{where}.{key}: {table[key]!r} is neither true nor false")
     if table.get("kind", KINDS[0]) not in KINDS:
         raise CampaignError(f"{where}.kind: {table['kind']!r} is none of {', '.join(KINDS)}")
 

@@ -52,7 +52,7 @@ def enrol(campaign: str, name: str, payload: dict[str, Any], received_at: str | 
             try:
                 page = record(prefect, settings, sequence, details, enrolled)
             except NotEnrolledError as reason:
-                log().warning("%s: not enrolled: %s", sequence.key(details["email"]), reason)
+                log().warning("%s: not enrolled: %s", sequence.key_of(details), reason)
                 return Completed(name="Skipped", message=f"not enrolled: {reason}")
             plan = _schedule(prefect, settings, sequence, details, page, enrolled)
         return Completed(message=f"{len(plan)} mails of {sequence.name}, from {plan[0].due:%Y-%m-%d %H:%M} UTC")
@@ -70,12 +70,14 @@ def record(
         SuppressionUnreadableError: whether it may be, cannot be told now.
         NotionError: Notion could not be read or written.
     """
-    key, again = sequence.key(details["email"]), (runtime.flow_run.run_count or 1) > 1
+    key, again = sequence.key_of(details), (runtime.flow_run.run_count or 1) > 1
     first = prefect.run_of(f"{key}:1") if again else None
     if first is not None:
         return str(first.parameters["enrolment"]["page"])
-    if reason := suppression.why_not(prefect, details["email"], sequence.kind):
+    if reason := suppression.why_not(prefect, details["email"], sequence):
         raise NotEnrolledError(reason)
+    if sequence.converts:
+        suppression.convert(prefect, details["email"], sequence.campaign, enrolled.isoformat())
     if again:
         # The earlier attempt may have written pages that a query does not show yet.
         time.sleep(settings.number("HUBLAB_NOTION_LAG_SECONDS"))
@@ -109,7 +111,7 @@ def described(  # noqa: PLR0913 - what an enrolment consists of
     variables = payloads.variables(sequence, details)
     plan = plans.made(sequence, enrolled, variables.get("segment"), testing=testing, minute=minute)
     return {
-        "key": sequence.key(details["email"]),
+        "key": sequence.key_of(details),
         "campaign": sequence.campaign,
         "sequence": sequence.name,
         "email": details["email"],

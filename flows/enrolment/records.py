@@ -53,7 +53,7 @@ def create_enrolment(
     notion: NotionGateway, sequence: Sequence, details: dict[str, Any], contact: Page, enrolled: datetime
 ) -> Page:
     """Create the page of an enrolment. Raises NotionError."""
-    key = sequence.key(details["email"])
+    key = sequence.key_of(details)
     wanted = {
         "Email": details["email"],
         "Campaign": sequence.label,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
 
+from flows.campaigns.model import sequences
 from flows.recipients import suppression
 from flows.sending.frozen import thaw
 from flows.services.prefect_api import Prefect
@@ -58,7 +59,8 @@ def stop(email: str) -> str:
 def allow(email: str) -> str:
     """Lift every cause that is recorded for an address; what was done."""
     with Prefect() as prefect:
-        lifted = suppression.lift(prefect, email)
+        campaigns = {campaign for campaign, _ in sequences()}
+        lifted = suppression.lift(prefect, email, *map(suppression.customer, sorted(campaigns)))
     return f"lifted: {', '.join(lifted) or 'nothing was recorded'}; mind the contact's status in Notion"
 
 

@@ -16,6 +16,7 @@ from flows.recipients.mailbox import mailbox
 from flows.services.errors import UnavailableError
 
 if TYPE_CHECKING:
+    from flows.campaigns.model import Sequence
     from flows.services.prefect_api import Prefect
 
 MARKETING, TRANSACTIONAL = "marketing", "transactional"
@@ -45,18 +46,33 @@ def record_name(email: str, cause: str) -> str:
     return f"suppressed-{hashlib.sha256(mailbox(email).encode()).hexdigest()[:32]}-{cause.lower()}"
 
 
+def booking_name(email: str) -> str:
+    """The variable that keeps the latest that is known of a person's bookings."""
+    return f"booking-{hashlib.sha256(mailbox(email).encode()).hexdigest()[:32]}"
+
+
 def record(prefect: Prefect, email: str, cause: str, at: str, source: str) -> None:
     """Keep that an address gets no more mail; done twice it is the same as once. Raises httpx.HTTPError."""
     prefect.claim(record_name(email, cause), {"cause": cause, "at": at, "source": source}, tags=(TAG,))
 
 
-def causes(prefect: Prefect, email: str) -> list[str]:
-    """Why an address must get no mail; empty when nothing is recorded.
+def convert(prefect: Prefect, email: str, campaign: str, at: str) -> None:
+    """Keep that an address belongs to a customer, whom the campaign's marketing has reached. Raises httpx.HTTPError."""
+    record(prefect, email, customer(campaign), at, "enrolled as a customer")
+
+
+def customer(campaign: str) -> str:
+    """The cause that ends one campaign's marketing for who has become a customer."""
+    return f"Customer-{campaign}"
+
+
+def causes(prefect: Prefect, email: str, *more: str) -> list[str]:
+    """Why an address must get no mail, `more` causes among them; empty when nothing is recorded.
 
     Raises:
         SuppressionUnreadableError: Prefect did not give a whole answer.
     """
-    names = {record_name(email, cause): cause for cause in ENDS}
+    names = {record_name(email, cause): cause for cause in (*ENDS, *more)}
     try:
         there = prefect.variables(list(names))
         return [cause for name, cause in names.items() if name in there]
@@ -64,15 +80,20 @@ def causes(prefect: Prefect, email: str) -> list[str]:
         raise SuppressionUnreadableError(f"suppression cannot be read at Prefect: {error!r}") from error
 
 
-def why_not(prefect: Prefect, email: str, kind: str) -> str | None:
-    """The reason why a mail of this kind must not go to an address, or None. Raises as `causes`."""
-    found = next((cause for cause in causes(prefect, email) if ends(cause, kind)), None)
-    return f"the address is suppressed: {found.lower()}" if found else None
+def why_not(prefect: Prefect, email: str, sequence: Sequence) -> str | None:
+    """The reason why a mail of a sequence must not go to an address, or None. Raises as `causes`."""
+    bought = customer(sequence.campaign)
+    for cause in causes(prefect, email, bought):
+        if cause == bought and sequence.kind == MARKETING:
+            return f"the contact has become a customer of {sequence.campaign}"
+        if ends(cause, sequence.kind):
+            return f"the address is suppressed: {cause.lower()}"
+    return None
 
 
-def lift(prefect: Prefect, email: str) -> list[str]:
+def lift(prefect: Prefect, email: str, *more: str) -> list[str]:
     """Let an address get mail again, because a person says so; the causes that were recorded. Raises as `causes`."""
-    found = causes(prefect, email)
+    found = causes(prefect, email, *more)
     for cause in found:
         prefect.forget(record_name(email, cause))
     return found

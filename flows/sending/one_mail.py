@@ -95,7 +95,7 @@ class Sending:
                 self._wait_for_its_turn()
                 kept = self._freeze()
         if kept is not None and kept.accepted is None:  # what another try has frozen may have been sent by it as well
-            reason = reason or suppression.why_not(self._prefect, self._enrolment["email"], self._sequence.kind)
+            reason = reason or suppression.why_not(self._prefect, self._enrolment["email"], self._sequence)
             window = timedelta(hours=self._settings.number("HUBLAB_RESEND_WINDOW_HOURS"))
             Delivery(self._prefect, self._resend, key, step, window).deliver(kept, reason)
         if kept is None or kept.accepted is None:

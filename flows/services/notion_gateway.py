@@ -162,6 +162,10 @@ class NotionGateway:
         what = f"write page {page_id} of {schema.TITLES[block]}"
         return self._safe(what, lambda: self._client.pages.update(page_id, properties=properties))
 
+    def trash(self, page_id: str) -> None:
+        """Move a page to the trash; one that is there already is as good. Raises NotionError."""
+        self._safe(f"trash page {page_id}", lambda: self._client.pages.update(page_id, in_trash=True))
+
     def create_once(
         self, block: str, values: Mapping[str, Any], find: Callable[[], list[dict[str, Any]]]
     ) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from flows.campaigns import payloads
 from flows.campaigns.model import sequences
 from flows.recipients import unsubscribe
 from flows.services.settings import BadSettingError, several
-from flows.webhooks import challenge, events, signatures
+from flows.webhooks import bookings, challenge, events, signatures
 from flows.webhooks.bodies import Refusal, limited, parsed
-from flows.webhooks.callers import Callers, variable
+from flows.webhooks.callers import BOOKINGS, Callers, variable
 from flows.webhooks.forwarding import Forwarder, age
 from flows.webhooks.limits import HOUR, Limits
 from flows.webhooks.links import Links
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from flows.campaigns.model import Sequence
     from flows.services.settings import Settings
 
-PARTS = ("enrolments", "suppressions", "events", "alarms")
+PARTS = ("enrolments", "suppressions", "events", "bookings", "alarms")
 TOO_MANY = 429
 STALE_SECONDS = 900  # an entry that waits longer makes /health say so
 
@@ -93,13 +93,15 @@ class Receiver:
         async def endpoint(request: Request) -> Response:
             body = await limited(request)
             given = await self._proven(request, sequence, body)
+            if sequence.no_show and bookings.is_native(given):
+                return await self._told("calendly", given)
             try:
                 details = model.model_validate(given).model_dump(exclude_none=True)
             except ValidationError as error:
                 raise Refusal(
                     422, error.errors(include_url=False, include_input=False, include_context=False)
                 ) from None
-            key = sequence.key(details["email"])
+            key = sequence.key_of(details)
             self._limits.admit(sequence.webhook, key, details["email"])
             entry = {
                 "kind": "enrolment",
@@ -129,6 +131,28 @@ class Receiver:
             return given
         self._callers.prove(sequence.webhook, request.headers, body, time.time())
         return parsed(body)
+
+    def booking(self, route: str) -> Callable[[Request], Any]:
+        """The endpoint of a route of bookings."""
+
+        async def endpoint(request: Request) -> Response:
+            body = await limited(request)
+            self._callers.prove(route, request.headers, body, time.time())
+            return await self._told(BOOKINGS[route], parsed(body))
+
+        return endpoint
+
+    async def _told(self, signer: str, body: dict[str, Any]) -> Response:
+        """Keep what a body tells of bookings. Raises Refusal."""
+        try:
+            found = bookings.understood(signer, body)
+        except ValueError as error:
+            raise Refusal(422, str(error)) from None
+        answer: Response = JSONResponse({"status": "ignored"}, 202)
+        for one in found:
+            key = f"booking-{one['booking']}-{one['email']}-{one['status']}-{one['at']}"
+            answer = await self.keep("bookings", key, {"kind": "booking", "booking": one})
+        return answer
 
     def alarm(self, key: str, text: str) -> None:
         """Have the operator told of something: an event at Prefect, one an hour of each key."""
@@ -247,6 +271,15 @@ def build(settings: Settings, folder: Path) -> FastAPI:
             status_code=202,
         )
     more = _described({"type": "object"})
+    for route in BOOKINGS:
+        app.add_api_route(
+            f"/webhook/{route}",
+            receiver.booking(route),
+            methods=["POST"],
+            openapi_extra=more,
+            responses=_ANSWERS,
+            status_code=202,
+        )
     app.add_api_route(
         "/webhook/resend", receiver.resend, methods=["POST"], openapi_extra=more, responses=_ANSWERS, status_code=202
     )

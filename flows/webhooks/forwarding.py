@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from flows.campaigns.model import GENERIC_HANDLER
 from flows.campaigns.model import sequence as find_sequence
 from flows.sending.analytics import Rows
 from flows.services.clients import notion_client
 from flows.services.errors import UnavailableError
 from flows.services.prefect_api import Prefect
-from flows.webhooks import events
+from flows.webhooks import booked, events, handlers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -109,6 +108,12 @@ class Forwarder:
     def _delivery(self, prefect: Prefect, batch: tuple[tuple[Path, Entry], ...]) -> Iterator[Callable[[Entry], None]]:
         """What delivers an entry of a batch; all its events share a client of Notion, and one query."""
         happened = [entry["event"] for _, entry in batch if entry["kind"] == "event"]
+        if not happened and any(entry["kind"] == "booking" for _, entry in batch):
+            settings = prefect.settings()
+            lag = settings.number("HUBLAB_NOTION_LAG_SECONDS")
+            with notion_client(prefect, settings) as notion:
+                yield lambda entry: booked.apply(prefect, notion, entry["booking"], lambda: self._stop.wait(lag))
+            return
         if not happened:
             yield lambda entry: to_prefect(prefect, entry)
             return
@@ -142,12 +147,7 @@ def to_prefect(prefect: Prefect, entry: Entry) -> None:
 def start(prefect: Prefect, entry: Entry) -> None:
     """Have an enrolment's handler run, once. Raises what Prefect's client raises, CampaignError."""
     sequence = find_sequence(entry["campaign"], entry["sequence"])
-    parameters = {"payload": entry["payload"], "received_at": entry["received_at"]}
-    if sequence.handler == GENERIC_HANDLER:
-        parameters |= {"campaign": sequence.campaign, "sequence": sequence.name}
-    deployment = f"{sequence.handler}/{sequence.handler}"
-    tags = (f"campaign:{sequence.campaign}", f"enrolment:{entry['key']}")
-    prefect.start_once(deployment, parameters, entry["key"], tags=tags)
+    handlers.start(prefect, sequence, entry["key"], entry["payload"], entry["received_at"])
 
 
 def _away(error: Exception) -> bool:

@@ -95,7 +95,7 @@ class Campaign:
         answer = httpx.post(url, json=body, headers=headers, timeout=30, trust_env=False)
         if answer.status_code != httpx.codes.ACCEPTED:
             raise SandboxError(f"{url} answered {answer.status_code}: {answer.text}")
-        return found.key(email)
+        return found.key_of(body)
 
     def mails(self, keys: Iterable[str]) -> list[Mail]:
         """Every mail of these enrolments, whether it is there yet or not, in order."""

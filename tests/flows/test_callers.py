@@ -85,7 +85,7 @@ def test_a_route_that_nothing_opens_is_said_to_be_closed(tmp_path: Path) -> None
     assert "closed until WEBHOOK_SECRET_ONBOARDING_START is set" in built.state.describe()
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", [*PATHS, "calcom-booking", "calendly"])
 def test_signatures_open_the_routes_of_who_signs_and_no_other(tmp_path: Path, path: str) -> None:
     client, content = app(tmp_path), body(path)
     theirs = {"calendly-noshow": calendly, "calendly": calendly, "calcom-booking": calcom}

@@ -109,7 +109,7 @@ def test_an_enrolment_killed_before_and_after_each_of_its_calls(world: World, do
 
     for one, where in killed_at_each_call(doomed, "enrol", fresh, "POST /v1/pages"):
         email = one[2]["email"]
-        key = find_sequence("christmas", "noshow").key(email)
+        key = find_sequence("christmas", "noshow").key_of(one[2])
         with Prefect() as prefect:
             runs = [prefect.run_of(f"{key}:{step}") for step in (1, 2, 3)]
         assert None not in runs, where
@@ -132,7 +132,7 @@ class Campaign(RuleBasedStateMachine):
 
     def enrolment(self) -> dict[str, Any] | None:
         with Prefect() as prefect:
-            run = prefect.run_of(f"{find_sequence('christmas', 'noshow').key(self.payload['email'])}:3")
+            run = prefect.run_of(f"{find_sequence('christmas', 'noshow').key_of(self.payload)}:3")
         return run.parameters["enrolment"] if run else None
 
     def attempt(self, name: str, what: str, arguments: list[Any], at: int, when: str) -> int:

@@ -111,7 +111,8 @@ def test_a_call_that_follows_another_on_its_connection_has_its_time_again(addres
             one.sendall(whole)
             answer = b""
             while not answer.endswith(b"}"):
-                assert (more := one.recv(4096)), "the connection was ended"
+                more = one.recv(4096)
+                assert more, "the connection was ended"
                 answer += more
             assert answer.startswith(b"HTTP/1.1 202")
         one.sendall(HEAD)

@@ -25,6 +25,7 @@ from flows.webhooks.bodies import MAX_BODY
 from flows.webhooks.spool import Spool
 from sandbox.standins.delivery import signature
 from sandbox.standins.serve import bound, serving
+from tests.flows.world import PAYLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,7 +64,7 @@ def eventually(look: Callable[[], Any], seconds: float = 20) -> Any:
 
 def run_of(sequence: str, email: str) -> Any:
     with Prefect() as prefect:
-        return prefect.run_of(find_sequence("christmas", sequence).key(email))
+        return prefect.run_of(find_sequence("christmas", sequence).key_of(PAYLOADS[sequence] | {"email": email}))
 
 
 @pytest.mark.parametrize(("sequence", "path"), [*PAGES.items(), ("onboarding", "onboarding-start")])

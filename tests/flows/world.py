@@ -126,7 +126,7 @@ class World:
 
     def enrol(self, sequence: str, payload: dict[str, Any], received_at: str | None = None) -> FlowRun:
         """The run of a sequence's handler, created under the enrolment's key as the webhook does; not run yet."""
-        key = find_sequence("christmas", sequence).key(payload["email"])
+        key = find_sequence("christmas", sequence).key_of(payload)
         name = HANDLERS[sequence]
         with Prefect() as prefect:
             return prefect.start_once(f"{name}/{name}", {"payload": payload, "received_at": received_at}, key)
@@ -147,7 +147,9 @@ class World:
     def mails(self, email: str) -> list[FlowRun]:
         """The runs of an address's mails, by step."""
         found = [one for (campaign, _), one in sequences().items() if campaign == "christmas"]
-        keys = [f"{one.key(email)}:{step.number}" for one in found for step in one.steps]
+        keys = [
+            f"{one.key_of(PAYLOADS[one.name] | {'email': email})}:{step.number}" for one in found for step in one.steps
+        ]
         with Prefect() as prefect:
             runs = [run for run in map(prefect.run_of, keys) if run]
         return sorted(runs, key=lambda run: run.parameters["step"])
@@ -170,7 +172,8 @@ class World:
     def enrolment(self, sequence: str, email: str) -> dict[str, Any]:
         """What the runs of an address's mails got as `enrolment`."""
         with Prefect() as prefect:
-            run = prefect.run_of(f"{find_sequence('christmas', sequence).key(email)}:1")
+            key = find_sequence("christmas", sequence).key_of(PAYLOADS[sequence] | {"email": email})
+            run = prefect.run_of(f"{key}:1")
         assert run is not None
         return cast("dict[str, Any]", run.parameters["enrolment"])
 

@@ -1,0 +1,100 @@
+"""`python -m flows.operator.erase ADDRESS`: what is kept of one person at Prefect and in Notion is removed.
+
+First nothing more may go to the address, and that alone stays, as a digest. Run again it removes what is left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from flows.campaigns.model import MAX_STEPS, normalised, sequences
+from flows.operator.operate import stop
+from flows.recipients import suppression
+from flows.sending.frozen import place
+from flows.services import notion_schema as schema
+from flows.services.clients import notion_client
+from flows.services.prefect_api import Prefect
+
+if TYPE_CHECKING:
+    from flows.services.notion_gateway import NotionGateway
+
+PAGES = (schema.SEQUENCE, schema.CONTACTS, schema.PROJECTS, schema.ANALYTICS)
+IN_HAND = frozenset({"RUNNING", "PENDING", "CANCELLING"})
+AGAIN = "are in a worker's hands and stop by themselves; run this again in a few minutes"
+LEFT = "Not reached from here: Resend's own list of mails, the calendar's bookings, and Notion's trash (30 days)."
+
+
+@dataclass
+class Erased:
+    """How much went: by name of a database or a kind of thing; `busy` runs could not be removed yet."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    busy: int = 0
+
+
+def erase(email: str) -> Erased:
+    """Remove a person. Raises NotionError, and what Prefect's client raises; safe to run again."""
+    done, wanted = Erased(), normalised(email)
+    stop(wanted)
+    with Prefect() as prefect, notion_client(prefect, prefect.settings()) as notion:
+        pages = {block: notion.equals(block, Email=wanted) for block in PAGES}
+        keys = {one.key(wanted) for one in sequences().values()}
+        keys |= {str(schema.read(page, "Enrolment Key") or "") for page in pages[schema.SEQUENCE]} - {""}
+        # The runs first: they know the keys no more than the records do, and the records go last.
+        for key in sorted(keys):
+            _runs(prefect, key, done)
+            _mails(prefect, key, done)
+        prefect.forget(suppression.booking_name(wanted))
+        if not done.busy:
+            _pages(notion, pages, done)
+    return done
+
+
+def _runs(prefect: Prefect, key: str, done: Erased) -> None:
+    ours = [key, *(f"{key}:{step}" for step in range(1, MAX_STEPS + 1))]
+    for condition in ({"tags": {"all_": [f"enrolment:{key}"]}}, {"idempotency_key": {"any_": ours}}):
+        for run in prefect.client.request("POST", "/flow_runs/filter", json={"flow_runs": condition}).json():
+            if run["state_type"] in IN_HAND:
+                done.busy += 1
+                continue
+            prefect.client.request("DELETE", "/flow_runs/{id}", path_params={"id": run["id"]})
+            _count(done, "flow runs")
+
+
+def _mails(prefect: Prefect, key: str, done: Erased) -> None:
+    for step in range(1, MAX_STEPS + 1):
+        name = place(key, step)
+        while (kept := prefect.artifact(name)) is not None:
+            prefect.drop(kept)
+            _count(done, "mails kept")
+        prefect.forget(name)
+
+
+def _pages(notion: NotionGateway, pages: dict[str, list[dict[str, Any]]], done: Erased) -> None:
+    for block, found in pages.items():
+        for page in found:
+            notion.trash(page["id"])
+            _count(done, f"pages of {schema.TITLES[block]}")
+
+
+def _count(done: Erased, what: str) -> None:
+    done.counts[what] = done.counts.get(what, 0) + 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Remove a person, and say what went; 1 while something is left."""
+    parser = argparse.ArgumentParser(prog="python -m flows.operator.erase", description=__doc__)
+    parser.add_argument("email")
+    done = erase(parser.parse_args(arguments).email)
+    what = ", ".join(f"{count} {name}" for name, count in done.counts.items()) or "nothing was there"
+    sys.stdout.write(f"nothing more goes to this address; removed: {what}\n{LEFT}\n")
+    if done.busy:
+        sys.stderr.write(f"{done.busy} runs {AGAIN}\n")
+    return 1 if done.busy else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

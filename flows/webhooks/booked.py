@@ -1,0 +1,78 @@
+"""What becomes of a booking: the contact shows it in Notion, where sequences read it; who did not come is enrolled.
+
+The latest that is known of a person's bookings is kept at Prefect, under the mailbox's digest: a no-show of Cal.com
+names neither person nor time, and events come late, twice and in any order. Applied twice is the same as once.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from flows.campaigns import payloads
+from flows.campaigns.model import sequences
+from flows.enrolment import records
+from flows.recipients import suppression
+from flows.recipients.contact import BOOKING, STATUS
+from flows.services import notion_schema as schema
+from flows.webhooks import bookings, handlers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flows.services.notion_gateway import NotionGateway
+    from flows.services.prefect_api import Prefect
+
+PREPARING = "Pre-Call Prep"
+log = logging.getLogger("hublab.webhooks")
+
+
+def apply(prefect: Prefect, notion: NotionGateway, booking: dict[str, Any], wait: Callable[[], Any]) -> None:
+    """Show a booking, and enrol who did not come. `wait` outlasts the lag of Notion's queries.
+
+    Raises:
+        NotionError, and what Prefect's client raises: it is to be tried again.
+    """
+    name = suppression.booking_name(booking["email"])
+    known = prefect.variables([name]).get(name)
+    if not bookings.newer(known, booking):
+        return
+    if booking["status"] == bookings.NO_SHOW:
+        _enrol(prefect, bookings.payload(known, booking), booking["at"])
+    _show(notion, booking, wait)
+    kept = {part: booking[part] for part in ("booking", "status", "at")}
+    earlier = known["details"] if known and known["booking"] == booking["booking"] else {}
+    prefect.remember(name, kept | {"details": earlier | booking["details"]})
+
+
+def _show(notion: NotionGateway, booking: dict[str, Any], wait: Callable[[], Any]) -> None:
+    email, values = booking["email"], {BOOKING: booking["status"]}
+    contacts = records.find_contacts(notion, email)
+    if not contacts:
+        wait()  # who signed up just before may not be shown yet, and must not have two pages
+        contacts = records.find_contacts(notion, email)
+    for one in contacts:
+        ended = schema.read(one, STATUS) in suppression.ENDS
+        more = {STATUS: PREPARING} if booking["status"] == bookings.BOOKED and not ended else {}
+        notion.update(schema.CONTACTS, one["id"], values | more)
+    if not contacts and booking["status"] == bookings.BOOKED:
+        first = {"First Name": booking["details"].get("first_name")}
+        made = values | {"Email": email, STATUS: PREPARING} | first
+        notion.create_once(schema.CONTACTS, made, lambda: records.find_contacts(notion, email))
+
+
+def _enrol(prefect: Prefect, payload: dict[str, Any], at: str) -> None:
+    for sequence in sequences().values():
+        if not sequence.no_show:
+            continue
+        try:
+            details = payloads.checked(sequence, payload)
+        except ValidationError as error:
+            fields = ", ".join(str(one["loc"][0]) for one in error.errors())
+            text = f"a no-show is not enrolled in {sequence.campaign}/{sequence.name}: nothing is known of its {fields}"
+            log.warning("%s", text)
+            prefect.tell("hublab.alarm", {"key": "no-show", "text": text})
+            continue
+        handlers.start(prefect, sequence, sequence.key_of(details), details, at)

@@ -1,0 +1,134 @@
+"""What Calendly and Cal.com tell of a booking, in one form. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flows.campaigns.model import normalised
+from flows.campaigns.values import is_empty, line
+
+BOOKED, CANCELLED, NO_SHOW = "Booked", "Cancelled", "No-Show"
+CALENDLY = {
+    "invitee.created": BOOKED,
+    "invitee.canceled": CANCELLED,
+    "invitee_no_show.created": NO_SHOW,
+    "invitee_no_show.deleted": BOOKED,
+}
+CALCOM = {
+    "BOOKING_CREATED": BOOKED,
+    "BOOKING_RESCHEDULED": BOOKED,
+    "BOOKING_CANCELLED": CANCELLED,
+    "BOOKING_REJECTED": CANCELLED,
+    "BOOKING_NO_SHOW_UPDATED": NO_SHOW,
+}
+# What an enrolment takes from a booking, beside its address.
+DETAILS = ("first_name", "business_name", "calendly_event_uri", "scheduled_time", "event_type", "reschedule_url")
+_BUSINESS = ("business", "company", "salon")
+
+
+def understood(signer: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The bookings that a body tells of, one for each attendee; none for an event that means nothing here.
+
+    Raises:
+        ValueError: not an event of Calendly's or Cal.com's at all.
+    """
+    try:
+        return _calendly(body) if signer == "calendly" else _calcom(body)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"not an event of {signer}: {type(error).__name__} {error}") from None
+
+
+def is_native(body: dict[str, Any]) -> bool:
+    """Whether a body is one of Calendly's own, not a flat one of somebody who posts for it."""
+    return isinstance(body.get("event"), str) and isinstance(body.get("payload"), dict)
+
+
+def _calendly(body: dict[str, Any]) -> list[dict[str, Any]]:
+    status, told = CALENDLY.get(body["event"]), body["payload"]
+    # A booking that is moved is cancelled and made anew; the new one counts.
+    if status is None or (status == CANCELLED and told.get("rescheduled")):
+        return []
+    event = told.get("scheduled_event") or {}
+    uri = event.get("uri") or told.get("event") or told["uri"]
+    details = {
+        "first_name": told.get("first_name") or _first(told.get("name")),
+        "business_name": _answered(told.get("questions_and_answers")),
+        "calendly_event_uri": uri,
+        "scheduled_time": event.get("start_time"),
+        "event_type": event.get("name"),
+        "reschedule_url": told.get("reschedule_url"),
+    }
+    return [_booking(told["email"], status, body["created_at"], uri, details)]
+
+
+def _calcom(body: dict[str, Any]) -> list[dict[str, Any]]:
+    kind, told = body["triggerEvent"], body.get("payload") or {}
+    status = CALCOM.get(kind)
+    if status is None:
+        return []
+    uid = told.get("uid") or told["bookingUid"]
+    at = body.get("createdAt") or datetime.now(UTC).isoformat()
+    details = {
+        "calendly_event_uri": f"https://app.cal.com/booking/{uid}",
+        "scheduled_time": told.get("startTime"),
+        "event_type": told.get("title") or told.get("type"),
+        "business_name": _response(told.get("responses")),
+    }
+    found = []
+    for one in told["attendees"]:
+        # Who was marked by mistake, and is marked back, did come.
+        came = status == NO_SHOW and one.get("noShow") is False
+        more = {"first_name": one.get("firstName") or _first(one.get("name"))}
+        found.append(_booking(one["email"], BOOKED if came else status, at, str(uid), details | more))
+    return found
+
+
+def _booking(email: str, status: str, at: str, identity: str, details: dict[str, Any]) -> dict[str, Any]:
+    when = datetime.fromisoformat(at)
+    if not isinstance(email, str) or "@" not in email:
+        raise ValueError("without the attendee's address")
+    return {
+        "email": normalised(email),
+        "status": status,
+        "at": (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC).isoformat(),
+        "booking": identity,
+        "details": {name: value for name, value in details.items() if isinstance(value, str) and not is_empty(value)},
+    }
+
+
+def _first(name: Any) -> str | None:
+    return (line(name).split(" ") or [None])[0] if isinstance(name, str) else None
+
+
+def _answered(answers: Any) -> str | None:
+    """What was answered where the booking's form asks for the business."""
+    for one in answers or ():
+        if any(word in str(one.get("question", "")).casefold() for word in _BUSINESS):
+            return str(one.get("answer") or "") or None
+    return None
+
+
+def _response(responses: Any) -> str | None:
+    for name, one in (responses or {}).items():
+        if any(word in str(name).casefold() for word in _BUSINESS):
+            value = one.get("value") if isinstance(one, dict) else one
+            return value if isinstance(value, str) else None
+    return None
+
+
+def newer(known: dict[str, Any] | None, booking: dict[str, Any]) -> bool:
+    """Whether a booking says more than what is known of its person: events come late, twice and in any order."""
+    if known is None:
+        return True
+    other = known["booking"] != booking["booking"]
+    if booking["status"] == CANCELLED and other and known["status"] == BOOKED:
+        return False  # an earlier booking is cancelled; the one that counts is not
+    return bool(known["at"] <= booking["at"])
+
+
+def payload(known: dict[str, Any] | None, booking: dict[str, Any]) -> dict[str, Any]:
+    """What a sequence for no-shows is given: of this event, and of the booking that it is about."""
+    earlier = known["details"] if known and known["booking"] == booking["booking"] else {}
+    found: dict[str, Any] = {"business_name": "your business"} | earlier | booking["details"]
+    return found | {"email": booking["email"]}

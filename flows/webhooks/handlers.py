@@ -1,0 +1,20 @@
+"""A handler's run at Prefect, once for each enrolment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flows.campaigns.model import GENERIC_HANDLER
+
+if TYPE_CHECKING:
+    from flows.campaigns.model import Sequence
+    from flows.services.prefect_api import Prefect
+
+
+def start(prefect: Prefect, sequence: Sequence, key: str, payload: dict[str, Any], received_at: str) -> None:
+    """Have an enrolment's handler run. Raises what Prefect's client raises, NotRegisteredError."""
+    parameters: dict[str, Any] = {"payload": payload, "received_at": received_at}
+    if sequence.handler == GENERIC_HANDLER:
+        parameters |= {"campaign": sequence.campaign, "sequence": sequence.name}
+    tags = (f"campaign:{sequence.campaign}", f"enrolment:{key}")
+    prefect.start_once(f"{sequence.handler}/{sequence.handler}", parameters, key, tags=tags)

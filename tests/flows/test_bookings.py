@@ -1,0 +1,230 @@
+"""Bookings as Calendly and Cal.com tell of them: they stop sequences, and who does not come is enrolled, every time."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from flows.campaigns.model import sequence as find_sequence
+from flows.services import notion_schema as schema
+from flows.services.prefect_api import Prefect
+from flows.services.settings import Settings
+from flows.webhooks import bookings
+from flows.webhooks.app import build
+from flows.webhooks.forwarding import Forwarder
+from flows.webhooks.spool import Spool
+from tests.flows.test_callers import GIVEN, JSON, calcom, calendly
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.flows.world import World
+
+URI = "https://api.calendly.com/scheduled_events/"
+
+
+def invitee(event: str, email: str, minute: int = 0, booking: str = "1", **more: Any) -> dict[str, Any]:
+    """One of Calendly's own bodies."""
+    told = {
+        "email": email,
+        "name": "Ada King",
+        "first_name": None,
+        "uri": f"{URI}{booking}/invitees/9",
+        "rescheduled": False,
+        "questions_and_answers": [{"question": "Your business?", "answer": "Salon", "position": 0}],
+        "reschedule_url": "https://calendly.com/reschedulings/9",
+        "scheduled_event": {"uri": f"{URI}{booking}", "name": "Call", "start_time": "2025-12-01T10:00:00.000000Z"},
+    }
+    at = f"2025-11-20T10:{minute:02}:00.000000Z"
+    return {"event": event, "created_at": at, "created_by": "https://api.calendly.com/users/1", "payload": told | more}
+
+
+def booking(kind: str, email: str, minute: int = 0, uid: str = "u1", **more: Any) -> dict[str, Any]:
+    """One of Cal.com's."""
+    attendee = {"email": email, "name": "Ada King", "timeZone": "America/Toronto", "language": {"locale": "en"}}
+    told = {"uid": uid, "title": "Call", "startTime": "2025-12-01T10:00:00Z", "attendees": [attendee]}
+    return {"triggerEvent": kind, "createdAt": f"2025-11-20T10:{minute:02}:00.000Z", "payload": told | more}
+
+
+def absent(email: str, minute: int = 9, uid: str = "u1", *, came: bool = False) -> dict[str, Any]:
+    told = {"message": "x", "bookingUid": uid, "bookingId": 7, "attendees": [{"email": email, "noShow": not came}]}
+    return {"triggerEvent": "BOOKING_NO_SHOW_UPDATED", "createdAt": f"2025-11-20T10:{minute:02}:00Z", "payload": told}
+
+
+class Desk:
+    """The webhook app whose spool a test forwards when it wants."""
+
+    def __init__(self, folder: Path) -> None:
+        self._client = TestClient(build(Settings(GIVEN), folder))
+        self._forwarder = Forwarder(Spool(folder / "bookings"))
+        self.folder = folder
+
+    def post(self, body: dict[str, Any], path: str | None = None) -> int:
+        ours = "triggerEvent" in body
+        content = json.dumps(body).encode()
+        path = path or ("calcom-booking" if ours else "calendly")
+        headers = JSON | (calcom(content) if ours else calendly(content))
+        status: int = self._client.post(f"/webhook/{path}", content=content, headers=headers).status_code
+        return status
+
+    def told(self, *bodies: dict[str, Any], path: str | None = None) -> None:
+        """Take these, and bring each where it belongs before the next."""
+        for body in bodies:
+            assert self.post(body, path) == 202
+            self._forwarder.spool = Spool(self.folder / "bookings")
+            self._forwarder.once()
+        assert self._forwarder.spool.waiting == 0
+
+
+@pytest.fixture
+def desk(world: World, tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def shown(world: World, email: str) -> tuple[Any, Any]:
+    (page,) = world.rows(schema.CONTACTS, email)
+    return schema.read(page, "Booking Status"), schema.read(page, "Christmas Campaign Status")
+
+
+def noshow_runs(email: str, *uris: str) -> int:
+    found = find_sequence("christmas", "noshow")
+    keys = [found.key_of({"email": email, "calendly_event_uri": uri}) for uri in uris]
+    with Prefect() as prefect:
+        return sum(prefect.run_of(key) is not None for key in keys)
+
+
+@pytest.mark.parametrize("made", [invitee, booking])
+def test_a_booking_stops_the_sequence_and_its_cancellation_lets_it_go_on(world: World, desk: Desk, made: Any) -> None:
+    kinds = ("invitee.created", "invitee.canceled") if made is invitee else ("BOOKING_CREATED", "BOOKING_CANCELLED")
+    enrolment = world.quickly("signup")
+    email = enrolment["email"]
+    desk.told(made(kinds[0], email.upper()))
+    assert shown(world, email) == ("Booked", "Pre-Call Prep")
+    assert world.send(enrolment, 2).name == "Skipped"
+    desk.told(made(kinds[1], email, 1))
+    assert shown(world, email)[0] == "Cancelled"
+    assert world.send(enrolment, 3).name == "Completed"
+
+
+def test_a_contact_is_made_where_there_is_none(world: World, desk: Desk) -> None:
+    email = world.address()
+    desk.told(booking("BOOKING_CREATED", email))
+    assert shown(world, email) == ("Booked", "Pre-Call Prep")
+    other = world.address()
+    desk.told(booking("BOOKING_CANCELLED", other))
+    assert world.rows(schema.CONTACTS, other) == []
+
+
+def test_events_in_any_order_leave_what_is_true(world: World, desk: Desk) -> None:
+    moved = [
+        invitee("invitee.created", "", 1, "old"),
+        invitee("invitee.canceled", "", 2, "old"),
+        invitee("invitee.created", "", 3, "new"),
+    ]
+    for order in itertools.permutations(moved):
+        email = world.address()
+        desk.told(*[one | {"payload": one["payload"] | {"email": email}} for one in order])
+        assert shown(world, email)[0] == "Booked", [one["event"] for one in order]
+    email = world.address()
+    desk.told(
+        invitee("invitee.created", email, 3, "new"), invitee("invitee.canceled", email, 5, "old", rescheduled=True)
+    )
+    desk.told(invitee("invitee.canceled", email, 9, "old"))
+    assert shown(world, email)[0] == "Booked"
+
+
+def test_who_has_left_stays_as_he_is(world: World, desk: Desk) -> None:
+    enrolment = world.quickly("signup")
+    (page,) = world.rows(schema.CONTACTS, enrolment["email"])
+    world.edit(schema.CONTACTS, page, Christmas_Campaign_Status="Unsubscribed")
+    desk.told(booking("BOOKING_CREATED", enrolment["email"]))
+    assert shown(world, enrolment["email"]) == ("Booked", "Unsubscribed")
+
+
+@pytest.mark.parametrize("path", ["calendly", "calendly-noshow"])
+def test_every_no_show_of_a_person_is_an_enrolment_and_each_is_one(world: World, desk: Desk, path: str) -> None:
+    email = world.address()
+    first = invitee("invitee_no_show.created", email, 1, "1")
+    second = invitee("invitee_no_show.created", email, 9, "2")
+    desk.told(first, first, second, path=path)
+    assert noshow_runs(email, f"{URI}1", f"{URI}2") == 2
+    with Prefect() as prefect:
+        run = prefect.run_of(
+            find_sequence("christmas", "noshow").key_of({"email": email, "calendly_event_uri": f"{URI}2"})
+        )
+    assert run is not None
+    assert run.parameters["payload"] == {
+        "email": email,
+        "first_name": "Ada",
+        "business_name": "Salon",
+        "calendly_event_uri": f"{URI}2",
+        "scheduled_time": "2025-12-01T10:00:00.000000Z",
+        "event_type": "Call",
+        "reschedule_url": "https://calendly.com/reschedulings/9",
+    }
+    assert world.run(run).is_completed()
+    assert shown(world, email)[0] == "No-Show"
+
+
+def test_a_no_show_of_cal_com_is_enrolled_by_what_its_booking_said(world: World, desk: Desk) -> None:
+    email, stranger = world.address(), world.address()
+    uri = "https://app.cal.com/booking/"
+    desk.told(booking("BOOKING_CREATED", email), absent(email))
+    assert noshow_runs(email, f"{uri}u1") == 1
+    assert shown(world, email)[0] == "No-Show"
+    desk.told(absent(email, 11, came=True))
+    assert shown(world, email)[0] == "Booked"
+    desk.told(absent(stranger))  # of a booking from before: neither name nor time is known
+    assert noshow_runs(stranger, f"{uri}u1") == 0
+
+
+def test_a_no_show_that_cannot_be_enrolled_is_told(world: World, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(Prefect, "tell", lambda _, __, what: told.append(what))
+    email = world.address()
+    desk.told(absent(email))
+    (what,) = told
+    assert "scheduled_time" in what["text"]
+    assert email not in what["text"]
+
+
+@pytest.mark.parametrize("body", [{}, {"event": "invitee.created"}, {"event": "invitee.created", "payload": {}}])
+def test_what_is_no_event_is_refused(desk: Desk, body: dict[str, Any]) -> None:
+    assert desk.post(body, "calendly") == 422
+    assert desk.post({"triggerEvent": "BOOKING_CREATED", "payload": {"uid": "1", "attendees": [{}]}}) == 422
+    assert desk.post({"triggerEvent": "BOOKING_CREATED", "createdAt": "now", "payload": {"uid": "1"}}) == 422
+
+
+@pytest.mark.parametrize(
+    "body", [{"event": "routing_form_submission.created", "payload": {}}, {"triggerEvent": "PING"}]
+)
+def test_what_means_nothing_here_is_taken_and_forgotten(desk: Desk, body: dict[str, Any]) -> None:
+    assert desk.post(body) == 202
+    assert list((desk.folder / "bookings").glob("*.json")) == []
+
+
+def test_a_customer_gets_no_more_sales_mails_whatever_notion_says_and_what_a_customer_must_get(world: World) -> None:
+    signup = world.quickly("signup")
+    email = signup["email"]
+    onboarding = world.quickly("onboarding", email=email)
+    (page,) = world.rows(schema.CONTACTS, email)
+    world.edit(schema.CONTACTS, page, Christmas_Campaign_Status="Signed Up")
+    skipped = world.send(signup, 2)
+    assert skipped.name == "Skipped"
+    assert "customer" in str(skipped.message)
+    assert world.send(onboarding, 2).name == "Completed"
+    late = world.run(world.enrol("noshow", world.payload("noshow", email=email)))
+    assert late.name == "Skipped"
+
+
+def test_bookings_are_understood_without_a_service() -> None:
+    (one,) = bookings.understood("calendly", invitee("invitee.created", "Ada@Example.com", first_name="Ada"))
+    assert (one["email"], one["status"], one["at"]) == ("ada@example.com", "Booked", "2025-11-20T10:00:00+00:00")
+    two = bookings.understood(
+        "calcom", booking("BOOKING_CREATED", "a@example.com", responses={"business_name": {"value": "Salon"}})
+    )
+    assert two[0]["details"]["business_name"] == "Salon"
