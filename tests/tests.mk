@@ -18,26 +18,31 @@ test-all: test ## `make test`, and then the rest: every test on hosts, the sandb
 
 # Two lanes side by side: one computes, the other waits for its host most of the time.
 .PHONY: test-here test-host
+HERE = $(PYTEST) $(SPREAD) $(APART) tests/e2e --ignore=tests/e2e/test_in_sandbox.py
 test-here: .venv/ready
-	@$(PYTEST) $(SPREAD) $(APART) tests/e2e --ignore=tests/e2e/test_in_sandbox.py
+	@$(HERE) -m "not long and not faults"
 test-host: export HUBLAB_TEST_HOSTS := essential
 test-host: .venv/ready
 	@$(PYTEST) -m essential tests/hosts
 
-# What `make test` leaves out, in three lanes.
-.PHONY: test-rest test-rest-sandbox test-rest-cure test-rest-rollout
+# What `make test` leaves out, in four lanes.
+.PHONY: test-rest test-rest-here test-rest-sandbox test-rest-cure test-rest-rollout
 REST = $(PYTEST) -m "not essential and not faults"
+# These leave a host of their own behind, or bring one.
+APART_HOSTS = tests/hosts/test_6_chaos.py
 test-rest: .venv/ready
-	@$(LANES) --jobs=3 test-rest-sandbox test-rest-cure test-rest-rollout
+	@$(LANES) --jobs=3 test-rest-here test-rest-sandbox test-rest-cure test-rest-rollout
+test-rest-here: .venv/ready
+	@$(HERE) -m long
 test-rest-sandbox: export HUBLAB_TEST_HOSTS := sandbox
 test-rest-sandbox: .venv/ready
-	@$(REST) tests/sandbox; failed=$$?; $(REST) tests/hosts/test_6_chaos.py && exit $$failed
+	@$(REST) tests/sandbox; failed=$$?; $(REST) $(APART_HOSTS) && exit $$failed
 test-rest-cure: export HUBLAB_TEST_HOSTS := cure
 test-rest-cure: .venv/ready
 	@$(REST) tests/e2e/test_in_sandbox.py; failed=$$?; $(REST) tests/hosts/test_[1-3]_*.py && exit $$failed
 test-rest-rollout: export HUBLAB_TEST_HOSTS := rollout
 test-rest-rollout: .venv/ready
-	@$(REST) $(filter-out tests/hosts/test_6_chaos.py,$(wildcard tests/hosts/test_[4-9]_*.py))
+	@$(REST) $(filter-out $(APART_HOSTS),$(wildcard tests/hosts/test_[4-9]_*.py))
 
 .PHONY: test-chaos
 test-chaos: .venv/ready ## a twentieth of `make chaos`, with its verdict as a test (ten minutes, root)

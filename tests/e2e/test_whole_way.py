@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ALL = ("signup", "noshow", "postcall", "onboarding")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_sixteen_of_sixteen(theatre: Theatre) -> None:
     record = theatre.play(*ALL)
@@ -45,6 +46,7 @@ def test_sixteen_of_sixteen(theatre: Theatre) -> None:
                 assert visit.tell("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.long
 def test_same_command_against_what_a_file_names(
     theatre: Theatre, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -66,6 +66,7 @@ class Mail:
         assert schema.read(self.world.record(email), "Email 2 Sent"), where
 
 
+@pytest.mark.long
 def test_a_try_that_is_stopped_anywhere_while_another_sends_completes_as_well(
     world: World, both: tuple[Tries, Tries]
 ) -> None:

@@ -79,6 +79,7 @@ def live(api: Api, queue: str, folder: Path) -> list[str]:
     return runs
 
 
+@pytest.mark.long
 def test_events_are_those_of_prefects_own_worker(api: Api, start: StartWorker, tmp_path: Path) -> None:
     ours = start(HUBLAB_CONCURRENCY="2").ready()
     runs = live(api, ours.queue, tmp_path)

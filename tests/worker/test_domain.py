@@ -186,6 +186,7 @@ def lives_on(api: Api, worker: Worker, mark: Path, trial: Trial) -> None:
     assert sorted(os.listdir(mark)) == []  # noqa: PTH208
 
 
+@pytest.mark.long
 def test_what_a_run_plants_is_neither_run_nor_believed(
     api: Api, start: StartWorker, tmp_path: Path, trial: Trial
 ) -> None:
@@ -207,7 +208,9 @@ def test_what_a_run_plants_is_neither_run_nor_believed(
     assert successor.term().exit() == 0
 
 
-@pytest.mark.parametrize("folder", ["home", "tmp", "storage"])
+@pytest.mark.parametrize(
+    "folder", ["home", *(pytest.param(name, marks=pytest.mark.long) for name in ("tmp", "storage"))]
+)
 def test_what_runs_of_former_releases_left_is_neither_run_nor_believed(
     api: Api, start: StartWorker, tmp_path: Path, trial: Trial, folder: str
 ) -> None:

@@ -124,6 +124,7 @@ def test_server_has_one_thread_no_connection_and_shares_no_descriptor(api: Api, 
     assert not Path(f"/proc/{engine}").exists()
 
 
+@pytest.mark.long
 def test_many_at_once(api: Api, start: StartWorker, trial: Trial) -> None:
     worker = start(HUBLAB_CONCURRENCY="6").ready()
     server = worker.fork_server()

@@ -36,7 +36,10 @@ REQUESTS = {
     "everything": ("until", rb"/flow_runs/%(run)s"),
 }
 # Of each kind one: others are treated alike (401, 500; 409, 422; a connection that is dropped).
-KINDS = [("404", False), ("403", True), ("garble", True), ("hang", True)]
+KINDS = [
+    ("403", True),
+    *(pytest.param(*kind, marks=pytest.mark.long) for kind in [("404", False), ("garble", True), ("hang", True)]),
+]
 ENGINES_GIVE_UP = {"PREFECT_CLIENT_MAX_RETRIES": "0", "PREFECT_API_REQUEST_TIMEOUT": "2"}
 # Few attempts, quickly; what is asked and what is done with the answers is unchanged.
 REFUSED_SOON = IMPATIENT.replace("from worker.__main__", "patience._REFUSED_AFTER = 3\nfrom worker.__main__")
@@ -113,6 +116,7 @@ def test_refusal_of_any_request_concerns_one_run(
     assert worker.term().exit() == 0
 
 
+@pytest.mark.long
 def test_run_deleted_at_any_moment_concerns_itself_alone(
     api: Api, proxy: Proxy, start: StartWorker, trial: Trial, tmp_path: Path
 ) -> None:
