@@ -8,8 +8,9 @@ takes.test-send := TEMPLATE TO
 takes.retry-failed := LIST
 takes.stop-person := TO
 takes.erase-person := TO
+takes.campaign-status := JSON HTML
 
-.PHONY: demo chaos coverage secrets register notion-setup preflight preview test-send pause-campaign resume retry-failed stop-person erase-person bench-flows
+.PHONY: demo chaos coverage secrets register notion-setup preflight preview test-send pause-campaign resume retry-failed stop-person erase-person bench-flows campaign-status
 demo: .venv/ready ## the campaign in a sandbox: sixteen mails, live [SPEED=times a mail a minute]
 	@$(FLOWS) sandbox.campaign demo $(if $(SPEED),--speed $(SPEED))
 chaos: .venv/ready ## workers killed, services that misbehave: nothing lost, nothing doubled [ENROLMENTS=200 EVERY=5]
@@ -38,6 +39,8 @@ stop-person: .venv/ready ## TO=address: nothing more goes to it
 	@$(FLOWS) flows.operator.operate stop $(TO)
 erase-person: .venv/ready ## TO=address: remove what is kept of a person
 	@$(FLOWS) flows.operator.erase $(TO)
+campaign-status: .venv/ready ## enrolled, due, sent, delivered … per step; exit 1 when it needs somebody [JSON=1] [HTML=file]
+	@$(FLOWS) flows.operator.campaign_status $(if $(JSON),--json) $(if $(HTML),--html $(HTML))
 bench-flows: .venv/ready ## webhook throughput, calls and CPU per mail
 	@$(FLOWS) bench.flows_webhooks
 	@$(FLOWS) bench.flows_calls

@@ -49,6 +49,11 @@ def failed(prefect: Prefect, days: float) -> Iterator[FlowRun]:
     yield from found
 
 
+def cause(run: FlowRun) -> str:
+    """Why a run ended as it did, in one line."""
+    return " ".join(str(run.state.message if run.state else "").split())[:200]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """List them, and run them again unless `--list` is given."""
     parser = argparse.ArgumentParser(prog="python -m flows.operator.retry_failed", description=__doc__)
@@ -58,8 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     with Prefect() as prefect:
         found = list(failed(prefect, asked.days))
         for run in found:
-            cause = " ".join(str(run.state.message if run.state else "").split())[:200]
-            sys.stdout.write(f"{run.state_name or '':9} {run.name}  {cause}\n")
+            sys.stdout.write(f"{run.state_name or '':9} {run.name}  {cause(run)}\n")
             if not asked.list:
                 again: State[Any] = Scheduled(name="AwaitingRetry", message="run again by `make retry-failed`")
                 prefect.client.set_flow_run_state(run.id, again, force=True)
