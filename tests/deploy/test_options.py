@@ -90,6 +90,7 @@ def test_an_empty_limit_in_the_environment_is_not_all_hosts() -> None:
         (("status", "JSON=1", "LIMIT=h1"), {}),
         (("deploy", "HUBLAB_ENV_FILE=/x"), {}),
         (("secrets", "ENV=.env.production"), {}),
+        (("campaign-status", "HTML=out/campaign.html"), {}),
     ],
 )
 def test_what_it_takes_is_taken(line: tuple[str, ...], environment: dict[str, str]) -> None:
