@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pyinfra.api import DeployError
 
+from deploy import campaigns
 from deploy.env_file import ROOT
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def ask(api_url: str, pool: str, auth: Secret | None, key: Secret | None) -> str
         done = subprocess.run(
             command,
             cwd=ROOT,
-            env=os.environ | {"PREFECT_API_URL": api_url} | environment,
+            env=os.environ | {"PREFECT_API_URL": api_url, campaigns.KEY: str(campaigns.folder() or "")} | environment,
             capture_output=True,
             text=True,
             timeout=LIMIT_SECONDS,

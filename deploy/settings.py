@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from deploy import env_file, webhooks
+from deploy import campaigns, env_file, webhooks
 from deploy.env_file import CAMPAIGN_PREFIXES, ROOT, SettingsError
 from deploy.env_values import KEPT, NAME, Reader
 
@@ -61,6 +61,7 @@ KNOWN_KEYS = (
     "HUBLAB_WEBHOOKS",
     "HUBLAB_WEBHOOKS_BIND",
     "HUBLAB_PREFLIGHT",
+    "HUBLAB_CAMPAIGNS",
     "PREFECT_API_URL",
     "PREFECT_API_AUTH_STRING",
     "PREFECT_API_KEY",
@@ -152,6 +153,10 @@ def parse(values: Mapping[str, str | None], source: Path) -> Settings:
         )
     if auth and ":" not in auth.reveal():
         read.faults.append("PREFECT_API_AUTH_STRING: has no colon. The server expects user:password.")
+    try:
+        campaigns.files(environ={"HUBLAB_CAMPAIGNS": read.raw("HUBLAB_CAMPAIGNS"), "HUBLAB_ENV_FILE": os.devnull})
+    except SettingsError as fault:
+        read.faults.append(str(fault))
     hosts = tuple(Target(*host) for host in read.hosts("HUBLAB_HOSTS"))
     settings = Settings(
         source=source,

@@ -1,5 +1,6 @@
 # What the operator does to the campaign. Included by the Makefile.
-FLOWS := $(BIN)/python -m
+# The operator's own campaigns, as `.env` names their folder.
+FLOWS = HUBLAB_CAMPAIGNS="$$($(BIN)/python -m deploy.campaigns)" && export HUBLAB_CAMPAIGNS && $(BIN)/python -m
 takes.demo := SPEED
 takes.chaos := ENROLMENTS EVERY
 takes.secrets := ENV

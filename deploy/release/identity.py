@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from deploy import campaigns
 from deploy.env_file import ROOT
 
 if TYPE_CHECKING:
@@ -42,13 +43,16 @@ class Code:
 
 @cache
 def shipped_code(root: Path = ROOT) -> Code:
-    """Everything that runs on the host: the worker and the flows."""
+    """Everything that runs on the host: the worker and the flows, the operator's own campaigns among them.
+
+    Raises:
+        SettingsError: HUBLAB_CAMPAIGNS cannot be used.
+    """
     paths = (
         path for folder in SHIPPED for path in (root / folder).rglob("*") if path.is_file() and path.suffix in SUFFIXES
     )
-    return Code(
-        {str(path.relative_to(root)): path.read_bytes() for path in sorted(paths) if "__pycache__" not in path.parts}
-    )
+    ours = {str(path.relative_to(root)): path.read_bytes() for path in sorted(paths) if "__pycache__" not in path.parts}
+    return Code(ours | campaigns.files(root))
 
 
 @cache

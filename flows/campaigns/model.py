@@ -247,7 +247,7 @@ def sequences() -> dict[tuple[str, str], Sequence]:
     Raises:
         CampaignError: a file that cannot be used.
     """
-    return _loaded(os.environ.get("HUBLAB_CAMPAIGNS", str(HERE)))
+    return _loaded(os.environ.get("HUBLAB_CAMPAIGNS") or str(HERE))
 
 
 def sequence(campaign: str, name: str) -> Sequence:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import httpx
 from prefect.exceptions import ObjectNotFound
 
-from flows.campaigns.model import sequences
+from flows.campaigns import payloads
+from flows.campaigns.model import CampaignError, sequences
 from flows.campaigns.values import MAX_LIST, MAX_NAME, MAX_PROSE, MAX_TEXT
 from flows.operator import register
 from flows.sending import mail, template_store
@@ -154,16 +155,43 @@ def testing(settings: Settings) -> Row:
     return Row("mode", what, "" if there else f"{remedy}; `make secrets`")
 
 
+# The kinds of field that a property of a kind takes; one that is not named here takes any.
+FITS = {
+    "number": frozenset({"percent", "systems", "amount"}),
+    "checkbox": frozenset({"flag", "true"}),
+    "date": frozenset({"instant", "date"}),
+    "email": frozenset({"address"}),
+}
+
+
 def mapped(sequence: Sequence) -> Iterator[str]:
-    """What a sequence would write into properties that a database does not have."""
+    """What every enrolment would fail of: a field of no type, a property that is not there or takes something else."""
+    try:
+        payloads.model(sequence)
+    except CampaignError as error:
+        yield str(error)
     tables = (
         (schema.SEQUENCE, sequence.record),
         (schema.CONTACTS, sequence.contact),
         (schema.PROJECTS, sequence.project),
     )
     for block, table in tables:
-        for name in sorted(set(table) - set(schema.SCHEMA[block])):
-            yield f"{name!r} is no property of {schema.TITLES[block]!r}: correct it in the campaign's file"
+        for name, source in sorted(table.items()):
+            yield from _misfit(block, name, source, sequence)
+    if schema.SCHEMA[schema.SEQUENCE].get(sequence.started) != "date":
+        yield f"started: {sequence.started!r} is no date property of {schema.TITLES[schema.SEQUENCE]!r}"
+
+
+def _misfit(block: str, name: str, source: str, sequence: Sequence) -> Iterator[str]:
+    where, kind = schema.TITLES[block], schema.SCHEMA[block].get(name)
+    if kind is None:
+        yield f"{name!r} is no property of {where!r}: correct it in the campaign's file"
+        return
+    takes = FITS.get(kind)
+    ticked = kind == "checkbox" and source == "=yes"
+    if takes and not ticked and sequence.fields.get(source, "").removesuffix("!") not in takes:
+        what = ", ".join(sorted(takes))
+        yield f"{name!r} of {where!r} is a {kind}: it takes a field of the type {what}, not {source!r}"
 
 
 def sender(prefect: Prefect, settings: Settings) -> Row:
@@ -234,7 +262,10 @@ def rows(pool: str) -> list[Row]:
     with Prefect() as prefect:
         settings = prefect.settings()
         found = list(secrets(settings))
-        found += [Row("campaign", "/".join(key), "; ".join(mapped(one))) for key, one in sequences().items()]
+        try:
+            found += [Row("campaign", "/".join(key), "; ".join(mapped(one))) for key, one in sequences().items()]
+        except CampaignError as error:
+            return [*found, Row("campaign", "files", str(error))]
         if all(row.ok for row in found):
             found.append(testing(settings))
             try:

@@ -1,0 +1,71 @@
+"""`python -m deploy.campaigns`: the folder of the operator's own campaign files, which become a part of each release.
+
+HUBLAB_CAMPAIGNS of the environment, else of `.env`; a relative path is one from the checkout. So a campaign that is
+added or edited is a new release: the plan shows it, the gate proves it, and `make rollback` takes it back.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy import env_file
+from deploy.env_file import ROOT, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEY = "HUBLAB_CAMPAIGNS"
+PLACE = "flows/campaigns"
+
+
+def folder(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Where they are; None where no folder is named.
+
+    Raises:
+        SettingsError: it is no folder, or `.env` cannot be read.
+    """
+    value = environ.get(KEY, "").strip() or _written(root, environ)
+    if not value:
+        return None
+    path = root / Path(value).expanduser()
+    if not path.is_dir():
+        raise SettingsError(f"{KEY}: {value!r} is not a folder on this machine; name one with campaign files (*.toml)")
+    return path
+
+
+def _written(root: Path, environ: Mapping[str, str]) -> str:
+    named = Path(environ.get("HUBLAB_ENV_FILE") or root / ".env")
+    return (env_file.read(named).get(KEY) or "").strip() if named.is_file() else ""
+
+
+def files(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> dict[str, bytes]:
+    """The files as a release has them: path relative to it → content.
+
+    Raises:
+        SettingsError: one has the name of a file that the project brings; or as `folder`.
+    """
+    there = folder(root, environ)
+    if there is None or there == root / PLACE:
+        return {}
+    found = {f"{PLACE}/{path.name}": path.read_bytes() for path in sorted(there.glob("*.toml")) if path.is_file()}
+    for name in found:
+        if (root / name).exists():
+            raise SettingsError(f"{KEY}: {Path(name).name} has the name of a campaign that is there; name it otherwise")
+    return found
+
+
+def main() -> int:
+    """Print the folder, for commands that are told by the environment."""
+    try:
+        sys.stdout.write(str(folder() or ""))
+    except SettingsError as fault:
+        sys.stderr.write(f"{fault}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""The operator's own campaign files travel with the release."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy import campaigns
+from deploy.env_file import ROOT, SettingsError
+from deploy.release.identity import shipped_code
+from deploy.settings import parse
+
+GOOD = {"HUBLAB_HOSTS": "a.example.com", "PREFECT_API_URL": "https://prefect.example.com/api"}
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a campaign, which `.env` names."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "spring.toml").write_text('campaign = "spring"\n')
+    (folder / "notes.txt").write_text("not a campaign")
+    (tmp_path / "env").write_text(f"HUBLAB_CAMPAIGNS={folder}\n")
+    monkeypatch.setenv("HUBLAB_ENV_FILE", str(tmp_path / "env"))
+    return folder
+
+
+def test_they_are_shipped_beside_the_projects_and_decide_the_release(own: Path) -> None:
+    code = shipped_code.__wrapped__(ROOT)
+    assert code.files["flows/campaigns/spring.toml"] == b'campaign = "spring"\n'
+    assert "flows/campaigns/christmas.toml" in code.files
+    assert not any("notes" in name for name in code.files)
+    (own / "spring.toml").write_text('campaign = "summer"\n')
+    assert shipped_code.__wrapped__(ROOT).digest != code.digest
+
+
+def test_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUBLAB_ENV_FILE", os.devnull)
+    assert campaigns.files() == {}
+    assert campaigns.folder() is None
+
+
+def test_the_environment_comes_first_and_a_relative_path_is_the_checkouts(own: Path) -> None:
+    assert campaigns.folder(environ={"HUBLAB_CAMPAIGNS": "docs"}) == ROOT / "docs"
+    assert campaigns.folder(environ=os.environ) == own
+
+
+def test_a_name_that_is_taken_and_a_folder_that_is_none_are_refused(own: Path) -> None:
+    (own / "christmas.toml").write_text("")
+    with pytest.raises(SettingsError, match=r"christmas\.toml has the name of a campaign that is there"):
+        shipped_code.__wrapped__(ROOT)
+    for value in (own / "gone", own / "spring.toml"):
+        with pytest.raises(SettingsError, match=r"HUBLAB_CAMPAIGNS: .* is not a folder on this machine"):
+            parse(GOOD | {"HUBLAB_CAMPAIGNS": str(value)}, Path(".env"))
+
+
+def test_commands_are_told_of_the_folder(own: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.campaigns"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, str(own))
+    lines = subprocess.run(["make", "-n", "preflight"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "deploy.campaigns" in lines
