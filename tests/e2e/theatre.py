@@ -25,6 +25,7 @@ from flows.services.settings import Settings, from_environment
 from flows.webhooks.app import build
 from sandbox.funnel.app import PATH, Funnel
 from sandbox.standins.serve import bound, serving
+from tests.flows.world import settings_at_prefect
 from tests.worker.world import wait_for
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Theatre:
         # A test may play for another of Resend's addresses.
         more = {"TESTING_ADDRESS": self.world.environment["TESTING_ADDRESS"]}
         settings = from_environment(self.values | more)
+        self._stack.enter_context(settings_at_prefect())
         write(settings)
         self.receiver = contextlib.ExitStack()
         self.receiver.enter_context(serving(build(Settings(settings), self.folder / "spool"), hooks))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,8 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from flows.operator import notion_setup, operate, preflight, preview, register, secret_blocks
 from flows.services import notion_schema as schema
 from flows.services.prefect_api import Prefect
-from flows.services.settings import BLOCKS, VARIABLE, BadSettingError, MissingSettingError, Settings
+from flows.services.settings import BadSettingError, MissingSettingError, Settings
+from tests.flows.world import settings_at_prefect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,18 +23,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def blocks(server: None) -> Iterator[None]:
-    """Leaves no Secret block behind, and the shared settings as they were: other tests go by the environment."""
-    with Prefect() as prefect:
-        before = prefect.client.read_variable_by_name(VARIABLE).value
+    """Leaves no Secret block behind, and the shared settings as they were."""
+    with settings_at_prefect():
         yield
-        prefect.remember(VARIABLE, before)
-        for name in BLOCKS:
-            with contextlib.suppress(LookupError):
-                found = prefect.client.request(
-                    "POST", "/block_documents/filter", json={"block_documents": {"name": {"any_": [name]}}}
-                ).json()
-                for one in found:
-                    prefect.client.request("DELETE", "/block_documents/{id}", path_params={"id": one["id"]})
 
 
 def test_secrets_are_made_rotated_and_left_alone_and_never_printed(

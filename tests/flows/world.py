@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 import os
@@ -21,10 +22,12 @@ from flows.send_email_flow import send_email
 from flows.services import notion_gateway, resend_operations
 from flows.services import notion_schema as schema
 from flows.services.prefect_api import Prefect
-from flows.services.settings import Settings, from_environment
+from flows.services.settings import BLOCKS, VARIABLE, Settings, from_environment
 from sandbox.standins.faults import Fault
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pytest
     from prefect.client.schemas.objects import FlowRun, State
 
@@ -84,6 +87,18 @@ def renewed(both: StandIns) -> None:
     for book in (notion.book, mails.book):
         book.rules.clear()
         book.calls.clear()
+
+
+@contextlib.contextmanager
+def settings_at_prefect() -> Iterator[None]:
+    """What is written meanwhile is taken back: it goes before the environment, by which other tests say what they want."""
+    with Prefect() as prefect:
+        before = prefect.client.read_variable_by_name(VARIABLE).value
+        yield
+        prefect.remember(VARIABLE, before)
+        wanted = {"block_documents": {"name": {"any_": list(BLOCKS)}}}
+        for one in prefect.client.request("POST", "/block_documents/filter", json=wanted).json():
+            prefect.client.request("DELETE", "/block_documents/{id}", path_params={"id": one["id"]})
 
 
 class World:
