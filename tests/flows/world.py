@@ -91,7 +91,7 @@ def renewed(both: StandIns) -> None:
 
 @contextlib.contextmanager
 def settings_at_prefect() -> Iterator[None]:
-    """What is written meanwhile is taken back: it would go before the environment, where other tests say what they want."""
+    """What is written meanwhile is taken back: it goes before the environment, in which tests say what they want."""
     with Prefect() as prefect:
         before = prefect.client.read_variable_by_name(VARIABLE).value
         yield
