@@ -25,6 +25,7 @@ CAMPAIGN_PREFIXES = (
     "CAMPAIGN_",
     "FUNNEL_",
     "UNSUBSCRIBE_",
+    "ALERT_",
 )
 FAULTS_SHOWN = 10
 

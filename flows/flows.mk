@@ -11,7 +11,7 @@ takes.stop-person := TO
 takes.erase-person := TO
 takes.campaign-status := JSON HTML
 
-.PHONY: demo chaos coverage secrets register notion-setup preflight preview test-send pause-campaign resume retry-failed stop-person erase-person bench-flows campaign-status
+.PHONY: demo chaos coverage secrets register notion-setup preflight preview test-send pause-campaign resume retry-failed stop-person erase-person bench-flows campaign-status alert-test
 demo: .venv/ready ## the campaign in a sandbox: sixteen mails, live [SPEED=times a mail a minute]
 	@$(FLOWS) sandbox.campaign demo $(if $(SPEED),--speed $(SPEED))
 chaos: .venv/ready ## workers killed, services that misbehave: nothing lost, nothing doubled [ENROLMENTS=200 EVERY=5]
@@ -42,6 +42,8 @@ erase-person: .venv/ready ## TO=address: remove what is kept of a person
 	@$(FLOWS) flows.operator.erase $(TO)
 campaign-status: .venv/ready ## enrolled, due, sent, delivered … per step; exit 1 when it needs somebody [JSON=1] [HTML=file]
 	@$(FLOWS) flows.operator.campaign_status $(if $(JSON),--json) $(if $(HTML),--html $(HTML))
+alert-test: .venv/ready ## one message to every URL of ALERT_URLS
+	@$(FLOWS) flows.operator.alerting
 bench-flows: .venv/ready ## webhook throughput, calls and CPU per mail
 	@$(FLOWS) bench.flows_webhooks
 	@$(FLOWS) bench.flows_calls

@@ -9,13 +9,13 @@ import argparse
 import json
 import sys
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.campaigns.model import MAX_STEPS, sequences
 from flows.enrolment.enrol import SEND
-from flows.operator import figures
+from flows.operator import alerting, figures
 from flows.operator.retry_failed import DAYS, PAGE, cause, failed
 from flows.recipients.suppression import TAG
 from flows.services import notion_schema as schema
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from flows.services.notion_gateway import NotionGateway
 
+SILENCE = timedelta(hours=1)  # the watch runs every ten minutes
 RETRY = "make retry-failed"
 
 
@@ -42,7 +43,10 @@ class Trouble:
 
 @dataclass
 class Status:
-    """How the campaign stands at `at`. `untold`: why Notion could not be asked, `foreign`: runs of another system."""
+    """How the campaign stands at `at`. `untold`: why Notion could not be asked, `foreign`: runs of another system.
+
+    `alerts`: why the operator might not hear of something.
+    """
 
     at: datetime
     steps: list[figures.Step]
@@ -50,11 +54,12 @@ class Status:
     late: int = 0
     foreign: int = 0
     untold: str = ""
+    alerts: str = ""
 
     @property
     def needs_somebody(self) -> bool:
         """Whether an operator has to do something."""
-        return bool(self.troubles or self.late or self.untold)
+        return bool(self.troubles or self.late or self.untold or self.alerts)
 
 
 def pages(prefect: Prefect, path: str, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -87,9 +92,10 @@ def read(now: datetime) -> Status:
         mails = [one for one in found if one is not None]
         tagged = {"variables": {"tags": {"all_": [TAG]}}, "sort": "NAME_ASC"}
         left = {one["name"]: one["value"] for one in pages(prefect, "/variables/filter", tagged)}
+        settings = prefect.settings()
         told, untold = None, ""
         try:
-            with notion_client(prefect, prefect.settings()) as notion:
+            with notion_client(prefect, settings) as notion:
                 told = list(rows(notion)) if mails else []
         except (NotionError, LookupError) as error:
             untold = str(error)
@@ -100,6 +106,7 @@ def read(now: datetime) -> Status:
             figures.late(mails, now),
             len(found) - len(mails),
             untold,
+            alerting.trouble(prefect, settings, now, SILENCE),
         )
 
 
@@ -117,6 +124,8 @@ def remedies(status: Status) -> list[str]:
         found.append(f"{status.late} mails are late: `make preflight` says whether a worker takes them")
     if status.untold:
         found.append(f"delivered, opened and bounced are not known: {status.untold}")
+    if status.alerts:
+        found.append(status.alerts)
     return found
 
 

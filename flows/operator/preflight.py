@@ -95,7 +95,10 @@ def secrets(settings: Settings) -> Iterator[Row]:
             yield Row("setting", name)
         except MissingSettingError as error:
             yield Row("setting", name, str(error))
-    for name in (*(n for n in DEFAULTS if n.endswith(("SECONDS", "HOURS", "MINUTE", "SECOND"))), "testing-mode"):
+    for name in (
+        *(n for n in DEFAULTS if n.endswith(("SECONDS", "HOURS", "MINUTE", "MINUTES", "SECOND"))),
+        "testing-mode",
+    ):
         try:
             _ = settings.testing if name in BLOCKS else settings.number(name)
         except BadSettingError as error:

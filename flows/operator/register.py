@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from prefect.exceptions import ObjectNotFound
 from prefect.utilities.callables import parameter_schema
 
+from flows.operator import watch_schedule
 from flows.services.prefect_api import NOTION_LIMIT, RESEND_LIMIT, Prefect
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ ENTRYPOINTS = (
     "flows.onboarding_handler.handle",
     "flows.campaign_handler.handle",
     "flows.send_email_flow.send_email",
+    watch_schedule.ENTRYPOINT,
 )
 
 
@@ -75,6 +77,7 @@ def register(pool: str) -> list[str]:
                 parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
                 enforce_parameter_schema=False,
                 tags=[RUN_AGAIN],
+                **(watch_schedule.of(pool, settings) if entrypoint == watch_schedule.ENTRYPOINT else {}),
             )
             names.append(f"{flow.name}/{flow.name}")
         return names

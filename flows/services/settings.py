@@ -25,6 +25,7 @@ MORE = (
     "calcom-signing-key",
     "resend-webhook-secret",
     "unsubscribe-secret",
+    "alert-urls",
 )
 # Of the webhook app alone, and so in no Secret block, which every flow can read: WEBHOOK_SECRET_<ROUTE> and the like.
 WEBHOOKS = "webhook-"
@@ -49,6 +50,7 @@ PLAIN = (
     "HUBLAB_TESTING_MINUTE_SECONDS",
     "TESTING_ADDRESS",
     "HUBLAB_TIMEZONE",
+    "HUBLAB_ALERT_MINUTES",
 )
 DEFAULTS = {
     "HUBLAB_REPLY_TO": "",
@@ -65,6 +67,7 @@ DEFAULTS = {
     "HUBLAB_RESEND_PER_SECOND": "10",
     "HUBLAB_TESTING_MINUTE_SECONDS": "60",  # how long a minute of testing mode lasts
     "HUBLAB_TIMEZONE": "UTC",
+    "HUBLAB_ALERT_MINUTES": "30",
     "testing-mode": "false",
     "webhook-proxies": "127.0.0.1",  # whose X-Forwarded-For is believed
     # Within an hour, at one host; a caller is a browser's address.
@@ -73,6 +76,7 @@ DEFAULTS = {
     "webhook-limit-caller": "30",
     "webhook-limit-hour": "10000",
 }
+SHORTEST = 8  # characters of a secret; "true" of testing mode is none
 TRUE, FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off", ""})
 
 
@@ -135,6 +139,13 @@ class Settings:
     def names(self, prefix: str) -> list[str]:
         """Which settings are given whose names begin so."""
         return sorted(name for name in self._values if name.startswith(prefix))
+
+    def without_secrets(self, text: str) -> str:
+        """A text with the name of a Secret block in the place of its value."""
+        for name in BLOCKS:
+            if len(value := self._values.get(name, "")) >= SHORTEST:
+                text = text.replace(value, f"({name})")
+        return text
 
     def number(self, name: str) -> float:
         """A setting that is a number, not negative.

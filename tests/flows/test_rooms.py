@@ -50,4 +50,5 @@ def test_a_deployment_that_exists_finds_its_entry_point() -> None:
         "flows.onboarding_handler.handle": "christmas-onboarding-handler",
         "flows.campaign_handler.handle": "campaign-enrolment-handler",
         "flows.send_email_flow.send_email": "christmas-send-email",
+        "flows.watch_flow.watch": "campaign-watch",
     }

@@ -1,0 +1,120 @@
+"""What the operator should hear of: by the state at Prefect as it is now, never by an event. A few calls."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from flows.operator.alerting import MANY
+from flows.operator.figures import LATE, instant
+from flows.operator.register import ENTRYPOINTS, flow_of
+from flows.operator.retry_failed import DAYS, PAGE, cause, failed
+from flows.operator.watch_schedule import ENTRYPOINT as WATCH
+from flows.recipients.suppression import TAG
+
+if TYPE_CHECKING:
+    from flows.services.prefect_api import Prefect
+
+UNCLAIMED = timedelta(minutes=10)  # a crashed run is run again by the workers before that
+SILENT, GONE = timedelta(minutes=5), timedelta(days=1)
+SHOWN = 5  # causes
+STUCK = 4  # tries: a service has been away for a quarter of an hour
+EARLIER = "christmas-2025"  # a tag of the earlier system's deployments, which its runs have
+LEFT = frozenset({"Bounced", "Complained", "Suppressed"})
+
+
+@dataclass(frozen=True)
+class Concern:
+    """One kind of trouble: `items` by what tells them apart, each with a line about it."""
+
+    kind: str
+    title: str
+    items: dict[str, str]
+    remedy: str
+
+
+def concerns(prefect: Prefect, pool: str, now: datetime) -> list[Concern]:
+    """Everything that somebody should hear of now. Raises httpx.HTTPError when Prefect cannot be asked."""
+    found = [*ended_badly(prefect, now), late(prefect, now), postponed(prefect), silent(prefect, pool, now)]
+    return [one for one in (*found, suppressed(prefect), earlier(prefect)) if one.items]
+
+
+def ended_badly(prefect: Prefect, now: datetime) -> list[Concern]:
+    """Failed runs, and those that were lost and are not run again any more."""
+    ended = ((run, run.state) for run in failed(prefect, DAYS) if run.state is not None)
+    names = {True: ("failed", "failed"), False: ("lost", "given up or lost")}
+    groups: dict[bool, dict[str, str]] = {True: {}, False: {}}
+    counts = Counter[bool]()
+    for run, state in sorted(ended, key=lambda one: one[1].timestamp, reverse=True):
+        broken = state.is_failed()
+        if broken or state.name == "GaveUp" or now - state.timestamp > UNCLAIMED:
+            counts[broken] += 1
+            if len(groups[broken]) < MANY:
+                # By its state: one that was run again and fails once more is new.
+                groups[broken][state.id.hex[-8:]] = f"{run.name}: {cause(run)}"
+    remedy = "once the cause is mended: `make retry-failed`"
+    return [Concern(names[one][0], f"{counts[one]} {names[one][1]}", groups[one], remedy) for one in (True, False)]
+
+
+def _scheduled(prefect: Prefect, path: str, more: dict[str, Any], **paging: int) -> Any:
+    flows = {"name": {"any_": [flow_of(one).name for one in ENTRYPOINTS if one != WATCH]}}
+    asked = {"flows": flows, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}} | more}
+    return prefect.client.request("POST", path, json=asked | paging).json()
+
+
+def late(prefect: Prefect, now: datetime) -> Concern:
+    """Runs that are due for long and that no worker has begun."""
+    minutes = int(LATE.total_seconds() / 60)
+    count = _scheduled(
+        prefect, "/flow_runs/count", {"next_scheduled_start_time": {"before_": (now - LATE).isoformat()}}
+    )
+    items = {"late": f"due for more than {minutes} minutes, and no worker has begun them"} if count else {}
+    return Concern("late", f"{count} late", items, "`make preflight`, `make status`: is a worker there, and free?")
+
+
+def postponed(prefect: Prefect) -> Concern:
+    """Runs that wait for a service: its quota is used up, or it has been away for long."""
+    runs = _scheduled(prefect, "/flow_runs/filter", {"state": {"name": {"any_": ["AwaitingRetry"]}}}, limit=PAGE)
+    causes = Counter[str]()
+    for run in runs:
+        message = str(run["state"].get("message") or "")
+        quota = "quota" in message
+        if message.startswith("postponed: ") and (quota or run["run_count"] >= STUCK):
+            causes["a quota is used up" if quota else message.removeprefix("postponed: ").partition(":")[0]] += 1
+    items = {text[:40]: f"{count} because of: {text}" for text, count in causes.most_common(SHOWN)}
+    return Concern("postponed", f"{causes.total()} wait for a service", items, "they go on by themselves; none is lost")
+
+
+def silent(prefect: Prefect, pool: str, now: datetime) -> Concern:
+    """Workers that were there today and are heard of no more."""
+    workers = prefect.client.request("POST", f"/work_pools/{pool}/workers/filter", json={}).json()
+    items: dict[str, str] = {}
+    for one in workers[:PAGE]:
+        silence = now - instant(one["last_heartbeat_time"]) if one.get("last_heartbeat_time") else GONE
+        if SILENT < silence < GONE and len(items) < MANY:
+            items[one["name"][:60]] = f"{one['name']}, for {int(silence.total_seconds() / 60)} minutes"
+    return Concern("silent", f"{len(items)} workers silent", items, "`make status` says what became of them")
+
+
+def suppressed(prefect: Prefect) -> Concern:
+    """Addresses that bounced, complained or are on Resend's list: by a digest, not by the address."""
+    asked = {"variables": {"tags": {"all_": [TAG]}}, "sort": "CREATED_DESC", "limit": PAGE}
+    found = prefect.client.request("POST", "/variables/filter", json=asked).json()
+    newest = [one for one in found if isinstance(one["value"], dict) and one["value"].get("cause") in LEFT][:MANY]
+    items = {
+        one["name"].partition("-")[2][:8]: f"{one['value']['cause'].lower()}, {one['value']['at'][:16]}"
+        for one in newest
+    }
+    remedy = "nothing more goes to them; many at once: look at the sender's domain at Resend"
+    return Concern("suppressed", "addresses bounced or complained", items, remedy)
+
+
+def earlier(prefect: Prefect) -> Concern:
+    """Mails that the system before this one has scheduled: this release refuses their parameters."""
+    count = _scheduled(prefect, "/flow_runs/count", {"tags": {"any_": [EARLIER]}})
+    items = (
+        {"earlier": "this release cannot run them: take them over or cancel them before they are due"} if count else {}
+    )
+    return Concern("earlier", f"{count} mails of the earlier system wait", items, "they need a decision")
