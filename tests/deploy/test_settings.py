@@ -224,6 +224,7 @@ def test_the_example_names_exactly_the_known_keys() -> None:
         "HUBLAB_CALENDLY_LINK",
         "HUBLAB_PORTAL_URL",
         "HUBLAB_TIMEZONE",
+        "HUBLAB_ALERT_MINUTES",
     }
 
 
