@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.campaigns.model import MAX_STEPS, normalised, sequences
 from flows.operator.operate import stop
-from flows.recipients import suppression
+from flows.recipients import confirmation, suppression
 from flows.sending.frozen import place
 from flows.services import notion_schema as schema
 from flows.services.clients import notion_client
@@ -47,6 +47,7 @@ def erase(email: str) -> Erased:
         for key in sorted(keys):
             _runs(prefect, key, done)
             _mails(prefect, key, done)
+            prefect.forget(confirmation.variable(key))
         prefect.forget(suppression.booking_name(wanted))
         if not done.busy:
             _pages(notion, pages, done)

@@ -16,6 +16,7 @@ from flows.campaigns.values import MAX_LIST, MAX_NAME, MAX_PROSE, MAX_TEXT
 from flows.operator import register
 from flows.sending import mail, template_store
 from flows.sending.templates import UnusableTemplateError, render
+from flows.sending.templates import variables as template_variables
 from flows.services import notion_schema as schema
 from flows.services.clients import notion_client, resend_client
 from flows.services.errors import NotionError, ResendFailedError
@@ -84,7 +85,7 @@ def sample(
             known = SAMPLES | (LONGEST if longest else {})
             found[name] = known.get(kind.removesuffix("!"), f"({name})")
     found |= {"segment": "OPTIMIZE", "email": "somebody@example.com"}
-    return found | dict(mail.links(settings, "somebody@example.com"))
+    return found | dict(mail.links(settings, "somebody@example.com", "sample" if sequence.confirm else None))
 
 
 def secrets(settings: Settings) -> Iterator[Row]:
@@ -145,6 +146,9 @@ def templates(notion: NotionGateway, settings: Settings) -> Iterator[Row]:
                         render(found[name], values, sequence.variables, zone=settings.get("HUBLAB_TIMEZONE"))
                 except UnusableTemplateError as error:
                     problem = str(error)
+            if not problem and sequence.confirm and name in sequence.steps[0].templates:
+                there = "confirm_url" in template_variables(found[name])
+                problem = "" if there else f"{name!r} is to be confirmed and does not name {{{{confirm_url}}}}"
             yield Row("template", name, problem)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from flows.recipients import unsubscribe
+from flows.recipients import confirmation, unsubscribe
 from flows.sending.templates import Template, render
 
 if TYPE_CHECKING:
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 _NOT_IN_A_TAG = re.compile(r"[^A-Za-z0-9_-]")
 
 
-def links(settings: Settings, email: str) -> dict[str, str]:
-    """The variables that come from the settings rather than from the contact.
+def links(settings: Settings, email: str, confirms: str | None = None) -> dict[str, str]:
+    """The variables that come from the settings rather than from the contact; `confirms`: the enrolment that is to be.
 
     Raises:
         MissingSettingError: where the recipient could unsubscribe is not known.
     """
-    return {
+    public, secret = settings.get("HUBLAB_PUBLIC_URL"), settings.get("unsubscribe-secret")
+    found = {
         "calendly_link": settings.get("HUBLAB_CALENDLY_LINK"),
         "portal_url": settings.get("HUBLAB_PORTAL_URL"),
-        "unsubscribe_url": unsubscribe.url(
-            settings.get("HUBLAB_PUBLIC_URL"), settings.get("unsubscribe-secret"), email
-        ),
+        "unsubscribe_url": unsubscribe.url(public, secret, email),
     }
+    return found | ({"confirm_url": confirmation.url(public, secret, confirms)} if confirms else {})
 
 
 def compose(
@@ -40,7 +40,7 @@ def compose(
         UnusableTemplateError: the template cannot become a mail.
         MissingSettingError: a sender or an address for unsubscribing is not set.
     """
-    found = links(settings, enrolment["email"])
+    found = links(settings, enrolment["email"], enrolment["key"] if sequence.confirm else None)
     zone = settings.get("HUBLAB_TIMEZONE")
     rendered = render(template, enrolment["variables"] | found, sequence.variables, zone=zone)
     payload: dict[str, Any] = {

@@ -15,7 +15,7 @@ from prefect.states import Completed
 
 from flows.campaigns import plan as plans
 from flows.campaigns.model import sequence as find_sequence
-from flows.recipients import contact, control, suppression
+from flows.recipients import confirmation, contact, control, suppression
 from flows.sending import analytics, frozen, mail, pacing, template_store
 from flows.sending.delivery import Delivery
 from flows.sending.templates import UnusableTemplateError
@@ -112,6 +112,9 @@ class Sending:
         late = datetime.now(UTC) - self._mail.due
         if self._sequence.expires is not None and late > self._sequence.expires:
             return f"no longer worth sending: it was due on {self._mail.due:%Y-%m-%d %H:%M} UTC"
+        waits = self._sequence.confirm and self._mail.number != self._plan[0].number
+        if waits and not confirmation.confirmed(self._prefect, self._enrolment["key"]):
+            return "the enrolment is not confirmed"
         page = self._page = self._notion.page(self._enrolment["page"])
         state = contact.state(self._notion, page, self._enrolment["email"])
         return control.why_not(page, state, self._sequence, self._mail.number)

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from flows.campaigns import payloads
 from flows.campaigns.model import sequences
-from flows.recipients import unsubscribe
+from flows.recipients import confirmation, unsubscribe
 from flows.services.settings import BadSettingError, several
 from flows.webhooks import bookings, challenge, events, signatures
 from flows.webhooks.bodies import Refusal, limited, parsed
@@ -185,14 +185,26 @@ class Receiver:
 
     async def unsubscribe(self, request: Request) -> Response:
         """One click (RFC 8058), by POST alone: a mail scanner that follows links must not unsubscribe anybody."""
+        email = await self._named(request, unsubscribe.PURPOSE)
+        if request.method == "GET":
+            return _page("Unsubscribe")
+        return await self.keep_event(f"unsubscribe-{email}", events.unsubscribed(email))
+
+    async def confirm(self, request: Request) -> Response:
+        """An enrolment is confirmed, by POST alone as well."""
+        enrolment = await self._named(request, confirmation.PURPOSE)
+        if request.method == "GET":
+            return _page("Confirm")
+        entry = {"kind": "confirmation", "enrolment": enrolment, "at": datetime.now(UTC).isoformat()}
+        await self.keep("suppressions", f"confirm-{enrolment}", entry)
+        return Response("<!doctype html><title>Confirmed</title>Thank you.", 202, media_type="text/html")
+
+    async def _named(self, request: Request, purpose: str) -> str:
+        """What a link names. Raises Refusal."""
         try:
-            email = await self._links.address(str(request.path_params["token"]))
+            return await self._links.named(str(request.path_params["token"]), purpose)
         except unsubscribe.BadTokenError as error:
             raise Refusal(404, str(error)) from None
-        if request.method == "GET":
-            form = "<!doctype html><title>Unsubscribe</title><form method=post><button>Unsubscribe</button></form>"
-            return Response(form, media_type="text/html")
-        return await self.keep_event(f"unsubscribe-{email}", events.unsubscribed(email))
 
     def describe(self) -> str:
         """What waits, and what the operator should see to, in one line, for `systemctl status`."""
@@ -222,6 +234,11 @@ class Receiver:
                 "broken": spool.broken,
             }
         return JSONResponse(body, 503 if bad else 200)
+
+
+def _page(what: str) -> Response:
+    form = f"<!doctype html><title>{what}</title><form method=post><button>{what}</button></form>"
+    return Response(form, media_type="text/html")
 
 
 def _described(schema: dict[str, Any]) -> dict[str, Any]:
@@ -283,7 +300,8 @@ def build(settings: Settings, folder: Path) -> FastAPI:
     app.add_api_route(
         "/webhook/resend", receiver.resend, methods=["POST"], openapi_extra=more, responses=_ANSWERS, status_code=202
     )
-    app.add_api_route("/unsubscribe/{token}", receiver.unsubscribe, methods=["GET", "POST"], include_in_schema=False)
+    for purpose, link in ((unsubscribe.PURPOSE, receiver.unsubscribe), (confirmation.PURPOSE, receiver.confirm)):
+        app.add_api_route(f"/{purpose}/{{token}}", link, methods=["GET", "POST"], include_in_schema=False)
     app.add_api_route(
         "/health", receiver.health, methods=["GET"], responses={503: {"description": "an entry waits long"}}
     )

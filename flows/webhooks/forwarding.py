@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from flows.campaigns.model import sequence as find_sequence
+from flows.recipients import confirmation
 from flows.sending.analytics import Rows
 from flows.services.clients import notion_client
 from flows.services.errors import UnavailableError
@@ -138,6 +139,8 @@ def to_prefect(prefect: Prefect, entry: Entry) -> None:
     """What of an entry belongs to Prefect: a run, an alarm, or that an address has left. Raises as `start`."""
     if entry["kind"] == "enrolment":
         start(prefect, entry)
+    elif entry["kind"] == "confirmation":
+        confirmation.record(prefect, entry["enrolment"], entry["at"])
     elif entry["kind"] == "alarm":
         prefect.tell(ALARM, {"key": entry["key"], "text": entry["text"]})
     else:

@@ -27,20 +27,20 @@ class Links:
         self._asked = float("-inf")
         self._lock = asyncio.Lock()
 
-    async def address(self, token: str) -> str:
-        """The address that a token names.
+    async def named(self, token: str, purpose: str = unsubscribe.PURPOSE) -> str:
+        """What a token names: the address to unsubscribe, the enrolment to confirm.
 
         Raises:
             unsubscribe.BadTokenError: not one of ours.
             Refusal: 503 when its secret may be one that only Prefect has, and Prefect is away.
         """
         try:
-            return unsubscribe.address(self._secret, token)
+            return unsubscribe.address(self._secret, token, purpose)
         except unsubscribe.UnknownSignatureError:
             others = await self._from_prefect()
             if not others:
                 raise
-            return unsubscribe.address(others, token)
+            return unsubscribe.address(others, token, purpose)
 
     async def _from_prefect(self) -> str:
         async with self._lock:  # whoever tries tokens makes one question in ten seconds of it

@@ -25,7 +25,7 @@ NEEDED = {
     "suppression": ("event",),
     "event": ("event",),
     "booking": ("booking",),
-    "confirmation": ("enrolment",),
+    "confirmation": ("enrolment", "at"),
     "alarm": ("key", "text"),
 }
 log = logging.getLogger("hublab.webhooks")

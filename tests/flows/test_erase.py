@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from prefect.states import Completed, Running
 
+from flows.campaigns.model import sequence as find_sequence
 from flows.operator import erase
-from flows.recipients import suppression
+from flows.recipients import confirmation, suppression
 from flows.services import notion_schema as schema
 from flows.services.prefect_api import Prefect
 
@@ -35,11 +36,13 @@ def test_a_person_is_gone_and_the_others_are_not(world: World, capsys: pytest.Ca
     world.run(world.enrol("onboarding", world.payload("onboarding", email=email, first_name="Erased-Name")))
     assert world.send(runs_enrolment(email, world), 1).name in {"Completed", "Skipped"}
     with Prefect() as prefect:
+        confirmation.record(prefect, key := find_sequence("christmas", "onboarding").key(email), "now")
         assert email in everything(prefect)
         assert erase.main([f" {email.upper()} "]) == 0
         left = everything(prefect)
         assert suppression.causes(prefect, email) == ["Cancelled"]
     assert email not in left
+    assert key not in left
     assert "Erased-Name" not in left
     assert other in left
     for block in erase.PAGES:

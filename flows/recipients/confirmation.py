@@ -1,0 +1,32 @@
+"""Whether somebody has confirmed an enrolment, where its sequence asks for it: a variable at Prefect for each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flows.recipients import unsubscribe
+
+if TYPE_CHECKING:
+    from flows.services.prefect_api import Prefect
+
+PURPOSE = "confirm"
+
+
+def variable(enrolment: str) -> str:
+    """Where it is kept that an enrolment is confirmed."""
+    return f"confirmed-{enrolment}"
+
+
+def url(public: str, secret: str, enrolment: str) -> str:
+    """The address in a mail by which its recipient confirms; the token names the enrolment, not the recipient."""
+    return f"{public.rstrip('/')}/{PURPOSE}/{unsubscribe.token(secret, enrolment, PURPOSE)}"
+
+
+def record(prefect: Prefect, enrolment: str, at: str) -> None:
+    """Keep that an enrolment is confirmed; twice is the same as once. Raises httpx.HTTPError."""
+    prefect.claim(variable(enrolment), {"at": at}, tags=("hublab-confirmation",))
+
+
+def confirmed(prefect: Prefect, enrolment: str) -> bool:
+    """Whether an enrolment is confirmed. Raises httpx.HTTPError: not readable means not sent."""
+    return variable(enrolment) in prefect.variables([variable(enrolment)])
