@@ -193,8 +193,11 @@ def _reasons(host: spec.WorkerHost, state: HostState, worker: Worker | None, ren
     reasons += [f"{path} changes its unit" for path in worker.drop_ins if spec.owns_drop_in(path)]
     if worker.needs_reload and not reasons:
         reasons.append("systemd has not read its unit file")
-    if worker.enabled != "enabled":
-        reasons.append("does not start at boot")
+    at_next_start = {
+        "its state folder is not root's alone, or something else stands in it": not worker.folders_ready,
+        "does not start at boot": worker.enabled != "enabled",
+    }
+    reasons += [words for words, wrong in at_next_start.items() if wrong]
     passed = state.unfinished.get(spec.unit_name(worker.number), worker.unit_sha256)
     if passed != worker.unit_sha256 and not reasons:
         reasons.append("its gate was cut off")

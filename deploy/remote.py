@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,9 +84,16 @@ PACKAGES = ("deploy", "deploy.onhost", "deploy.legacy")
 IMPORTS = re.compile(r"^from deploy\.((?:onhost|legacy)\.\w+) import", re.MULTILINE)
 
 
+@cache
+def _texts(deploy: Path) -> dict[str, str]:
+    """Every on-host module, read once: a deploy whose checkout is edited meanwhile must not send half of the edit."""
+    files = (path for package in PACKAGES[1:] for path in (deploy / package.partition(".")[2]).glob("*.py"))
+    return {f"{path.parent.name}.{path.stem}": path.read_text() for path in files}
+
+
 def sources(name: str) -> dict[str, str]:
     """A program's module and those of ours that it imports, each after what it needs itself."""
-    text = (ONHOST.parent / f"{name.replace('.', '/')}.py").read_text()
+    text = _texts(ONHOST.parent)[name]
     needed: dict[str, str] = {}
     for part in IMPORTS.findall(text):
         needed |= sources(part)

@@ -36,7 +36,8 @@ def question(host: WorkerHost, *, kept: bool = False) -> dict[str, Any]:
 class Worker:
     """One worker unit as it is; `doing`: in the worker's own words.
 
-    `credentials`: name → digest of each that the running process was started with.
+    `credentials`: name → digest of each that the running process was started with. `folders_ready`: its state folders
+    are as systemd takes them, in a folder of root's.
     """
 
     number: int
@@ -52,6 +53,7 @@ class Worker:
     drop_ins: tuple[str, ...] = ()
     doing: str = ""
     unit_text: str = ""
+    folders_ready: bool = True
     credentials: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -293,5 +295,6 @@ def _worker(number: int, item: dict[str, Any]) -> Worker:
         drop_ins=tuple(item.get("drop_ins", ())),
         doing=item.get("doing", ""),
         unit_text=item.get("text", ""),
+        folders_ready=item.get("folders_ready", True),
         credentials=item.get("credentials", {}),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.onhost.common import ask, read
+from deploy.onhost.state_folders import BASE, folders_ready
 from deploy.onhost.untrusted import printable
 
 PROPERTIES = "Id,ActiveState,SubState,MainPID,NRestarts,NeedDaemonReload,UnitFileState,Result,DropInPaths,StatusText"
@@ -34,6 +35,8 @@ def unit_facts(units: str, names: list[str]) -> dict[str, dict[str, Any]]:
     }
     if not found:
         return {}
+    for facts in found.values():
+        facts["folders_ready"] = folders_ready(facts["text"], BASE)
     for block in ask("systemctl", "show", "--property", PROPERTIES, *found).strip().split("\n\n"):
         shown = dict(line.partition("=")[::2] for line in block.splitlines())
         if shown.get("Id") not in found:

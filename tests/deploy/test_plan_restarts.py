@@ -32,6 +32,7 @@ def plan_with(host: WorkerHost | None = None, **worker: Any) -> Plan:
         ({"unit_digest": "000000000000"}, "its settings changed"),
         ({"unit_sha256": "0" * 64}, "its unit file was edited"),
         ({"needs_reload": True}, "systemd has not read its unit file"),
+        ({"folders_ready": False}, "its state folder is not root's alone, or something else stands in it"),
         ({"enabled": "disabled"}, "does not start at boot"),
         ({"enabled": ""}, "does not start at boot"),
         ({"active": "inactive", "pid": 0}, "is inactive"),

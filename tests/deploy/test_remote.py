@@ -161,3 +161,12 @@ def test_every_program_compiles_and_speaks_no_package(name: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("<function main")
+
+
+@pytest.mark.usefixtures("trial")
+def test_checkout_that_is_edited_in_the_midst_of_a_deploy_sends_nothing_of_it(tmp_path: Path) -> None:
+    """Half of an edit on some hosts, or in some steps, would be a program that nobody has ever seen run."""
+    first = remote.program("trial", {})
+    for file in tmp_path.rglob("*.py"):
+        file.write_text("raise RuntimeError('half of an edit')\n")
+    assert remote.program("trial", {}) == first
