@@ -92,7 +92,9 @@ class HublabWorker(ProcessWorker):
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Tear down what `__aenter__` set up, and let the last events leave."""
+        """Tear down what `__aenter__` set up, and let the last events leave. What was submitted is waited for."""
+        while self.in_flight and not exc_info[0] and not self.drain.requested.is_set():
+            await self.in_flight.change()
         await BaseWorker.__aexit__(self, *exc_info)
         await cast("Awaitable[object]", EventsWorker.drain_all(timeout=EVENTS_SECONDS))
 
@@ -323,10 +325,10 @@ class HublabWorker(ProcessWorker):
                 job_variables=job_variables,
                 work_pool_name=self.settings.pool,
             )
-        if task_status:
-            task_status.started(flow_run)
         try:
             with self._in_hand(flow_run.id):
+                if task_status:
+                    task_status.started(flow_run)
                 await adhoc.execute(self, flow, parameters, job_variables, flow_run)
         except (Exception, PrefectSignal):  # noqa: BLE001 - as in _submit_run
             _log.exception("Flow run %s: what was submitted ended with an error", flow_run.id)

@@ -166,7 +166,11 @@ from worker.settings import from_environment
 
 @flow
 def seven() -> int:
-    return 7
+    try:
+        open(os.environ["PREFECT_HOME"] + "/planted", "w")
+    except PermissionError:
+        return 7
+    raise RuntimeError("it is in no domain")
 
 @flow
 def raises() -> None:
