@@ -79,6 +79,7 @@ EXPECTED = [
         ),
     ),
     ("BindPaths", "/var/lib/hublab/worker-1/tmp /var/lib/hublab/worker-1/prefect"),
+    ("InaccessiblePaths", "-+/run/systemd/journal"),
     ("TemporaryFileSystem", "/dev/shm:mode=1777,nosuid,nodev,noexec"),
     (
         "NoExecPaths",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
     from sandbox import Machine, Sandbox
     from tests.hosts.conftest import Operator
 
+KEY = 0x48554221
+IPC = """
+import ctypes, sys
+libc, key, mode = ctypes.CDLL(None), int(sys.argv[1], 0), int(sys.argv[2], 0)
+made = [libc.shmget(key, 1, mode), libc.msgget(key, mode), libc.semget(key, 1, mode)]
+made.append(libc.mq_open(b"/hublab-host", 0o100, 0o666, None) if mode else libc.mq_unlink(b"/hublab-host"))
+sys.exit(min(made) < 0)
+"""
 METADATA = "169.254.169.254"
 NEAR = ["127.0.0.1", "127.8.8.8", METADATA, "192.168.77.7", "10.255.255.1", "::1", "fd00:ec2::254"]
 
@@ -58,6 +67,15 @@ def reached_from_the_host(machine: Machine) -> None:
         assert "SSH" in machine.ssh(f"timeout 5 bash -c 'head -c 7 < /dev/tcp/{host}/22'").stdout
 
 
+@pytest.fixture
+def ipc_of_the_host(machine: Machine) -> Iterator[None]:
+    """Shared memory, semaphores and messages for everybody: in the unit they are not there."""
+    machine.ssh(f"python3 -c {shlex.quote(IPC)} {KEY} 0o1666")
+    yield
+    machine.ssh(f"ipcrm -M {KEY} -S {KEY} -Q {KEY}; python3 -c {shlex.quote(IPC)} {KEY} 0", check=False)
+
+
+@pytest.mark.usefixtures("ipc_of_the_host")
 def test_what_a_run_tries_is_refused(sandbox: Sandbox, machine: Machine) -> None:
     reached_from_the_host(machine)
     hosts = ("127.0.0.1", "0.0.0.0", "::1", "::ffff:127.0.0.1", METADATA, machine.address)
@@ -72,6 +90,17 @@ def test_what_a_run_tries_is_refused(sandbox: Sandbox, machine: Machine) -> None
             assert came == ("TimeoutError" if name.startswith("tcp") else "PermissionError"), name
         elif name.startswith(("replace", "link", "write")):
             assert came in {"ReadOnly", "PermissionError"}, name
+
+
+def test_what_flows_ordinarily_do_works_but_for_callbacks_from_c(sandbox: Sandbox, machine: Machine) -> None:
+    """Each package of the release is imported in the unit. A callback is code that is written as the program runs:
+
+    what libffi, as this Python has it, and cffi make of it needs memory that can be written and executed.
+    """
+    assert {name: came.partition(":")[0] for name, came in run(sandbox, machine, "ordinary").items()} == {
+        "ctypes": "MemoryError",
+        "cffi": "MemoryError",
+    }
 
 
 def test_what_a_run_leaves_keeps_no_worker_from_starting_and_is_not_run(sandbox: Sandbox, machine: Machine) -> None:
@@ -97,11 +126,13 @@ def test_a_workers_user_can_end_that_worker_alone(sandbox: Sandbox, machine: Mac
 
 def test_a_run_that_listens_is_not_reached_from_its_own_host(sandbox: Sandbox, machine: Machine) -> None:
     """Nor from its networks; the API's address is open in both directions."""
-    started = start(sandbox, machine, "listen", port=8099, until="30")
+    started = start(sandbox, machine, "listen", until="30")
     with sandbox.api() as api:
         runs.await_state(api, started, {"RUNNING"})
-        machine.ssh("until ss -Hltn sport = :8099 | grep -q .; do sleep 0.1; done")
+        listening = "ss -Hltne | grep -w uid:$(id -u hublab-worker-1)"
+        machine.ssh(f"until {listening}; do sleep 0.1; done")
+        port = machine.ssh(listening).stdout.split()[3].rpartition(":")[2]
         for address in ("127.0.0.1", machine.address):
-            reach = machine.ssh(f"timeout 5 bash -c 'cat < /dev/tcp/{address}/8099'", check=False)
+            reach = machine.ssh(f"timeout 5 bash -c 'cat < /dev/tcp/{address}/{port}'", check=False)
             assert (reach.returncode, reach.stdout) == (124, "")
         assert runs.await_state(api, started).type == "COMPLETED", "somebody came"
