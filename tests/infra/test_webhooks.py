@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deploy import spec
-from tests.infra.walls import exposure, inside, privileges
+from tests.infra.test_network import METADATA, SEND, may_reach
+from tests.infra.walls import asked, exposure, inside, privileges
 
 if TYPE_CHECKING:
     from testinfra.host import Host
@@ -83,6 +84,15 @@ def test_webhooks_answer_and_know_their_callers(host: Host, webhooks: Webhooks) 
     base, python = f"http://{address}:{webhooks.port}", f"{spec.CURRENT}/venv/bin/python"
     found = host.check_output("%s -I -c %s %s %s", python, ASK, spec.WEBHOOK_SECRETS, base)
     assert json.loads(found) == [200, 401, 422]
+
+
+def test_webhooks_reach_no_metadata_service(host: Host, settings: Settings, pid: str) -> None:
+    """Held to the unit's rules, by trying. What root cannot reach either, since no route leads there, says nothing."""
+    tried = [address for address, came in asked(host, SEND, METADATA).items() if came == "sent"]
+    found = asked(host, SEND, ["127.0.0.1", *tried], pid)
+    assert found.pop("127.0.0.1") == "sent", "their callers come from there"
+    wanted = {address: "sent" if may_reach(settings, address) else "PermissionError" for address in tried}
+    assert found == wanted
 
 
 def test_webhooks_exposure(host: Host, webhooks: Webhooks) -> None:
