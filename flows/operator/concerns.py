@@ -13,6 +13,7 @@ from flows.operator.register import ENTRYPOINTS, flow_of
 from flows.operator.retry_failed import DAYS, PAGE, cause, failed
 from flows.operator.watch_schedule import ENTRYPOINT as WATCH
 from flows.recipients.suppression import TAG
+from flows.services.prefect_api import ALARM
 
 if TYPE_CHECKING:
     from flows.services.prefect_api import Prefect
@@ -38,7 +39,7 @@ class Concern:
 def concerns(prefect: Prefect, pool: str, now: datetime) -> list[Concern]:
     """Everything that somebody should hear of now. Raises httpx.HTTPError when Prefect cannot be asked."""
     found = [*ended_badly(prefect, now), late(prefect, now), postponed(prefect), silent(prefect, pool, now)]
-    return [one for one in (*found, suppressed(prefect), earlier(prefect)) if one.items]
+    return [one for one in (*found, suppressed(prefect), alarms(prefect, now), earlier(prefect)) if one.items]
 
 
 def ended_badly(prefect: Prefect, now: datetime) -> list[Concern]:
@@ -109,6 +110,15 @@ def suppressed(prefect: Prefect) -> Concern:
     }
     remedy = "nothing more goes to them; many at once: look at the sender's domain at Resend"
     return Concern("suppressed", "addresses bounced or complained", items, remedy)
+
+
+def alarms(prefect: Prefect, now: datetime) -> Concern:
+    """What the webhooks have met within a day: a limit that was reached, a no-show that could not be enrolled."""
+    asked = {"variables": {"tags": {"all_": [ALARM]}}, "sort": "UPDATED_DESC", "limit": MANY}
+    found = prefect.client.request("POST", "/variables/filter", json=asked).json()
+    recent = [one for one in found if now - instant(one["value"]["at"]) < GONE]
+    items = {one["name"].removeprefix("alarm-")[:60]: str(one["value"]["text"]) for one in recent}
+    return Concern("alarms", "the webhooks met trouble", items, "docs/callers.md says what the limits are")
 
 
 def earlier(prefect: Prefect) -> Concern:

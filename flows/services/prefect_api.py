@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
-from uuid import uuid4
 
 import httpx
 from prefect.client.orchestration import get_client
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
 LOCKED = 423
+ALARM = "hublab-alarm"  # the tag of what the operator should hear of
 NOTION_LIMIT, RESEND_LIMIT = "notion", "resend"
 
 
@@ -178,12 +178,9 @@ class Prefect:
             return False
         return True
 
-    def tell(self, event: str, payload: dict[str, Any]) -> None:
-        """Write an event at Prefect, for automations and for the page of events."""
-        resource = {"prefect.resource.id": "hublab.webhooks", "prefect.resource.name": "webhooks"}
-        now = datetime.now(UTC).isoformat()
-        body = {"id": str(uuid4()), "occurred": now, "event": event, "resource": resource, "payload": payload}
-        self._client.request("POST", "/events", json=[body])
+    def alarm(self, key: str, text: str) -> None:
+        """Keep what the operator should hear of, the latest of each kind, where the watch finds it."""
+        self.remember(f"alarm-{key}", {"text": text, "at": datetime.now(UTC).isoformat()}, tags=(ALARM,))
 
     # Artifacts by the REST API itself: Prefect's client opens a websocket and a thread for an event about each of them.
 

@@ -155,8 +155,8 @@ class Receiver:
         return answer
 
     def alarm(self, key: str, text: str) -> None:
-        """Have the operator told of something: an event at Prefect, one an hour of each key."""
-        forwarder, entry = self._parts["alarms"], {"kind": "alarm", "text": text}
+        """Have the operator told of something: kept at Prefect, where the watch finds it."""
+        forwarder, entry = self._parts["alarms"], {"kind": "alarm", "alarm": key, "text": text}
 
         def put() -> None:
             forwarder.spool.put(f"{key}-{datetime.now(UTC):%Y%m%d%H}", entry)

@@ -73,6 +73,6 @@ def _enrol(prefect: Prefect, payload: dict[str, Any], at: str) -> None:
             fields = ", ".join(str(one["loc"][0]) for one in error.errors())
             text = f"a no-show is not enrolled in {sequence.campaign}/{sequence.name}: nothing is known of its {fields}"
             log.warning("%s", text)
-            prefect.tell("hublab.alarm", {"key": "no-show", "text": text})
+            prefect.alarm("no-show", text)
             continue
         handlers.start(prefect, sequence, sequence.key_of(details), details, at)

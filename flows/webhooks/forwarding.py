@@ -31,7 +31,6 @@ Entry = dict[str, Any]
 SERVER_ERROR = 500
 PAUSE_FIRST, PAUSE_MOST = 0.5, 10.0
 BATCH = 50  # events that share one query of Notion's
-ALARM = "hublab.alarm"
 log = logging.getLogger("hublab.webhooks")
 
 
@@ -142,7 +141,7 @@ def to_prefect(prefect: Prefect, entry: Entry) -> None:
     elif entry["kind"] == "confirmation":
         confirmation.record(prefect, entry["enrolment"], entry["at"])
     elif entry["kind"] == "alarm":
-        prefect.tell(ALARM, {"key": entry["key"], "text": entry["text"]})
+        prefect.alarm(entry["alarm"], entry["text"])
     else:
         events.suppress(prefect, entry["event"])
 

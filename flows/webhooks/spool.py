@@ -26,7 +26,7 @@ NEEDED = {
     "event": ("event",),
     "booking": ("booking",),
     "confirmation": ("enrolment", "at"),
-    "alarm": ("key", "text"),
+    "alarm": ("alarm", "text"),
 }
 log = logging.getLogger("hublab.webhooks")
 

@@ -7,23 +7,30 @@ import hmac
 import json
 import time
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from flows.campaigns.model import sequences
+from flows.operator import concerns
+from flows.services.prefect_api import Prefect
 from flows.services.settings import BadSettingError, Settings
 from flows.webhooks.app import build
 from flows.webhooks.bodies import Refusal
 from flows.webhooks.limits import HOUR, Limits
 from sandbox.standins.challenge import Challenge
 from sandbox.standins.serve import bound, serving
+from tests.flows.test_webhooks import eventually
+from tests.flows.test_webhooks import opened as opened_app
 from tests.flows.world import PAYLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.flows.world import World
 
     import httpx
 
@@ -198,6 +205,27 @@ def test_a_household_is_one_caller() -> None:
             assert not wanted
         else:
             assert wanted
+
+
+def test_a_limit_that_is_reached_is_what_the_operator_hears_of(world: World, tmp_path: Path) -> None:
+    world.setenv("WEBHOOK_LIMIT_MAILBOX", "1")
+    with opened_app(world, tmp_path) as caller:
+        for number in range(3):
+            content = body("christmas-signup", f"victim+{number}@gmail.com")
+            caller.post(
+                "/webhook/christmas-signup", content=content, headers=JSON | {"x-webhook-secret": "webhook-test"}
+            )
+
+        def heard() -> dict[str, str]:
+            with Prefect() as prefect:
+                return concerns.alarms(prefect, datetime.now(UTC)).items
+
+        items = eventually(heard)
+    assert "more than 1 calls within an hour of one mailbox" in items["limit-mailbox-christmas-signup"]
+    assert "victim" not in str(items)
+    with Prefect() as prefect:
+        assert concerns.alarms(prefect, datetime.now(UTC) + timedelta(days=2)).items == {}
+        prefect.forget("alarm-limit-mailbox-christmas-signup")
 
 
 # -- straight from a browser ------------------------------------------------------------------------------------------
