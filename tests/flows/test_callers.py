@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.flows.world import World
-
     import httpx
+
+    from tests.flows.world import World
 
 GIVEN = {
     "webhook-secret": "shared",
