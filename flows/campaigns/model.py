@@ -11,7 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from flows.campaigns import quiet
+
+if TYPE_CHECKING:
+    from flows.campaigns.quiet import Quiet
 
 HERE = Path(__file__).parent
 GENERIC_HANDLER = "campaign-enrolment-handler"
@@ -21,7 +26,7 @@ _NAME = re.compile(r"[a-z][a-z0-9]*\Z")
 MAX_STEPS = 7  # the record has the properties `Email 1 Sent` to `Email 7 Sent`
 KEYS = frozenset(
     {"webhook", "handler", "type", "started", "testing_first_minute", "round", "steps", "stop_on_booking", "fields"}
-    | {"record", "contact", "project", "kind", "expires", "retired", "defaults", "signed", "browser"}
+    | {"record", "contact", "project", "kind", "expires", "retired", "defaults", "signed", "browser", "quiet"}
     | {"occasion", "no_show", "converts", "confirm"}
 )
 SIGNERS = ("calendly", "calcom")
@@ -68,7 +73,7 @@ class Sequence:
     signature (`calendly`, `calcom`); `browser` lets a visitor's own browser call it, where WEBHOOK_ORIGINS is set.
     `occasion` is the field whose every value enrols a person anew; `no_show` has the no-shows that Calendly and Cal.com
     tell of enrolled here; `converts` ends the campaign's marketing for who is enrolled; `confirm` keeps all mails after
-    the first from who has not followed its `confirm_url`.
+    the first from who has not followed its `confirm_url`; `quiet` are the hours in which nothing is sent.
     """
 
     campaign: str
@@ -96,6 +101,7 @@ class Sequence:
     no_show: bool = False
     converts: bool = False
     confirm: bool = False
+    quiet: Quiet | None = None
 
     @property
     def templates(self) -> tuple[str, ...]:
@@ -182,12 +188,17 @@ def _sequence(data: dict[str, Any], name: str, table: dict[str, Any], source: st
     if any(step.by_segment for step in steps) and "red_systems" not in table["fields"]:
         raise CampaignError(f"{where}.steps: a template by segment needs the field red_systems")
     listed = ("stop_on_booking", "retired", "signed")
-    read = {"steps", "expires", *listed}
+    read = {"steps", "expires", "quiet", *listed}
     rest: dict[str, Any] = {key: value for key, value in table.items() if key not in read}
     rest |= {key: tuple(table.get(key, ())) for key in listed}
     if "expires" in table and (expires := _delay(table["expires"])) is None:
         raise CampaignError(f"{where}.expires: {table['expires']!r} is no time such as 5min, 48h or 2d")
     rest |= {"expires": expires} if "expires" in table else {}
+    if "quiet" in table:
+        try:
+            rest["quiet"] = quiet.parse(table["quiet"])
+        except ValueError as error:
+            raise CampaignError(f"{where}.quiet: {error}") from None
     return Sequence(data["campaign"], data["label"], name, steps=steps, **rest)
 
 

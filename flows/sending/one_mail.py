@@ -91,6 +91,8 @@ class Sending:
         kept = frozen.thaw(self._prefect, key, step)
         if kept is None or kept.accepted is None:
             reason = self._why_not()
+            if reason is None:
+                self._wait_for_the_day()
             if kept is None and reason is None:
                 self._wait_for_its_turn()
                 kept = self._freeze()
@@ -118,6 +120,13 @@ class Sending:
         page = self._page = self._notion.page(self._enrolment["page"])
         state = contact.state(self._notion, page, self._enrolment["email"])
         return control.why_not(page, state, self._sequence, self._mail.number)
+
+    def _wait_for_the_day(self) -> None:
+        """Keep the sequence's quiet hours. Raises NotYetError."""
+        now, quiet = datetime.now(UTC), self._sequence.quiet
+        until = quiet.until(now, self._settings.get("HUBLAB_TIMEZONE")) if quiet is not None else None
+        if until is not None and not self._enrolment.get("testing"):
+            raise NotYetError(until, "the quiet hours are not over")
 
     def _wait_for_its_turn(self) -> None:
         """Keep the order of a person's mails that are due, and a gap between them. Raises NotYetError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -215,6 +216,23 @@ def test_a_mail_that_is_older_than_its_worth_is_skipped_and_says_so(world: World
     assert state.name == "Skipped"
     assert "no longer worth sending" in str(state.message)
     assert world.send(late(enrolment, 47), 1).name == "Completed"
+
+
+def test_a_mail_that_falls_into_quiet_hours_goes_at_their_end(world: World, edit: Callable[[str], None]) -> None:
+    zone = "Asia/Kathmandu"
+    world.setenv("HUBLAB_TIMEZONE", zone)
+    now = datetime.now(ZoneInfo(zone))
+    end = (now + timedelta(hours=2)).replace(second=0, microsecond=0)
+    edit(text(A, more=f'quiet = "{now - timedelta(hours=2):%H:%M}-{end:%H:%M}"'))
+    email = enrolled(world)
+    (run,) = runs(email)
+    state = world.send(run.parameters["enrolment"], 1)
+    assert (state.name, state.message) == ("AwaitingRetry", "waits: the quiet hours are not over")
+    assert datetime.fromisoformat(str(state.state_details.scheduled_time)) == end
+    assert not world.accepted(email)
+    edit(text(A, more=f'quiet = "{now + timedelta(hours=2):%H:%M}-{now + timedelta(hours=4):%H:%M}"'))
+    assert world.send(run.parameters["enrolment"], 1).is_completed()
+    assert len(world.accepted(email)) == 1
 
 
 def test_testing_mode_is_for_the_testing_address_alone(world: World) -> None:
