@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, cast, override
 
 import gevent
 from pyinfra.api import DeployError, FactBase, StringCommand
+from pyinfra.api.exceptions import FactProcessError
 
+from deploy.onhost.untrusted import printable
 from deploy.remote import launcher, program
 from deploy.state import parse, question
 
@@ -41,7 +43,11 @@ class HostJson(FactBase[dict[str, Any]]):
 
     @override
     def process(self, output: list[str]) -> dict[str, Any]:
-        return cast("dict[str, Any]", json.loads("\n".join(output)))
+        # The answer is the last line: before it a shell's start-up file (bash reads ~/.bashrc under sshd) may print.
+        try:
+            return cast("dict[str, Any]", json.loads(output[-1]))
+        except ValueError:
+            raise FactProcessError(f"the host answered no JSON: {printable(output[-1])}") from None
 
 
 def look(host: Host, wanted: WorkerHost, *, kept: bool = False) -> HostState:
@@ -53,7 +59,14 @@ def look(host: Host, wanted: WorkerHost, *, kept: bool = False) -> HostState:
     notice_silence(host)
     stdin = program("inspect_host", question(wanted, kept=kept))
     with gevent.Timeout(LOOK_SECONDS, DeployError(f"{host.name} did not answer within {LOOK_SECONDS} s")):
-        return parse(host.get_fact(HostJson, python=wanted.python, _stdin=stdin, _sudo=False))
+        try:
+            return parse(host.get_fact(HostJson, python=wanted.python, _stdin=stdin, _sudo=False))
+        except (
+            EOFError
+        ):  # paramiko's, where the host closes the connection while a channel is opened; pyinfra knows it not
+            raise DeployError(
+                f"{host.name} closed the connection before it answered; nothing was changed by that"
+            ) from None
 
 
 def notice_silence(host: Host) -> None:

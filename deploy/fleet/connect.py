@@ -74,8 +74,8 @@ class Host:
             raise FleetError(f"cannot be reached: {said[-1] if said else 'ssh gave no reason'}{_remedy(done.stderr)}")
         if done.returncode:
             raise FleetError(f"did not answer: {said[-1] if said else f'status {done.returncode}'}")
-        if done.stdout.startswith('{"problem"'):
-            (problem,) = problems.find(self.wanted, parse(json.loads(done.stdout)))
+        if last_line(done.stdout).startswith('{"problem"'):
+            (problem,) = problems.find(self.wanted, parse(json.loads(last_line(done.stdout))))
             raise FleetError(f"{problem.what}\n    -> {problem.remedy}")
         return done.stdout
 
@@ -87,9 +87,14 @@ class Host:
         """
         text = self.ask(name, query)
         try:
-            return dict(json.loads(text))
+            return dict(json.loads(last_line(text)))
         except ValueError:
             raise FleetError(f"did not answer in JSON: {text.strip()[-400:] or 'it said nothing'}") from None
+
+
+def last_line(text: str) -> str:
+    """An answer in JSON; before it a shell's start-up file may print."""
+    return text.strip().rpartition("\n")[2]
 
 
 def _remedy(stderr: str) -> str:

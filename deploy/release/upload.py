@@ -51,7 +51,7 @@ def send(host: Host, file: Path) -> str:
         raise UploadError(f"the connection broke ({error or 'it was silent'})") from error
     finally:
         channel.close()
-    return str(said)
+    return str(said).rpartition("\n")[2]  # before it a shell's start-up file may print
 
 
 def _pour(file: Path, channel: Channel) -> None:

@@ -173,6 +173,7 @@ def test_release_is_intact_only_when_everything_is(damage: dict[str, Any]) -> No
         ("No ED25519 host key is known for h1 and you have requested strict checking.", "ssh-keyscan h1 >>"),
         ("Host key for h1 has changed and you have requested strict checking.", "ssh-keygen -R h1"),
         ("root@h1: Permission denied (publickey).", "HUBLAB_SSH_KEY"),
+        ("[h1] Command socket/SSH error: ChannelException(2, 'Connect failed')", "MaxSessions"),
         ("ssh: connect to host h1 port 22: Connection refused", "is its SSH port open?"),
     ],
 )
