@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from prefect import flow
-
 from flows.enrolment.enrol import enrol
+from flows.enrolment.flat import HandlerFlow
 
 
-@flow(name="christmas-signup-handler")
-def handle(payload: dict[str, Any], received_at: str | None = None) -> Any:
+def _handle(payload: dict[str, Any], received_at: str | None = None) -> Any:
     """Enrol one contact in the sequence `signup`; raises what `enrolment.enrol` raises."""
     return enrol("christmas", "signup", payload, received_at)
+
+
+handle = HandlerFlow(_handle, name="christmas-signup-handler")

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from prefect import runtime
+from prefect.context import FlowRunContext
 from prefect.states import Completed
 
 from flows.campaigns import payloads
 from flows.campaigns import plan as plans
+from flows.campaigns.model import GENERIC_HANDLER
 from flows.campaigns.model import sequence as find_sequence
 from flows.enrolment import records
 from flows.recipients import contact, control, suppression
@@ -44,10 +46,12 @@ def enrol(campaign: str, name: str, payload: dict[str, Any], received_at: str | 
     """
     sequence = find_sequence(campaign, name)
     details = payloads.checked(sequence, payload)
-    enrolled = datetime.fromisoformat(received_at) if received_at else datetime.now(UTC)
+    enrolled = datetime.fromisoformat(received_at) if received_at else _started()
 
     def work() -> State[Any]:
         with Prefect() as prefect:
+            if _came_without_key(sequence.key(details["email"])):
+                return _hand_over(prefect, sequence, details, enrolled)
             settings = prefect.settings()
             try:
                 page = record(prefect, settings, sequence, details, enrolled)
@@ -58,6 +62,29 @@ def enrol(campaign: str, name: str, payload: dict[str, Any], received_at: str | 
         return Completed(message=f"{len(plan)} mails of {sequence.name}, from {plan[0].due:%Y-%m-%d %H:%M} UTC")
 
     return or_later(work)
+
+
+def _started() -> datetime:
+    """When this run was asked for: of one that waited for a worker, before it began."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context is not None else None
+    return (run.expected_start_time if run is not None else None) or datetime.now(UTC)
+
+
+def _came_without_key(key: str) -> bool:
+    """Whether this run was started by somebody who does not know the enrolment's key, as the website does."""
+    context = FlowRunContext.get()
+    return context is not None and context.flow_run is not None and context.flow_run.idempotency_key != key
+
+
+def _hand_over(prefect: Prefect, sequence: Sequence, details: dict[str, Any], enrolled: datetime) -> State[Any]:
+    """Have the one run enrol that has the enrolment's key: of two runs for one person, both name the same."""
+    key, parameters = sequence.key(details["email"]), {"payload": details, "received_at": enrolled.isoformat()}
+    if sequence.handler == GENERIC_HANDLER:
+        parameters |= {"campaign": sequence.campaign, "sequence": sequence.name}
+    tags = (f"campaign:{sequence.campaign}", f"enrolment:{key}")
+    run = prefect.start_once(f"{sequence.handler}/{sequence.handler}", parameters, key, tags=tags)
+    return Completed(message=f"enrolled by the run {run.name}, which has the enrolment's key")
 
 
 def record(

@@ -18,14 +18,15 @@ class NothingThereError(LookupError):
     """The queue or the mail that was named does not exist."""
 
 
-def pause(pool: str, *, paused: bool) -> str:
+def pause(pool: str | None, *, paused: bool) -> str:
     """Stop or continue the queue that all sends wait in: a run that is due waits and none is lost; the queue's name.
 
     Raises:
         NothingThereError: the pool has no such queue.
     """
     with Prefect() as prefect:
-        name = prefect.settings().get("HUBLAB_CAMPAIGN_QUEUE")
+        settings = prefect.settings()
+        name, pool = settings.get("HUBLAB_CAMPAIGN_QUEUE"), pool or settings.get("HUBLAB_WORK_POOL")
         wanted = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
         if not prefect.client.read_work_pools(work_pool_filter=wanted):
             raise NothingThereError(f"work pool {pool!r} is not at Prefect")
@@ -67,7 +68,7 @@ def allow(email: str) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Do it, and say what was done; 1 when it cannot be done."""
     parser = argparse.ArgumentParser(prog="python -m flows.operator.operate", description=__doc__)
-    parser.add_argument("--pool", default="default")
+    parser.add_argument("--pool", help="the work pool of the workers (HUBLAB_WORK_POOL)")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("pause", help="stop all sends")
     verbs.add_parser("resume", help="continue all sends")
@@ -84,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             queue = pause(asked.pool, paused=asked.verb == "pause")
             state = "paused; every run in it waits, none is lost" if asked.verb == "pause" else "running again"
-            done = f"queue {queue!r} of pool {asked.pool!r} is {state}"
+            done = f"queue {queue!r} is {state}"
     except NothingThereError as problem:
         sys.stderr.write(f"{problem}\n")
         return 1

@@ -13,6 +13,7 @@ from prefect.exceptions import ObjectNotFound
 from flows.campaigns import payloads
 from flows.campaigns.model import CampaignError, sequences
 from flows.campaigns.values import MAX_LIST, MAX_NAME, MAX_PROSE, MAX_TEXT
+from flows.operator import deployments as at_prefect
 from flows.operator import register
 from flows.sending import mail, template_store
 from flows.sending.templates import UnusableTemplateError, render
@@ -214,20 +215,35 @@ def sender(prefect: Prefect, settings: Settings) -> Row:
 
 def deployments(prefect: Prefect, settings: Settings, pool: str) -> Iterator[Row]:
     """The deployments, the limits and the queue at Prefect."""
+    ours: set[str] = set()
     for entrypoint in register.ENTRYPOINTS:
-        name = register.flow_of(entrypoint).name
+        flow = register.flow_of(entrypoint)
+        ours.add(flow.name)
+        what = f"{flow.name}/{flow.name}"
         try:
-            prefect.deployment(f"{name}/{name}")
-            yield Row("Prefect", f"{name}/{name}")
-        except NotRegisteredError as error:
-            yield Row("Prefect", f"{name}/{name}", str(error))
+            found = prefect.client.request("GET", f"/deployments/name/{what}").json()
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != httpx.codes.NOT_FOUND:
+                raise
+            yield Row("Prefect", what, str(NotRegisteredError(f"the deployment {what!r}")))
+            continue
+        parts = at_prefect.wanted(flow, entrypoint, pool, settings)
+        problem = "; ".join(at_prefect.differences(found, parts))
+        yield Row("Prefect", what, f"{problem}: run `python -m flows.operator.register`" if problem else "")
+    for name, needs in at_prefect.foreign(prefect, pool, ours):
+        yield Row("Prefect", f"{name} is not ours, left alone: {needs}")
     for limit in (NOTION_LIMIT, RESEND_LIMIT):
         try:
             prefect.client.read_global_concurrency_limit_by_name(limit)
             yield Row("Prefect", f"rate limit {limit}")
         except ObjectNotFound:
             yield Row("Prefect", f"rate limit {limit}", "not there: run `python -m flows.operator.register`")
-    yield queue(prefect, pool, settings.get("HUBLAB_CAMPAIGN_QUEUE"))
+    polled = queue(prefect, pool, settings.get("HUBLAB_CAMPAIGN_QUEUE"))
+    yield polled
+    if polled.ok:
+        for worker in at_prefect.strangers(prefect, pool):
+            remedy = "it takes runs of the campaign and fails them: stop it, or give the campaign a pool of its own"
+            yield Row("Prefect", f"worker {worker}", f"{remedy} (HUBLAB_WORK_POOL in .env, `make deploy`)")
 
 
 def queue(prefect: Prefect, pool: str, name: str) -> Row:
@@ -264,10 +280,11 @@ def unpolled(prefect: Prefect, pool: str, name: str, since: str | None) -> str:
     )
 
 
-def rows(pool: str) -> list[Row]:
-    """Every check."""
+def rows(pool: str | None = None) -> list[Row]:
+    """Every check; the work pool is HUBLAB_WORK_POOL when none is named."""
     with Prefect() as prefect:
         settings = prefect.settings()
+        pool = pool or settings.get("HUBLAB_WORK_POOL")
         found = list(secrets(settings))
         try:
             found += [Row("campaign", "/".join(key), "; ".join(mapped(one))) for key, one in sequences().items()]
@@ -288,7 +305,7 @@ def rows(pool: str) -> list[Row]:
 def main(arguments: list[str] | None = None) -> int:
     """Print the table; 1 when a row is not as it must be."""
     parser = argparse.ArgumentParser(prog="python -m flows.operator.preflight", description=__doc__)
-    parser.add_argument("--pool", default="default")
+    parser.add_argument("--pool", help="the work pool of the workers (HUBLAB_WORK_POOL)")
     found = rows(parser.parse_args(arguments).pool)
     width = max(len(row.what) for row in found)
     for row in found:

@@ -8,9 +8,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from prefect.exceptions import ObjectNotFound
-from prefect.utilities.callables import parameter_schema
 
-from flows.operator import watch_schedule
+from flows.operator import deployments
 from flows.services.prefect_api import NOTION_LIMIT, RESEND_LIMIT, Prefect
 
 if TYPE_CHECKING:
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
 
     from flows.services.settings import Settings
 
-# Says to the deploy's automations that to run such a run a second time does no harm, at any moment, even while the
-# first is still at it: see `sending/one_mail.py`. A lost or crashed one is then run again, within bounds.
-RUN_AGAIN = "run-again"
 # Entrypoints are module paths: a worker imports them from its own release folder.
 ENTRYPOINTS = (
     "flows.signup_handler.handle",
@@ -50,14 +46,15 @@ def rates(settings: Settings) -> Iterator[tuple[str, int, float]]:
     yield RESEND_LIMIT, max(1, int(second / 5)), second * 4 / 5
 
 
-def register(pool: str) -> list[str]:
-    """Create or renew everything in a work pool; the names of the deployments.
+def register(pool: str | None = None) -> list[str]:
+    """Create or renew everything in a work pool (HUBLAB_WORK_POOL, when none is named); the names of the deployments.
 
     Raises:
-        LookupError: the pool does not exist.
+        LookupError: the pool does not exist, or Prefect shows something else than was registered.
     """
     with Prefect() as prefect:
         settings, client, names = prefect.settings(), prefect.client, list[str]()
+        pool = pool or settings.get("HUBLAB_WORK_POOL")
         try:
             client.read_work_pool(pool)
         except ObjectNotFound:
@@ -68,17 +65,8 @@ def register(pool: str) -> list[str]:
             client.upsert_global_concurrency_limit_by_name(name, burst, slot_decay_per_second=refill)
         for entrypoint in ENTRYPOINTS:
             flow = flow_of(entrypoint)
-            client.create_deployment(
-                flow_id=client.create_flow_from_name(flow.name),
-                name=flow.name,
-                entrypoint=entrypoint,
-                work_pool_name=pool,
-                work_queue_name=settings.get("HUBLAB_CAMPAIGN_QUEUE"),
-                parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
-                enforce_parameter_schema=False,
-                tags=[RUN_AGAIN],
-                **(watch_schedule.of(pool, settings) if entrypoint == watch_schedule.ENTRYPOINT else {}),
-            )
+            parts = deployments.wanted(flow, entrypoint, pool, settings)
+            deployments.write(prefect, flow, parts)
             names.append(f"{flow.name}/{flow.name}")
         return names
 
@@ -86,7 +74,7 @@ def register(pool: str) -> list[str]:
 def main(arguments: list[str] | None = None) -> int:
     """Register, and print what is there; 1 when it cannot be done."""
     parser = argparse.ArgumentParser(prog="python -m flows.operator.register", description=__doc__)
-    parser.add_argument("--pool", default="default", help="the work pool of the workers")
+    parser.add_argument("--pool", help="the work pool of the workers (HUBLAB_WORK_POOL)")
     asked = parser.parse_args(arguments)
     try:
         names = register(asked.pool)

@@ -1,0 +1,122 @@
+"""What a deployment of the campaign is at Prefect, part by part; how it differs; who else is in its work pool."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from prefect.utilities.callables import parameter_schema
+
+from flows.campaigns.model import sequences
+from flows.enrolment import flat
+from flows.operator import watch_schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from flows.services.prefect_api import Prefect
+    from flows.services.settings import Settings
+
+# Says to the workers that to run such a run a second time does no harm, at any moment, even while the first is still
+# at it: see `sending/one_mail.py`. A lost or crashed one is then run again, within bounds.
+RUN_AGAIN = "run-again"
+# A worker of this project polls a queue that bears its name: its gate's.
+GATE_QUEUE = "probe-{}"
+PAGE = 200
+
+
+def wanted(flow: Any, entrypoint: str, pool: str, settings: Settings) -> dict[str, Any]:
+    """Every part of a flow's deployment: what is not named here would stay as somebody else has left it.
+
+    The schema is shown and not enforced: the website passes over a refusal in silence, and a signup would be lost that
+    a run can correct or at least name. Raises CampaignError.
+    """
+    handled = next((one for one in sequences().values() if one.handler == flow.name), None)
+    own = handled is not None and isinstance(flow, flat.HandlerFlow)
+    schema = flat.parameter_schema(handled) if own else parameter_schema(flow).model_dump_for_openapi()
+    watch = watch_schedule.of(pool, settings) if entrypoint == watch_schedule.ENTRYPOINT else {}
+    return {
+        "name": flow.name,
+        "entrypoint": entrypoint,
+        "path": None,
+        "pull_steps": [],
+        "storage_document_id": None,
+        "infrastructure_document_id": None,
+        "job_variables": {},
+        "parameters": watch.get("parameters", {}),
+        "parameter_openapi_schema": schema,
+        "enforce_parameter_schema": False,
+        "tags": [RUN_AGAIN],
+        "concurrency_limit": None,
+        "concurrency_options": None,
+        "schedules": [one.model_dump(mode="json", exclude_unset=True) for one in watch.get("schedules", ())],
+        "paused": False,
+        "work_pool_name": pool,
+        "work_queue_name": settings.get("HUBLAB_CAMPAIGN_QUEUE"),
+    }
+
+
+def differences(there: Mapping[str, Any], wanted_: Mapping[str, Any]) -> list[str]:
+    """The parts in which a deployment, as Prefect shows it, is not what is wanted, in words. Pure."""
+    found = []
+    for part, value in wanted_.items():
+        shown = there.get(part)
+        if part == "concurrency_limit":
+            shown = (there.get("global_concurrency_limit") or {}).get("limit")
+        if part == "schedules":
+            shown, value = _slugs(shown or []), _slugs(value)
+        if (shown or None) == (value or None):
+            continue
+        long = part == "parameter_openapi_schema"
+        found.append(f"{part} is not this release's" if long else f"{part} is {shown!r}, not {value!r}")
+    return found
+
+
+def _slugs(schedules: list[dict[str, Any]]) -> list[str]:
+    return sorted(str(one.get("slug")) for one in schedules)
+
+
+def write(prefect: Prefect, flow: Any, parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Create or renew a deployment, in one request, whole; what Prefect shows of it then. Its id stays.
+
+    Raises:
+        NotOursError: something is not as it was written.
+    """
+    body = {"flow_id": str(prefect.client.create_flow_from_name(flow.name))} | dict(parts)
+    identity = prefect.client.request("POST", "/deployments/", json=body).json()["id"]
+    there: dict[str, Any] = prefect.client.request("GET", "/deployments/{id}", path_params={"id": identity}).json()
+    if left := differences(there, parts):
+        raise NotOursError(f"{flow.name}: Prefect shows something else than was registered: {'; '.join(left)}")
+    return there
+
+
+class NotOursError(LookupError):
+    """A deployment that Prefect does not show as it was registered; names the parts."""
+
+
+def read(prefect: Prefect, pool: str | None = None) -> Iterator[dict[str, Any]]:
+    """All deployments, or those in a work pool, as Prefect shows them."""
+    body: dict[str, Any] = {"limit": PAGE, "sort": "NAME_ASC"}
+    if pool is not None:
+        body["work_pools"] = {"name": {"any_": [pool]}}
+    offset = 0
+    while page := prefect.client.request("POST", "/deployments/filter", json=body | {"offset": offset}).json():
+        yield from page
+        offset += PAGE
+
+
+def foreign(prefect: Prefect, pool: str, ours: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Deployments of somebody else in the pool: their name, and what a worker needs to run them. Left alone."""
+    for one in read(prefect, pool):
+        if one["name"] not in ours:
+            steps = [key.rpartition(".")[2] for step in one.get("pull_steps") or [] for key in step]
+            code = f"its pull steps ({', '.join(steps)})" if steps else f"the folder {one.get('path') or '.'}"
+            yield one["name"], f"needs its code, {one.get('entrypoint')}, from {code}, and its packages on each worker"
+
+
+def strangers(prefect: Prefect, pool: str) -> list[str]:
+    """The workers online in a pool that this project has not deployed: they would take its runs and fail them."""
+    path = f"/work_pools/{pool}/workers/filter"
+    online = [one["name"] for one in prefect.client.request("POST", path, json={}).json() if one["status"] == "ONLINE"]
+    queues = prefect.client.request("POST", f"/work_pools/{pool}/queues/filter", json={}).json()
+    gates = {one["name"] for one in queues}
+    return sorted(name for name in online if GATE_QUEUE.format(name) not in gates)
