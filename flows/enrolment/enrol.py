@@ -50,7 +50,7 @@ def enrol(campaign: str, name: str, payload: dict[str, Any], received_at: str | 
 
     def work() -> State[Any]:
         with Prefect() as prefect:
-            if _came_without_key(sequence.key(details["email"])):
+            if _came_without_key(sequence.key_of(details)):
                 return _hand_over(prefect, sequence, details, enrolled)
             settings = prefect.settings()
             try:
@@ -79,7 +79,7 @@ def _came_without_key(key: str) -> bool:
 
 def _hand_over(prefect: Prefect, sequence: Sequence, details: dict[str, Any], enrolled: datetime) -> State[Any]:
     """Have the one run enrol that has the enrolment's key: of two runs for one person, both name the same."""
-    key, parameters = sequence.key(details["email"]), {"payload": details, "received_at": enrolled.isoformat()}
+    key, parameters = sequence.key_of(details), {"payload": details, "received_at": enrolled.isoformat()}
     if sequence.handler == GENERIC_HANDLER:
         parameters |= {"campaign": sequence.campaign, "sequence": sequence.name}
     tags = (f"campaign:{sequence.campaign}", f"enrolment:{key}")

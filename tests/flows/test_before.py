@@ -237,7 +237,7 @@ def test_the_other_handlers_take_flat_parameters_too(
     run = run_of(before.website_signup(api, ids[handler], payload | {"source": "crm"}))
     assert world.run(run).is_completed()
     with Prefect() as prefect:
-        keyed = prefect.run_of(find_sequence("christmas", name).key(payload["email"]))
+        keyed = prefect.run_of(find_sequence("christmas", name).key_of(payload))
     assert keyed is not None
     assert world.run(keyed).is_completed()
     assert len(world.mails(payload["email"])) == 3
