@@ -59,15 +59,15 @@ def differences(there: Mapping[str, Any], wanted_: Mapping[str, Any]) -> list[st
     """The parts in which a deployment, as Prefect shows it, is not what is wanted, in words. Pure."""
     found = []
     for part, value in wanted_.items():
-        shown = there.get(part)
+        shown, wish = there.get(part), value
         if part == "concurrency_limit":
             shown = (there.get("global_concurrency_limit") or {}).get("limit")
         if part == "schedules":
-            shown, value = _slugs(shown or []), _slugs(value)
-        if (shown or None) == (value or None):
+            shown, wish = _slugs(shown or []), _slugs(value)
+        if (shown or None) == (wish or None):
             continue
         long = part == "parameter_openapi_schema"
-        found.append(f"{part} is not this release's" if long else f"{part} is {shown!r}, not {value!r}")
+        found.append(f"{part} is not this release's" if long else f"{part} is {shown!r}, not {wish!r}")
     return found
 
 

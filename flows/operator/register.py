@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect.exceptions import ObjectNotFound
 
-from flows.operator import deployments
+from flows.operator import deployments, watch_schedule
 from flows.services.prefect_api import NOTION_LIMIT, RESEND_LIMIT, Prefect
 
 if TYPE_CHECKING:

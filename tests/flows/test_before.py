@@ -129,10 +129,10 @@ def mails(rows: list[preflight.Row]) -> str:
 def test_what_prefect_shows_otherwise_than_it_was_registered_is_said(
     monkeypatch: pytest.MonkeyPatch, world: World
 ) -> None:
-    real, hourly = deployments.wanted, [{"schedule": {"interval": 3600}, "active": False}]
+    real, labels = deployments.wanted, {"of": "somebody"}
     with monkeypatch.context() as patch:
-        patch.setattr(deployments, "wanted", lambda *given: real(*given) | {"schedules": hourly})
-        with pytest.raises(LookupError, match=r"christmas-signup-handler: Prefect shows something else.*schedules is"):
+        patch.setattr(deployments, "wanted", lambda *given: real(*given) | {"labels": labels})
+        with pytest.raises(LookupError, match=r"christmas-signup-handler: Prefect shows something else.*labels is"):
             register("default")
     register("default")
 
