@@ -122,6 +122,22 @@ def test_preflight_says_in_what_a_deployment_differs_and_register_puts_it_right(
     assert mails(preflight.rows("default")) == ""
 
 
+def test_what_others_have_set_is_named_and_its_values_are_not_shown(world: World, api: httpx.Client) -> None:
+    with Prefect() as prefect:
+        flow = prefect.client.create_flow_from_name(SEND)
+    token = "ghp_0123456789"
+    steps = [{"prefect.deployments.steps.git_clone": {"repository": f"https://{token}@git.hublab.test/campaign.git"}}]
+    body = {"name": SEND, "flow_id": str(flow), "work_pool_name": "default", "pull_steps": steps}
+    try:
+        api.post("/deployments/", json=body | {"job_variables": {"env": {"KEY": token}}}).raise_for_status()
+        problem = mails(preflight.rows("default"))
+    finally:
+        register("default")
+    assert "pull_steps" in problem
+    assert "job_variables" in problem
+    assert token not in problem
+
+
 def mails(rows: list[preflight.Row]) -> str:
     return next(row.problem for row in rows if row.what == f"{SEND}/{SEND}")
 
@@ -132,7 +148,9 @@ def test_what_prefect_shows_otherwise_than_it_was_registered_is_said(
     real, labels = deployments.wanted, {"of": "somebody"}
     with monkeypatch.context() as patch:
         patch.setattr(deployments, "wanted", lambda *given: real(*given) | {"labels": labels})
-        with pytest.raises(LookupError, match=r"christmas-signup-handler: Prefect shows something else.*labels is"):
+        with pytest.raises(
+            LookupError, match=r"christmas-signup-handler: Prefect shows something else.*labels is not what"
+        ):
             register("default")
     register("default")
 
