@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import re
+import base64
+import binascii
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # The flow that sends one mail, whatever the sequence.
 SEND = "christmas-send-email"
 _FILE = Path(__file__).with_name("contract.toml")
-_VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+# The code that proves a token comes before the address in it.
+_PROOF_BYTES = 16
 _CRITICAL_RED, _URGENT_ORANGE = 2, 2
 
 
@@ -47,14 +53,49 @@ def segment(red: int, orange: int) -> str:
     return "URGENT" if red or orange >= _URGENT_ORANGE else "OPTIMIZE"
 
 
-def names(text: str) -> set[str]:
-    """The variables that a template's text names."""
-    return set(_VARIABLE.findall(text))
+@dataclass(frozen=True)
+class Terms:
+    """What holds for every mail, whoever gets it: what the operator has set.
+
+    Attributes:
+        sender: `Name <address>`.
+        reply_to: Where answers go; empty for the sender.
+        public: Where the webhooks are reached.
+        links: Variable → address, of the links that templates name.
+        zone: The time zone of dates and times.
+        hosts: Where a mail's links may lead and its pictures may come from.
+    """
+
+    sender: str
+    reply_to: str = ""
+    public: str = ""
+    links: Mapping[str, str] = field(default_factory=dict)
+    zone: str = "UTC"
+    hosts: frozenset[str] = frozenset()
+
+    def leaves(self, address: str, link: str) -> bool:
+        """Whether a link is the one by which an address unsubscribes. That its proof holds, following it shows."""
+        start, _, token = link.rpartition("/")
+        try:
+            raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            return False
+        return start == f"{self.public.rstrip('/')}/unsubscribe" and raw[_PROOF_BYTES:] == address.encode()
 
 
-def filled(text: str, values: dict[str, str]) -> str:
-    """A template's text with its variables filled in; what is not known stays as it is."""
-    return _VARIABLE.sub(lambda found: values.get(found[1], found[0]), text)
+def terms(values: Mapping[str, str]) -> Terms:
+    """Those that a `.env` sets. `FUNNEL_LINK_HOSTS` names hosts of an author's own links, with commas between them."""
+    public = values.get("HUBLAB_PUBLIC_URL", "")
+    links = {
+        "calendly_link": values.get("HUBLAB_CALENDLY_LINK", ""),
+        "portal_url": values.get("HUBLAB_PORTAL_URL", ""),
+    }
+    answers = [str(value) for one in sequences().values() for value in one.answers.values()]
+    named = [urlsplit(one).hostname for one in (public, values.get("FUNNEL_URL", ""), *links.values(), *answers)]
+    more = values.get("FUNNEL_LINK_HOSTS", "").lower().replace(",", " ").split()
+    hosts = frozenset([*filter(None, named), *more])
+    zone = values.get("HUBLAB_TIMEZONE") or "UTC"
+    return Terms(values.get("HUBLAB_SENDER", ""), values.get("HUBLAB_REPLY_TO", ""), public, links, zone, hosts)
 
 
 @cache

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from e2e.contract import filled, names, sequences
+from e2e import content
+from e2e.contract import Terms, sequences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from e2e.outside.notion import Template
     from e2e.record import Enrolment, Mail, Record
@@ -21,15 +22,26 @@ _CLOCKS_MOST = 5.0
 _WRITTEN = {"First Name": "first_name", "Business Name": "business_name", "Segment": "segment"}
 
 
-def judge(record: Record, templates: Mapping[str, Template]) -> None:
+def judge(record: Record, templates: Mapping[str, Template], terms: Terms) -> None:
     """Find every problem of every mail and enrolment anew."""
     for one in record.enrolments:
-        one.problems = _of_enrolment(one)
+        one.problems = _of_enrolment(record, one)
         for mail in one.mails:
-            mail.problems = _of_mail(record, one, mail, templates.get(mail.template))
+            mail.problems = [*_of_mail(record, one, mail), *_of_letter(mail, templates.get(mail.template), terms)]
+    for number, mails in _by_message(record).items():
+        for mail in mails[1:]:
+            mail.problems.append(f"It has the Message-ID of {mails[0].name}: {number}.")
 
 
-def _of_enrolment(one: Enrolment) -> list[str]:
+def _by_message(record: Record) -> dict[str, list[Mail]]:
+    found: dict[str, list[Mail]] = {}
+    for mail in record.mails:
+        if mail.letter and mail.letter.message_id:
+            found.setdefault(mail.letter.message_id, []).append(mail)
+    return found
+
+
+def _of_enrolment(record: Record, one: Enrolment) -> list[str]:
     problems = [one.refusal] if one.refusal else []
     if one.handlers > 1:
         problems.append(f"{one.handlers} runs of the handler are at Prefect; one is wanted.")
@@ -41,16 +53,16 @@ def _of_enrolment(one: Enrolment) -> list[str]:
         problems.append(f"{one.pages} pages are in Notion; one is wanted.")
     if one.page and not one.completed:
         problems.append("Its page in Notion does not say that the sequence is completed.")
-    return problems + _of_order(one) + _of_page(one)
+    return problems + _of_order(record, one) + _of_page(one)
 
 
-def _of_order(one: Enrolment) -> list[str]:
-    """Mails that were overtaken. Where one began only when the next was due as well, nothing orders the two."""
+def _of_order(record: Record, one: Enrolment) -> list[str]:
+    """Mails that were overtaken. What waited through a disturbance, nothing orders in testing mode."""
     return [
         f"Mail {later.step} went out before mail {earlier.step}."
         for earlier, later in pairwise(one.mails)
         if earlier.accepted and later.accepted and later.accepted < earlier.accepted
-        if earlier.started and later.due and earlier.started < later.due
+        if not (earlier.due and _disturbed(record, earlier.due, earlier.accepted))
     ]
 
 
@@ -65,21 +77,32 @@ def _of_page(one: Enrolment) -> list[str]:
     ]
 
 
-def _of_mail(record: Record, one: Enrolment, mail: Mail, template: Template | None) -> list[str]:
+def _of_mail(record: Record, one: Enrolment, mail: Mail) -> list[str]:
     problems = _of_run(record, one, mail)
     if mail.copies > 1:
         problems.append(f"Resend accepted {mail.copies} mails of it.")
     if mail.accepted is None:
         return problems
-    if mail.sent_to != (mail.to,):
-        problems.append(f"It went to {', '.join(mail.sent_to)}, not to {mail.to} alone.")
-    if mail.subject != mail.wanted_subject:
-        problems.append(f"Its subject is {mail.subject!r}, not {mail.wanted_subject!r}.")
     if mail.due and mail.accepted < mail.due - timedelta(seconds=_slack(record)):
         problems.append(f"It went out {(mail.due - mail.accepted).total_seconds():.1f} s before it was due.")
+    if mail.due and (late := _late(record, mail.due, mail.accepted)) > record.latest:
+        problems.append(f"It went out {late:.1f} s after it was due; {record.latest:g} s at most.")
     if mail.noted and abs(mail.noted - mail.accepted) > _NOTED_MOST:
         problems.append(f"Notion says that it was sent at {mail.noted:%H:%M}, Resend at {mail.accepted:%H:%M}.")
-    return problems + _of_content(mail, template)
+    return problems
+
+
+def _late(record: Record, due: datetime, accepted: datetime) -> float:
+    """How many seconds it was late; the time of a disturbance that was announced does not count."""
+    return (accepted - due).total_seconds() - _disturbed(record, due, accepted)
+
+
+def _disturbed(record: Record, since: datetime, until: datetime) -> float:
+    """How many seconds of a time fell into the disturbance: from the first event that was announced to the last."""
+    times = [event.at for event in record.events]
+    if not times:
+        return 0.0
+    return max(0.0, (min(until, max(times)) - max(since, min(times))).total_seconds())
 
 
 def _of_run(record: Record, one: Enrolment, mail: Mail) -> list[str]:
@@ -97,27 +120,21 @@ def _slack(record: Record) -> float:
     return min(_CLOCKS_MOST, record.minute / 4)
 
 
-def _of_content(mail: Mail, template: Template | None) -> list[str]:
-    problems = [f"{{{{{name}}}}} was not filled in." for name in sorted(names(mail.subject + mail.html))]
-    if template is None or not mail.html:
-        return [*problems, *([] if mail.html else ["It has no HTML part."])]
-    values = sequences()[mail.sequence].variables(mail.to)
-    return problems + [
-        f"{name} is {values[name]!r}, and its text does not have that."
-        for name in sorted(names(template.html) & values.keys())
-        if not any(form in mail.html for form in _forms(values[name]))
-    ]
+def _of_letter(mail: Mail, template: Template | None, terms: Terms) -> list[str]:
+    if mail.accepted is None or template is None:
+        return []
+    if mail.letter is None:
+        return ["What is in it could not be seen at Resend."]
+    return content.problems(mail.letter, _wanted(mail, template, terms), mail.accepted)
 
 
-def _forms(value: str) -> set[str]:
-    """How a value may read in HTML, and a number with and without its fraction."""
-    return {escape(value), escape(value, quote=False), value}
+def _wanted(mail: Mail, template: Template, terms: Terms) -> content.Wanted:
+    return content.Wanted(mail.to, template, sequences()[mail.sequence].variables(mail.to), terms)
 
 
-def want(record: Record, templates: Mapping[str, Template]) -> list[str]:
+def want(record: Record, templates: Mapping[str, Template], terms: Terms) -> list[str]:
     """Write the wanted subject of every mail; the names of the templates that are not there."""
     for mail in record.mails:
         if template := templates.get(mail.template):
-            values = sequences()[mail.sequence].variables(mail.to)
-            mail.wanted_subject = filled(template.subject, values)
+            mail.wanted_subject = content.subject(_wanted(mail, template, terms))
     return [mail.template for mail in record.mails if mail.template not in templates]

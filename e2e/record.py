@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from e2e.letter import Letter
+
 # The way of a mail, in order. A lost one is named by the first hop that it did not pass.
 HOPS = ("form", "webhook", "handler", "schedule", "worker", "Resend", "delivery", "Notion")
 
@@ -38,7 +40,7 @@ class Mail:
         resend_id: Its id at Resend.
         subject: The subject as it was sent.
         sent_to: The recipients as it was sent.
-        html: The body as it was sent.
+        letter: All of it, as its reader gets it.
         noted: The value of `Email n Sent` in Notion, exact to the minute.
         problems: What is wrong with it, in sentences; empty when all is well.
         lost_at: The hop, one of `HOPS`, that it did not pass; empty when it passed all.
@@ -65,7 +67,7 @@ class Mail:
     resend_id: str = ""
     subject: str = ""
     sent_to: tuple[str, ...] = ()
-    html: str = ""
+    letter: Letter | None = None
     noted: datetime | None = None
     problems: list[str] = field(default_factory=list)
     lost_at: str = ""
@@ -75,6 +77,11 @@ class Mail:
     def name(self) -> str:
         """`signup 3`."""
         return f"{self.sequence} {self.step}"
+
+    @property
+    def html(self) -> str:
+        """The body as it was sent; empty while there is none."""
+        return self.letter.html if self.letter else ""
 
 
 @dataclass
@@ -143,6 +150,7 @@ class Record:
         began: When it began.
         ended: When it ended.
         minute: How many seconds a minute of testing mode lasted.
+        latest: How many seconds after it is due a mail may be accepted, outside of a disturbance.
         enrolments: What was followed.
         events: What was done meanwhile.
         versions: Name → version, of everything that took part; `release` is the workers'.
@@ -155,6 +163,7 @@ class Record:
     began: datetime
     ended: datetime | None = None
     minute: float = 60.0
+    latest: float = 60.0
     enrolments: list[Enrolment] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)

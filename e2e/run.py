@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from e2e import announce, browser, diagnose, enter, guard, judge, report, system
+from e2e import announce, browser, contract, diagnose, enter, guard, judge, report, system
 from e2e.errors import AwayError, RefusedError
 from e2e.outside import opened
 from e2e.record import Record
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
+    from e2e.guard import Found
     from e2e.outside import Outside
     from e2e.outside.notion import Template
     from e2e.target import Target
@@ -45,12 +46,14 @@ class Wish:
         patience: How many seconds a mail may stand at one hop before it counts as lost there.
         yes: Whether to start without asking.
         out: Where the report goes.
+        latest: As `Record.latest`.
     """
 
     sequences: tuple[str, ...]
     patience: float
     yes: bool
     out: Path
+    latest: float = 60.0
 
 
 def say(text: str) -> None:
@@ -72,9 +75,10 @@ def run(target: Target, wish: Wish, interfere: Callable[[Record], Interference] 
     """
     with ExitStack() as stack:
         outside = stack.enter_context(opened(target))
-        minute, templates = _permitted(target, outside)
-        record, tag = _begun(target, wish, minute)
-        missing = judge.want(record, templates)
+        found, templates = _permitted(target, outside)
+        terms = contract.terms({**found.settings, **target.values})
+        record, tag = _begun(target, wish, found.minute)
+        missing = judge.want(record, templates, terms)
         if missing:
             raise RefusedError([f"template {name!r}: not in Notion; create it, make preflight" for name in missing])
         announce.agreed(announce.words(target, record, tag), yes=wish.yes)
@@ -82,20 +86,20 @@ def run(target: Target, wish: Wish, interfere: Callable[[Record], Interference] 
         record.began = datetime.now(UTC)
         record.versions = system.versions(target, outside, chromium)
         _follow(target, wish, record, Watch(outside, record, tag, say), chromium, interfere)
-        judge.judge(record, templates)
+        judge.judge(record, templates, terms)
         browser.picture_mails(chromium, record, wish.out / "pictures")
     record.links = system.links(target, record)
     report.write(record, wish.out)
     return record
 
 
-def _permitted(target: Target, outside: Outside) -> tuple[float, dict[str, Template]]:
-    """How long a minute lasts, and the templates. Raises RefusedError."""
+def _permitted(target: Target, outside: Outside) -> tuple[Found, dict[str, Template]]:
+    """What was found before the start, and the templates. Raises RefusedError."""
     found, reasons = guard.may_start(target, outside)
     if found is None or reasons:
         raise RefusedError(reasons)
     try:
-        return found.minute, outside.notion.templates()
+        return found, outside.notion.templates()
     except AwayError as error:
         raise RefusedError([f"HUBLAB_NOTION_URL: {error}"]) from None
 
@@ -103,7 +107,7 @@ def _permitted(target: Target, outside: Outside) -> tuple[float, dict[str, Templ
 def _begun(target: Target, wish: Wish, minute: float) -> tuple[Record, str]:
     now = datetime.now(UTC)
     tag = f"e2e-{now:%y%m%d-%H%M%S}"
-    record = Record(target.against, now, minute=minute)
+    record = Record(target.against, now, minute=minute, latest=wish.latest)
     record.enrolments = enter.expected(target, wish.sequences, tag)
     return record, tag
 

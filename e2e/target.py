@@ -25,6 +25,7 @@ NEEDED = {
     "FUNNEL_URL": "the public page with the assessment",
     "HUBLAB_PUBLIC_URL": "where the webhooks are reached",
     "PREFECT_API_URL": "Prefect's API",
+    "HUBLAB_SENDER": 'who mails come from, as "Name <address>"',
     **dict.fromkeys(SECRETS, "as in .env.example"),
     **dict.fromkeys(DATABASES, "as in .env.example"),
 }

@@ -62,8 +62,8 @@ class Watch:
         found = resend.sent_since(record.began)
         notice.sent(record.enrolments, found, datetime.now(UTC))
         for mail in record.mails:
-            if mail.resend_id and not mail.html:
-                mail.html = resend.body(mail.resend_id)
+            if mail.resend_id and mail.letter is None:
+                mail.letter = resend.letter(mail.resend_id)
 
     def _try(self, service: str, look: Callable[[], None]) -> None:
         try:
@@ -92,7 +92,9 @@ class Watch:
         except AwayError as error:
             return [f"Whether a mail went to another address is not known: {error}."]
         began = self._record.began
-        others = [one for one in found if one.accepted >= began and not all(map(target.is_mailbox, one.to))]
+        others = [
+            one for one in found if one.accepted >= began and not all(map(target.is_mailbox, one.to + one.copied))
+        ]
         return [f"The mail {one.id} at Resend went to another address than {target.mailbox}." for one in others]
 
     def facts(self, target: Target) -> dict[str, list[str]]:

@@ -37,8 +37,15 @@ class Api:
         """The answer to one read, as JSON.
 
         Raises:
-            AwayError: no answer after four tries, or one that says no.
+            AwayError: no answer after four tries, one that says no, or one that is not JSON.
         """
+        return _json(self._answer(method, path, body, query))
+
+    def raw(self, path: str) -> bytes:
+        """The answer to a GET as it is. Raises AwayError."""
+        return self._answer("GET", path, None, {}).content
+
+    def _answer(self, method: str, path: str, body: Any, query: dict[str, Any]) -> httpx.Response:
         pause = _FIRST_PAUSE
         for tries_left in reversed(range(_TRIES)):
             try:
@@ -47,7 +54,7 @@ class Api:
                 problem = f"{type(error).__name__}: {error}"
             else:
                 if answer.is_success:
-                    return _json(answer)
+                    return answer
                 problem = f"{answer.status_code} {answer.text[:_SHOWN]}"
                 if answer.status_code not in _AGAIN:
                     break

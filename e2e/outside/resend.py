@@ -7,24 +7,29 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from e2e.errors import AwayError
+from e2e.letter import parsed as parsed_letter
+from e2e.letter import several
 from e2e.outside.api import Api, moment
 
 if TYPE_CHECKING:
+    from e2e.letter import Letter
     from e2e.target import Target
 
 _PAGE = 100
+_ORIGINALS = "/_standin/originals"
 _MARGIN = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A mail that was accepted; `event` is the last that Resend saw of it."""
+    """A mail that was accepted; `event` is the last that Resend saw of it, `copied` who is in cc and bcc."""
 
     id: str
     to: tuple[str, ...]
     subject: str
     accepted: datetime
     event: str
+    copied: tuple[str, ...] = ()
 
 
 class Resend:
@@ -34,7 +39,8 @@ class Resend:
         """The key that `.env` names."""
         headers = {"Authorization": f"Bearer {target['RESEND_API_KEY']}", "User-Agent": "hublab-e2e"}
         self.api = Api("Resend", target["HUBLAB_RESEND_URL"], headers)
-        self._bodies: dict[str, str] = {}
+        # Resend's API shows no headers; the sandbox's stand-in for it shows the whole original.
+        self._sandbox = target.against == "sandbox"
 
     def sent_since(self, began: datetime) -> list[Sent]:
         """What was accepted after a moment, the oldest first. Raises AwayError."""
@@ -48,11 +54,10 @@ class Resend:
                 return sorted(found, key=lambda one: one.accepted)
             after = {"after": page[-1].id}
 
-    def body(self, mail: str) -> str:
-        """The HTML of a mail; asked for once. Raises AwayError."""
-        if mail not in self._bodies:
-            self._bodies[mail] = self.api.ask("GET", f"/emails/{mail}").get("html") or ""
-        return self._bodies[mail]
+    def letter(self, mail: str) -> Letter:
+        """A mail as its reader gets it. Raises AwayError."""
+        answer = self.api.ask("GET", f"/emails/{mail}")
+        return parsed_letter(answer, self.api.raw(f"{_ORIGINALS}/{mail}") if self._sandbox else None)
 
     def ping(self) -> None:
         """Ask for the sending domains. Raises AwayError."""
@@ -64,7 +69,6 @@ def parsed(raw: dict[str, Any]) -> Sent:
     accepted = moment(raw.get("created_at"))
     if accepted is None:
         raise AwayError(f"Resend: the mail {raw.get('id')} has no created_at")
-    to = raw["to"] if isinstance(raw["to"], list) else [raw["to"]]
-    return Sent(
-        str(raw["id"]), tuple(one.lower() for one in to), str(raw["subject"]), accepted, raw.get("last_event") or ""
-    )
+    to, *copied = (tuple(one.lower() for one in several(raw.get(name))) for name in ("to", "cc", "bcc"))
+    event = raw.get("last_event") or ""
+    return Sent(str(raw["id"]), to, str(raw["subject"]), accepted, event, copied=copied[0] + copied[1])

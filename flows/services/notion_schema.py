@@ -116,9 +116,19 @@ def kind(block: str, name: str) -> str:
 
 
 def pieces(text: str) -> list[dict[str, Any]]:
-    """Rich text, in pieces that Notion takes."""
-    parts = [text[i : i + MAX_TEXT] for i in range(0, len(text), MAX_TEXT)][:MAX_PIECES]
-    return [{"type": "text", "text": {"content": part}} for part in parts]
+    """Rich text, in pieces that Notion takes: it counts in UTF-16, where an emoji is two; no piece ends within one."""
+    parts, start, length = [], 0, 0
+    for place, one in enumerate(text):
+        length += _units(one)
+        if length > MAX_TEXT:
+            parts.append(text[start:place])
+            start, length = place, _units(one)
+    parts += [text[start:]] if start < len(text) else []
+    return [{"type": "text", "text": {"content": part}} for part in parts[:MAX_PIECES]]
+
+
+def _units(character: str) -> int:
+    return 2 if character > "\uffff" else 1
 
 
 def written(block: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from uuid import uuid4
 import httpx
 
 from sandbox.standins.clock import iso
+from sandbox.standins.resend_payload import TEST_DOMAIN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -111,6 +112,14 @@ class Delivery:
         }
         if event == "bounced":
             data["bounce"] = {"message": "The recipient does not exist.", "type": "Permanent", "subType": "General"}
+        if event == "suppressed":
+            message = "The address is on the suppression list."
+            data["suppressed"] = {
+                "diagnosticCode": [],
+                "message": message,
+                "reason": "previous_bounce",
+                "type": "OnAccountSuppressionList",
+            }
         body = json.dumps({"type": f"email.{event}", "created_at": iso(now), "data": data})
         self._queue.append(_Message(f"msg_{uuid4().hex}", body, now))
 
@@ -137,12 +146,13 @@ class Delivery:
 
 
 def fate(mail: dict[str, Any]) -> list[str]:
-    """The events of a mail, by its address: Resend's test addresses do what their names say."""
-    if mail["suppressed"]:
+    """The events of a mail, by its address: Resend's test addresses, and they alone, do what their names say."""
+    local, _, domain = mail["to"][0].lower().rpartition("@")
+    simulated = local.partition("+")[0] if domain == TEST_DOMAIN else ""
+    if mail["suppressed"] or simulated == "suppressed":
         return ["sent", "suppressed"]
-    local = mail["to"][0].lower().partition("@")[0].partition("+")[0]
-    if local == "bounced":
+    if simulated == "bounced":
         return ["sent", "bounced"]
-    if local == "complained":
+    if simulated == "complained":
         return ["sent", "delivered", "complained"]
     return ["sent", "delivered"]

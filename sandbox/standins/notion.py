@@ -14,8 +14,8 @@ from starlette.routing import Route
 
 from sandbox.standins.admin import admin_routes
 from sandbox.standins.faults import FaultBook, Misbehave
-from sandbox.standins.notion_store import NotFound, NotionStore, Source, dashed, property_id
-from sandbox.standins.notion_values import InvalidRequest
+from sandbox.standins.notion_store import NotFound, NotionStore, Source, property_id
+from sandbox.standins.notion_values import InvalidRequest, dashed, known
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MAX_BODY = 500_000
 VERSION = "2025-09-03"
+_QUERY = frozenset({"filter", "sorts", "page_size", "start_cursor"})
+_NOT_OF_A_PAGE = frozenset({"children", "icon", "cover", "template", "position"})
 
 
 def error(status: int, code: str, message: str, committed: str | None = None) -> JSONResponse:
@@ -39,6 +41,16 @@ def error(status: int, code: str, message: str, committed: str | None = None) ->
     if committed:
         body["additional_data"] = {"committed_resource_id": committed}
     return JSONResponse(body, status)
+
+
+def _no_number(text: str) -> None:
+    """NaN and Infinity are Python's, not JSON's. Raises ValueError."""
+    raise ValueError(text)
+
+
+def _object(body: Any) -> None:
+    if not isinstance(body, dict):
+        raise InvalidRequest("body failed validation: body should be an object.")
 
 
 class Notion:
@@ -80,10 +92,11 @@ class Notion:
         if len(raw) > MAX_BODY:
             return error(413, "validation_error", "Request body is too large.")
         try:
-            body = json.loads(raw) if raw else {}
+            body = json.loads(raw, parse_constant=_no_number) if raw else {}
         except ValueError:
             return error(400, "invalid_json", "Error parsing JSON body.")
         try:
+            _object(body)
             return JSONResponse({**await handler(request, body), "request_id": str(uuid4())})
         except InvalidRequest as problem:
             return error(400, "validation_error", str(problem))
@@ -109,6 +122,12 @@ class Notion:
         return {"object": "user", "id": str(uuid4()), "type": "bot", "name": "hublab", "bot": {}}
 
     async def _create_database(self, _: Request, body: dict[str, Any]) -> dict[str, Any]:
+        known(
+            "body",
+            body,
+            frozenset({"parent", "title", "initial_data_source"}),
+            frozenset({"icon", "cover", "description", "is_inline"}),
+        )
         schema = (body.get("initial_data_source") or {}).get("properties")
         if not schema:
             raise InvalidRequest("body failed validation: body.initial_data_source.properties should be defined.")
@@ -130,6 +149,9 @@ class Notion:
     async def _source(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
         source = self.store.source(request.path_params["id"])
         if request.method == "PATCH":
+            known(
+                "body", body, frozenset({"properties"}), frozenset({"title", "icon", "in_trash", "archived", "parent"})
+            )
             self._alter(source, body.get("properties") or {})
         return {
             "object": "data_source",
@@ -137,7 +159,12 @@ class Notion:
             "parent": {"type": "database_id", "database_id": source.database},
             "title": [{"type": "text", "plain_text": source.title}],
             "properties": {
-                name: {"id": property_id(name), "name": name, "type": kind, kind: source.schema[name].get(kind, {})}
+                name: {
+                    "id": property_id(name, kind),
+                    "name": name,
+                    "type": kind,
+                    kind: source.schema[name].get(kind, {}),
+                }
                 for name, kind in source.kinds().items()
             },
         }
@@ -155,13 +182,12 @@ class Notion:
                 source.schema[name] = definition
 
     async def _query(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
-        unknown = set(body) - {"filter", "sorts", "page_size", "start_cursor", "in_trash", "archived", "result_type"}
-        if unknown:
-            raise InvalidRequest(f"body failed validation: body.{min(unknown)} should be not present.")
+        known("body", body, _QUERY, frozenset({"in_trash", "archived", "result_type"}))
         return self.store.query(self.store.source(request.path_params["id"]), body)
 
     async def _create_page(self, _: Request, body: dict[str, Any]) -> dict[str, Any]:
-        parent = body.get("parent") or {}
+        known("body", body, frozenset({"parent", "properties", "markdown"}), _NOT_OF_A_PAGE)
+        parent = known("body.parent", body.get("parent") or {}, frozenset({"type", "data_source_id"}))
         if "data_source_id" not in parent:
             raise InvalidRequest("body failed validation: body.parent.data_source_id should be defined.")
         source = self.store.source(parent["data_source_id"])

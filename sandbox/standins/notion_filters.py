@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sandbox.standins.notion_values import InvalidRequest, plain
+from sandbox.standins.notion_values import MAX_ITEMS, InvalidRequest, instant, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,12 +60,14 @@ _EXACT: dict[str, Test] = {
     "equals": lambda found, wanted: found == wanted,
     "does_not_equal": lambda found, wanted: found != wanted,
 }
+_TICKED: dict[str, Test] = dict(_EXACT)
+_KINDS: tuple[tuple[dict[str, Test], tuple[type, ...]], ...] = ((_NUMBER, (int, float)), (_TICKED, (bool,)))
 TESTS: dict[str, dict[str, Test]] = {
     **dict.fromkeys(("title", "rich_text", "email", "url"), _TEXT),
     "number": _NUMBER,
     "date": _DATE,
     "select": {**_EXACT, **_PRESENCE},
-    "checkbox": _EXACT,
+    "checkbox": _TICKED,
     "relation": {"contains": lambda found, wanted: wanted in (found or []), **_PRESENCE},
 }
 
@@ -82,12 +84,18 @@ def matcher(condition: Any, schema: Mapping[str, str], depth: int = 0) -> Callab
         raise InvalidRequest("body failed validation: body.filter should be an object.")
     for joint, join in (("and", all), ("or", any)):
         if joint in condition:
+            if not isinstance(condition[joint], list) or len(condition[joint]) > MAX_ITEMS:
+                raise InvalidRequest(f"body failed validation: body.filter.{joint} should be an array of at most 100.")
             if depth >= MAX_DEPTH or len(condition) > 1:
                 raise InvalidRequest("body failed validation: body.filter is nested too deep.")
             parts = [matcher(part, schema, depth + 1) for part in condition[joint]]
             return lambda page, parts=parts, join=join: join(part(page) for part in parts)  # type: ignore[misc]
     if "timestamp" in condition:
         stamp = condition["timestamp"]
+        if stamp not in {"created_time", "last_edited_time"} or set(condition) != {"timestamp", stamp}:
+            raise InvalidRequest(
+                "body failed validation: body.filter.timestamp should be created_time or last_edited_time."
+            )
         wanted_stamp = _single(condition[stamp], _DATE, stamp)
         return lambda page: wanted_stamp(page[stamp])
     return _property(condition, schema)
@@ -112,7 +120,24 @@ def _single(condition: Any, tests: Mapping[str, Test], name: str) -> Callable[[A
     if not isinstance(condition, dict) or len(condition) != 1 or not set(condition) <= set(tests):
         raise InvalidRequest(f"body failed validation: body.filter.{name} should be one of {', '.join(sorted(tests))}.")
     ((operator, wanted),) = condition.items()
+    _checked(tests, operator, wanted, f"body.filter.{name}.{operator}")
     return lambda found: tests[operator](found, wanted)
+
+
+def _checked(tests: Mapping[str, Test], operator: str, wanted: Any, path: str) -> None:
+    """Whether a condition is of its property's type. Raises InvalidRequest."""
+    if operator in _PRESENCE:
+        if wanted is not True:
+            raise InvalidRequest(f"body failed validation: {path} should be `true`, instead was `{wanted!r}`.")
+        return
+    if tests is _DATE:
+        instant(path, wanted)
+        return
+    kinds = next((kinds for which, kinds in _KINDS if which is tests), (str,))
+    if not isinstance(wanted, kinds) or (isinstance(wanted, bool) and bool not in kinds):
+        raise InvalidRequest(
+            f"body failed validation: {path} should be a {kinds[0].__name__}, instead was `{wanted!r}`."
+        )
 
 
 def sorter(sorts: Any, schema: Mapping[str, str]) -> Callable[[list[Page]], list[Page]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import threading
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,10 +12,12 @@ from uuid import uuid4
 
 from sandbox.standins.clock import Clock, iso
 from sandbox.standins.notion_filters import matcher, sorter
-from sandbox.standins.notion_values import EMPTY, InvalidRequest, plain, written
+from sandbox.standins.notion_values import EMPTY, InvalidRequest, dashed, known, plain, written
 
 MAX_PAGE_SIZE = 100
 MAX_RESULTS = 10_000
+_CHANGED = frozenset({"properties", "in_trash", "archived"})
+_UNMODELLED = frozenset({"icon", "cover", "is_locked", "template", "erase_content"})
 
 
 class NotFound(Exception):  # noqa: N818 - Notion's own word is object_not_found
@@ -100,7 +103,10 @@ class NotionStore:
         """Change a row's properties, or put it in the trash. Raises InvalidRequest, NotFound."""
         with self.lock:
             page = self.page(page_id)
+            known("body", body, _CHANGED, _UNMODELLED)
             trash = body.get("in_trash", body.get("archived"))
+            if trash is not None and not isinstance(trash, bool):
+                raise InvalidRequest("body failed validation: body.in_trash should be a boolean.")
             if page["in_trash"] and trash is not False:
                 raise InvalidRequest("Can't edit block that is archived. You must unarchive the block before editing.")
             values = self._values(self.sources[page["source"]], body.get("properties") or {})
@@ -121,7 +127,16 @@ class NotionStore:
             if name not in kinds:
                 raise InvalidRequest(f"{name} is not a property that exists.")
             values[name] = written(name, kinds[name], value)
+            if kinds[name] == "relation":
+                self._related(source.schema[name], values[name])
         return values
+
+    def _related(self, definition: dict[str, Any], items: list[dict[str, str]]) -> None:
+        """Whether what a relation names is there, in the data source that it leads to. Raises NotFound."""
+        target = (definition.get("relation") or {}).get("data_source_id")
+        for item in items:
+            if target not in {None, self.page(item["id"])["source"]}:
+                raise NotFound(f"Could not find page with ID: {item['id']}.")
 
     def visible(self, source: Source) -> list[dict[str, Any]]:
         """The rows as a query sees them: as they were `lag` seconds ago."""
@@ -188,7 +203,7 @@ class NotionStore:
 
     def _property(self, source: Source, page: dict[str, Any], name: str, kind: str) -> dict[str, Any]:
         value = self._rollup(source, page, name) if kind == "rollup" else page["values"].get(name, EMPTY.get(kind))
-        return {"id": property_id(name), "type": kind, kind: value}
+        return {"id": property_id(name, kind), "type": kind, kind: value}
 
     def _rollup(self, source: Source, page: dict[str, Any], name: str) -> dict[str, Any]:
         recipe = source.schema[name]["rollup"]
@@ -201,12 +216,6 @@ class NotionStore:
         return {"type": "array", "array": found, "function": recipe.get("function", "show_original")}
 
 
-def property_id(name: str) -> str:
-    """The short id that Notion gives to a property; here derived from its name."""
-    return "title" if name == "title" else name.encode().hex()[:8]
-
-
-def dashed(identity: str) -> str:
-    """An id in Notion's canonical form; it accepts both."""
-    bare = identity.replace("-", "").lower()
-    return "-".join((bare[:8], bare[8:12], bare[12:16], bare[16:20], bare[20:])) if len(bare) == 32 else identity  # noqa: PLR2004
+def property_id(name: str, kind: str) -> str:
+    """The short id that Notion gives to a property, each its own; here derived from its name."""
+    return "title" if kind == "title" else hashlib.sha256(name.encode()).hexdigest()[:8]

@@ -5,8 +5,9 @@ Follows developers.notion.com/reference/property-value-object and /reference/req
 
 from __future__ import annotations
 
+import math
 import re
-from datetime import date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 MAX_TEXT = 2000
@@ -20,6 +21,25 @@ class InvalidRequest(Exception):  # noqa: N818 - the name of Notion's error is v
     """A request that Notion would answer with 400 `validation_error`."""
 
 
+def units(text: str) -> int:
+    """A text's length as Notion counts it: in UTF-16, an emoji is two."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def known(path: str, value: Any, allowed: frozenset[str], unmodelled: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """An object that has none but known keys. Raises InvalidRequest, also for one that is not modelled here."""
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"body failed validation: {path} should be an object.")
+    for key in value:
+        if key in unmodelled and value[key] is not None:
+            raise InvalidRequest(f"{path}.{key} is not modelled by the stand-in.")
+        if key not in allowed | unmodelled:
+            raise InvalidRequest(
+                f"body failed validation: {path}.{key} should be not present, instead was `{value[key]!r}`."
+            )
+    return value
+
+
 def written(name: str, kind: str, value: Any) -> Any:
     """The stored form of one property value of a write.
 
@@ -30,8 +50,8 @@ def written(name: str, kind: str, value: Any) -> Any:
         raise InvalidRequest(f"body failed validation: body.properties.{name} should be an object.")
     if kind not in WRITABLE:
         raise InvalidRequest(f"{name} is a {kind} property and cannot be written.")
-    extra = set(value) - {kind, "type", "id"}
-    if kind not in value or extra:
+    extra = set(value) - {kind, "type", "id", "name"}
+    if kind not in value or extra or value.get("type", kind) != kind:
         raise InvalidRequest(f"{name} is expected to be {kind}.")
     return _CHECKS[kind](name, value[kind])
 
@@ -49,15 +69,19 @@ def _texts(name: str, value: Any, kind: str = "rich_text") -> list[dict[str, Any
 
 def _text(path: str, item: Any) -> dict[str, Any]:
     try:
+        known(path, item, frozenset({"type", "text", "plain_text"}), frozenset({"annotations", "href"}))
+        known(f"{path}.text", item["text"], frozenset({"content"}), frozenset({"link"}))
         content = item["text"]["content"]
     except (TypeError, KeyError):
         raise InvalidRequest(f"body failed validation: {path}.text.content should be defined.") from None
+    if item.get("type", "text") != "text":
+        raise InvalidRequest(f"{path}.type: {item['type']!r} is not modelled by the stand-in.")
     if not isinstance(content, str):
         raise InvalidRequest(f"body failed validation: {path}.text.content should be a string.")
-    if len(content) > MAX_TEXT:
+    if units(content) > MAX_TEXT:
         raise InvalidRequest(
             f"body failed validation: {path}.text.content.length should be ≤ `{MAX_TEXT}`, "
-            f"instead was `{len(content)}`."
+            f"instead was `{units(content)}`."
         )
     return {"type": "text", "text": {"content": content, "link": None}, "plain_text": content, "href": None}
 
@@ -67,19 +91,21 @@ def _title(name: str, value: Any) -> list[dict[str, Any]]:
 
 
 def _email(name: str, value: Any) -> str | None:
-    if value is not None and (not isinstance(value, str) or not value or len(value) > MAX_EMAIL):
+    if value is not None and (not isinstance(value, str) or not value or units(value) > MAX_EMAIL):
         raise InvalidRequest(f"{name} is expected to be email.")
     return value
 
 
 def _url(name: str, value: Any) -> str | None:
-    if value is not None and (not isinstance(value, str) or not value or len(value) > MAX_TEXT):
+    if value is not None and (not isinstance(value, str) or not value or units(value) > MAX_TEXT):
         raise InvalidRequest(f"{name} is expected to be url.")
     return value
 
 
 def _number(name: str, value: Any) -> float | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+    if value is not None and (
+        isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
+    ):
         raise InvalidRequest(f"{name} is expected to be number.")
     return value
 
@@ -87,36 +113,47 @@ def _number(name: str, value: Any) -> float | None:
 def _select(name: str, value: Any) -> dict[str, Any] | None:
     if value is None:
         return None
-    option = value.get("name") if isinstance(value, dict) else None
-    if not isinstance(option, str) or not option or len(option) > MAX_OPTION:
+    option = known(f"body.properties.{name}.select", value, frozenset({"id", "name", "color"})).get("name")
+    if not isinstance(option, str) or not option or units(option) > MAX_OPTION:
         raise InvalidRequest(f"body failed validation: body.properties.{name}.select.name should be a string.")
     if "," in option:
         raise InvalidRequest(f"Invalid select option, commas not allowed: {option}")
     return {"id": option.lower()[:4], "name": option, "color": "default"}
 
 
-_ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}$")
+# Python reads more than the documentation has: weeks, days without hyphens, any sign between day and time.
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?")
 
 
 def _date(name: str, value: Any) -> dict[str, Any] | None:
     if value is None:
         return None
-    if not isinstance(value, dict) or not isinstance(value.get("start"), str):
-        raise InvalidRequest(f"body failed validation: body.properties.{name}.date.start should be defined.")
-    for end in ("start", "end"):
-        if value.get(end) is not None:
-            _instant(name, value[end])
-    return {"start": value["start"], "end": value.get("end"), "time_zone": value.get("time_zone")}
+    path = f"body.properties.{name}.date"
+    known(path, value, frozenset({"start", "end"}), frozenset({"time_zone"}))
+    if not isinstance(value.get("start"), str):
+        raise InvalidRequest(f"body failed validation: {path}.start should be defined.")
+    start, end = instant(f"{path}.start", value["start"]), value.get("end")
+    if end is not None and instant(f"{path}.end", end) < start:
+        raise InvalidRequest(f"body failed validation: {path}: the end {end} is before the start {value['start']}.")
+    return {"start": value["start"], "end": end, "time_zone": None}
 
 
-def _instant(name: str, text: str) -> None:
+def instant(path: str, text: Any) -> datetime:
+    """A date as ISO 8601 has it in Notion's documentation; a day begins in UTC. Raises InvalidRequest."""
+    wrong = f"body failed validation: {path} should be a valid ISO 8601 date string, instead was `{text!r}`."
+    if not isinstance(text, str) or not _ISO.fullmatch(text):
+        raise InvalidRequest(wrong)
     try:
-        date.fromisoformat(text) if _ISO_DAY.match(text) else datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError:
-        raise InvalidRequest(
-            f"body failed validation: body.properties.{name}.date.start should be a valid ISO 8601 date string, "
-            f"instead was `{text!r}`."
-        ) from None
+        raise InvalidRequest(wrong) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def dashed(identity: str) -> str:
+    """An id in Notion's canonical form; it accepts both."""
+    bare = identity.replace("-", "").lower()
+    return "-".join((bare[:8], bare[8:12], bare[12:16], bare[16:20], bare[20:])) if len(bare) == 32 else identity  # noqa: PLR2004
 
 
 def _checkbox(name: str, value: Any) -> bool:
@@ -129,8 +166,8 @@ def _relation(name: str, value: Any) -> list[dict[str, str]]:
     if not isinstance(value, list) or len(value) > MAX_ITEMS:
         raise InvalidRequest(f"body failed validation: body.properties.{name}.relation should be an array.")
     try:
-        return [{"id": item["id"]} for item in value]
-    except (TypeError, KeyError):
+        return [{"id": dashed(known("relation", item, frozenset({"id"}))["id"])} for item in value]
+    except (AttributeError, KeyError):
         raise InvalidRequest(f"body failed validation: body.properties.{name}.relation[0].id is needed.") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 from collections import deque
@@ -10,21 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.standins.admin import admin_routes
 from sandbox.standins.delivery import Delivery
 from sandbox.standins.faults import FaultBook, Misbehave
-from sandbox.standins.resend_store import Refused, ResendStore, shown
+from sandbox.standins.mime import original
+from sandbox.standins.resend_payload import Refused, invalid, validated
+from sandbox.standins.resend_store import ResendStore, shown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.requests import Request
-    from starlette.responses import Response
 
 MAX_BATCH = 100
+_SENDING = {("POST", "/emails"), ("POST", "/emails/batch")}
+FULL_ACCESS, SENDING_ACCESS = "full_access", "sending_access"
 
 
 def error(status: int, code: str, message: str, _: str | None = None) -> JSONResponse:
@@ -33,11 +37,16 @@ def error(status: int, code: str, message: str, _: str | None = None) -> JSONRes
 
 
 class Resend:
-    """One team behind HTTP; `key` is the only API key accepted, `per_second` the team's limit."""
+    """One team behind HTTP.
+
+    `key` is its API key with full access, `scopes` has every key's scope; `per_second` is the team's limit, `handling`
+    how many seconds a request to send takes.
+    """
 
     def __init__(self, key: str, *, domain: str, per_second: int = 10) -> None:
         """A team with one verified sending domain."""
-        self.key, self.per_second = key, per_second
+        self.key, self.per_second, self.handling = key, per_second, 0.0
+        self.scopes = {key: FULL_ACCESS}
         self.store, self.book = ResendStore(domains={domain: "verified"}), FaultBook()
         self.delivery = Delivery(self.store)
         self._window: deque[float] = deque()
@@ -53,6 +62,7 @@ class Resend:
             self._route("/domains", ["GET"], self._domains),
             self._route("/suppressions", ["GET", "POST"], self._suppressions),
             self._route("/suppressions/{who}", ["GET", "DELETE"], self._suppression),
+            Route("/_standin/originals/{id}", self._original),
             *admin_routes(self.book, self.store.clock, self._settings, self._state),
         ]
 
@@ -92,8 +102,11 @@ class Resend:
         given = request.headers.get("authorization", "")
         if not given.startswith("Bearer ") or given == "Bearer None":
             raise Refused(401, "missing_api_key", "Missing API Key")
-        if given != f"Bearer {self.key}":
+        scope = self.scopes.get(given.removeprefix("Bearer "))
+        if scope is None:
             raise Refused(403, "invalid_api_key", "API key is invalid")
+        if scope == SENDING_ACCESS and (request.method, request.url.path) not in _SENDING:
+            raise Refused(401, "restricted_api_key", "This API key is restricted to only send emails")
         if not request.headers.get("user-agent"):
             raise Refused(403, "validation_error", "Missing User-Agent")
 
@@ -106,30 +119,32 @@ class Resend:
             raise Refused(429, "rate_limit_exceeded", message)
         self._window.append(now)
 
-    async def _send(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
-        key = request.headers.get("idempotency-key")
-        known = self.store.once(key, body)
-        if known is not None:
-            return dict(known)
-        answer = None
-        try:
-            answer = {"id": self.store.accept(body, key)["id"]}
-        finally:
-            self.store.settle(key, body, answer)
-        return answer
+    async def _send(self, request: Request, body: Any) -> dict[str, Any]:
+        return await self._once(request, body, lambda key: {"id": self.store.accept(body, key)["id"]})
 
     async def _batch(self, request: Request, body: Any) -> dict[str, Any]:
         if not isinstance(body, list) or not 1 <= len(body) <= MAX_BATCH:
-            raise Refused(422, "validation_error", f"A batch has 1 to {MAX_BATCH} emails.")
-        if any("attachments" in mail or "scheduled_at" in mail for mail in body):
-            raise Refused(422, "validation_error", "`attachments` and `scheduled_at` are not supported in a batch.")
+            raise invalid(f"A batch has 1 to {MAX_BATCH} emails.")
+        if request.headers.get("x-batch-validation", "strict") != "strict":
+            raise invalid("`x-batch-validation: permissive` is not modelled by the stand-in.")
+
+        def take(key: str | None) -> dict[str, Any]:
+            for mail in body:  # strict: all of them or none
+                validated(mail, self.store.domains)
+            return {"data": [{"id": self.store.accept(mail, key)["id"]} for mail in body]}
+
+        return await self._once(request, body, take)
+
+    async def _once(self, request: Request, body: Any, take: Callable[[str | None], dict[str, Any]]) -> dict[str, Any]:
+        """Do it, and only once under one idempotency key; a second request meanwhile is told so."""
         key = request.headers.get("idempotency-key")
         known = self.store.once(key, body)
         if known is not None:
             return dict(known)
         answer = None
         try:
-            answer = {"data": [{"id": self.store.accept(mail, key)["id"]} for mail in body]}
+            await asyncio.sleep(self.handling)
+            answer = take(key)
         finally:
             self.store.settle(key, body, answer)
         return answer
@@ -139,7 +154,10 @@ class Resend:
 
     async def _list(self, request: Request, _: Any) -> dict[str, Any]:
         asked = request.query_params
-        part, more = self.store.listed(int(asked.get("limit", 10)), asked.get("after"), asked.get("before"))
+        limit = asked.get("limit", "20")
+        if not limit.isdigit():
+            raise invalid("`limit` must be a number.")
+        part, more = self.store.listed(int(limit), asked.get("after"), asked.get("before"))
         data = [{k: v for k, v in shown(mail).items() if k not in {"html", "text", "object"}} for mail in part]
         return {"object": "list", "has_more": more, "data": data}
 
@@ -153,6 +171,8 @@ class Resend:
     async def _suppressions(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
         if request.method == "GET":
             return {"object": "list", "has_more": False, "data": list(self.store.suppressed.values())}
+        if not isinstance(body, dict) or set(body) - {"email"}:
+            raise invalid("A suppression has an `email` and nothing else.")
         email = str(body.get("email") or "").strip().lower()
         if not email:
             raise Refused(422, "missing_required_field", "Missing `email` field.")
@@ -175,9 +195,18 @@ class Resend:
         head = "<tr><th>accepted</th><th>to</th><th>subject</th><th>last event</th></tr>"
         return HTMLResponse(f"<!doctype html><title>Inbox</title><table>{head}{rows}</table>")
 
+    async def _original(self, request: Request) -> Response:
+        """The message itself, which the real service hands to the recipient's server alone."""
+        try:
+            return Response(original(self.store.find(request.path_params["id"])), media_type="message/rfc822")
+        except Refused as refusal:
+            return error(refusal.status, refusal.name, str(refusal))
+
     def _settings(self, wanted: dict[str, Any]) -> None:
         self.store.delivery = float(wanted.get("delivery", self.store.delivery))
         self.per_second = int(wanted.get("per_second", self.per_second))
+        self.handling = float(wanted.get("handling", self.handling))
+        self.scopes |= wanted.get("keys", {})
         self.store.domains |= wanted.get("domains", {})
         if "webhook" in wanted:
             self.delivery.subscribe(wanted["webhook"]["url"], wanted["webhook"]["secret"])

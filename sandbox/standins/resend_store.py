@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import threading
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,22 +11,11 @@ from typing import Any
 from uuid import uuid4
 
 from sandbox.standins.clock import Clock, iso
+from sandbox.standins.mime import listed, message_id
+from sandbox.standins.resend_payload import Refused, address, reached, validated
 
 KEY_LIFE = timedelta(hours=24)
 MAX_KEY = 256
-MAX_RECIPIENTS = 50
-_ADDRESS = re.compile(r"(?:[^<>]*<)?([^\s<>@,;]+@[^\s<>@,;]+\.[^\s<>@,;]+)>?$")
-_TAG = re.compile(r"[A-Za-z0-9_-]{1,256}$")
-REFUSED_DOMAINS = frozenset({"example.com", "example.org", "example.net", "test.com", "example"})
-
-
-class Refused(Exception):  # noqa: N818 - an answer, not a failure of the stand-in
-    """A request that Resend would answer with an error."""
-
-    def __init__(self, status: int, name: str, message: str) -> None:
-        """`name` is Resend's error type."""
-        super().__init__(message)
-        self.status, self.name = status, name
 
 
 @dataclass
@@ -79,12 +67,13 @@ class ResendStore:
 
     def accept(self, payload: dict[str, Any], key: str | None) -> dict[str, Any]:
         """Take one mail. Raises Refused."""
-        addresses = validated(payload, self.domains)
+        validated(payload, self.domains)
+        addresses = reached(payload)
         with self.lock:
             mail = {
                 "id": str(uuid4()),
                 "payload": payload,
-                "to": addresses,
+                "to": [address(one, "to") for one in listed(payload["to"])],
                 "key": key,
                 "created": self.clock.now(),
                 "last_event": "sent",
@@ -115,54 +104,22 @@ class ResendStore:
         return part, start + limit < stop
 
 
-def validated(payload: dict[str, Any], domains: dict[str, str]) -> list[str]:
-    """The recipients of a payload that Resend would accept. Raises Refused (422, 403)."""
-    for name in ("from", "to", "subject"):
-        if not payload.get(name):
-            raise Refused(422, "missing_required_field", f"Missing `{name}` field.")
-    if not (payload.get("html") or payload.get("text")):
-        raise Refused(422, "missing_required_field", "Missing `html` or `text` field.")
-    recipients = payload["to"] if isinstance(payload["to"], list) else [payload["to"]]
-    if len(recipients) > MAX_RECIPIENTS:
-        raise Refused(422, "validation_error", f"The `to` field has a maximum of {MAX_RECIPIENTS} addresses.")
-    addresses = [address(item, "to") for item in recipients]
-    if any(item.rpartition("@")[2].lower() in REFUSED_DOMAINS for item in addresses):
-        message = "Invalid `to` field. Please use our testing email address instead of domains like `example.com`."
-        raise Refused(422, "validation_error", message)
-    domain = address(payload["from"], "from").rpartition("@")[2].lower()
-    if domains.get(domain) != "verified":
-        raise Refused(403, "validation_error", f"The {domain} domain is not verified.")
-    for tag in payload.get("tags") or []:
-        if not all(isinstance(tag.get(part), str) and _TAG.match(tag[part]) for part in ("name", "value")):
-            message = "Tags should only contain ASCII letters, numbers, underscores, or dashes."
-            raise Refused(422, "validation_error", message)
-    return addresses
-
-
-def address(text: Any, name: str) -> str:
-    """The bare address of `Name <address>`. Raises Refused (422)."""
-    found = _ADDRESS.match(text) if isinstance(text, str) else None
-    if not found:
-        message = f"Invalid `{name}` field. The email address needs to follow the `email@example.com` format."
-        raise Refused(422, "validation_error", message)
-    return found.group(1)
-
-
 def shown(mail: dict[str, Any]) -> dict[str, Any]:
     """A mail as GET /emails/{id} answers it."""
     payload = mail["payload"]
     return {
         "object": "email",
         "id": mail["id"],
+        "message_id": message_id(mail),
         "to": mail["to"],
         "from": payload["from"],
         "created_at": iso(mail["created"]),
         "subject": payload["subject"],
         "html": payload.get("html"),
         "text": payload.get("text"),
-        "bcc": [],
-        "cc": [],
-        "reply_to": payload.get("reply_to") or [],
+        "bcc": listed(payload.get("bcc")),
+        "cc": listed(payload.get("cc")),
+        "reply_to": listed(payload.get("reply_to")),
         "last_event": mail["last_event"],
         "scheduled_at": None,
     }

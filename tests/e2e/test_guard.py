@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from e2e.target import Target
 
 VALUES = {
+    "HUBLAB_SENDER": "Hublab <hello@example.com>",
     "FUNNEL_URL": "https://example.com/form",
     "HUBLAB_PUBLIC_URL": "https://hooks.example.com",
     "PREFECT_API_URL": "https://prefect.example.com/api",

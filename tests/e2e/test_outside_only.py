@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from e2e import needs
-from e2e.contract import filled, segment, sequences
+from e2e import filling, needs
+from e2e.contract import segment, sequences
 from e2e.errors import RefusedError
 from flows.campaigns.model import sequences as of_the_flows
 
@@ -64,7 +64,7 @@ def test_segment(red: int, orange: int, wanted: str) -> None:
 
 
 def test_variables_are_filled_in_and_unknown_ones_stay() -> None:
-    assert filled("{{ first_name }} {{x}}", {"first_name": "Ada"}) == "Ada {{x}}"
+    assert filling.html("{{ first_name }} {{x}}", {"first_name": "Ada"}) == "Ada {{x}}"
     assert sequences()["signup"].variables("a@b.com")["segment"] == "CRITICAL"
 
 

@@ -16,6 +16,7 @@ from e2e import report
 from e2e.record import Enrolment, Event, Mail, Record
 from e2e.report import facts, words
 from e2e.report.facts import Hop
+from tests.e2e.letters import letter as written
 from tests.e2e.visit import Visit
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _mail(sequence: str, step: int, posted: float, picture: Path) -> Mail:
         resend_id=f"mail-{sequence}-{step}",
         subject=subject,
         sent_to=(to,),
-        html=f"<p>The body of {sequence} {step}</p>",
+        letter=written(to, subject, _at(due + 3), html=f"<p>The body of {sequence} {step}</p>"),
         noted=_at(due),
         picture=picture,
     )
@@ -93,7 +94,8 @@ def _well(picture: Path) -> Record:
 
 def _lose(mail: Mail) -> None:
     mail.started = mail.accepted = mail.delivered = mail.noted = mail.picture = None
-    mail.event = mail.html = mail.subject = ""
+    mail.event = mail.subject = ""
+    mail.letter = None
     mail.copies, mail.state, mail.reason = 0, "Crashed", "the worker was killed"
     mail.lost_at = "worker"
     mail.problems.append("It was never sent.")
