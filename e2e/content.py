@@ -213,7 +213,7 @@ def _sources(letter: Letter, terms: Terms) -> Iterator[str]:
     for host in hosts:
         if host not in terms.hosts:
             known = ", ".join(sorted(terms.hosts))
-            yield f"It leads to {host}, which is not on the list of hosts ({known}); is it yours, add it to FUNNEL_LINK_HOSTS."
+            yield f"It leads to {host}, which is not on the list of hosts ({known}); yours are in FUNNEL_LINK_HOSTS."
 
 
 def _host(link: str) -> str:

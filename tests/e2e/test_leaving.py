@@ -12,6 +12,7 @@ from e2e.browser import opened
 from e2e.contract import terms
 from e2e.outside import opened as services
 from e2e.watch import Watch
+from flows.campaigns.model import sequences
 from flows.recipients import suppression
 from flows.services.prefect_api import Prefect
 from tests.e2e.theatre import Worker
@@ -52,7 +53,7 @@ def by_one_click(letter: Letter) -> None:
 
 def left(email: str) -> bool:
     with Prefect() as prefect:
-        return suppression.why_not(prefect, email, suppression.MARKETING) is not None
+        return suppression.why_not(prefect, email, sequences()["christmas", "signup"]) is not None
 
 
 def statuses(theatre: Theatre, email: str) -> list[str]:
