@@ -29,7 +29,7 @@ test-host: .venv/ready
 .PHONY: test-rest test-rest-here test-rest-sandbox test-rest-cure test-rest-rollout
 REST = $(PYTEST) -m "not essential and not faults"
 # These leave a host of their own behind, or bring one.
-APART_HOSTS = tests/hosts/test_6_chaos.py
+APART_HOSTS = tests/hosts/test_6_chaos.py tests/hosts/test_9_upgrade.py
 test-rest: .venv/ready
 	@$(LANES) --jobs=3 test-rest-here test-rest-sandbox test-rest-cure test-rest-rollout
 test-rest-here: .venv/ready

@@ -121,7 +121,7 @@ def run(sandbox: Sandbox, plan: Plan) -> Outcome:
     finally:
         killer.stop()
         spoilt = _behave(campaign)
-    outcome = _settle(campaign, keys, killer.last)
+    outcome = settled(campaign, keys, killer.last)
     outcome.seconds, outcome.killed, outcome.spoilt = time.monotonic() - began, dict(killer.killed), spoilt
     return outcome
 
@@ -162,9 +162,16 @@ def _behave(campaign: Campaign) -> dict[str, int]:
     return spoilt
 
 
-def _settle(campaign: Campaign, keys: list[str], last_fault: float) -> Outcome:
-    """What is still on its way arrives: records, events, runs to be run again; then judge."""
-    deadline = max(last_fault + _SETTLED_SECONDS, time.monotonic() + _LOOK_EVERY)
+def settled(campaign: Campaign, keys: list[str], last_fault: float | None = None) -> Outcome:
+    """What is still on its way arrives: records, events, runs to be run again; then judge.
+
+    Args:
+        campaign: Whose mails.
+        keys: The enrolments.
+        last_fault: When things were last disturbed, by `time.monotonic`; now, if it is not given.
+    """
+    since = time.monotonic() if last_fault is None else last_fault
+    deadline = max(since + _SETTLED_SECONDS, time.monotonic() + _LOOK_EVERY)
     while True:
         outcome = judge(campaign.mails(keys), keys, _records(campaign), _analytics(campaign))
         if outcome.clean or outcome.doubled or time.monotonic() > deadline:

@@ -36,10 +36,12 @@ class Campaign:
     Attributes:
         sandbox: Where it runs.
         environment: Everything that its `.env` has: the deploy's settings and the campaign's own.
+        checkout: The folder of the project whose code it is.
     """
 
     sandbox: Sandbox
     environment: Mapping[str, str]
+    checkout: Path = CHECKOUT
 
     @property
     def env_file(self) -> Path:
@@ -119,7 +121,7 @@ class Campaign:
         environment = os.environ | {name: self.environment[name] for name in names}
         done = subprocess.run(
             [sys.executable, "-m", module, *arguments],
-            cwd=CHECKOUT,
+            cwd=self.checkout,
             env=environment,
             capture_output=True,
             text=True,

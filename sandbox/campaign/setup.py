@@ -18,7 +18,6 @@ from sandbox import answering
 from sandbox.campaign.core import Campaign, answer_file, env_file, group
 from sandbox.errors import SandboxError
 from sandbox.files import write_whole
-from sandbox.layout import CHECKOUT
 from sandbox.shell import step
 
 if TYPE_CHECKING:
@@ -36,6 +35,18 @@ def start(
 ) -> Campaign:
     """Set a campaign up in a sandbox that is up, and return it; one that is there is gone on with.
 
+    Args and errors: as `prepare` and `establish`.
+    """
+    campaign = prepare(sandbox, speed=speed, settings=settings, notion_per_minute=notion_per_minute)
+    establish(campaign)
+    return campaign
+
+
+def prepare(
+    sandbox: Sandbox, *, speed: float = 1.0, settings: Mapping[str, str] | None = None, notion_per_minute: int = 180
+) -> Campaign:
+    """Start the stand-ins; nothing is written or deployed yet.
+
     Args:
         sandbox: Where; its first host gets the webhooks, all get workers.
         speed: How many times faster than in testing mode (a minute apart) the mails follow each other.
@@ -43,13 +54,26 @@ def start(
         notion_per_minute: The limit that the stand-in for Notion enforces, and the campaign keeps to.
 
     Raises:
-        SandboxError: A step failed; says which and how.
+        SandboxError: The stand-ins did not start, or `speed` is no speed.
     """
     if speed <= 0:
         raise SandboxError(f"--speed: {speed} is not above 0")
-    campaign = Campaign(sandbox, _environment(sandbox, notion_per_minute) | _pace(speed) | dict(settings or {}))
+    return Campaign(sandbox, _environment(sandbox, notion_per_minute) | _pace(speed) | dict(settings or {}))
+
+
+def write(campaign: Campaign) -> None:
+    """Write the campaign's `.env`."""
     lines = "".join(f"{key}={value}\n" for key, value in campaign.environment.items())
     write_whole(campaign.env_file, lines, mode=0o600)
+
+
+def establish(campaign: Campaign) -> None:
+    """Do what the operator does to have it run, with the code of the campaign's checkout.
+
+    Raises:
+        SandboxError: A step failed; says which and how.
+    """
+    write(campaign)
     with step("Secret blocks and settings at Prefect"):
         campaign.command("flows.operator.secret_blocks", "--env", str(campaign.env_file))
     with step("workers and webhooks deployed"):
@@ -65,7 +89,6 @@ def start(
     campaign.standin("resend", "settings", {"webhook": webhook})
     with step("preflight"):
         _preflight(campaign)
-    return campaign
 
 
 def deploy(campaign: Campaign) -> None:
@@ -77,7 +100,7 @@ def deploy(campaign: Campaign) -> None:
     program = str(Path(sys.executable).with_name("pyinfra"))
     done = subprocess.run(
         [program, "-y", "deploy/inventory.py", "deploy/workers.py"],
-        cwd=CHECKOUT,
+        cwd=campaign.checkout,
         env=os.environ | {"HUBLAB_ENV_FILE": str(campaign.env_file)},
         capture_output=True,
         text=True,
