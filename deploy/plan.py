@@ -135,7 +135,7 @@ def towards(host: spec.WorkerHost, state: HostState, release: str, *, build: boo
         lock=state.lock,
         automations=lost_runs.to_remove(host.work_pool, state.automations),
     )
-    return replace(plan, words=words.describe(plan, state))
+    return replace(plan, words=(*words.describe(plan, state), *words.closed(plan, host.webhooks)))
 
 
 def _paths_to_fix(host: spec.WorkerHost, state: HostState) -> list[str]:

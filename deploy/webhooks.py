@@ -27,6 +27,8 @@ OPTIONAL = ("CALENDLY_SIGNING_KEY", "CALCOM_SIGNING_KEY")
 # What else the webhook app is told: a secret for each route (WEBHOOK_SECRET_<ROUTE>), origins, the challenge, limits.
 # Which routes there are, it knows by itself: it does not start with one that is not there.
 MORE = "WEBHOOK_"
+# What says that somebody has paid is opened by a secret of its own alone: variable → route.
+OF_THEIR_OWN = {"WEBHOOK_SECRET_ONBOARDING_START": "/webhook/onboarding-start"}
 SVIX = re.compile(r"whsec_(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 
@@ -37,6 +39,11 @@ class Webhooks:
     bind: str
     port: int
     secrets: Mapping[str, Secret]
+
+    @property
+    def closed(self) -> dict[str, str]:
+        """The routes that nobody can call: the variable that is missing → the route."""
+        return {key: route for key, route in OF_THEIR_OWN.items() if block(key) not in self.secrets}
 
     def document(self) -> str:
         """The secrets as the file that becomes a credential of the unit."""
@@ -91,4 +98,9 @@ def _secrets(reader: Reader) -> dict[str, Secret]:
     resend = found["RESEND_WEBHOOK_SECRET"]
     if resend and not all(SVIX.fullmatch(one.strip()) for one in resend.reveal().split(",")):
         reader.faults.append("RESEND_WEBHOOK_SECRET: is not what Resend shows. Copy it whole: whsec_ and base64.")
-    return {key.lower().replace("_", "-"): secret for key, secret in found.items() if secret}
+    return {block(key): secret for key, secret in found.items() if secret}
+
+
+def block(key: str) -> str:
+    """The name of a variable's Secret block."""
+    return key.lower().replace("_", "-")

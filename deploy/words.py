@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from deploy.plan import Plan
     from deploy.state import HostState, Release
+    from deploy.webhooks import Webhooks
 
 NOT_HELD = {
     1: "writing in folders of other runs and reading the memory of its worker",
@@ -96,6 +97,13 @@ def _webhooks_words(plan: Plan) -> Iterator[str]:
     if plan.webhooks and plan.webhooks.reasons:
         verb = "started" if plan.webhooks.reasons == ("new",) else "restarted"
         yield f"{spec.WEBHOOKS_UNIT} will be {verb}: {', '.join(plan.webhooks.reasons)}"
+
+
+def closed(plan: Plan, webhooks: Webhooks | None) -> tuple[str, ...]:
+    """The routes that stay closed where the webhooks are started: their callers get 401, and nobody else hears."""
+    if webhooks is None or not plan.restarts_webhooks:
+        return ()
+    return tuple(f"{route} stays closed (401) until .env has {key}" for key, route in webhooks.closed.items())
 
 
 def _prefect_change(plan: Plan, state: HostState) -> str:

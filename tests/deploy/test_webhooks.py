@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from deploy.spec import WorkerHost
 
-WEBHOOKS = Webhooks("127.0.0.1", 8080, {"webhook-secret": Secret(SENTINEL)})
+OWN = "webhook-secret-onboarding-start"
+WEBHOOKS = Webhooks("127.0.0.1", 8080, {"webhook-secret": Secret(SENTINEL), OWN: Secret(f"{SENTINEL}-own")})
 SECRETS = {"mode": "0600", "uid": 0, "gid": 0}
 
 
@@ -214,3 +215,12 @@ def test_the_table_shows_them_where_there_are_any() -> None:
     assert "webhooks" not in table(converged(wanted()), wanted())[0]
     assert "–" in table(converged(wanted()), with_webhooks())[2]
     assert "failed" in table(serving(active="failed", pid=0), with_webhooks())[2]
+
+
+def test_the_plan_says_which_route_stays_closed_and_what_opens_it() -> None:
+    told = "/webhook/onboarding-start stays closed (401) until .env has WEBHOOK_SECRET_ONBOARDING_START"
+    shared = replace(WEBHOOKS, secrets={"webhook-secret": Secret(SENTINEL)})
+    assert told in make(wanted(webhooks=shared), converged(wanted())).words
+    assert told in make(wanted(webhooks=shared), serving()).words
+    assert told not in make(with_webhooks(), converged(wanted())).words
+    assert told not in make(wanted(), converged(wanted())).words
