@@ -27,7 +27,8 @@ _LINK = re.compile(
     r"https?:|[a-z][a-z0-9+.-]*:[/\\]{2}|\bwww\.|\b[\w-]{2,}\.[^\W\d_]{2,}[/?#:]\S|\b\d{1,3}(?:\.\d{1,3}){3}\b"
 )
 _BARE_DOMAIN = re.compile(r"(?<=\w)\.(?=[^\W\d_]{2})")
-_INVISIBLE = frozenset({"Cf", "Co", "Cn"})
+# Half a character (JSON's "\ud800" alone) is among them: no mail can hold it.
+_INVISIBLE = frozenset({"Cf", "Co", "Cn", "Cs"})
 
 
 def _shown(text: str) -> str:

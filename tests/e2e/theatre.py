@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
+import httpx
+from prefect.exceptions import ObjectAlreadyExists
 from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL
 
@@ -53,6 +55,9 @@ class Worker(threading.Thread):
 
     def _poll(self) -> None:
         with Prefect() as prefect:
+            # By the queue of its gate it is known for a worker of this project.
+            with contextlib.suppress(ObjectAlreadyExists, httpx.HTTPStatusError):  # it is there already
+                prefect.client.create_work_queue("probe-theatre", work_pool_name="default")
             while not self._enough.wait(0.3):
                 beat = {"name": "theatre", "heartbeat_interval_seconds": 30}
                 prefect.client.request("POST", "/work_pools/default/workers/heartbeat", json=beat)

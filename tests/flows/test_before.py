@@ -272,3 +272,4 @@ def test_a_mail_that_was_scheduled_before_is_neither_lost_nor_sent_on_a_guess(
     assert said.startswith("AwaitingRetry: waits: scheduled by another production"), said
     assert run_of(identity).parameters == fields
     assert world.accepted(fields["email"]) == []
+    api.delete(f"/flow_runs/{identity}").raise_for_status()

@@ -28,7 +28,7 @@ def accepted(**more: Any) -> dict[str, Any]:
     return payloads.checked(SIGNUP, {"email": "ada@example.com", "first_name": "Ada", "assessment_score": 61} | more)
 
 
-@pytest.mark.parametrize("empty", ["", "  ", "\u00a0\u200b", None])
+@pytest.mark.parametrize("empty", ["", "  ", "\u00a0\u200b", "\ud800", None])
 def test_what_an_optional_field_says_empty_is_absent(empty: Any) -> None:
     optional = [name for name, kind in SIGNUP.fields.items() if not kind.endswith("!")]
     assert set(accepted(**dict.fromkeys(optional, empty))) == {"email", "first_name", "assessment_score"}
@@ -51,6 +51,7 @@ def test_an_empty_list_is_absent(empty: Any) -> None:
         ("revenue_leak_total", "14700", 14700.0),
         ("first_name", "  Zoe\u0308\u00a0\u2028 van\tDyk ", "Zo\u00eb van Dyk"),
         ("first_name", "A\u200dd\u202ea", "Ada"),
+        ("first_name", "Ada\ud800", "Ada"),
         ("first_name", "Dr.Anna", "Dr. Anna"),
         ("first_name", "Win at evil.example", "Win at evil. example"),
         ("first_name", "evil\u2024example", "evil. example"),
