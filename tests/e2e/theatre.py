@@ -111,8 +111,12 @@ class Theatre:
         self.worker = Worker()
         self.worker.start()
         self._stack.callback(self._forget)
-        self._stack.callback(self.worker.stop)
+        self._stack.callback(self._stop_worker)
         return self
+
+    def _stop_worker(self) -> None:
+        """Whichever is at work by then: a test may have put another in the first one's place."""
+        self.worker.stop()
 
     def _forget(self) -> None:
         """What a run left open would be mail to others, for the next one."""
