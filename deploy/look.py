@@ -61,12 +61,9 @@ def look(host: Host, wanted: WorkerHost, *, kept: bool = False) -> HostState:
     with gevent.Timeout(LOOK_SECONDS, DeployError(f"{host.name} did not answer within {LOOK_SECONDS} s")):
         try:
             return parse(host.get_fact(HostJson, python=wanted.python, _stdin=stdin, _sudo=False))
-        except (
-            EOFError
-        ):  # paramiko's, where the host closes the connection while a channel is opened; pyinfra knows it not
-            raise DeployError(
-                f"{host.name} closed the connection before it answered; nothing was changed by that"
-            ) from None
+        except EOFError:  # paramiko's own; pyinfra does not know it
+            said = f"{host.name} closed the connection before it answered; nothing was changed by that"
+            raise DeployError(said) from None
 
 
 def notice_silence(host: Host) -> None:

@@ -84,6 +84,11 @@ PACKAGES = ("deploy", "deploy.onhost", "deploy.legacy")
 IMPORTS = re.compile(r"^from deploy\.((?:onhost|legacy)\.\w+) import", re.MULTILINE)
 
 
+def last_line(text: str) -> str:
+    """A host's answer; before it a shell's start-up file may print."""
+    return text.strip().rpartition("\n")[2]
+
+
 @cache
 def _texts(deploy: Path) -> dict[str, str]:
     """Every on-host module, read once: a deploy whose checkout is edited meanwhile must not send half of the edit."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from deploy import problems
 from deploy.limit import limited
 from deploy.remedies import remedy_for
-from deploy.remote import launcher, program
+from deploy.remote import last_line, launcher, program
 from deploy.settings import SettingsError, load
 from deploy.spec import worker_host
 from deploy.state import parse
@@ -90,11 +90,6 @@ class Host:
             return dict(json.loads(last_line(text)))
         except ValueError:
             raise FleetError(f"did not answer in JSON: {text.strip()[-400:] or 'it said nothing'}") from None
-
-
-def last_line(text: str) -> str:
-    """An answer in JSON; before it a shell's start-up file may print."""
-    return text.strip().rpartition("\n")[2]
 
 
 def _remedy(stderr: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from paramiko import SSHException
 
 from deploy import spec
+from deploy.remote import last_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +52,7 @@ def send(host: Host, file: Path) -> str:
         raise UploadError(f"the connection broke ({error or 'it was silent'})") from error
     finally:
         channel.close()
-    return str(said).rpartition("\n")[2]  # before it a shell's start-up file may print
+    return last_line(str(said))
 
 
 def _pour(file: Path, channel: Channel) -> None:
