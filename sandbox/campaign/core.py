@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from flows.campaigns.model import sequence as find_sequence
+from flows.webhooks.callers import variable
 from sandbox.campaign import mails
 from sandbox.campaign.contacts import PAYLOADS
 from sandbox.cgroup import Cgroup
@@ -91,8 +92,8 @@ class Campaign:
         """
         found = find_sequence(NAME, sequence)
         body = PAYLOADS[sequence] | {"email": email} | more
-        own = f"WEBHOOK_SECRET_{found.webhook.upper().replace('-', '_')}"
-        headers = {"x-webhook-secret": self.environment.get(own) or self.environment["WEBHOOK_SECRET"]}
+        secret = self.environment.get(variable(found.webhook)) or self.environment["WEBHOOK_SECRET"]
+        headers = {"x-webhook-secret": secret}
         url = f"{self.webhooks_url}/webhook/{found.webhook}"
         answer = httpx.post(url, json=body, headers=headers, timeout=30, trust_env=False)
         if answer.status_code != httpx.codes.ACCEPTED:

@@ -82,13 +82,18 @@ def establish(campaign: Campaign) -> None:
         campaign.command("flows.operator.register")
     with step("the project's own properties in Notion"):
         campaign.command("flows.operator.notion_setup")
+    tell_resend(campaign)
+    with step("preflight"):
+        _preflight(campaign)
+
+
+def tell_resend(campaign: Campaign) -> None:
+    """What the operator enters at Resend: where it tells of its events, and with which secret."""
     webhook = {
         "url": f"{campaign.webhooks_url}/webhook/resend",
         "secret": campaign.environment["RESEND_WEBHOOK_SECRET"],
     }
     campaign.standin("resend", "settings", {"webhook": webhook})
-    with step("preflight"):
-        _preflight(campaign)
 
 
 def deploy(campaign: Campaign) -> None:

@@ -68,11 +68,7 @@ def as_it_was(campaign: Campaign) -> None:
     setup.deploy(campaign)
     campaign.command("flows.register")
     campaign.command("flows.notion_setup")
-    hook = {
-        "url": f"{campaign.webhooks_url}/webhook/resend",
-        "secret": campaign.environment["RESEND_WEBHOOK_SECRET"],
-    }
-    campaign.standin("resend", "settings", {"webhook": hook})
+    setup.tell_resend(campaign)
 
 
 def on_record(campaign: Campaign) -> dict[str, object]:
