@@ -13,9 +13,8 @@ from prefect.states import Completed
 
 from flows.campaigns import payloads
 from flows.campaigns import plan as plans
-from flows.campaigns.model import GENERIC_HANDLER
 from flows.campaigns.model import sequence as find_sequence
-from flows.enrolment import records
+from flows.enrolment import handlers, records
 from flows.recipients import contact, control, suppression
 from flows.services.clients import notion_client
 from flows.services.log import log
@@ -79,11 +78,7 @@ def _came_without_key(key: str) -> bool:
 
 def _hand_over(prefect: Prefect, sequence: Sequence, details: dict[str, Any], enrolled: datetime) -> State[Any]:
     """Have the one run enrol that has the enrolment's key: of two runs for one person, both name the same."""
-    key, parameters = sequence.key_of(details), {"payload": details, "received_at": enrolled.isoformat()}
-    if sequence.handler == GENERIC_HANDLER:
-        parameters |= {"campaign": sequence.campaign, "sequence": sequence.name}
-    tags = (f"campaign:{sequence.campaign}", f"enrolment:{key}")
-    run = prefect.start_once(f"{sequence.handler}/{sequence.handler}", parameters, key, tags=tags)
+    run = handlers.start(prefect, sequence, sequence.key_of(details), details, enrolled.isoformat())
     return Completed(message=f"enrolled by the run {run.name}, which has the enrolment's key")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from flows.campaigns.payloads import model
+from flows.campaigns.values import is_empty
 from flows.services.lenient_flow import LenientFlow
 
 OWN = frozenset({"payload", "received_at"})
@@ -20,13 +21,9 @@ def folded(parameters: dict[str, Any]) -> dict[str, Any]:
 
     A field that is given without a value (null, nothing but blanks) is absent.
     """
-    given = {name: value for name, value in parameters.items() if name not in OWN and not _empty(value)}
+    given = {name: value for name, value in parameters.items() if name not in OWN and not is_empty(value)}
     payload = given | (parameters.get("payload") or {})
     return {"payload": payload, "received_at": parameters.get("received_at")}
-
-
-def _empty(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
 
 
 class HandlerFlow(LenientFlow):

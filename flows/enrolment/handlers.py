@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, Any
 from flows.campaigns.model import GENERIC_HANDLER
 
 if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
+
     from flows.campaigns.model import Sequence
     from flows.services.prefect_api import Prefect
 
 
-def start(prefect: Prefect, sequence: Sequence, key: str, payload: dict[str, Any], received_at: str) -> None:
-    """Have an enrolment's handler run. Raises what Prefect's client raises, NotRegisteredError."""
+def start(prefect: Prefect, sequence: Sequence, key: str, payload: dict[str, Any], received_at: str) -> FlowRun:
+    """Have an enrolment's handler run; the one run that has its key.
+
+    Raises what Prefect's client raises, NotRegisteredError.
+    """
     parameters: dict[str, Any] = {"payload": payload, "received_at": received_at}
     if sequence.handler == GENERIC_HANDLER:
         parameters |= {"campaign": sequence.campaign, "sequence": sequence.name}
     tags = (f"campaign:{sequence.campaign}", f"enrolment:{key}")
-    prefect.start_once(f"{sequence.handler}/{sequence.handler}", parameters, key, tags=tags)
+    return prefect.start_once(f"{sequence.handler}/{sequence.handler}", parameters, key, tags=tags)

@@ -75,7 +75,7 @@ def deliver(settings: Settings, title: str, text: str) -> tuple[int, str]:
 
 def tell(prefect: Prefect, settings: Settings, found: list[Concern], now: datetime) -> str:
     """Tell what is new, unless a message went out only just now; what was done, in words."""
-    kept: dict[str, Any] = prefect.variables([VARIABLE]).get(VARIABLE) or {}
+    kept: dict[str, Any] = prefect.variable(VARIABLE) or {}
     told: dict[str, list[str]] = kept.get("told", {})
     found = [replace(one, items=dict(islice(one.items.items(), MANY))) for one in found]
     fresh = news(found, told)
@@ -101,7 +101,7 @@ def trouble(prefect: Prefect, settings: Settings, now: datetime, silence: timede
     """Why the operator might not hear of something; empty when he would, or when no URL is set."""
     if not settings.has("alert-urls"):
         return ""
-    kept: dict[str, Any] = prefect.variables([VARIABLE]).get(VARIABLE) or {}
+    kept: dict[str, Any] = prefect.variable(VARIABLE) or {}
     if wrong := kept.get("undelivered"):
         return f"an alert could not be delivered: {wrong}; correct it in .env, `make secrets`, `make alert-test`"
     looked = datetime.fromisoformat(kept["looked_at"]) if kept.get("looked_at") else None
@@ -118,7 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             _, wrong = deliver(prefect.settings(), "Hublab: a test", "Alerts of the campaign arrive here.")
             if not wrong:
-                kept = prefect.variables([VARIABLE]).get(VARIABLE) or {}
+                kept = prefect.variable(VARIABLE) or {}
                 prefect.remember(VARIABLE, kept | {"undelivered": ""})
         except LookupError as error:
             wrong = str(error)

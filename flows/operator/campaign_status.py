@@ -11,12 +11,12 @@ import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flows.campaigns.model import MAX_STEPS, sequences
 from flows.enrolment.enrol import SEND
 from flows.operator import alerting, figures
-from flows.operator.retry_failed import DAYS, PAGE, cause, failed
+from flows.operator.retry_failed import DAYS, cause, failed
 from flows.recipients.suppression import TAG
 from flows.services import notion_schema as schema
 from flows.services.clients import notion_client
@@ -62,15 +62,6 @@ class Status:
         return bool(self.troubles or self.late or self.untold or self.alerts)
 
 
-def pages(prefect: Prefect, path: str, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Everything that a filter of Prefect's finds, 200 at a time; what moves between two pages comes once."""
-    seen, offset = set[str](), 0
-    while page := prefect.client.request("POST", path, json=asked | {"limit": PAGE, "offset": offset}).json():
-        yield from (one for one in page if one["id"] not in seen)
-        seen |= {one["id"] for one in page}
-        offset += PAGE
-
-
 def rows(notion: NotionGateway) -> Iterator[dict[str, str]]:
     """Email Analytics of every campaign, step by step: Notion shows at most 10,000 rows at once. Raises NotionError."""
     names = {"email": "Email", "template": "Template ID", "status": "Status", "id": "Resend Email ID"}
@@ -88,10 +79,10 @@ def read(now: datetime) -> Status:
     """The state as it is now, from Prefect and Notion. Raises httpx.HTTPError when Prefect cannot be asked."""
     with Prefect() as prefect:
         flow = {"flows": {"name": {"any_": [SEND.partition("/")[0]]}}, "sort": "ID_DESC"}
-        found = [figures.mail(run) for run in pages(prefect, "/flow_runs/filter", flow)]
+        found = [figures.mail(run) for run in prefect.pages("/flow_runs/filter", flow)]
         mails = [one for one in found if one is not None]
         tagged = {"variables": {"tags": {"all_": [TAG]}}, "sort": "NAME_ASC"}
-        left = {one["name"]: one["value"] for one in pages(prefect, "/variables/filter", tagged)}
+        left = {one["name"]: one["value"] for one in prefect.pages("/variables/filter", tagged)}
         settings = prefect.settings()
         told, untold = None, ""
         try:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from flows.operator.alerting import MANY
+from flows.operator.deployments import workers
 from flows.operator.figures import LATE, instant
 from flows.operator.register import ENTRYPOINTS, flow_of
 from flows.operator.retry_failed import DAYS, PAGE, cause, failed
@@ -90,9 +91,8 @@ def postponed(prefect: Prefect) -> Concern:
 
 def silent(prefect: Prefect, pool: str, now: datetime) -> Concern:
     """Workers that were there today and are heard of no more."""
-    workers = prefect.client.request("POST", f"/work_pools/{pool}/workers/filter", json={}).json()
     items: dict[str, str] = {}
-    for one in workers[:PAGE]:
+    for one in workers(prefect, pool)[:PAGE]:
         silence = now - instant(one["last_heartbeat_time"]) if one.get("last_heartbeat_time") else GONE
         if SILENT < silence < GONE and len(items) < MANY:
             items[one["name"][:60]] = f"{one['name']}, for {int(silence.total_seconds() / 60)} minutes"

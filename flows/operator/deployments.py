@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 RUN_AGAIN = "run-again"
 # A worker of this project polls a queue that bears its name: its gate's.
 GATE_QUEUE = "probe-{}"
-PAGE = 200
 
 
 def wanted(flow: Any, entrypoint: str, pool: str, settings: Settings) -> dict[str, Any]:
@@ -94,30 +93,29 @@ class NotOursError(LookupError):
     """A deployment that Prefect does not show as it was registered; names the parts."""
 
 
-def read(prefect: Prefect, pool: str | None = None) -> Iterator[dict[str, Any]]:
-    """All deployments, or those in a work pool, as Prefect shows them."""
-    body: dict[str, Any] = {"limit": PAGE, "sort": "NAME_ASC"}
-    if pool is not None:
-        body["work_pools"] = {"name": {"any_": [pool]}}
-    offset = 0
-    while page := prefect.client.request("POST", "/deployments/filter", json=body | {"offset": offset}).json():
-        yield from page
-        offset += PAGE
-
-
 def foreign(prefect: Prefect, pool: str, ours: Collection[str]) -> Iterator[tuple[str, str]]:
     """Deployments of somebody else in the pool: their name, and what a worker needs to run them. Left alone."""
-    for one in read(prefect, pool):
+    asked = {"sort": "NAME_ASC", "work_pools": {"name": {"any_": [pool]}}}
+    for one in prefect.pages("/deployments/filter", asked):
         if one["name"] not in ours:
             steps = [key.rpartition(".")[2] for step in one.get("pull_steps") or [] for key in step]
             code = f"its pull steps ({', '.join(steps)})" if steps else f"the folder {one.get('path') or '.'}"
             yield one["name"], f"needs its code, {one.get('entrypoint')}, from {code}, and its packages on each worker"
 
 
+def workers(prefect: Prefect, pool: str) -> list[dict[str, Any]]:
+    """The workers of a pool, as Prefect shows them."""
+    found: list[dict[str, Any]] = prefect.client.request("POST", f"/work_pools/{pool}/workers/filter", json={}).json()
+    return found
+
+
+def online(prefect: Prefect, pool: str) -> list[str]:
+    """The names of a pool's workers that are online."""
+    return sorted(one["name"] for one in workers(prefect, pool) if one["status"] == "ONLINE")
+
+
 def strangers(prefect: Prefect, pool: str) -> list[str]:
     """The workers online in a pool that this project has not deployed: they would take its runs and fail them."""
-    path = f"/work_pools/{pool}/workers/filter"
-    online = [one["name"] for one in prefect.client.request("POST", path, json={}).json() if one["status"] == "ONLINE"]
     queues = prefect.client.request("POST", f"/work_pools/{pool}/queues/filter", json={}).json()
     gates = {one["name"] for one in queues}
-    return sorted(name for name in online if GATE_QUEUE.format(name) not in gates)
+    return [name for name in online(prefect, pool) if GATE_QUEUE.format(name) not in gates]

@@ -267,8 +267,7 @@ def queue(prefect: Prefect, pool: str, name: str) -> Row:
 
 def unpolled(prefect: Prefect, pool: str, name: str, since: str | None) -> str:
     """Why no worker has asked a queue for a minute: there is none, none has it, or the slots of all are taken."""
-    found = prefect.client.request("POST", f"/work_pools/{pool}/workers/filter", json={}).json()
-    online = sorted(one["name"] for one in found if one.get("status") == "ONLINE")
+    online = at_prefect.online(prefect, pool)
     asked = f"not polled since {since[:16].replace('T', ' ')} UTC" if since else "never polled"
     if not online:
         return f"{asked}, and no worker of the pool is online: `make status` says what became of them"

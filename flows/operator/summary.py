@@ -38,7 +38,7 @@ def send(prefect: Prefect, settings: Settings, now: datetime, due: datetime) -> 
         UndeliveredError: not every URL took it; run again it is sent again.
     """
     week = due.isoformat()
-    kept = prefect.variables([VARIABLE]).get(VARIABLE) or {}
+    kept = prefect.variable(VARIABLE) or {}
     if kept.get("sent_for") == week:
         return "sent already"
     status = campaign_status.read(now)

@@ -29,4 +29,4 @@ def record(prefect: Prefect, enrolment: str, at: str) -> None:
 
 def confirmed(prefect: Prefect, enrolment: str) -> bool:
     """Whether an enrolment is confirmed. Raises httpx.HTTPError: not readable means not sent."""
-    return variable(enrolment) in prefect.variables([variable(enrolment)])
+    return prefect.variable(variable(enrolment)) is not None

@@ -64,7 +64,7 @@ def thaw(prefect: Prefect, enrolment: str, step: int) -> FrozenMail | None:
     """
     name = place(enrolment, step)
     for _ in range(2):  # whoever has it accepted meanwhile writes that first, and drops the content then
-        kept = prefect.variables([name]).get(name)
+        kept = prefect.variable(name)
         if kept is None:
             return None
         if kept.get("accepted"):

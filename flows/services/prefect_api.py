@@ -19,6 +19,7 @@ from prefect.states import Scheduled
 from flows.services import settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
     from uuid import UUID
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 LOCKED = 423
 ALARM = "hublab-alarm"  # the tag of what the operator should hear of
 NOTION_LIMIT, RESEND_LIMIT = "notion", "resend"
+PAGE = 200
 
 
 class NotRegisteredError(LookupError):
@@ -134,6 +136,14 @@ class Prefect:
         found = self._client.read_flow_runs(flow_run_filter=wanted, limit=1)
         return found[0] if found else None
 
+    def pages(self, path: str, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Everything that a filter finds, 200 at a time; what moves between two pages comes once."""
+        seen, offset = set[str](), 0
+        while page := self.client.request("POST", path, json=asked | {"limit": PAGE, "offset": offset}).json():
+            yield from (one for one in page if one["id"] not in seen)
+            seen |= {one["id"] for one in page}
+            offset += PAGE
+
     # Variables: their names are unique, so that of two who create one, one is first.
 
     def claim(self, name: str, value: dict[str, Any], tags: tuple[str, ...] = ()) -> bool:
@@ -154,6 +164,10 @@ class Prefect:
         wanted = {"variables": {"name": {"any_": names}}, "limit": len(names)}
         found = self._client.request("POST", "/variables/filter", json=wanted).json()
         return {one["name"]: one["value"] for one in found}
+
+    def variable(self, name: str) -> Any:
+        """A variable's value; None where there is none of that name."""
+        return self.variables([name]).get(name)
 
     def remember(self, name: str, value: dict[str, Any], tags: tuple[str, ...] = ()) -> None:
         """Set a variable, whether there is one or not, and whoever else does so at the same time."""

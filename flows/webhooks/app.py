@@ -51,16 +51,15 @@ class Receiver:
             MissingSettingError, BadSettingError: a secret that a route needs is not set or cannot be one.
         """
         self._callers = Callers(settings, sequences().values())
-        self._resend = several(settings.get("resend-webhook-secret"))
+        self._resend = tuple(one for one in several(settings.get("resend-webhook-secret")) if "," not in one)
         self._links = Links(settings.get("unsubscribe-secret"))
         self.challenge = challenge.read(settings)
         self._limits = Limits(settings, self.alarm)
         self._last_alarm = ""
-        if not all(signatures.is_svix_secret(one) for one in self._resend if "," not in one):
+        if not all(signatures.is_svix_secret(one) for one in self._resend):
             raise BadSettingError(
                 "resend-webhook-secret: is not what Resend shows (whsec_…); correct it, `make secrets`"
             )
-        self._resend = tuple(one for one in self._resend if "," not in one)
         # Who has left waits behind nothing that Notion could hold up.
         self._parts = {name: Forwarder(Spool(folder / name)) for name in PARTS}
 

@@ -13,11 +13,11 @@ from pydantic import ValidationError
 
 from flows.campaigns import payloads
 from flows.campaigns.model import sequences
-from flows.enrolment import records
+from flows.enrolment import handlers, records
 from flows.recipients import suppression
 from flows.recipients.contact import BOOKING, STATUS
 from flows.services import notion_schema as schema
-from flows.webhooks import bookings, handlers
+from flows.webhooks import bookings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ def apply(prefect: Prefect, notion: NotionGateway, booking: dict[str, Any], wait
         NotionError, and what Prefect's client raises: it is to be tried again.
     """
     name = suppression.booking_name(booking["email"])
-    known = prefect.variables([name]).get(name)
+    known = prefect.variable(name)
     if not bookings.newer(known, booking):
         return
     if booking["status"] == bookings.NO_SHOW:

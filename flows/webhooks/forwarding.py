@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from flows.campaigns.model import sequence as find_sequence
+from flows.enrolment import handlers
 from flows.recipients import confirmation
 from flows.sending.analytics import Rows
 from flows.services.clients import notion_client
 from flows.services.errors import UnavailableError
 from flows.services.prefect_api import Prefect
-from flows.webhooks import booked, events, handlers
+from flows.webhooks import booked, events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
