@@ -10,18 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 from flows.campaigns.payloads import model
-from flows.campaigns.values import is_empty
 from flows.services.lenient_flow import LenientFlow
 
 OWN = frozenset({"payload", "received_at"})
 
 
 def folded(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Parameters as the handlers take them: what is no parameter of theirs becomes part of the payload. Pure.
-
-    A field that is given without a value (null, nothing but blanks) is absent.
-    """
-    given = {name: value for name, value in parameters.items() if name not in OWN and not is_empty(value)}
+    """Parameters as the handlers take them: what is no parameter of theirs becomes part of the payload. Pure."""
+    given = {name: value for name, value in parameters.items() if name not in OWN}
     payload = given | (parameters.get("payload") or {})
     return {"payload": payload, "received_at": parameters.get("received_at")}
 

@@ -13,6 +13,7 @@ from e2e.browser import opened
 from flows.operator import campaign_status, campaign_views, figures
 from flows.operator.campaign_status import Status, Trouble
 from flows.recipients.suppression import record_name
+from flows.services import prefect_api
 from flows.services.prefect_api import Prefect
 from flows.webhooks import events
 from flows.webhooks.forwarding import Forwarder
@@ -211,3 +212,13 @@ def test_the_page_is_one_file_that_a_phone_shows_without_scrolling_sideways(stat
 
 def test_a_page_of_a_campaign_without_anybody_says_so() -> None:
     assert "Nobody is enrolled yet" in campaign_views.page(Status(NOW, []))
+
+
+def test_a_filter_is_read_to_its_last_page(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, runs = world.enrolled("noshow")
+    monkeypatch.setattr(prefect_api, "PAGE", 2)
+    wanted = {"flow_runs": {"id": {"any_": [str(run.id) for run in runs]}}, "sort": "ID_DESC"}
+    with Prefect() as prefect:
+        found = [one["id"] for one in prefect.pages("/flow_runs/filter", wanted)]
+    assert sorted(found) == sorted(str(run.id) for run in runs)
+    assert len(found) == 3
