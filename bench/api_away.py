@@ -1,8 +1,9 @@
 """A worker and its runs while Prefect's API is away for long, in real time: `python -m bench.api_away [--minutes 25]`.
 
 Four workers at once, each behind a proxy of its own that misbehaves in its own way, before one real Prefect server
-(SQLite) on loopback. Each worker has two runs in flight: one ends in the middle of the outage, one after it. Prints a
-line for each and exits with 1 when a run was lost or started twice, or a worker ended.
+(SQLite) on loopback. Each worker has two places and two runs in flight: one ends in the middle of the outage, one after
+it. A third waits for the place of the first. Prints how long after the outage that place was taken, and exits with 1
+when a run was lost or started twice, or a worker ended.
 The tests have the same in seconds.
 """
 
@@ -31,12 +32,20 @@ class Outage:
         self.mode, self._api = mode, api
         folder.mkdir()
         self.proxy = Proxy(server)
-        self.worker = Worker(self.proxy.port, folder, name=f"away-{mode}").ready()
-        self.inside, self.across = Trial(folder), Trial(folder)
-        trials = (self.inside, self.across)
-        self.runs = [api.start("until", self.worker.queue, **trial.files) for trial in trials]
-        for trial in trials:
+        self.worker = Worker(self.proxy.port, folder, name=f"away-{mode}", HUBLAB_CONCURRENCY="2").ready()
+        self.trials = [Trial(folder) for _ in range(3)]
+        self.inside, self.across, self.next = self.trials
+        self.runs = [api.start("until", self.worker.queue, **trial.files) for trial in (self.inside, self.across)]
+        for trial in (self.inside, self.across):
             trial.begun()
+        self.runs.append(api.start("until", self.worker.queue, **self.next.files))
+        self.idle = 0.0
+
+    def goes_on(self, since: float) -> bool:
+        """Whether the place of the run that ended in the outage is taken again; remembers after how long it was."""
+        if not self.idle and self.next.lines("begin"):
+            self.idle = time.monotonic() - since
+        return bool(self.idle)
 
     def verdict(self) -> str:
         """Waits until both runs have ended; empty when nothing was lost."""
@@ -44,11 +53,14 @@ class Outage:
             wait_for(lambda run=run: self._ended(run), "the run ends", AFTERWARDS)  # type: ignore[misc]
             for run in self.runs
         ]
-        begun = [len(trial.lines("begin")) for trial in (self.inside, self.across)]
+        begun = [len(trial.lines("begin")) for trial in self.trials]
         lived = alive(self.worker.process.pid)
         status = self.worker.term().exit() if lived else self.worker.process.poll()
-        print(f"{self.mode:7} runs {states}, started {begun}, worker lived on: {lived}, exit status {status}")
-        return "" if (states, begun, lived, status) == (["COMPLETED"] * 2, [1, 1], True, 0) else self.mode
+        print(
+            f"{self.mode:7} working again after {self.idle:.1f} s; runs {states}, started {begun}, "
+            f"worker lived on: {lived}, exit status {status}"
+        )
+        return "" if (states, begun, lived, status) == (["COMPLETED"] * 3, [1] * 3, True, 0) else self.mode
 
     def _ended(self, run: str) -> str:
         state = self._api.state(run)
@@ -57,7 +69,7 @@ class Outage:
     def close(self) -> None:
         """Leave nothing behind."""
         self.worker.close()
-        for trial in (self.inside, self.across):
+        for trial in self.trials:
             trial.let_end()
         self.proxy.close()
 
@@ -81,8 +93,12 @@ def main() -> int:
                 outage.inside.let_end()
             time.sleep(half)
         print(f"the API was away for {(time.monotonic() - began) / 60:.1f} minutes, in four ways", flush=True)
+        over = time.monotonic()
+        # All of them are asked each time.
+        wait_for(lambda: min(outage.goes_on(over) for outage in outages), "every place is taken again", AFTERWARDS)
         for outage in outages:
             outage.across.let_end()
+            outage.next.let_end()
         verdicts = [outage.verdict() for outage in outages]
         return 1 if any(verdicts) else 0
 

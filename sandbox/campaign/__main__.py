@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox import Sandbox
-from sandbox.campaign import board, chaos
+from sandbox.campaign import board, chaos, table
 from sandbox.campaign.contacts import PAYLOADS, address
 from sandbox.campaign.setup import start
 from sandbox.command import status_of
@@ -39,12 +39,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     once = commands.add_parser("demo", help="one contact in each sequence, sixteen mails")
     once.add_argument("--speed", type=float, default=1.0, help="times faster than a mail a minute (default 1)")
-    many = commands.add_parser("chaos", help="many contacts, workers killed, services that misbehave")
+    many = commands.add_parser("chaos", help="many contacts, all that runs is killed, services that misbehave")
     many.add_argument("--enrolments", type=int, default=200, help="signups of seven mails (default 200)")
-    many.add_argument("--every", type=float, default=5.0, help="seconds between two kills (default 5)")
+    many.add_argument("--every", type=float, default=5.0, help="seconds between two strikes (default 5)")
     many.add_argument("--notion", type=int, default=180, help="Notion's limit per minute (default 180)")
-    many.add_argument("--seed", type=int, default=0, help="of what is killed when")
-    many.add_argument("--most", type=int, default=0, help="how many kills at the most (default: until the last mail)")
+    many.add_argument("--seed", type=int, default=0, help="of what is struck when")
+    many.add_argument("--most", type=int, default=0, help="how many strikes at the most (default: until the last mail)")
+    many.add_argument("--table", type=Path, metavar="FILE", help="add a row to the table of storms in this file")
     many.add_argument("--out", type=Path, help="write the outcome to this file, as JSON")
     return parser
 
@@ -64,11 +65,13 @@ def demo(sandbox: Sandbox, speed: float) -> int:
 
 
 def storm(sandbox: Sandbox, asked: argparse.Namespace) -> int:
-    """Many contacts under fire; says what was lost and what was doubled."""
+    """Many contacts in a storm; says what was lost, what was doubled, and what is left to be done."""
     plan = chaos.Plan(asked.enrolments, asked.every, asked.seed, asked.notion, asked.most)
     outcome = chaos.run(sandbox, plan)
     if asked.out:
         asked.out.write_text(outcome.document())
+    if asked.table:
+        table.add(asked.table, plan, outcome)
     sys.stdout.write(outcome.text() + "\n")
     return 0 if outcome.clean else 1
 

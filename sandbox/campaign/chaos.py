@@ -1,7 +1,7 @@
-"""Many enrolments in a storm: what runs is killed, services misbehave; then the count: nothing lost, nothing doubled.
+"""Many enrolments in a storm: what runs is killed and cut off, services misbehave, people leave; then the count.
 
-The kills end with the last mail, or when there were as many as were asked for. Ten minutes later everything must be
-right by itself.
+Nothing may be lost, nothing doubled, nothing sent to who has left. The strikes end with the last mail, or when there
+were as many as were asked for. Ten minutes later everything must be right by itself.
 """
 
 from __future__ import annotations
@@ -13,20 +13,25 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 
+from sandbox.campaign.aftermath import settled
 from sandbox.campaign.contacts import address
+from sandbox.campaign.leaving import Leavers
 from sandbox.campaign.mails import accepted_by_place
 from sandbox.campaign.setup import start
 from sandbox.campaign.strikes import STRIKES, WORKERS
-from sandbox.campaign.verdict import Outcome, judge
 from sandbox.errors import SandboxError
 from sandbox.shell import say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sandbox.campaign.core import Campaign
+    from sandbox.campaign.strikes import Strike
+    from sandbox.campaign.verdict import Outcome
     from sandbox.core import Sandbox
 
 STEPS = 7
@@ -47,14 +52,16 @@ RESEND_FAULTS = [
 ]
 _LOOK_EVERY = 10.0
 _STALLED_SECONDS = 900.0  # longer than any postponement that a few faults bring
-_SETTLED_SECONDS = 600.0  # after the last fault
+_LEAVE_SECONDS = 300.0
+_TWICE, _LEAVES = 10, 7  # every so manieth contact posts twice, unsubscribes
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How many signups of seven mails; seconds between two kills; what the dice start from; Notion's limit.
+    """How many signups of seven mails; seconds between two strikes; what the dice start from; Notion's limit.
 
-    `most` bounds the kills, however slow the machine; 0 for no bound.
+    `most` bounds the strikes, however slow the machine; 0 for no bound. `first` names those that come first, in order;
+    the dice choose what follows. `longest`: how many seconds the network or the database is away at the most.
     """
 
     enrolments: int
@@ -62,6 +69,8 @@ class Plan:
     seed: int = 0
     notion_per_minute: int = 180
     most: int = 0
+    first: tuple[str, ...] = ()
+    longest: float = 120.0
 
 
 @dataclass
@@ -84,17 +93,23 @@ class Killer(threading.Thread):
 
     def run(self) -> None:
         """Kill until told to stop, or often enough; a kill that finds nobody does not count."""
-        weights = [strike.weight for strike in STRIKES]
-        while not self._enough.wait(self.plan.every) and self.killed.total() < (self.plan.most or math.inf):
-            (strike,) = self._random.choices(STRIKES, weights=weights)
+        for strike in self._chosen():
+            if self._enough.wait(self.plan.every) or self.killed.total() >= (self.plan.most or math.inf):
+                return
             try:
-                hit = strike.hit(self.campaign.sandbox, self._random)
+                hit = strike.hit(self.campaign.sandbox, self._random, self.plan.longest)
             except (SandboxError, subprocess.TimeoutExpired) as error:
                 say(f"{strike.what}: {error}")
                 hit = True
             if hit:
                 self.killed[strike.what] += 1
                 self.last = time.monotonic()
+
+    def _chosen(self) -> Iterator[Strike]:
+        yield from (STRIKES[what] for what in self.plan.first)
+        strikes = list(STRIKES.values())
+        while True:
+            yield from self._random.choices(strikes, weights=[strike.weight for strike in strikes])
 
     def stop(self) -> None:
         """No more kills after this."""
@@ -113,43 +128,53 @@ def run(sandbox: Sandbox, plan: Plan) -> Outcome:
     campaign.standin("notion", "settings", {"lag": 1})
     campaign.standin("notion", "faults", [rule | {"times": None} for rule in NOTION_FAULTS])
     campaign.standin("resend", "faults", [rule | {"times": None} for rule in RESEND_FAULTS])
-    began, killer = time.monotonic(), Killer(campaign, plan)
+    began, killer, leavers = time.monotonic(), Killer(campaign, plan), Leavers(campaign)
     killer.start()
     try:
-        keys = [_enrol(campaign, f"chaos-{int(time.time())}-{number}") for number in range(plan.enrolments)]
-        _await_mails(campaign, keys, killer)
+        keys = [_enrol(campaign, leavers, number) for number in range(plan.enrolments)]
+        _await_mails(campaign, keys, killer, leavers)
     finally:
         killer.stop()
         spoilt = _behave(campaign)
-    outcome = settled(campaign, keys, killer.last)
+    leavers.all(_LEAVE_SECONDS)
+    outcome = settled(campaign, keys, killer.last, leavers)
     outcome.seconds, outcome.killed, outcome.spoilt = time.monotonic() - began, dict(killer.killed), spoilt
     return outcome
 
 
-def _enrol(campaign: Campaign, name: str) -> str:
+def _enrol(campaign: Campaign, leavers: Leavers, number: int) -> str:
     """As a sender does who was told nothing else: again until there is a 202; and every tenth once more after it."""
-    while True:
+    email = address(f"chaos-{int(time.time())}-{number}")
+    times = 2 if number % _TWICE == _TWICE - 1 else 1
+    while times:
         try:
-            key = campaign.enrol("signup", address(name))
-            return campaign.enrol("signup", address(name)) if key.endswith("0") else key
+            key = campaign.enrol("signup", email)
+            times -= 1
         except (httpx.TransportError, SandboxError):
             time.sleep(1)
+    if number % _LEAVES == _LEAVES - 1:
+        leavers.wanted[email] = key
+    return key
 
 
-def _await_mails(campaign: Campaign, keys: list[str], killer: Killer) -> None:
-    """Until Resend has every mail; a kill more or less does not hold that up for ever."""
-    wanted, seen, began = len(keys) * STEPS, -1, time.monotonic()
-    moved, known = began, set(keys)
-    while seen < wanted:
+def _await_mails(campaign: Campaign, keys: list[str], killer: Killer, leavers: Leavers) -> None:
+    """Until Resend has every mail; a strike more or less does not hold that up for ever. Meanwhile some leave."""
+    seen, began, dice = -1, time.monotonic(), random.Random(killer.plan.seed)  # noqa: S311 - repeatable
+    moved = began
+    while True:
         time.sleep(_LOOK_EVERY)
+        leavers.some(dice)
+        known = set(keys) - leavers.keys
         # Of the inbox alone: to ask Prefect about every run would cost as much as some of them.
         accepted = sum(key in known for key, _ in accepted_by_place(campaign.standin("resend")["mails"]))
-        if accepted > seen:
+        if accepted != seen:
             seen, moved = accepted, time.monotonic()
             minutes, kills = (moved - began) / 60, sum(killer.killed.values())
-            say(f"{minutes:.1f} min: {accepted} of {wanted} mails accepted, {kills} kills")
+            say(f"{minutes:.1f} min: {accepted} of {len(known) * STEPS} mails accepted, {kills} strikes")
         elif time.monotonic() - moved > _STALLED_SECONDS:
             say(f"nothing moved for {_STALLED_SECONDS:.0f} s")
+            return
+        if accepted == len(known) * STEPS:
             return
 
 
@@ -160,30 +185,3 @@ def _behave(campaign: Campaign) -> dict[str, int]:
         spoilt[service] = int(campaign.standin(service, "calls")["spoilt"])
         httpx.delete(f"{url}/_standin/faults", timeout=30, trust_env=False).raise_for_status()
     return spoilt
-
-
-def settled(campaign: Campaign, keys: list[str], last_fault: float | None = None) -> Outcome:
-    """What is still on its way arrives: records, events, runs to be run again; then judge.
-
-    Args:
-        campaign: Whose mails.
-        keys: The enrolments.
-        last_fault: When things were last disturbed, by `time.monotonic`; now, if it is not given.
-    """
-    since = time.monotonic() if last_fault is None else last_fault
-    deadline = max(since + _SETTLED_SECONDS, time.monotonic() + _LOOK_EVERY)
-    while True:
-        outcome = judge(campaign.mails(keys), keys, _records(campaign), _analytics(campaign))
-        if outcome.clean or outcome.doubled or time.monotonic() > deadline:
-            return outcome
-        time.sleep(_LOOK_EVERY)
-
-
-def _records(campaign: Campaign) -> list[dict[str, Any]]:
-    pages: list[dict[str, Any]] = campaign.standin("notion")["pages"]["notion-email-sequence-db-id"]
-    return pages
-
-
-def _analytics(campaign: Campaign) -> list[dict[str, Any]]:
-    pages: list[dict[str, Any]] = campaign.standin("notion")["pages"]["notion-email-analytics-db-id"]
-    return pages

@@ -133,6 +133,18 @@ class Campaign:
             raise SandboxError(f"{module}: exit status {done.returncode}\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
         return done
 
+    def status(self) -> subprocess.CompletedProcess[str]:
+        """What `make status` says; exit status 0 when every host and worker is as planned and no run is left behind."""
+        return subprocess.run(
+            [sys.executable, "-m", "deploy.fleet", "status"],
+            cwd=self.checkout,
+            env=os.environ | {"HUBLAB_ENV_FILE": str(self.env_file)},
+            capture_output=True,
+            text=True,
+            timeout=_COMMAND_SECONDS,
+            check=False,
+        )
+
     def down(self) -> None:
         """Stop the stand-ins and forget the campaign; the sandbox and what was deployed stay."""
         group(self.sandbox).kill()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flows.campaigns.model import sequences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     import httpx
 
@@ -40,16 +40,21 @@ class Mail:
         return known.get(self.run, "running" if self.run in {"Running", "Pending"} else self.run)
 
 
+def pages(api: httpx.Client, path: str, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Everything that one of Prefect's filters finds."""
+    query = {"sort": "ID_DESC"} | asked | {"limit": _PAGE, "offset": 0}
+    while page := api.post(path, json=query).raise_for_status().json():
+        yield from page
+        query["offset"] += _PAGE
+
+
 def runs_of(api: httpx.Client, keys: Iterable[str]) -> dict[tuple[str, int], dict[str, Any]]:
     """The runs of the mails of these enrolments, by key and step."""
     wanted, found = set(keys), dict[tuple[str, int], dict[str, Any]]()
-    query: dict[str, Any] = {"flows": {"name": {"any_": [SEND]}}, "limit": _PAGE, "offset": 0, "sort": "ID_DESC"}
-    while page := api.post("/flow_runs/filter", json=query).raise_for_status().json():
-        for run in page:
-            key, _, step = (run.get("idempotency_key") or "").rpartition(":")
-            if key in wanted:
-                found[key, int(step)] = run
-        query["offset"] += _PAGE
+    for run in pages(api, "/flow_runs/filter", {"flows": {"name": {"any_": [SEND]}}}):
+        key, _, step = (run.get("idempotency_key") or "").rpartition(":")
+        if key in wanted:
+            found[key, int(step)] = run
     return found
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from sandbox import Sandbox, runs
 from sandbox.campaign import setup
-from sandbox.campaign.chaos import settled
+from sandbox.campaign.aftermath import settled
 from sandbox.campaign.contacts import address
 from sandbox.past import FLOWS
 from tests.hosts.conftest import HOSTS, ROOT, SCRATCH, TREES, Operator

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.console import Console
 
+from sandbox.campaign import table as storms
+from sandbox.campaign.aftermath import to_do
 from sandbox.campaign.board import table
+from sandbox.campaign.chaos import Plan
+from sandbox.campaign.leaving import too_late
 from sandbox.campaign.mails import Mail, mails
 from sandbox.campaign.verdict import Outcome, judge
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NOW = datetime(2025, 12, 1, 12, tzinfo=UTC)
 KEY = "christmas-noshow-0123456789abcdef01234567"
@@ -85,9 +92,11 @@ def verdict(
     inbox: list[dict[str, Any]] | None = None,
     records: list[dict[str, Any]] | None = None,
     analytics: list[dict[str, Any]] | None = None,
+    left: tuple[str, ...] = (),
 ) -> Outcome:
     pages = [record(1, 2, 3)] if records is None else records
-    return judge(found(*(ALL if inbox is None else inbox)), [KEY], pages, ROWS if analytics is None else analytics)
+    rows = ROWS if analytics is None else analytics
+    return judge(found(*(ALL if inbox is None else inbox)), [KEY], pages, rows, left)
 
 
 def test_everything_once_is_clean() -> None:
@@ -116,3 +125,68 @@ def test_whatever_is_wrong_is_seen(change: dict[str, Any], what: str, said: str)
     assert not outcome.clean
     assert getattr(outcome, what)
     assert said in outcome.text()
+
+
+def test_who_has_left_misses_nothing_and_what_he_got_is_written_down() -> None:
+    some: dict[str, Any] = {"inbox": ALL[:1], "records": [record(1)], "analytics": ROWS[:1]}
+    assert not verdict(**some).clean
+    assert verdict(**some, left=(KEY,)).clean
+    assert verdict(**some | {"records": [record()]}, left=(KEY,)).not_recorded == [f"{KEY}:1"]
+    assert verdict(**some | {"analytics": []}, left=(KEY,)).deliveries_missing == 1
+    assert verdict([*ALL, accepted(1)], left=(KEY,)).doubled == [f"{KEY}:1"]
+
+
+@pytest.mark.parametrize(
+    ("begun", "late"),
+    [((-60,), False), ((1,), True), ((-60, 1), True), ((-60, 9), False), ((), True)],
+    ids=["looked before", "began after", "began again after", "began again when it was sent already", "unknown"],
+)
+def test_a_mail_is_too_late_when_its_run_could_have_known(begun: tuple[int, ...], late: bool) -> None:
+    times = [NOW + timedelta(seconds=seconds) for seconds in begun]
+    assert too_late(NOW + timedelta(seconds=5), times, NOW) is late
+    assert not too_late(NOW - timedelta(seconds=5), times, NOW)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "due", "left"),
+    [
+        ("CRASHED", "Lost", -900, True),
+        ("FAILED", "Failed", -900, True),
+        ("RUNNING", "Running", -900, True),
+        ("PENDING", "HublabSubmitting", -900, True),
+        ("SCHEDULED", "RunAgain", -900, True),
+        ("SCHEDULED", "AwaitingRetry", 900, False),
+        ("RUNNING", "Running", -5, False),
+        ("PAUSED", "Suspended", -900, False),
+        ("COMPLETED", "Skipped", -900, False),
+        ("CANCELLED", "Cancelled", -900, False),
+    ],
+)
+def test_what_is_left_to_be_done(kind: str, name: str, due: int, left: bool) -> None:
+    when = (NOW + timedelta(seconds=due)).isoformat()
+    one = {"name": "a", "state_type": kind, "state_name": name, "next_scheduled_start_time": None}
+    assert to_do(iter([one | {"expected_start_time": when}]), NOW) == ([f"a is {name}"] if left else [])
+
+
+def test_what_is_wrong_at_the_end_of_a_storm_is_said() -> None:
+    for what in ("to_who_left", "by_hand"):
+        outcome = verdict()
+        getattr(outcome, what).append("this one")
+        assert not outcome.clean
+        assert "this one" in outcome.text()
+
+
+def test_a_storm_is_a_row_of_the_table(tmp_path: Path) -> None:
+    page, outcome = tmp_path / "chaos.md", verdict(ALL[:2])
+    outcome.killed, outcome.spoilt, outcome.seconds, outcome.left = {"worker": 1, "PostgreSQL": 4}, {"notion": 7}, 95, 2
+    page.write_text(f"before\n\n{storms.HEAD}\n|---|\n| an older one |\nafter\n")
+    storms.add(page, Plan(1, every=5), outcome)
+    before, row, after = page.read_text().partition("|---|\n")[0], *page.read_text().splitlines()[4:6]
+    assert before == f"before\n\n{storms.HEAD}\n"
+    assert after == "| an older one |"
+    assert "| 1, 3 | 5 s | 5: 4 PostgreSQL, 1 worker | 7 of notion's | 2 | 2 min, load" in row
+    assert row.endswith("| 1 | 0 | 0 | 0 | 0 |")
+    assert row.count("|") == storms.HEAD.count("|")
+    page.write_text("no table")
+    with pytest.raises(ValueError, match="table"):
+        storms.add(page, Plan(1), outcome)

@@ -40,6 +40,15 @@ def test_hosts_reach_each_other_and_the_server_by_name_but_nothing_outside(sandb
     assert "unreachable" in outside.stderr
 
 
+def test_machines_that_are_parted_hear_nothing_of_each_other_until_it_is_over(sandbox: Sandbox) -> None:
+    first, second = sandbox.hosts
+    ask = f"curl -sS -m 3 -o /dev/null http://{sandbox.server.address}:4200/api/health"
+    with sandbox.parted(sandbox.server, first):
+        assert "timed out" in first.ssh(ask, check=False).stderr
+        second.ssh(ask)
+    first.ssh(ask)
+
+
 def test_a_host_key_that_differs_is_refused(sandbox: Sandbox, tmp_path: Path) -> None:
     first, second = sandbox.hosts
     forged = tmp_path / "known_hosts"
