@@ -55,7 +55,15 @@ test-old-server: .venv/ready ## what finds lost runs, against a server of Prefec
 	$(UV) pip sync -q --python $(OLD_SERVER)/bin/python sandbox/past/requirements.lock; }
 	@HUBLAB_TEST_PREFECT=$(CURDIR)/$(OLD_SERVER)/bin/prefect $(PYTEST) tests/worker/test_recovery.py
 
-.PHONY: faults
-faults: export HUBLAB_FAULTS := 1
-faults: .venv/ready ## break deploys on a real host in every way there is, and write docs/faults.md (an hour, root)
-	@$(BIN)/pytest -q -m "faults or not faults" $(addprefix tests/hosts/test_,6_*faults.py 6_gates.py 6_suspended.py 8_lost_runs.py 9_waves.py 9_with_three_hosts.py)
+# Two lanes side by side, each with hosts of its own. HUBLAB_FAULTS names the run; by its name one is gone on with.
+.PHONY: faults faults-one-host faults-many-hosts
+faults: export HUBLAB_FAULTS ?= $(shell date -u +%Y-%m-%dT%H:%M:%SZ)
+faults: .venv/ready ## break deploys on real hosts in every way there is, and write docs/faults.md (root, over an hour)
+	@$(LANES) --jobs=2 faults-one-host faults-many-hosts
+FAULT = $(BIN)/pytest -v -m "faults or not faults"
+faults-one-host: export HUBLAB_TEST_HOSTS := faults
+faults-one-host: .venv/ready
+	@$(FAULT) $(addprefix tests/hosts/test_,6_*faults.py 6_gates.py 6_going_back.py 6_suspended.py 8_lost_runs.py)
+faults-many-hosts: export HUBLAB_TEST_HOSTS := faults-many
+faults-many-hosts: .venv/ready
+	@$(FAULT) $(addprefix tests/hosts/test_,9_with_three_hosts.py 9_waves.py)

@@ -14,7 +14,7 @@ import pytest
 
 from sandbox import Sandbox, runs
 from sandbox.past import FLOWS
-from tests.hosts.book import Book
+from tests.hosts import book
 from tests.hosts.load import Trickle
 
 if TYPE_CHECKING:
@@ -139,21 +139,19 @@ def copy_checkout(copy: Path) -> Path:
     return copy
 
 
-@pytest.fixture(scope="session")
-def book() -> Book:
+@pytest.fixture(scope="session", name="book")
+def book_of_faults() -> book.Book:
     """The table of faults; the docs get it when `make faults` asks for every fault."""
-    book = Book(ROOT / "docs/faults.md")
-    book.read()
-    return book
+    return book.Book(ROOT / "docs/faults.md", SCRATCH / "faults.json", book.commit(ROOT))
 
 
 @pytest.fixture(scope="module")
-def two(operator: Operator) -> Operator:
-    """The same operator with two workers on the host."""
-    pair = Operator(operator.env_file, operator.settings | {"HUBLAB_WORKERS": "2", "HUBLAB_GATE_SECONDS": "90"})
-    result = pair.deploy()
+def three(operator: Operator) -> Operator:
+    """The same operator, who has deployed three workers, with longer gates."""
+    patient = Operator(operator.env_file, operator.settings | {"HUBLAB_GATE_SECONDS": "90"})
+    result = patient.deploy()
     assert result.status == 0, result.text
-    return pair
+    return patient
 
 
 @pytest.fixture

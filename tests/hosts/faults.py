@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox import runs
-from tests.hosts.conftest import Result
+from tests.hosts.conftest import WORKERS, Result
 from tests.hosts.test_5_rollback import left_behind
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from sandbox import Machine, Sandbox
     from tests.hosts.conftest import Operator
 
-NAMES = {"hublab-1-1", "hublab-1-2"}
+NAMES = {f"hublab-1-{number}" for number in range(1, WORKERS + 1)}
+UNITS = " ".join(f"prefect-worker@{number}" for number in range(1, WORKERS + 1))
 # What the deploy says at a moment, and for how many times.
 MOMENTS = {
     "activate": (r"Starting operation: activate", 1),
@@ -33,7 +34,7 @@ MOMENTS = {
     "start": (r"hublab-1-1: starting", 1),
     "gate": (r"hublab-1-1: ready after", 1),
     "second worker": (r"hublab-1-2: (draining|starting)", 1),
-    "end": (r"hublab-1-2: ONLINE", 1),
+    "end": (rf"hublab-1-{WORKERS}: ONLINE", 1),
     # The first worker had started on the release that the second refuses, and starts on its former one again.
     "roll-back": (r"hublab-1-1: starting", 2),
 }
@@ -95,13 +96,13 @@ class Struck:
 
 
 def serve(machine: Machine, *, timeout: float = 180) -> None:
-    """Returns when both workers poll, by their own words: the server takes a dead one for ONLINE for a while."""
+    """Returns when all workers poll, by their own words: the server takes a dead one for ONLINE for a while."""
     deadline = time.monotonic() + timeout
     while True:
-        said = machine.ssh("systemctl show -p StatusText --value prefect-worker@1 prefect-worker@2", check=False).stdout
+        said = machine.ssh(f"systemctl show -p StatusText --value {UNITS}", check=False).stdout
         if said.count("polling") == len(NAMES):
             return
-        assert time.monotonic() < deadline, f"not both of them poll: {said}"
+        assert time.monotonic() < deadline, f"not all of them poll: {said}"
         time.sleep(1)
 
 

@@ -29,7 +29,7 @@ MATRIX = [(strike, moment) for moment in MOMENTS if moment != "activate" for str
 CONCURRENCY = count(5)
 
 
-def prepare(moment: str, two: Operator, machine: Machine, checkout: Path, load: Trickle) -> Operator:
+def prepare(moment: str, three: Operator, machine: Machine, checkout: Path, load: Trickle) -> Operator:
     """Who deploys, so that the stage has something to do; for the drain a run is in flight."""
     probe = checkout / "worker/probe_flow.py"
     if moment == "install":
@@ -44,17 +44,17 @@ def prepare(moment: str, two: Operator, machine: Machine, checkout: Path, load: 
             api.patch(f"/deployments/{nap}", json={"tags": ["run-again"]}).raise_for_status()
             load.created.append(runs.start(api, nap, {"seconds": 45.0}))
             runs.await_state(api, load.created[-1], {"RUNNING"})
-    return two.at(checkout) if moment in ("install", "roll-back") else two
+    return three.at(checkout) if moment in ("install", "roll-back") else three
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("strike", "moment"), MATRIX if ALL else ESSENTIAL)
 def test_struck(
-    strike: str, moment: str, two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book,
+    strike: str, moment: str, three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book,
     broken_checkout: Path,
 ) -> None:  # fmt: skip
     operator, change = (
-        prepare(moment, two, machine, broken_checkout, load),
+        prepare(moment, three, machine, broken_checkout, load),
         {"HUBLAB_CONCURRENCY": f"{next(CONCURRENCY)}"},
     )
     struck = Struck(operator, **change)
@@ -64,23 +64,23 @@ def test_struck(
     assert result.status != 0 or moment == "end"
     serve(machine)
     # The release that the second worker refuses is not the one to converge to.
-    following = converges(two if moment == "roll-back" else operator, machine, sandbox, **change)
+    following = converges(three if moment == "roll-back" else operator, machine, sandbox, **change)
     outcome = "ended by itself" if strike.startswith("the operator") else f"ended with status {result.status}"
     ended = told(load.finish(), again="power" in strike)
     book.add(f"{strike}: {moment}", f"{outcome}; workers serve", following, ended)
 
 
 @pytest.mark.timeout(900)
-def test_two_operators_at_once(two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book) -> None:
+def test_two_operators_at_once(three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book) -> None:
     change = {"HUBLAB_CONCURRENCY": str(next(CONCURRENCY))}
-    first = Struck(two, **change)
+    first = Struck(three, **change)
     first.until(*MOMENTS["start"])
-    second = Operator(two.env_file.with_name("second"), two.settings).deploy(HUBLAB_CONCURRENCY="99")
+    second = Operator(three.env_file.with_name("second"), three.settings).deploy(HUBLAB_CONCURRENCY="99")
     assert second.status != 0
     assert re.search(r"locked by \S+@\S+ since \S+Z for deploy of release 3\.", second.text), second.text
     assert "Nothing was changed" in second.text
     result = first.end()
     assert result.status == 0, result.text
     outcome = "the second was told who holds the host, and changed nothing; the first went on"
-    following = converges(two, machine, sandbox, **change)
+    following = converges(three, machine, sandbox, **change)
     book.add("two operators at once", outcome, following, told(load.finish()))

@@ -10,7 +10,7 @@ import pytest
 
 from sandbox import runs
 from sandbox.past import FLOWS
-from tests.hosts.faults import MOMENTS, Struck, converges, told
+from tests.hosts.faults import MOMENTS, UNITS, Struck, converges, told
 from tests.hosts.load import Trickle, completes
 from tests.hosts.test_4_rollout import spoil
 from tests.hosts.test_5_rollback import left_behind
@@ -41,8 +41,8 @@ GATE_FAULTS = {
 
 
 def serving(machine: Machine) -> str:
-    """The processes of both workers and the release of record: none of it may change when a deploy is refused."""
-    shown = "systemctl show -p MainPID --value prefect-worker@1 prefect-worker@2"
+    """The processes of all workers and the release of record: none of it may change when a deploy is refused."""
+    shown = f"systemctl show -p MainPID --value {UNITS}"
     return machine.ssh(f"{shown}; readlink /opt/hublab/current").stdout
 
 
@@ -54,74 +54,74 @@ def another(checkout: Path) -> None:
 
 @pytest.mark.parametrize("fault", GATE_FAULTS)
 def test_release_that_fails_its_gate(
-    fault: str, two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, broken_checkout: Path
+    fault: str, three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, broken_checkout: Path
 ) -> None:
     module, statement, said = GATE_FAULTS[fault]
     release = machine.ssh("readlink /opt/hublab/current").stdout
     spoil(broken_checkout / module, statement)
-    result = two.at(broken_checkout).deploy(HUBLAB_GATE_SECONDS="40")
+    result = three.at(broken_checkout).deploy(HUBLAB_GATE_SECONDS="40")
     assert result.status != 0
     assert said in result.text, result.text
     assert "failed its gate; rolled back" in result.text, result.text
     assert machine.ssh("readlink /opt/hublab/current").stdout == release
     assert left_behind(machine) == ""
-    plan = two.plan()
+    plan = three.plan()
     assert re.search(r"note: release \S+: \S+'s deploy of \S+Z failed \(hublab-1-1 failed its gate; rolled", plan.text)
     assert re.search(r"release \S+ will be removed: \S+'s deploy of \S+Z failed", plan.text), plan.text
-    following = converges(two, machine, sandbox)
+    following = converges(three, machine, sandbox)
     book.add(f"gate: {fault}", "rolled back, status 1", following, told(load.finish()))
 
 
 def test_unit_that_does_not_verify(
-    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, broken_checkout: Path
+    three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, broken_checkout: Path
 ) -> None:
     before = serving(machine)
     template = broken_checkout / "deploy/service/prefect-worker.service.j2"
     template.write_text(template.read_text().replace("Type=notify", "Type=notifyy"))
-    result = two.at(broken_checkout).deploy()
+    result = three.at(broken_checkout).deploy()
     assert result.status != 0
     assert "does not verify" in result.text, result.text
     assert serving(machine) == before
-    following = converges(two, machine, sandbox)
+    following = converges(three, machine, sandbox)
     book.add("gate: bad unit", "refused by systemd, no worker touched", following, told(load.finish()))
 
 
-def test_credential_refused(two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book) -> None:
+def test_credential_refused(three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book) -> None:
     before = serving(machine)
-    result = two.deploy(PREFECT_API_AUTH_STRING="hublab:wrong")
+    result = three.deploy(PREFECT_API_AUTH_STRING="hublab:wrong")
     assert result.status != 0
     assert "refuses it (401)" in result.text
     assert serving(machine) == before
-    following = converges(two, machine, sandbox)
+    following = converges(three, machine, sandbox)
     book.add("credential refused", "nothing was changed, status 1", following, told(load.finish()))
 
 
 def test_wheel_that_is_not_what_the_lock_says(
-    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, broken_checkout: Path
+    three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, broken_checkout: Path
 ) -> None:
     before = serving(machine)
     another(broken_checkout)
     machine.ssh("for wheel in /opt/hublab/wheels/anyio-*.whl; do truncate -s -100 $wheel; done")
-    result = two.at(broken_checkout).deploy()
+    result = three.at(broken_checkout).deploy()
     assert result.status != 0
     assert "could not be built; nothing else was changed" in result.text, result.text
     assert serving(machine) == before
-    following = converges(two.at(broken_checkout), machine, sandbox)
+    following = converges(three.at(broken_checkout), machine, sandbox)
     outcome = "not built, no worker touched; the wheels are brought anew"
     book.add("install: a wheel on the host is damaged", outcome, following, told(load.finish()))
 
 
 def test_lock_that_does_not_install(
-    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, broken_checkout: Path
+    three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, broken_checkout: Path
 ) -> None:
     before = serving(machine)
     lock = broken_checkout / "requirements.lock"
     lock.write_text(re.sub(r"\A([a-z0-9-]+)==\S+", r"\1==99.99", lock.read_text()))
-    result = two.at(broken_checkout).deploy()
+    result = three.at(broken_checkout).deploy()
     assert result.status != 0
     assert "could not be downloaded" in result.text, result.text
     assert serving(machine) == before
-    following = converges(two, machine, sandbox)
+    following = converges(three, machine, sandbox)
     book.add("install: the lock does not install", "nothing was changed, status 1", following, told(load.finish()))
 
 
@@ -135,14 +135,14 @@ mount --bind /mnt/small /opt/hublab
 
 
 def test_disk_that_fills_up_in_the_midst_of_install(
-    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, broken_checkout: Path
+    three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, broken_checkout: Path
 ) -> None:
     """Room enough when the plan is made; then somebody else takes it."""
     before = serving(machine)
     another(broken_checkout)
     machine.ssh(SMALL_DISK, timeout=120)
     try:
-        struck = Struck(two.at(broken_checkout))
+        struck = Struck(three.at(broken_checkout))
         struck.until(*MOMENTS["install"])
         machine.ssh(FILL, timeout=120)
         result = struck.end()
@@ -151,10 +151,10 @@ def test_disk_that_fills_up_in_the_midst_of_install(
         assert "No space left" in result.text, result.text
         assert serving(machine) == before
         machine.ssh("rm /opt/hublab/filler")
-        following = converges(two.at(broken_checkout), machine, sandbox)
+        following = converges(three.at(broken_checkout), machine, sandbox)
     finally:
         machine.ssh("umount /opt/hublab && umount -l /mnt/small")
-        settled = converges(two, machine, sandbox)
+        settled = converges(three, machine, sandbox)
     assert "gates passed" in settled
     book.add("install: the disk fills up", "not built, no worker touched", following, told(load.finish()))
 
@@ -173,12 +173,12 @@ def dies_once(seconds):
 
 
 def test_canary_whose_run_crashes_though_it_completes_afterwards(
-    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book
+    three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book
 ) -> None:
     """The workers run such a run again within seconds, so that how it ended says nothing of the crash."""
     machine.put(f"{FLOWS}/dies_once.py", DIES_ONCE)
     change = {"HUBLAB_CONCURRENCY": "70"}
-    struck = Struck(two, HUBLAB_CANARY_SECONDS="240", **change)
+    struck = Struck(three, HUBLAB_CANARY_SECONDS="240", **change)
     struck.until(r"hublab-1-1: canary for 240 s")
     with sandbox.api() as api:
         entrypoint = "dies_once.py:dies_once"
@@ -190,15 +190,15 @@ def test_canary_whose_run_crashes_though_it_completes_afterwards(
         assert re.search(r"hublab-1-1: FAILED as the canary: 1 of its \d+ flow runs crashed", result.text), result.text
         assert completes(api, run, timeout=240)
         assert api.get(f"/flow_runs/{run}").json()["run_count"] == 2
-    following = converges(two, machine, sandbox, **change)
+    following = converges(three, machine, sandbox, **change)
     book.add("canary: a run crashes, and is run again", "rolled back, status 1", following, told(load.finish()))
 
 
 @pytest.mark.parametrize("stage", ["before", "gate", "gate and roll-back"])
-def test_server_away(stage: str, two: Operator, machine: Machine, sandbox: Sandbox, book: Book) -> None:
+def test_server_away(stage: str, three: Operator, machine: Machine, sandbox: Sandbox, book: Book) -> None:
     load, change = Trickle(sandbox), {"HUBLAB_CONCURRENCY": str(50 + len(stage)), "HUBLAB_GATE_SECONDS": "20"}
     load.start()
-    struck = Struck(two, **change) if stage != "before" else None
+    struck = Struck(three, **change) if stage != "before" else None
     if struck:
         struck.until(*MOMENTS["gate"])
     while len(load.created) < 2:
@@ -206,7 +206,7 @@ def test_server_away(stage: str, two: Operator, machine: Machine, sandbox: Sandb
     load.stopped.set()
     load.join(60)
     sandbox.stop_api()
-    struck = struck or Struck(two, **change)
+    struck = struck or Struck(three, **change)
     if stage == "gate":
         struck.until(r"hublab-1-1: FAILED")
         sandbox.start_api()
@@ -221,5 +221,5 @@ def test_server_away(stage: str, two: Operator, machine: Machine, sandbox: Sandb
     assert result.status != 0
     assert said in result.text, result.text
     change["HUBLAB_GATE_SECONDS"] = "90"
-    following = converges(two, machine, sandbox, **change)
+    following = converges(three, machine, sandbox, **change)
     book.add(f"Prefect's server away: {stage}", outcome, following, told(load.finish()))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hosts.conftest import copy_checkout, first_run
+from tests.hosts.conftest import WORKERS, copy_checkout, first_run
+from tests.hosts.faults import UNITS
 from tests.hosts.other_server import OtherServer, other_server, with_any_credential
 from tests.hosts.test_4_rollout import spoil
 from tests.hosts.test_5_rollback import audit, left_behind
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox import Machine, Sandbox
+    from tests.hosts.book import Book
     from tests.hosts.conftest import Operator
 
 pytestmark = pytest.mark.timeout(900)
@@ -42,15 +44,15 @@ def other(sandbox: Sandbox) -> Iterator[OtherServer]:
 
 
 @pytest.fixture(scope="module")
-def picky(two: Operator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """Somebody whose release, in service on both workers, bears the settings of before and no others."""
+def picky(three: Operator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """Somebody whose release, in service on all workers, bears the settings of before and no others."""
     checkout: Path = copy_checkout(tmp_path_factory.mktemp("picky") / "checkout")
     spoil(checkout / "worker/probe_flow.py", SECOND_FAILS_WITH_WHAT_IS_NEW)
-    operator = two.at(checkout)
+    operator = three.at(checkout)
     result = operator.deploy()
     assert result.status == 0, result.text
     yield operator
-    assert two.deploy().status == 0
+    assert three.deploy().status == 0
 
 
 CHANGES = ("pool", "API", "credential", "all")
@@ -76,13 +78,13 @@ def holding(machine: Machine, secret: str) -> str:
 
 @pytest.mark.parametrize("what", CHANGES)
 def test_change_that_fails_its_gate_is_undone(
-    what: str, picky: Operator, machine: Machine, sandbox: Sandbox, other: OtherServer
+    what: str, picky: Operator, machine: Machine, sandbox: Sandbox, other: OtherServer, book: Book
 ) -> None:
     base = with_any_credential(sandbox, FORMER) if what == "credential" else {}
     if base:
         first = picky.deploy(**base)
         assert first.status == 0, first.text
-    before = [carried(machine, number) for number in (1, 2)]
+    before = [carried(machine, number) for number in range(1, WORKERS + 1)]
     units = machine.ssh("sha256sum /etc/systemd/system/prefect-worker@* /etc/hublab/profiles.toml").stdout
     settings = base | change(what, other)
     result = picky.deploy(**settings, HUBLAB_GATE_SECONDS="40")
@@ -92,7 +94,7 @@ def test_change_that_fails_its_gate_is_undone(
     for number in (1, 2):
         assert f"hublab-1-{number}: put back on release" in result.text, result.text
     assert "FAILED: hublab-1-2 failed its gate; rolled back" in result.text, result.text
-    assert [carried(machine, number) for number in (1, 2)] == before
+    assert [carried(machine, number) for number in range(1, WORKERS + 1)] == before
     assert machine.ssh("sha256sum /etc/systemd/system/prefect-worker@* /etc/hublab/profiles.toml").stdout == units
     for secret in (NEW, other.auth):
         assert holding(machine, secret) == ""
@@ -102,39 +104,41 @@ def test_change_that_fails_its_gate_is_undone(
     plan = picky.plan(**base)
     assert re.search(r"release \S+ will be removed|nothing to do", plan.text), plan.text
     assert "will be drained" not in plan.text
+    outcome = "rolled back, status 1: processes, unit and credential of before"
+    book.add(f"going back from a new one that fails its gate: {what}", outcome, "nothing to do", "none asked for")
     if base:
         last = picky.deploy()
         assert last.status == 0, last.text
 
 
 def test_new_server_leaves_nothing_for_the_next_deploy(
-    two: Operator, machine: Machine, sandbox: Sandbox, other: OtherServer
+    three: Operator, machine: Machine, sandbox: Sandbox, other: OtherServer
 ) -> None:
-    result = two.deploy(**other.settings)
+    result = three.deploy(**other.settings)
     assert result.status == 0, result.text
     try:
-        status = two.run("python", "-m", "deploy.fleet", "status", **other.settings)
+        status = three.run("python", "-m", "deploy.fleet", "status", **other.settings)
         assert status.status == 0, status.text
         assert "as planned" in status.text
         # What was valid until now, and may have been revoked for a reason, lies nowhere any more.
         assert holding(machine, sandbox.auth) == ""
     finally:
-        back = two.deploy()
+        back = three.deploy()
     assert back.status == 0, back.text
     assert holding(machine, other.auth) == ""
 
 
 def test_first_deploy_that_fails_leaves_no_credential(
-    two: Operator, machine: Machine, sandbox: Sandbox, broken_checkout: Path
+    three: Operator, machine: Machine, sandbox: Sandbox, broken_checkout: Path
 ) -> None:
     """There was none before: that is what the host goes back to."""
-    machine.ssh("systemctl disable --now prefect-worker@1 prefect-worker@2; rm -rf /etc/hublab", timeout=120)
+    machine.ssh(f"systemctl disable --now {UNITS}; rm -rf /etc/hublab", timeout=120)
     machine.ssh("rm /etc/systemd/system/prefect-worker@*; systemctl daemon-reload")
     spoil(broken_checkout / "worker/__main__.py", 'raise SystemExit("broken on purpose")')
-    result = two.at(broken_checkout).deploy(**with_any_credential(sandbox, NEW), HUBLAB_GATE_SECONDS="40")
+    result = three.at(broken_checkout).deploy(**with_any_credential(sandbox, NEW), HUBLAB_GATE_SECONDS="40")
     assert result.status != 0
     assert "hublab-1-1 failed its gate; rolled back" in result.text, result.text
     assert holding(machine, NEW) == ""
     assert machine.ssh("ls -A /etc/hublab").stdout == ""
     assert left_behind(machine) == ""
-    assert two.deploy().status == 0
+    assert three.deploy().status == 0

@@ -32,31 +32,31 @@ def change() -> dict[str, str]:
     return {"HUBLAB_CONCURRENCY": f"{next(CONCURRENCY)}"}
 
 
-def second(two: Operator) -> Operator:
+def second(three: Operator) -> Operator:
     """Another person with an inventory of their own."""
-    return Operator(two.env_file.with_name("second"), two.settings)
+    return Operator(three.env_file.with_name("second"), three.settings)
 
 
 def test_control_c(
-    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
+    three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
 ) -> None:
     """pyinfra hangs up at once; the rollout of the same process must not go on without the lock."""
-    struck = Struck(two, **change)
+    struck = Struck(three, **change)
     struck.until(*MOMENTS["gate"])
     struck.process.send_signal(signal.SIGINT)
     result = struck.end()
     assert result.status != 0
-    following = converges(two, machine, sandbox, **change)
+    following = converges(three, machine, sandbox, **change)
     book.add("Control-C: gate", "ended at once; the step on the host came to its end", following, told(load.finish()))
 
 
 def test_unlock_while_a_deploy_lives(
-    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
+    three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
 ) -> None:
     """Somebody was sure that it is dead. It is not, and must not go on as if nothing had happened."""
-    struck = Struck(two, **change)
+    struck = Struck(three, **change)
     struck.until(*MOMENTS["start"])
-    removed = second(two).run("python", "-m", "deploy.fleet", "unlock")
+    removed = second(three).run("python", "-m", "deploy.fleet", "unlock")
     assert "a step of that deploy still runs" in removed.text, removed.text
     lines = len(audit(machine))
     result = struck.end()
@@ -64,24 +64,24 @@ def test_unlock_while_a_deploy_lives(
     assert "the lock is no longer ours: it was removed" in result.text, result.text
     assert re.search(r"FAILED: .*the lock is no longer ours", result.text), result.text
     assert len(audit(machine)) == lines, "it wrote without the lock"
-    following = converges(two, machine, sandbox, **change)
+    following = converges(three, machine, sandbox, **change)
     outcome = "the step came to its end, the deploy ended with the reason and wrote nothing more"
     book.add("`make unlock` while a deploy lives", outcome, following, told(load.finish()))
 
 
 def test_rollback_while_a_deploy_lives(
-    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
+    three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
 ) -> None:
-    struck = Struck(two, **change)
+    struck = Struck(three, **change)
     struck.until(*MOMENTS["start"])
-    back = second(two).run(
+    back = second(three).run(
         "pyinfra", "-y", "--data", f"release={current(machine)}", "deploy/inventory.py", "deploy/rollback.py"
     )
     assert back.status != 0
     assert "Nothing was changed" in back.text, back.text
     result = struck.end()
     assert result.status == 0, result.text
-    following = converges(two, machine, sandbox, **change)
+    following = converges(three, machine, sandbox, **change)
     outcome = "the rollback was told who holds the host, and changed nothing; the deploy went on"
     book.add("a rollback while a deploy lives", outcome, following, told(load.finish()))
 
@@ -91,27 +91,33 @@ def current(machine: Machine) -> str:
 
 
 def test_two_operators_at_the_same_instant(
-    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
+    three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
 ) -> None:
-    both = [Struck(two, **change), Struck(second(two), **change)]
+    both = [Struck(three, **change), Struck(second(three), **change)]
     ended = [struck.end() for struck in both]
     winners = [result for result in ended if result.status == 0]
     losers = [result for result in ended if result.status != 0]
     assert len(winners) >= 1, ended[0].text + ended[1].text
     assert all("Nothing was changed" in result.text for result in losers)
-    following = converges(two, machine, sandbox, **change)
+    following = converges(three, machine, sandbox, **change)
     outcome = "one went on; the other was told who holds the host" if losers else "one after the other"
     book.add("two operators at the same instant", outcome, following, told(load.finish()))
 
 
 def test_host_key_that_changes_in_the_midst(
-    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str], tmp_path: Path
+    three: Operator,
+    machine: Machine,
+    sandbox: Sandbox,
+    load: Trickle,
+    book: Book,
+    change: dict[str, str],
+    tmp_path: Path,
 ) -> None:
     """The connection breaks, and who answers then has another key than the one known: it gets no secret, no order."""
-    known = Path(two.settings["HUBLAB_SSH_KNOWN_HOSTS"]).read_text()
+    known = Path(three.settings["HUBLAB_SSH_KNOWN_HOSTS"]).read_text()
     own = tmp_path / "known_hosts"
     own.write_text(known)
-    struck = Struck(two, **change, HUBLAB_SSH_KNOWN_HOSTS=str(own))
+    struck = Struck(three, **change, HUBLAB_SSH_KNOWN_HOSTS=str(own))
     struck.until(*MOMENTS["gate"])
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True, timeout=30)
@@ -120,16 +126,16 @@ def test_host_key_that_changes_in_the_midst(
     result = struck.end()
     assert result.status != 0
     assert re.search(r"FAILED: .*cannot be reached any more \(SSH host key error", result.text), result.text
-    following = converges(two, machine, sandbox, **change)
+    following = converges(three, machine, sandbox, **change)
     outcome = "not connected to again: NOT all of it could be rolled back, status 1"
     book.add("SSH is cut, and then the host has another key", outcome, following, told(load.finish()))
 
 
 def test_sshd_that_falls_silent(
-    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
+    three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
 ) -> None:
     """The host's kernel still acknowledges every byte; only nobody answers. The way back goes over a new connection."""
-    struck = Struck(two, **change)
+    struck = Struck(three, **change)
     struck.until(*MOMENTS["start"])
     machine.ssh("pkill -STOP -f '^sshd: .*@notty' --older 3; true", check=False)
     result = struck.end()
@@ -137,7 +143,7 @@ def test_sshd_that_falls_silent(
     assert result.status != 0
     assert "the host answers no more: hanging up" in result.text, result.text
     assert left_behind(machine) == ""
-    following = converges(two, machine, sandbox, **change)
+    following = converges(three, machine, sandbox, **change)
     outcome = "hung up after 25 s; rolled back over a new connection"
     book.add("sshd of the host falls silent", outcome, following, told(load.finish()))
 
@@ -166,41 +172,41 @@ def full(machine: Machine, request: pytest.FixtureRequest) -> str:
     indirect=["full"],
 )
 def test_disk_that_is_full_where_something_small_is_written(
-    full: str, said: str, two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book,
+    full: str, said: str, three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book,
     change: dict[str, str],
 ) -> None:  # fmt: skip
     before = serving(machine)
-    result = two.deploy(**change, **with_any_credential(sandbox, "sentinel-of-a-full-disk"))
+    result = three.deploy(**change, **with_any_credential(sandbox, "sentinel-of-a-full-disk"))
     assert result.status != 0
     assert said in result.text, result.text
     assert "Traceback" not in result.text, result.text
     assert serving(machine) == before
     machine.ssh(f"umount -l {full}")
     assert machine.ssh("grep -rlF sentinel-of-a-full-disk /etc /var/lib/hublab", check=False).stdout == ""
-    following = converges(two, machine, sandbox, **change)
+    following = converges(three, machine, sandbox, **change)
     book.add(f"no room left in {full}", "no worker touched, status 1", following, told(load.finish()))
 
 
 def test_host_that_is_booted_between_plan_and_lock(
-    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
+    three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
 ) -> None:
     """Its workers of the plan are other processes now; what the plan says of them is looked at again under the lock."""
-    struck = Struck(two, **change)
+    struck = Struck(three, **change)
     struck.until(r"Ready: deploy/workers.py")
     struck.suspend()
     machine.kill()
     machine.boot()
     struck.resume()
     result = struck.end()
-    following = converges(two, machine, sandbox, **change)
+    following = converges(three, machine, sandbox, **change)
     outcome = f"ended with status {result.status}: the connection of the plan was gone"
     book.add("the host is booted between plan and lock", outcome, following, told(load.finish(), again=True))
 
 
 def test_hostname_that_changes_between_plan_and_lock(
-    two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
+    three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
 ) -> None:
-    struck = Struck(two, **change)
+    struck = Struck(three, **change)
     struck.until(r"Ready: deploy/workers.py")
     struck.suspend()
     machine.ssh("hostname renamed")
@@ -212,6 +218,6 @@ def test_hostname_that_changes_between_plan_and_lock(
         assert "renamed-1: ONLINE" in result.text, result.text
     finally:
         machine.ssh("hostname hublab-1")
-    following = converges(two, machine, sandbox, **change)
+    following = converges(three, machine, sandbox, **change)
     outcome = "planned anew under the lock: the workers have the new name"
     book.add("the host is renamed between plan and lock", outcome, following, told(load.finish()))

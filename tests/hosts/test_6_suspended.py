@@ -9,7 +9,7 @@ import pytest
 
 from tests.hosts.book import ALL
 from tests.hosts.conftest import Operator
-from tests.hosts.faults import MOMENTS, Struck, converges, told
+from tests.hosts.faults import MOMENTS, UNITS, Struck, converges, told
 from tests.hosts.other_server import with_any_credential
 from tests.hosts.test_5_rollback import audit, left_behind
 from tests.hosts.test_6_faults import prepare
@@ -30,23 +30,23 @@ def everything(machine: Machine) -> str:
     """All that a deploy writes on a host, and the processes that it starts."""
     files = "find /etc/hublab /etc/systemd/system /opt/hublab /var/lib/hublab -not -path '*/worker-*/*'"
     listed = machine.ssh(f"{files} -printf '%M %u %g %s %T@ %p %l\\n' | sort", timeout=120).stdout
-    return listed + machine.ssh("systemctl show -p MainPID --value prefect-worker@1 prefect-worker@2").stdout
+    return listed + machine.ssh(f"systemctl show -p MainPID --value {UNITS}").stdout
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("moment", WHEN)
 def test_who_wakes_up_after_another_deploy_writes_nothing(
-    moment: str, two: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, broken_checkout: Path
+    moment: str, three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, broken_checkout: Path
 ) -> None:
     # It would write another credential, other units and perhaps another release.
-    sleeper = prepare(moment, two, machine, broken_checkout, load)
+    sleeper = prepare(moment, three, machine, broken_checkout, load)
     struck = Struck(sleeper, HUBLAB_CONCURRENCY=f"{next(CONCURRENCY)}", **with_any_credential(sandbox, STALE))
     struck.until(*MOMENTS[moment])
     struck.suspend()
     change = {"HUBLAB_CONCURRENCY": f"{next(CONCURRENCY)}"}
     try:
         # Another person, who knows nothing of it: waits for the lease and the step, takes the lock over, goes on.
-        other = Operator(two.env_file.with_name("another"), two.settings).deploy(**change)
+        other = Operator(three.env_file.with_name("another"), three.settings).deploy(**change)
         assert other.status == 0, other.text
         assert "its owner is gone; taken over" in other.text
         before, lines = everything(machine), len(audit(machine))
@@ -60,6 +60,6 @@ def test_who_wakes_up_after_another_deploy_writes_nothing(
     found = machine.ssh(f"grep -rlF '{STALE}' /etc /opt/hublab /var/lib/hublab /run", check=False).stdout
     assert found == ""
     assert left_behind(machine) == ""
-    following = converges(two, machine, sandbox, **change)
+    following = converges(three, machine, sandbox, **change)
     outcome = f"ended with status {result.status}: it had lost the lock, and wrote nothing over the other deploy's"
     book.add(f"the operator is suspended while another deploys: {moment}", outcome, following, told(load.finish()))
