@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from deploy.secret import Secret
+from deploy.spec import Coolify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +22,10 @@ HOST = re.compile(
 # The worker's own rule for the names of pools, queues and workers: what it refuses at start is refused here.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(?:/[A-Za-z0-9._~/-]*)?/api")
+# An application of Coolify's among the hosts; a host that is called so has a port of digits behind it.
+COOLIFY = "coolify:"
+APPLICATION = re.compile(r"coolify:(?!\d{1,5}$)[a-z0-9-]{8,64}")
+COOLIFY_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(?:/[A-Za-z0-9._~/-]*)?")
 READ_PATH = re.compile(r"/[A-Za-z0-9._/-]+")
 HIDDEN = ("/root", "/home", "/etc", "/proc", "/sys")
 # Where programs lie, and what the system and the deploy keep: no place for flows to write.
@@ -117,15 +122,14 @@ class Reader:
         """Address, user and port of each host."""
         targets: dict[str, tuple[str, str, int]] = {}
         for part in filter(None, (part.strip() for part in self.raw(key).split(","))):
-            match = HOST.fullmatch(part)
-            port = int(match["port"] or 22) if match else 0
-            if not match or not 0 < port <= HIGHEST_PORT:
-                self.fault(key, part, "is not [user@]host[:port]")
+            target = (part, "", 0) if APPLICATION.fullmatch(part) else _ssh_target(part)
+            if target is None:
+                kind = "coolify:<uuid of an application>" if part.startswith(COOLIFY) else "[user@]host[:port]"
+                self.fault(key, part, f"is not {kind}")
                 continue
-            address = match["host"].strip("[]")
-            if address in targets:
+            if target[0] in targets:
                 self.fault(key, part, "is named twice")
-            targets[address] = (address, match["user"] or "root", port)
+            targets[target[0]] = target
         if not targets and not any(fault.startswith(key) for fault in self.faults):
             self.faults.append(f"{key}: missing. Name at least one host, as [user@]host[:port], separated by commas.")
         return tuple(targets.values())
@@ -141,6 +145,35 @@ class Reader:
         elif not URL.fullmatch(url) or not _has_valid_port(url):
             self.fault(key, url, "is not a URL that ends in /api, such as https://prefect.example.com/api")
         return url
+
+    def coolify(self, *, needed: bool) -> Coolify | None:
+        """Where Coolify is and its token: both or none, and both where HUBLAB_HOSTS names an application of it."""
+        url, token = self._coolify_url("HUBLAB_COOLIFY_URL"), self.secret("HUBLAB_COOLIFY_TOKEN")
+        if (needed or token) and not self.raw("HUBLAB_COOLIFY_URL"):
+            self.faults.append(
+                "HUBLAB_COOLIFY_URL: missing. Give Coolify's address, such as https://coolify.example.com."
+            )
+        if (needed or url) and not token:
+            self.faults.append(
+                "HUBLAB_COOLIFY_TOKEN: missing. Make one in Coolify under Keys & Tokens > API tokens, "
+                "with the abilities read, write and deploy."
+            )
+        return Coolify(url, token) if url and token else None
+
+    def _coolify_url(self, key: str) -> str:
+        """Coolify's address, without a credential in it, and without the path of its API."""
+        url = self.raw(key).rstrip("/").removesuffix("/api/v1").rstrip("/")
+        if "@" in url:
+            self.faults.append(f"{key}: carries a credential. The token belongs in HUBLAB_COOLIFY_TOKEN.")
+        elif url and not (COOLIFY_URL.fullmatch(url) and _has_valid_port(url)):
+            self.fault(key, url, "is not an address such as https://coolify.example.com")
+        return url
+
+
+def _ssh_target(text: str) -> tuple[str, str, int] | None:
+    match = HOST.fullmatch(text)
+    port = int(match["port"] or 22) if match else 0
+    return (match["host"].strip("[]"), match["user"] or "root", port) if match and 0 < port <= HIGHEST_PORT else None
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from deploy import campaigns, env_file, webhooks
 from deploy.env_file import CAMPAIGN_PREFIXES, ROOT, SettingsError
-from deploy.env_values import KEPT, NAME, Reader
+from deploy.env_values import COOLIFY, KEPT, NAME, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from deploy.secret import Secret
+    from deploy.spec import Coolify
 
 __all__ = ["ROOT", "Settings", "SettingsError", "Target", "find_env_file", "load", "parse"]
 
@@ -63,6 +64,8 @@ KNOWN_KEYS = (
     "HUBLAB_WEBHOOKS_BIND",
     "HUBLAB_PREFLIGHT",
     "HUBLAB_CAMPAIGNS",
+    "HUBLAB_COOLIFY_URL",
+    "HUBLAB_COOLIFY_TOKEN",
     "PREFECT_API_URL",
     "PREFECT_API_AUTH_STRING",
     "PREFECT_API_KEY",
@@ -76,11 +79,16 @@ MEMORY = re.compile(r"[1-9]\d{0,5}[MG]")
 
 @dataclass(frozen=True)
 class Target:
-    """One host as SSH sees it."""
+    """One host as SSH sees it, or an application of Coolify's by its uuid: `coolify:<uuid>`."""
 
     address: str
     user: str = "root"
     port: int = 22
+
+    @property
+    def application(self) -> str:
+        """Its uuid at Coolify; empty for a host."""
+        return self.address.removeprefix(COOLIFY) if self.address.startswith(COOLIFY) else ""
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,12 @@ class Settings:
     wheels: str = "push"
     webhooks: Mapping[str, webhooks.Webhooks] = field(default_factory=dict)
     preflight: bool = False
+    coolify: Coolify | None = None
+
+    @property
+    def ssh_hosts(self) -> tuple[Target, ...]:
+        """The hosts that SSH reaches."""
+        return tuple(target for target in self.hosts if not target.application)
 
 
 def find_env_file(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> Path:
@@ -182,8 +196,9 @@ def parse(values: Mapping[str, str | None], source: Path) -> Settings:
         allow_listen="any" in networks
         or read.text("HUBLAB_ALLOW_LISTEN", "no", YES_OR_NO, "is neither yes nor no") == "yes",
         wheels=read.text("HUBLAB_WHEELS", "push", WHEELS, "is neither push nor index"),
-        webhooks=webhooks.read(read, [host.address for host in hosts]),
+        webhooks=webhooks.read(read, [host.address for host in hosts if not host.application]),
         preflight=read.text("HUBLAB_PREFLIGHT", "off", PREFLIGHT, "is neither off nor required") == "required",
+        coolify=read.coolify(needed=any(host.application for host in hosts)),
     )
     if read.faults:
         raise SettingsError("\n".join(f"{source.name}: {fault}" for fault in read.faults))

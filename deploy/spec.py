@@ -40,8 +40,19 @@ PATHS = (PROFILES, WEBHOOK_SECRETS, CONFIG, STATE, BASE, RELEASES, ROOT_FOLDER)
 
 
 @dataclass(frozen=True)
+class Coolify:
+    """Where Coolify is, and the token by which it is asked."""
+
+    url: str
+    token: Secret
+
+
+@dataclass(frozen=True)
 class WorkerHost:
-    """One host of the inventory and all that is wanted there. Times in seconds."""
+    """One host of the inventory and all that is wanted there. Times in seconds.
+
+    `application`: the uuid of what is an application of Coolify's, and no host that SSH reaches; else empty.
+    """
 
     address: str
     workers: int
@@ -63,6 +74,8 @@ class WorkerHost:
     canary_seconds: int = 0
     webhooks: Webhooks | None = None
     preflight: bool = False
+    application: str = ""
+    coolify: Coolify | None = None
 
     def users(self) -> tuple[str, ...]:
         """The system users that are wanted there."""
@@ -117,11 +130,15 @@ def worker_host(settings: Settings, target: Target) -> WorkerHost:
         canary_seconds=settings.canary_seconds,
         webhooks=settings.webhooks.get(target.address),
         preflight=settings.preflight,
+        application=target.application,
+        coolify=settings.coolify if target.application else None,
     )
 
 
 def connection(settings: Settings, target: Target) -> dict[str, Any]:
-    """How pyinfra reaches one host, in the words of its SSH connector."""
+    """How pyinfra reaches one host, in the words of its SSH connector; nothing for an application of Coolify's."""
+    if target.application:
+        return {}
     return {
         "ssh_user": target.user,
         "ssh_port": target.port,

@@ -6,6 +6,7 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from deploy.secret import Secret
@@ -40,8 +41,24 @@ class Entry:
             "is_shown_once": self.secret,
             "is_runtime": True,
             "is_buildtime": False,
-            "comment": mark(self.value),
+            "comment": self.mark(),
         }
+
+    def mark(self, salt: str = "") -> str:
+        """A comment by which the value is known again, though Coolify does not show it."""
+        salt = salt or secrets.token_hex(8)
+        return f"{MARK}{salt}:{_digest(self.value, salt, dear=self.secret)}"
+
+    def is_marked(self, comment: str) -> bool:
+        """Whether a comment was made for this value."""
+        salt = comment.removeprefix(MARK).partition(":")[0]
+        return comment.startswith(MARK) and bool(salt) and secrets.compare_digest(self.mark(salt), comment)
+
+
+@lru_cache(64)
+def _digest(value: Secret, salt: str, *, dear: bool) -> str:
+    text = value.reveal().encode()
+    return (hashlib.scrypt(text, salt=salt.encode(), **COST) if dear else hashlib.sha256(text).digest()).hex()
 
 
 def fault(entry: Entry) -> str:
@@ -56,16 +73,3 @@ def fault(entry: Entry) -> str:
     if value != value.strip() or not value:
         return f"{entry.key}: is empty, or begins or ends with a blank, which Coolify cuts off; take it away"
     return ""
-
-
-def mark(value: Secret, salt: str = "") -> str:
-    """A comment by which a value is known again, though Coolify does not show it."""
-    salt = salt or secrets.token_hex(8)
-    digest = hashlib.scrypt(value.reveal().encode(), salt=salt.encode(), **COST)
-    return f"{MARK}{salt}:{digest.hex()}"
-
-
-def is_marked(value: Secret, comment: str) -> bool:
-    """Whether a comment was made for this value."""
-    salt = comment.removeprefix(MARK).partition(":")[0]
-    return comment.startswith(MARK) and bool(salt) and secrets.compare_digest(mark(value, salt), comment)

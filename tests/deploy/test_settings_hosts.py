@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.settings import SettingsError, Target, find_env_file, load, parse
-from deploy.spec import worker_host
+from deploy.settings import Settings, SettingsError, Target, find_env_file, load, parse
+from deploy.spec import connection, worker_host
 
 URL = "https://prefect.example.com/api"
 
@@ -138,3 +138,50 @@ def test_each_host_gets_its_part() -> None:
     found = parse({"HUBLAB_HOSTS": "a,b", "PREFECT_API_URL": URL, "HUBLAB_WORKERS": "2"}, Path(".env"))
     parts = [worker_host(found, target) for target in found.hosts]
     assert [(part.address, part.workers, part.api_url) for part in parts] == [("a", 2, URL), ("b", 2, URL)]
+
+
+COOLIFY = {"HUBLAB_COOLIFY_URL": "https://coolify.example.com/api/v1/", "HUBLAB_COOLIFY_TOKEN": "3|secret-c001"}
+UUID = "gd3kivrdbflldxblwb2scqxn"
+
+
+def mixed(**changes: str) -> Settings:
+    values = {"HUBLAB_HOSTS": f"deploy@h1:2222,coolify:{UUID}", "PREFECT_API_URL": URL, **COOLIFY, **changes}
+    return parse({key: value for key, value in values.items() if value}, Path(".env"))
+
+
+def test_applications_of_coolify_stand_beside_hosts() -> None:
+    found = mixed()
+    assert [(target.address, target.application) for target in found.hosts] == [
+        ("h1", ""),
+        (f"coolify:{UUID}", UUID),
+    ]
+    assert found.ssh_hosts == (Target("h1", "deploy", 2222),)
+    host, application = (worker_host(found, target) for target in found.hosts)
+    assert (host.application, host.coolify) == ("", None)
+    assert application.application == UUID
+    assert application.coolify is not None
+    assert application.coolify.url == "https://coolify.example.com"
+    assert "secret-c001" not in repr(found) + repr(application)
+    assert connection(found, found.hosts[1]) == {}
+
+
+def test_host_that_is_called_coolify_is_a_host() -> None:
+    assert hosts("coolify:2222") == (Target("coolify", "root", 2222),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"HUBLAB_COOLIFY_URL": ""}, "HUBLAB_COOLIFY_URL: missing. Give Coolify's address"),
+        ({"HUBLAB_COOLIFY_TOKEN": ""}, "HUBLAB_COOLIFY_TOKEN: missing. Make one in Coolify"),
+        ({"HUBLAB_COOLIFY_URL": "https://3|secret-c001@c.example.com"}, "HUBLAB_COOLIFY_URL: carries a credential"),
+        ({"HUBLAB_COOLIFY_URL": "coolify.example.com"}, "'coolify.example.com' is not an address such as https://"),
+        ({"HUBLAB_HOSTS": "coolify:Worker_1"}, "'coolify:Worker_1' is not coolify:<uuid of an application>"),
+        ({"HUBLAB_HOSTS": f"coolify:{UUID},coolify:{UUID}"}, "is named twice"),
+    ],
+)
+def test_coolify_that_is_half_named_is_refused_without_showing_the_token(changes: dict[str, str], words: str) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        mixed(**changes)
+    assert words in str(refusal.value)
+    assert "secret-c001" not in str(refusal.value)

@@ -1,0 +1,73 @@
+"""Looks at one application: Coolify, Prefect and the checkout are asked; nothing is changed."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from deploy.coolify import revision, running
+from deploy.coolify.client import Client
+from deploy.coolify.errors import CoolifyError
+from deploy.coolify.ledger import Ledger
+from deploy.coolify.state import ApplicationState
+from deploy.onhost.prefect_api import ApiError
+from deploy.onhost.untrusted import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deploy.coolify.prefect import Prefect
+    from deploy.spec import WorkerHost
+
+
+@contextmanager
+def client(wanted: WorkerHost) -> Iterator[Client]:
+    """Coolify, by the settings.
+
+    Raises:
+        CoolifyError: the settings name none.
+    """
+    if wanted.coolify is None:
+        raise CoolifyError("HUBLAB_COOLIFY_URL: missing -> give Coolify's address and HUBLAB_COOLIFY_TOKEN in .env")
+    with Client(wanted.coolify.url, wanted.coolify.token) as found:
+        yield found
+
+
+def look(wanted: WorkerHost, coolify: Client, prefect: Prefect) -> ApplicationState:
+    """All of it; what could not be asked is the state's problem, with its remedy."""
+    try:
+        return _look(wanted, coolify, prefect)
+    except CoolifyError as error:
+        return ApplicationState(problem=str(error))
+    except ApiError as error:
+        return ApplicationState(problem=f"PREFECT_API_URL: {wanted.api_url} {error} -> see to the server, or to .env")
+    except (OSError, ValueError) as error:
+        reason = printable(str(error) or type(error).__name__)
+        return ApplicationState(
+            problem=f"PREFECT_API_URL: {wanted.api_url} does not answer ({reason}) -> see to the server"
+        )
+
+
+def _look(wanted: WorkerHost, coolify: Client, prefect: Prefect) -> ApplicationState:
+    said = coolify.version()
+    app = coolify.application(wanted.application)
+    where = app.destination.server.uuid
+    api_version = prefect.version()
+    books = Ledger(prefect, wanted.application)
+    lock = books.lock()
+    return ApplicationState(
+        version=said,
+        app=app,
+        server=next((server for server in coolify.servers() if server.uuid == where), None),
+        variables=tuple(coolify.variables(app.uuid)),
+        deployments=tuple(coolify.deployments_of(app.uuid)),
+        running=running.workers(prefect, wanted.work_pool, app.uuid),
+        before=books.before(),
+        kept=books.kept(),
+        deploys=books.history(),
+        lock=lock.words if lock else "",
+        lock_orphaned=bool(lock and lock.orphaned),
+        revision=revision.revision(),
+        releases=revision.releases(),
+        api_version=api_version,
+    )

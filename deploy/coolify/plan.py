@@ -1,0 +1,223 @@
+"""The difference between what is wanted of an application and what is there, in words. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from deploy.coolify import problems
+from deploy.coolify.wanted import environment, fields, present
+from deploy.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from deploy.coolify.answers import Application, Variable
+    from deploy.coolify.environment import Entry
+    from deploy.coolify.state import ApplicationState, Kept
+    from deploy.spec import WorkerHost
+
+SHORT = 10
+SOURCES = ("git_commit_sha", "docker_registry_image_tag")
+# Names of what is something else tomorrow.
+MOVING = ("", "HEAD", "latest")
+
+
+@dataclass(frozen=True)
+class Step:
+    """The one worker of an application, and why it is deployed."""
+
+    name: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ApplicationPlan:
+    """All that a deploy will do to one application.
+
+    `release`: what it will run, a commit or an image's tag. `expected`: the releases by which the worker that runs then
+    is known to be the wanted one. `fields`: the settings that it will have; `entries`: the variables to set.
+    """
+
+    address: str
+    problems: tuple[Problem, ...] = ()
+    release: str = ""
+    previous: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    entries: tuple[Entry, ...] = ()
+    expected: frozenset[str] = frozenset()
+    reasons: tuple[str, ...] = ()
+    unfinished: bool = False
+    switch: bool = False
+    lock: str = field(default="", compare=False)
+    words: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def workers(self) -> tuple[Step, ...]:
+        """Its one worker."""
+        return (Step(self.address, self.reasons),)
+
+    @property
+    def restarts(self) -> tuple[Step, ...]:
+        """The worker, where it is not as wanted."""
+        return self.workers if self.reasons else ()
+
+    @property
+    def activates(self) -> bool:
+        """Whether anything is touched."""
+        return bool(self.reasons or self.unfinished or self.switch)
+
+    @property
+    def changes(self) -> bool:
+        """Whether the deploy will do anything at all."""
+        return bool(self.activates or self.lock)
+
+
+def make(wanted: WorkerHost, state: ApplicationState) -> ApplicationPlan:
+    """What to do to an application, or why nothing can be done."""
+    found = problems.find(wanted, state)
+    # A commit that changes nothing of the release is no reason to drain anybody.
+    settled = bool(state.app and state.release in state.releases and state.app.source not in MOVING)
+    if state.app and not (found or settled):
+        found = problems.of_revision(state.revision, image=state.app.image)
+    if found or state.app is None:
+        return ApplicationPlan(wanted.address, found, lock=state.lock)
+    source = state.app.source if settled else state.revision.commit
+    return _towards(wanted, state, state.app, source, fields(wanted, state.app, source), state.releases)
+
+
+def back(wanted: WorkerHost, state: ApplicationState, source: str = "") -> ApplicationPlan:
+    """How to go back: to `source`, else to the one before; to that of record if a rollout was cut off."""
+    found = problems.find(wanted, state)
+    target = _target(state, source)
+    if not found and isinstance(target, Problem):
+        found = (target,)
+    if found or state.app is None or isinstance(target, Problem):
+        return ApplicationPlan(wanted.address, found, lock=state.lock)
+    return _towards(wanted, state, state.app, target.source, target.fields, frozenset({target.release}))
+
+
+def _target(state: ApplicationState, source: str) -> Kept | Problem:
+    there = " or ".join(item.source for item in state.kept)
+    remedy = f"name one that has served: make rollback RELEASE={there}" if there else "run `make deploy`"
+    if source:
+        named = [item for item in state.kept if item.source.startswith(source) or item.release == source]
+        return named[0] if named else Problem(f"RELEASE: {source} has not served here", remedy)
+    past = state.kept if state.before else state.kept[1:]
+    return past[0] if past else Problem("there is no release before this one", remedy)
+
+
+def _towards(  # noqa: PLR0913 - all that a plan depends on
+    wanted: WorkerHost,
+    state: ApplicationState,
+    app: Application,
+    source: str,
+    settings: Mapping[str, Any],
+    expected: frozenset[str],
+) -> ApplicationPlan:
+    entries = tuple(_entries(wanted, state.variables))
+    reasons = tuple(_reasons(state, app, settings, entries, expected))
+    plan = ApplicationPlan(
+        address=wanted.address,
+        release=source,
+        previous=state.current,
+        fields=dict(settings),
+        entries=tuple(entry for entry, _ in entries),
+        expected=expected,
+        reasons=reasons,
+        unfinished=state.before is not None,
+        switch=state.current != source,
+        lock=state.lock,
+    )
+    return _with_words(plan, wanted, state, app)
+
+
+def _entries(wanted: WorkerHost, there: tuple[Variable, ...]) -> Iterator[tuple[Entry, str]]:
+    """The variables that are not as wanted, each with what is wrong."""
+    ours = {item.key: item for item in there if not item.is_preview}
+    twins = {item.key: item for item in there if item.is_preview}
+    for entry in environment(wanted):
+        if wrong := _wrong(entry, ours.get(entry.key), twins.get(entry.key)):
+            yield entry, wrong
+
+
+def _wrong(entry: Entry, found: Variable | None, twin: Variable | None) -> str:
+    if found is None:
+        return "is missing"
+    if not entry.is_marked(found.comment):
+        return "has another value" if found.comment else "was not set by a deploy"
+    wrong = {
+        "is not literal": not found.is_literal,
+        "is an argument of the build": found.is_buildtime,
+        "is not there when it runs": not found.is_runtime,
+        "can be read in Coolify": entry.secret and not found.is_shown_once,
+        "goes to previews of pull requests": entry.secret and twin is not None and not twin.is_shown_once,
+    }
+    return ", ".join(words for words, is_so in wrong.items() if is_so)
+
+
+def _reasons(
+    state: ApplicationState,
+    app: Application,
+    settings: Mapping[str, Any],
+    entries: tuple[tuple[Entry, str], ...],
+    expected: frozenset[str],
+) -> Iterator[str]:
+    """Why it is deployed: by what the worker that runs carries, and by what Coolify would start the next one with."""
+    if not state.online:
+        yield "new" if not state.running else "is not ONLINE at Prefect's server"
+    elif state.release not in expected:
+        yield f"runs release {state.release or 'unknown'}"
+    there = present(app, list(settings))
+    for name, value in settings.items():
+        if there[name] != value:
+            was = there[name] if there[name] not in ("", None) else "none"
+            yield f"{name} {_short(name, was)} → {_short(name, value)}"
+    yield from (f"{entry.key} {wrong}" for entry, wrong in entries)
+    if state.before is not None:
+        yield "its rollout was cut off"
+
+
+def _short(name: str, value: object) -> str:
+    return str(value)[:SHORT] if name in SOURCES else str(value)
+
+
+def _with_words(
+    plan: ApplicationPlan, wanted: WorkerHost, state: ApplicationState, app: Application
+) -> ApplicationPlan:
+    return replace(plan, words=tuple(_words(plan, wanted, state, app)))
+
+
+def _words(plan: ApplicationPlan, wanted: WorkerHost, state: ApplicationState, app: Application) -> Iterator[str]:
+    if plan.switch:
+        yield f"release of record: {(plan.previous or 'none')[:SHORT]} → {plan.release[:SHORT]}"
+    if plan.reasons:
+        verb = "started" if plan.reasons[0] == "new" else "deployed, and the old one drained"
+        where = f"image {app.docker_registry_image_name}" if app.image else f"{app.git_repository} by Coolify"
+        yield f"{app.name or plan.address} ({where}) will be {verb}: {', '.join(plan.reasons)}"
+        yield from _exposure(wanted, state, app)
+    if plan.unfinished:
+        yield "a rollout that was cut off will be brought to its end"
+
+
+def _exposure(wanted: WorkerHost, state: ApplicationState, app: Application) -> Iterator[str]:
+    """What the operator had better know before this application is deployed."""
+    if wanted.coolify and wanted.coolify.url.startswith("http://"):
+        yield "HUBLAB_COOLIFY_URL: http, so the token travels in the clear: give Coolify a domain with TLS"
+    if app.settings.is_auto_deploy_enabled and not app.image:
+        yield "auto deploy is on: each push deploys it beside this tool; switch it off in Coolify"
+    for name in ("pre_deployment_command", "post_deployment_command"):
+        if getattr(app, name):
+            yield f"its {name} runs as well; the deploy did not set it"
+    if wanted.read_paths or wanted.write_paths:
+        yield "HUBLAB_READ_PATHS and HUBLAB_WRITE_PATHS do not hold in its container"
+    if wanted.allow_networks:
+        yield "HUBLAB_ALLOW_NETWORKS does not hold there: its runs reach what the container reaches"
+    if state.revision.remote and not app.image and not _same(state.revision.remote, app.git_repository):
+        yield f"it is built from {app.git_repository}, and this checkout's remote is {state.revision.remote}"
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two addresses are of one repository, by their last two parts."""
+    parts = [item.removesuffix(".git").replace(":", "/").rstrip("/").split("/")[-2:] for item in (one, other)]
+    return parts[0] == parts[1]

@@ -1,0 +1,47 @@
+"""Prefect's server, asked from the operator's machine: a container of Coolify's runs no program for us."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from deploy.onhost.prefect_api import ApiError, request, server_now
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+HTTP_NOT_FOUND = 404
+
+
+class Prefect:
+    """One server, by address and credential. Every call raises OSError where it does not answer."""
+
+    def __init__(self, access: dict[str, str]) -> None:
+        self._access = access
+
+    def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
+        """One question."""
+        return request(self._access, path, body, method)
+
+    def find(self, path: str, body: Any = None) -> Any:
+        """The same for what may not be there: None then."""
+        try:
+            return self.ask(path, body)
+        except ApiError as error:
+            if error.status == HTTP_NOT_FOUND:
+                return None
+            raise
+
+    def now(self) -> datetime:
+        """The clock by which it dates things."""
+        return server_now(self._access)
+
+    def version(self) -> str:
+        """Its version.
+
+        Raises:
+            ApiError: it says none, so it is none of Prefect's.
+        """
+        answer = self.ask("/admin/version")
+        if not isinstance(answer, str):
+            raise ApiError(None, "answers /admin/version with no version: it is not Prefect's")
+        return answer

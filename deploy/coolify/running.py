@@ -1,0 +1,47 @@
+"""The workers of an application as Prefect's server knows them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from deploy.coolify.state import Running
+
+if TYPE_CHECKING:
+    from deploy.coolify.prefect import Prefect
+
+PROBE = "hublab-probe"
+MOST = 200
+
+
+def workers(prefect: Prefect, pool: str, uuid: str) -> tuple[Running, ...]:
+    """Those whose name begins with the application's uuid, as Coolify names its containers.
+
+    Raises:
+        OSError: the server does not answer.
+    """
+    answer = prefect.find(f"/work_pools/{quote(pool)}/workers/filter", {"limit": MOST})
+    # The first worker creates the pool.
+    found = [item for item in answer or () if str(item["name"]).startswith(uuid)]
+    return tuple(
+        Running(str(item["name"]), item["status"] == "ONLINE", _release(prefect, item["name"]), str(item["created"]))
+        for item in found
+    )
+
+
+def _release(prefect: Prefect, worker: str) -> str:
+    """What the last probe run of a worker that completed says of its release."""
+    body = {
+        "flow_runs": {
+            "name": {"any_": [f"probe-{worker}"]},
+            "tags": {"all_": [PROBE]},
+            "state": {"type": {"any_": ["COMPLETED"]}},
+        },
+        "sort": "END_TIME_DESC",
+        "limit": 5,
+    }
+    for run in prefect.ask("/flow_runs/filter", body):
+        labels = run.get("labels") or {}
+        if labels.get("prefect.worker.name") == worker:
+            return str(labels.get("hublab.release", ""))
+    return ""

@@ -1,0 +1,98 @@
+"""What is there of one application: at Coolify, at Prefect, and in the checkout. Pure; `look.py` asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from deploy.coolify.answers import Application, Deployment, Server, Variable
+
+
+@dataclass(frozen=True)
+class Revision:
+    """The checkout: its commit, what of it is not committed, whether a remote has it, and where that is."""
+
+    commit: str = ""
+    changed: tuple[str, ...] = ()
+    pushed: bool = False
+    remote: str = ""
+    # Campaign files of HUBLAB_CAMPAIGNS: they lie outside of the repository, so no build of Coolify's has them.
+    extra: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Running:
+    """A worker of the application as Prefect knows it: `release` is what its last probe run says it carries."""
+
+    name: str
+    online: bool
+    release: str = ""
+    created: str = ""
+
+
+@dataclass(frozen=True)
+class Before:
+    """What an application was before a rollout that has not ended; kept at Prefect, since Coolify keeps nothing."""
+
+    source: str
+    release: str
+    fields: Mapping[str, Any]
+    ran: bool
+    to: str = ""
+    deployment: str = ""
+    who: str = ""
+    at: str = ""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A source that has served: the settings that it had, and the release that its worker said it carries."""
+
+    source: str
+    release: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ApplicationState:
+    """All that the plan needs to know of one application.
+
+    `problem`: why it could not be looked at, with the remedy behind an arrow. `lock`: who holds it, in words.
+    `kept`: what has served, the latest first. `releases`: the ids that this checkout has, whatever Python an image is
+    built with. `deployments`: the latest first.
+    """
+
+    problem: str = ""
+    version: str = ""
+    app: Application | None = None
+    server: Server | None = None
+    variables: tuple[Variable, ...] = ()
+    deployments: tuple[Deployment, ...] = ()
+    running: tuple[Running, ...] = ()
+    before: Before | None = None
+    kept: tuple[Kept, ...] = ()
+    deploys: tuple[dict[str, Any], ...] = ()
+    lock: str = ""
+    lock_orphaned: bool = False
+    revision: Revision = field(default_factory=Revision)
+    releases: frozenset[str] = frozenset()
+    api_version: str = ""
+
+    @property
+    def online(self) -> tuple[Running, ...]:
+        """The workers that Prefect believes to be online, the newest first."""
+        found = (worker for worker in self.running if worker.online)
+        return tuple(sorted(found, key=lambda worker: worker.created, reverse=True))
+
+    @property
+    def release(self) -> str:
+        """The release that serves; empty where nobody says."""
+        return self.online[0].release if self.online else ""
+
+    @property
+    def current(self) -> str | None:
+        """The source of record: what the last rollout that ended left."""
+        return self.kept[0].source if self.kept else None

@@ -1,0 +1,275 @@
+"""The rollout of one application: its order, what comes back after a failure, and who else is at work."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from deploy.coolify.errors import CoolifyError
+from deploy.coolify.ledger import LEASE_SECONDS, LockError
+from deploy.coolify.mover import RolloutError
+from tests.deploy.coolify.script import TOKEN
+from tests.deploy.coolify.theatre import APP, NEW, OLD, OWNER, RELEASES, Theatre
+
+PATCH, DEPLOY = f"PATCH /applications/{APP}", "POST /deploy"
+
+
+@pytest.fixture
+def theatre() -> Theatre:
+    """An application that serves an older commit; a new one is wanted, and the lock is held."""
+    made = Theatre()
+    made.served()
+    made.mover.ledger.take("token", OWNER)
+    return made
+
+
+def serves(theatre: Theatre) -> str:
+    return theatre.look().release
+
+
+def failed(theatre: Theatre, match: str, kind: type[Exception] = RolloutError) -> None:
+    with pytest.raises(kind, match=match):
+        theatre.mover.move(theatre.plan(), theatre.look(), "ada@desk")
+
+
+def test_first_deploy_sets_everything_then_deploys_then_records() -> None:
+    theatre = Theatre()
+    plan = theatre.plan()
+    assert plan.reasons[0] == "new"
+    theatre.deploy()
+    envs = [f"POST /applications/{APP}/envs"] * 7 + [f"PATCH /applications/{APP}/envs"]
+    assert theatre.coolify.journal == [*envs, PATCH, DEPLOY]
+    assert theatre.coolify.app["git_commit_sha"] == NEW
+    assert theatre.coolify.app["settings"]["stop_grace_period"] == 930
+    assert serves(theatre) == RELEASES[NEW]
+    after = theatre.plan()
+    assert (after.reasons, after.changes, after.words) == ((), False, ())
+
+
+def test_what_was_is_recorded_before_anything_is_changed(theatre: Theatre) -> None:
+    theatre.coolify.fails[PATCH] = [httpx.Response(503)]
+    failed(theatre, "may have been done", CoolifyError)
+    before = theatre.mover.ledger.before()
+    assert before is not None
+    assert (before.source, before.release, before.ran, before.to) == (OLD, RELEASES[OLD], True, NEW)
+    assert before.fields["git_commit_sha"] == OLD
+
+
+def test_bad_release_leaves_the_old_worker_and_its_settings_come_back(theatre: Theatre) -> None:
+    theatre.coolify.ends = ["failed"]
+    failed(theatre, "its deployment dep2 is failed; the old worker serves on")
+    assert "  New container is unhealthy." in theatre.said
+    assert TOKEN not in "".join(theatre.said)
+    theatre.mover.undo()
+    assert theatre.coolify.app["git_commit_sha"] == OLD
+    assert theatre.coolify.journal.count(DEPLOY) == 1, "what never took over needs no second deployment"
+    assert (serves(theatre), theatre.mover.ledger.before()) == (RELEASES[OLD], None)
+
+
+def test_finished_is_not_believed_when_another_release_runs(theatre: Theatre) -> None:
+    theatre.coolify.lies = ["3.8.8-other"]
+    failed(theatre, "Coolify says that deployment dep2 has finished, and its worker .* runs release 3.8.8-other")
+    theatre.mover.undo()
+    assert theatre.coolify.journal.count(DEPLOY) == 2, "the new one had taken over"
+    assert serves(theatre) == RELEASES[OLD]
+
+
+def test_finished_is_not_believed_when_no_new_worker_is_online(theatre: Theatre) -> None:
+    theatre.coolify.lies = [""]
+    failed(theatre, "and no new worker is ONLINE")
+
+
+def test_first_deploy_that_finished_wrongly_is_stopped_again() -> None:
+    theatre = Theatre()
+    theatre.coolify.lies = ["3.8.8-other"]
+    theatre.mover.ledger.take("token", OWNER)
+    failed(theatre, "runs release 3.8.8-other")
+    theatre.mover.undo()
+    assert theatre.coolify.journal[-1] == f"POST /applications/{APP}/stop"
+    assert theatre.look().online == ()
+
+
+def test_undo_that_fails_says_so_and_stays_open(theatre: Theatre) -> None:
+    theatre.coolify.lies = ["3.8.8-other", "3.8.8-third"]
+    failed(theatre, "3.8.8-other")
+    with pytest.raises(RolloutError, match=r"3\.8\.8-third"):
+        theatre.mover.undo()
+    assert theatre.mover.ledger.before() is not None
+
+
+def test_phantom_deployment_is_not_followed_and_asked_for_again(theatre: Theatre) -> None:
+    answer = {"deployments": [{"message": "Deployment already queued.", "deployment_uuid": "phantom"}]}
+    theatre.coolify.fails[DEPLOY] = [httpx.Response(200, json=answer)]
+    theatre.mover.move(theatre.plan(), theatre.look(), "ada@desk")
+    assert serves(theatre) == RELEASES[NEW]
+
+
+def test_coolify_that_only_makes_phantoms_is_given_up(theatre: Theatre) -> None:
+    answer = {"deployments": [{"message": "Deployment already queued.", "deployment_uuid": "phantom"}]}
+    theatre.coolify.fails[DEPLOY] = [httpx.Response(200, json=answer) for _ in range(10)]
+    failed(theatre, "Coolify made no deployment, asked 4 times")
+
+
+def test_full_queue_is_waited_for(theatre: Theatre) -> None:
+    full = {"message": "Deployment queue is full. Please wait for existing deployments to complete."}
+    theatre.coolify.fails[DEPLOY] = [httpx.Response(429, headers={"Retry-After": "60"}, json=full)] * 2
+    theatre.mover.move(theatre.plan(), theatre.look(), "ada@desk")
+    assert serves(theatre) == RELEASES[NEW]
+    assert sum("queue is full" in line for line in theatre.said) == 2
+
+
+def test_deployment_whose_answer_was_lost_is_found(theatre: Theatre) -> None:
+    deploy = theatre.coolify.deploy
+
+    def lost() -> str:
+        theatre.coolify.deploy = deploy  # type: ignore[method-assign]
+        deploy()
+        raise httpx.ReadTimeout("slow")
+
+    theatre.coolify.deploy = lost  # type: ignore[method-assign]
+    theatre.mover.move(theatre.plan(), theatre.look(), "ada@desk")
+    assert len(theatre.coolify.deployments) == 2
+    assert serves(theatre) == RELEASES[NEW]
+
+
+def test_somebody_elses_deployment_is_seen_by_the_plan(theatre: Theatre) -> None:
+    theatre.coolify.deploy()
+    (problem,) = theatre.plan().problems
+    assert problem.what == "somebody else's deployment dep2 is queued"
+    assert "not cancelled" in problem.remedy
+
+
+def test_somebody_elses_deployment_since_the_plan_is_left_alone(theatre: Theatre) -> None:
+    plan, state = theatre.plan(), theatre.look()
+    theatre.coolify.deploy()
+    with pytest.raises(RolloutError, match="somebody else's deployment dep2 is queued; it is left alone"):
+        theatre.mover.move(plan, state, "ada@desk")
+    assert theatre.coolify.journal == []
+    assert theatre.mover.ledger.before() is None
+
+
+def test_somebody_elses_deployment_behind_ours_is_seen(theatre: Theatre) -> None:
+    serve = theatre.coolify.serve
+
+    def followed(release: str) -> None:
+        serve(release)
+        theatre.coolify.deployments.append({"deployment_uuid": "theirs", "status": "queued", "commit": OLD})
+
+    theatre.coolify.serve = followed  # type: ignore[method-assign]
+    failed(theatre, "somebody else's deployment theirs is queued")
+    with pytest.raises(RolloutError, match="theirs"):
+        theatre.mover.undo()
+
+
+STEPS = {
+    "before the settings": f"POST /applications/{APP}/envs",
+    "at the settings": PATCH,
+    "at the deploy": DEPLOY,
+    "while it is followed": "GET /deployments/dep2",
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_interrupted_rollout_is_converged_by_the_next(step: str, theatre: Theatre) -> None:
+    """Whatever was done, the next deploy ends with the wanted release, and the way back still leads to the first."""
+    theatre.coolify.envs.pop(0)
+    broken = [STEPS[step]]
+    plan, state = theatre.plan(), theatre.look()
+    original = theatre.coolify.answer
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        ask = f"{request.method} {request.url.path.removeprefix('/api/v1')}"
+        if ask in broken:
+            raise KeyboardInterrupt
+        return original(request)
+
+    theatre.mover.coolify._http._transport = httpx.MockTransport(answer)
+    with pytest.raises(KeyboardInterrupt):
+        theatre.mover.move(plan, state, "ada@desk")
+    theatre.sleep(LEASE_SECONDS + 1)  # whoever was interrupted refreshes no lock
+
+    theatre.mover = theatre.operator()
+    again = theatre.plan()
+    assert again.unfinished
+    assert "a rollout that was cut off will be brought to its end" in again.words
+    before = theatre.look().before
+    assert before is not None
+    assert (before.source, before.release) == (OLD, RELEASES[OLD])
+    theatre.deploy()
+    assert (serves(theatre), theatre.plan().changes) == (RELEASES[NEW], False)
+    assert theatre.back().release == OLD
+
+
+def test_rollback_goes_to_the_one_before_with_its_settings(theatre: Theatre) -> None:
+    theatre.coolify.app["limits_memory"] = "1g"
+    theatre.deploy()
+    plan = theatre.back()
+    assert plan.release == OLD
+    theatre.deploy(plan)
+    assert serves(theatre) == RELEASES[OLD]
+    assert theatre.coolify.app["git_commit_sha"] == OLD
+    assert theatre.look().current == OLD
+
+
+def test_rollback_names_what_has_served() -> None:
+    theatre = Theatre()
+    (problem,) = theatre.back().problems
+    assert problem.what == "there is no release before this one"
+    theatre.served(OLD)
+    (problem,) = theatre.back("c" * 10).problems
+    assert problem.what.startswith("RELEASE: cccccccccc has not served here")
+    assert OLD in problem.remedy
+
+
+def test_two_operators_one_gets_the_lock_and_the_other_is_told_who_has_it(theatre: Theatre) -> None:
+    with pytest.raises(LockError, match="locked by ada@desk since 2026-01-02T"):
+        theatre.operator().ledger.take("other", {"who": "bob@desk", "what": "deploy of release c"})
+
+
+def test_lock_of_who_is_gone_is_taken_over_and_he_does_nothing_more(theatre: Theatre) -> None:
+    plan, state = theatre.plan(), theatre.look()
+    theatre.sleep(LEASE_SECONDS + 1)
+    other = theatre.operator()
+    assert other.ledger.take("other", {"who": "bob@desk", "what": "deploy"}).startswith("locked by ada@desk")
+    with pytest.raises(LockError, match="no longer ours: locked by bob@desk"):
+        theatre.mover.move(plan, state, "ada@desk")
+    assert theatre.coolify.journal == []
+
+
+def test_lock_lost_while_a_deployment_is_followed_ends_the_step(theatre: Theatre) -> None:
+    def taken(found: dict[str, object]) -> None:
+        theatre.operator().ledger.unlock()
+
+    theatre.coolify.advance = taken  # type: ignore[method-assign]
+    failed(theatre, "no longer ours: it was removed", LockError)
+    assert theatre.mover.ledger.before() is not None
+
+
+def test_prefect_that_is_away_for_a_moment_is_waited_for(theatre: Theatre) -> None:
+    advance = theatre.coolify.advance
+
+    def away(found: dict[str, object]) -> None:
+        advance(found)
+        theatre.prefect.away = found["status"] == "in_progress"
+
+    theatre.coolify.advance = away  # type: ignore[method-assign]
+    theatre.mover.move(theatre.plan(), theatre.look(), "ada@desk")
+    assert serves(theatre) == RELEASES[NEW]
+
+
+def test_token_that_is_revoked_in_the_middle_is_said_and_the_next_deploy_ends_it(theatre: Theatre) -> None:
+    revoked = httpx.Response(401, json={"message": "Unauthenticated."})
+    theatre.coolify.fails["GET /deployments/dep2"] = [revoked]
+    failed(theatre, "HUBLAB_COOLIFY_TOKEN: Coolify does not take it", CoolifyError)
+    theatre.deploy()
+    assert serves(theatre) == RELEASES[NEW]
+    assert theatre.coolify.journal.count(DEPLOY) == 1 + 1
+
+
+def test_history_keeps_the_latest_lines_that_fit() -> None:
+    theatre = Theatre()
+    for number in range(100):
+        theatre.mover.ledger.add({"at": str(number), "result": "x" * 200})
+    lines = theatre.mover.ledger.history()
+    assert lines[-1]["at"] == "99"
+    assert 10 < len(lines) < 30

@@ -1,0 +1,262 @@
+"""What differs at an application, in words; and what stands in the way, each with its remedy."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from deploy.coolify import revision
+from deploy.coolify.answers import Application, ApplicationSettings, Deployment, Server, Variable
+from deploy.coolify.environment import Entry
+from deploy.coolify.plan import ApplicationPlan, make
+from deploy.coolify.state import ApplicationState, Before, Revision, Running
+from deploy.coolify.wanted import environment, fields
+from deploy.coolify.words import NO_LOG, log
+from deploy.release import identity
+from deploy.secret import Secret
+from tests.deploy.coolify.theatre import APP, NEW, OLD, application
+from tests.deploy.factories import SENTINEL
+
+if TYPE_CHECKING:
+    from deploy.spec import WorkerHost
+
+HOST = application()
+HERE = Revision(NEW, (), pushed=True, remote="git@example.com:ada/hublab.git")
+SETTINGS = ApplicationSettings(stop_grace_period=930)
+# Literals: the tests must not learn from the deploy what is right.
+AS_WANTED: dict[str, Any] = {
+    "uuid": APP,
+    "name": "worker",
+    "status": "running:healthy",
+    "build_pack": "dockerfile",
+    "git_repository": "https://example.com/ada/hublab",
+    "git_commit_sha": NEW,
+    "dockerfile_location": "/deploy/container/Dockerfile",
+    "health_check_enabled": True,
+    "health_check_type": "cmd",
+    "health_check_command": "python -m worker.healthy",
+    "health_check_interval": 5,
+    "health_check_timeout": 15,
+    "health_check_start_period": 10,
+    "health_check_retries": 36,
+    "limits_memory": "4g",
+    "custom_docker_run_options": "--cap-drop=ALL --init",
+    "settings": SETTINGS,
+}
+
+
+def variable(entry: Entry, **changes: Any) -> Variable:
+    body = entry.body() | {"comment": entry.mark("salt")} | changes
+    return Variable.model_validate(body)
+
+
+def state(host: WorkerHost = HOST, **changes: Any) -> ApplicationState:
+    """What a finished deploy leaves."""
+    app = Application(**{**AS_WANTED, **changes.pop("app", {})})
+    ready = ApplicationState(
+        version="4.3.11",
+        app=app,
+        server=Server(uuid="srv1", name="hublab"),
+        variables=tuple(variable(entry) for entry in environment(host)),
+        running=(Running(f"{APP}-1", online=True, release="r-new", created="1"),),
+        revision=HERE,
+        releases=frozenset({"r-new"}),
+    )
+    return replace(ready, **changes)
+
+
+def reasons(host: WorkerHost = HOST, **changes: Any) -> tuple[str, ...]:
+    plan = make(host, state(**changes))
+    assert not plan.problems
+    return plan.reasons
+
+
+def problem(**changes: Any) -> str:
+    (found,) = make(HOST, state(**changes)).problems
+    return f"{found.what} -> {found.remedy}"
+
+
+def test_application_as_planned() -> None:
+    plan = make(HOST, state())
+    assert (plan.problems, plan.reasons, plan.restarts) == ((), (), ())
+
+
+@pytest.mark.parametrize(
+    ("app", "words"),
+    [
+        ({"settings": ApplicationSettings(stop_grace_period=30)}, "stop_grace_period 30 → 930"),
+        ({"health_check_command": ""}, "health_check_command none → python -m worker.healthy"),
+        ({"health_check_enabled": False}, "health_check_enabled False → True"),
+        ({"limits_memory": "0"}, "limits_memory 0 → 4g"),
+        ({"custom_docker_run_options": "--init"}, "custom_docker_run_options --init → --cap-drop=ALL --init"),
+        ({"dockerfile_location": "/Dockerfile"}, "dockerfile_location /Dockerfile → /deploy/container/Dockerfile"),
+        ({"git_commit_sha": "HEAD"}, "git_commit_sha HEAD → bbbbbbbbbb"),
+    ],
+)
+def test_settings_that_differ_are_told_with_both_values(app: dict[str, Any], words: str) -> None:
+    assert reasons(app=app) == (words,)
+
+
+def test_grace_is_the_drain_and_half_a_minute() -> None:
+    found = fields(application(drain_seconds=61, gate_seconds=12), Application(uuid=APP), NEW)
+    assert (found["stop_grace_period"], found["health_check_retries"]) == (91, 3)
+
+
+def test_image_application_is_moved_by_its_tag() -> None:
+    app = {"build_pack": "dockerimage", "docker_registry_image_tag": "latest", "dockerfile_location": ""}
+    assert reasons(app=app) == ("docker_registry_image_tag latest → bbbbbbbbbb",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"comment": None}, "was not set by a deploy"),
+        ({"comment": Entry("X", Secret("other"), secret=True).mark()}, "has another value"),
+        ({"is_literal": False}, "is not literal"),
+        ({"is_buildtime": True}, "is an argument of the build"),
+        ({"is_runtime": False}, "is not there when it runs"),
+        ({"is_shown_once": False}, "can be read in Coolify"),
+    ],
+)
+def test_variables_that_differ_are_told_without_a_value(changes: dict[str, Any], words: str) -> None:
+    there = [variable(entry) for entry in environment(HOST)]
+    there[-1] = variable(environment(HOST)[-1], **changes)
+    plan = make(HOST, state(variables=tuple(there)))
+    assert plan.reasons == (f"PREFECT_API_AUTH_STRING {words}",)
+    assert [entry.key for entry in plan.entries] == ["PREFECT_API_AUTH_STRING"]
+    assert SENTINEL not in str(plan)
+
+
+def test_variable_that_is_missing_and_secret_that_previews_get() -> None:
+    there = [variable(entry) for entry in environment(HOST)][1:]
+    there.append(variable(environment(HOST)[-1], is_preview=True, is_shown_once=False))
+    assert reasons(variables=tuple(there)) == (
+        "HUBLAB_WORK_POOL is missing",
+        "PREFECT_API_AUTH_STRING goes to previews of pull requests",
+    )
+
+
+def test_environment_of_others_is_left_alone() -> None:
+    mine = state().variables
+    assert reasons(variables=(*mine, Variable(key="TZ", is_buildtime=True))) == ()
+
+
+@pytest.mark.parametrize(
+    ("running", "words"),
+    [
+        ((), "new"),
+        ((Running(f"{APP}-1", online=False, release="r-new"),), "is not ONLINE at Prefect's server"),
+        ((Running(f"{APP}-1", online=True, release="r-old", created="1"),), "runs release r-old"),
+        ((Running(f"{APP}-1", online=True),), "runs release unknown"),
+    ],
+)
+def test_worker_that_is_not_the_wanted_one(running: tuple[Running, ...], words: str) -> None:
+    assert reasons(running=running)[0] == words
+
+
+def test_the_newest_worker_decides_while_the_old_one_drains() -> None:
+    old = Running(f"{APP}-0", online=True, release="r-old", created="0")
+    assert reasons(running=(old, *state().running)) == ()
+
+
+def test_commit_that_changes_nothing_of_the_release_drains_nobody() -> None:
+    plan = make(HOST, state(app={"git_commit_sha": OLD}, revision=replace(HERE, pushed=False)))
+    assert (plan.problems, plan.reasons, plan.release) == ((), (), OLD)
+
+
+def test_rollout_that_was_cut_off_is_a_reason() -> None:
+    before = Before(OLD, "r-old", {}, ran=True)
+    assert reasons(before=before) == ("its rollout was cut off",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"app": {"build_pack": "dockercompose"}}, "compose application.* -> make coolify-adopt APP=app1app1"),
+        ({"app": {"build_pack": "nixpacks"}}, "build pack is nixpacks.* -> name another application"),
+        ({"app": {"ports_mappings": "80:80"}}, "maps ports of the host .80:80.* -> clear it in Coolify"),
+        (
+            {"app": {"settings": SETTINGS.model_copy(update={"is_consistent_container_name_enabled": True})}},
+            "fixed name.* -> clear it",
+        ),
+        ({"app": {"additional_servers_count": 1}}, "more than one server"),
+        ({"server": Server(uuid="s", name="hublab", is_reachable=False)}, "does not reach its server hublab"),
+        ({"deployments": (Deployment(deployment_uuid="d1", status="in_progress"),)}, "somebody else's deployment d1"),
+        ({"variables": (Variable(key="HUBLAB_WORKER_NAME"),)}, "HUBLAB_WORKER_NAME.* -> remove it"),
+        ({"problem": "HUBLAB_COOLIFY_TOKEN: bad -> make one"}, "HUBLAB_COOLIFY_TOKEN: bad -> make one"),
+    ],
+)
+def test_what_stands_in_the_way_has_a_remedy(changes: dict[str, Any], words: str) -> None:
+    assert re.search(words, problem(**changes))
+
+
+@pytest.mark.parametrize(
+    ("here", "words"),
+    [
+        (Revision(), "no git repository"),
+        (replace(HERE, changed=("worker/probe.py",)), "not committed: worker/probe.py.* -> commit and push"),
+        (replace(HERE, pushed=False), "no remote branch has commit bbbbbbbbbb -> git push"),
+        (replace(HERE, extra=("flows/campaigns/x.toml",)), "HUBLAB_CAMPAIGNS: flows/campaigns/x.toml would be missing"),
+    ],
+)
+def test_checkout_that_coolify_cannot_build(here: Revision, words: str) -> None:
+    assert re.search(words, problem(revision=here, running=()))
+
+
+def test_drain_that_coolify_would_cut_off_is_refused() -> None:
+    (found,) = make(application(drain_seconds=2900), state()).problems
+    assert found.what.startswith("HUBLAB_DRAIN_SECONDS: 2900 with HUBLAB_GATE_SECONDS 180 makes 3120 s")
+
+
+@pytest.mark.parametrize("value", ["user:it's", "user:two\nlines"])
+def test_credential_that_coolify_would_break_is_refused_without_showing_it(value: str) -> None:
+    host = application(auth_string=Secret(value))
+    (found,) = make(host, state()).problems
+    assert found.what.startswith("its environment: PREFECT_API_AUTH_STRING: has ")
+    assert value not in found.what
+
+
+def test_words_say_what_is_built_from_where_and_what_is_worth_knowing() -> None:
+    app = {
+        "git_repository": "https://example.com/eve/other",
+        "git_commit_sha": "HEAD",
+        "pre_deployment_command": "true",
+        "settings": SETTINGS.model_copy(update={"is_auto_deploy_enabled": True}),
+    }
+    words = "\n".join(make(application(write_paths=("/srv/x",)), state(app=app)).words)
+    for part in ("eve/other by Coolify", "auto deploy is on", "its pre_deployment_command runs", "HUBLAB_WRITE_PATHS"):
+        assert part in words
+    assert "this checkout's remote is git@example.com:ada/hublab.git" in words
+
+
+def test_two_plans_that_differ_in_their_lock_alone_are_the_same() -> None:
+    assert replace(make(HOST, state()), lock="x") == make(HOST, state())
+    assert ApplicationPlan("a") != ApplicationPlan("b")
+
+
+def test_value_is_known_again_by_its_comment_and_no_other_is() -> None:
+    for secret in (True, False):
+        entry = Entry("KEY", Secret("value"), secret=secret)
+        assert entry.is_marked(entry.mark())
+        assert not Entry("KEY", Secret("other"), secret=secret).is_marked(entry.mark())
+        assert not entry.is_marked("")
+        assert not entry.is_marked("hublab:")
+        assert entry.mark() != entry.mark(), "two of one value do not look alike"
+        assert len(entry.mark()) < 256
+
+
+def test_log_of_a_deployment_without_what_is_hidden_or_ours() -> None:
+    text = '[{"output": "one\\ntwo TOKEN"}, {"output": "x", "hidden": true}, {"output": null}]'
+    assert log(text, ["TOKEN", ""]) == ["one", "two ***"]
+    assert log("") == [NO_LOG]
+    assert log("no json") == ["no json"]
+
+
+def test_release_of_this_checkout_is_known_whatever_python_the_image_has() -> None:
+    found = revision.releases()
+    assert identity.release_id("3.12.12", "/usr/local") in found
+    assert identity.release_id("3.13.5", "/usr") in found
+    assert "3.8.8-0000000000" not in found
