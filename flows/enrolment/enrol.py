@@ -14,7 +14,7 @@ from prefect.states import Completed
 from flows.campaigns import payloads
 from flows.campaigns import plan as plans
 from flows.campaigns.model import sequence as find_sequence
-from flows.enrolment import handlers, records
+from flows.enrolment import handlers, records, takeover
 from flows.recipients import contact, control, suppression
 from flows.services.clients import notion_client
 from flows.services.log import log
@@ -51,6 +51,7 @@ def enrol(campaign: str, name: str, payload: dict[str, Any], received_at: str | 
         with Prefect() as prefect:
             if _came_without_key(sequence.key_of(details)):
                 return _hand_over(prefect, sequence, details, enrolled)
+            takeover.wait(prefect)
             settings = prefect.settings()
             try:
                 page = record(prefect, settings, sequence, details, enrolled)
@@ -160,21 +161,25 @@ def _schedule(  # noqa: PLR0913 - what an enrolment consists of
     """
     testing, minute = settings.tests(details["email"]), settings.number("HUBLAB_TESTING_MINUTE_SECONDS")
     enrolment = described(sequence, details, page, enrolled, testing=testing, minute=minute)
-    first = _start(prefect, sequence, enrolment, plans.of(sequence, enrolment)[0])
+    first = start_mail(prefect, sequence, enrolment, plans.of(sequence, enrolment)[0])
     enrolment = first.parameters["enrolment"]
     plan = plans.of(sequence, enrolment)
     for one in plan[1:]:
-        _start(prefect, sequence, enrolment, one)
+        start_mail(prefect, sequence, enrolment, one)
     return plan
 
 
-def _start(prefect: Prefect, sequence: Sequence, enrolment: dict[str, Any], mail: Planned) -> FlowRun:
+def start_mail(
+    prefect: Prefect, sequence: Sequence, enrolment: dict[str, Any], mail: Planned, *, state: State[Any] | None = None
+) -> FlowRun:
+    """The one run of a mail; created in `state`, where one is given, else to be run when the mail is due."""
     key = enrolment["key"]
     return prefect.start_once(
         SEND,
         {"enrolment": enrolment, "step": mail.number},
         f"{key}:{mail.number}",
         due=mail.due,
+        state=state,
         name=f"{mail.template} {key.rpartition('-')[2][:8]}",
         tags=(f"campaign:{sequence.campaign}", f"sequence:{sequence.name}", f"enrolment:{key}"),
     )

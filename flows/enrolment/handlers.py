@@ -7,14 +7,22 @@ from typing import TYPE_CHECKING, Any
 from flows.campaigns.model import GENERIC_HANDLER
 
 if TYPE_CHECKING:
-    from prefect.client.schemas.objects import FlowRun
+    from prefect.client.schemas.objects import FlowRun, State
 
     from flows.campaigns.model import Sequence
     from flows.services.prefect_api import Prefect
 
 
-def start(prefect: Prefect, sequence: Sequence, key: str, payload: dict[str, Any], received_at: str) -> FlowRun:
-    """Have an enrolment's handler run; the one run that has its key.
+def start(  # noqa: PLR0913 - what an enrolment is asked for by
+    prefect: Prefect,
+    sequence: Sequence,
+    key: str,
+    payload: dict[str, Any],
+    received_at: str,
+    *,
+    state: State[Any] | None = None,
+) -> FlowRun:
+    """Have an enrolment's handler run; the one run that has its key. In a `state` that is final nothing runs.
 
     Raises what Prefect's client raises, NotRegisteredError.
     """
@@ -22,4 +30,4 @@ def start(prefect: Prefect, sequence: Sequence, key: str, payload: dict[str, Any
     if sequence.handler == GENERIC_HANDLER:
         parameters |= {"campaign": sequence.campaign, "sequence": sequence.name}
     tags = (f"campaign:{sequence.campaign}", f"enrolment:{key}")
-    return prefect.start_once(f"{sequence.handler}/{sequence.handler}", parameters, key, tags=tags)
+    return prefect.start_once(f"{sequence.handler}/{sequence.handler}", parameters, key, state=state, tags=tags)

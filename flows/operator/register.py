@@ -46,6 +46,12 @@ def rates(settings: Settings) -> Iterator[tuple[str, int, float]]:
     yield RESEND_LIMIT, max(1, int(second / 5)), second * 4 / 5
 
 
+def limits(prefect: Prefect, settings: Settings) -> None:
+    """Create or renew the shared limits."""
+    for name, burst, refill in rates(settings):
+        prefect.client.upsert_global_concurrency_limit_by_name(name, burst, slot_decay_per_second=refill)
+
+
 def register(pool: str | None = None) -> list[str]:
     """Create or renew everything in a work pool (HUBLAB_WORK_POOL, when none is named); the names of the deployments.
 
@@ -61,8 +67,7 @@ def register(pool: str | None = None) -> list[str]:
             raise LookupError(
                 f"work pool {pool!r} is not at Prefect; a worker of it creates it: `make deploy`"
             ) from None
-        for name, burst, refill in rates(settings):
-            client.upsert_global_concurrency_limit_by_name(name, burst, slot_decay_per_second=refill)
+        limits(prefect, settings)
         for entrypoint in ENTRYPOINTS:
             flow = flow_of(entrypoint)
             parts = deployments.wanted(flow, entrypoint, pool, settings)

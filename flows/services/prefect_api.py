@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from uuid import UUID
 
-    from prefect.client.schemas.objects import FlowRun
+    from prefect.client.schemas.objects import FlowRun, State
 
 LOCKED = 423
 ALARM = "hublab-alarm"  # the tag of what the operator should hear of
@@ -113,10 +113,11 @@ class Prefect:
         key: str,
         *,
         due: datetime | None = None,
+        state: State[Any] | None = None,
         name: str | None = None,
         tags: tuple[str, ...] = (),
     ) -> FlowRun:
-        """The run of that idempotency key: a new one, or the one that has the key.
+        """The run of that idempotency key: a new one in `state` (to be run when `due`), or the one that has the key.
 
         Raises:
             NotRegisteredError: no such deployment.
@@ -124,7 +125,7 @@ class Prefect:
         return self._client.create_flow_run_from_deployment(
             self.deployment(deployment),
             parameters=parameters,
-            state=Scheduled(scheduled_time=due) if due else Scheduled(),
+            state=state or (Scheduled(scheduled_time=due) if due else Scheduled()),
             idempotency_key=key,
             name=name,
             tags=tags,

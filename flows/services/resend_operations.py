@@ -13,7 +13,7 @@ from resend.exceptions import ResendError
 from flows.services.errors import ResendConflictError, ResendFailedError, ResendQuotaError, ResendUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from flows.services.settings import Settings
 
@@ -90,19 +90,28 @@ class ResendOperations:
         Raises:
             ResendFailedError: as `send`, or more mails since then than are searched.
         """
+        same = (str(mail["id"]) for mail in self.listed(since) if self._same(mail, payload))
+        return next(same, None)
+
+    def listed(self, since: datetime, most: int = PAGE_SIZE * MAX_PAGES) -> Iterator[dict[str, Any]]:
+        """The mails accepted since then, the newest first, with `created_at` as a time.
+
+        Raises:
+            ResendFailedError: as `send`, or more than `most` mails since then.
+        """
         after: str | None = None
-        for _ in range(MAX_PAGES):
+        for _ in range(0, most, PAGE_SIZE):
             asked: dict[str, Any] = {"limit": PAGE_SIZE} | ({"after": after} if after else {})
             page = self._call("list", lambda asked=asked: resend.Emails.list(cast("Any", asked)))  # type: ignore[misc]
             for mail in page["data"]:
-                if _when(mail["created_at"]) < since - CLOCK_MARGIN:
-                    return None
-                if self._same(mail, payload):
-                    return str(mail["id"])
+                created = _when(mail["created_at"])
+                if created < since - CLOCK_MARGIN:
+                    return
+                yield {**mail, "created_at": created}
             if not page["has_more"]:
-                return None
+                return
             after = page["data"][-1]["id"]
-        raise ResendFailedError(f"list: over {PAGE_SIZE * MAX_PAGES} mails since {since:%Y-%m-%d %H:%M}; look by hand")
+        raise ResendFailedError(f"list: over {most} mails since {since:%Y-%m-%d %H:%M}; look by hand")
 
     def _same(self, mail: dict[str, Any], payload: dict[str, Any]) -> bool:
         to = mail["to"] if isinstance(mail["to"], list) else [mail["to"]]

@@ -1,0 +1,119 @@
+"""What is there when a production is taken over: its runs, its records, its mails, and what is ours already. Types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+TAKEN, HANDED = "TakenOver", "HandedBack"  # names of states: a run of theirs that we took; one of ours that they got
+BACK = "back:"  # how the idempotency key of a run begins that was created for them, on the way back
+OPEN, BUSY, ENDED, STOPPED, JOURNAL = "open", "busy", "ended", "stopped", "taken"
+
+
+def standing(kind: str, name: str) -> str:
+    """How a run of theirs stands, by the type and the name of its state.
+
+    `open` waits for its time, `busy` is in a worker's hands, `ended` has run (which does not mean sent), `stopped` was
+    cancelled by a person, `taken` was cancelled by us and tells what it was.
+    """
+    if kind == "CANCELLED":
+        return JOURNAL if name == TAKEN else STOPPED
+    if kind in {"SCHEDULED", "PAUSED"}:
+        return OPEN
+    return ENDED if kind in {"COMPLETED", "FAILED", "CRASHED"} else BUSY
+
+
+@dataclass(frozen=True)
+class OldRun:
+    """A run with flat parameters: of a mail (`step` from 1), or of a handler (`step` 0).
+
+    `sequence` is campaign and name, None where they cannot be told; `since` is when its state began.
+    """
+
+    id: str
+    email: str
+    sequence: tuple[str, str] | None
+    step: int
+    due: datetime
+    state: str
+    state_name: str
+    since: datetime
+    parameters: dict[str, Any] = field(default_factory=dict)
+    key: str = ""
+
+    @property
+    def standing(self) -> str:
+        """As `standing`."""
+        return standing(self.state, self.state_name)
+
+
+@dataclass(frozen=True)
+class OurRun:
+    """A run under a key of ours; `parameters` only of a first mail."""
+
+    id: str
+    state: str
+    state_name: str
+    created: datetime
+    due: datetime | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A page of Email Sequence; `sent` has, by step, when a mail went out; `details` are fields of the payload."""
+
+    page: str
+    email: str
+    key: str
+    campaign: str
+    type: str
+    started: datetime
+    sent: dict[int, datetime]
+    details: dict[str, Any]
+    linked: bool
+
+
+@dataclass(frozen=True)
+class Contact:
+    """A page of the contacts."""
+
+    page: str
+    status: str
+    booking: str
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A mail that Resend lists; `to` is normalised."""
+
+    id: str
+    to: str
+    subject: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that the decision needs, as it was at `now`.
+
+    `records` are the oldest first; `contacts`, `mails` by normalised address; `ours` by idempotency key; `subjects` are
+    the subject lines of every template by its name; `testers` the addresses that are only for tests.
+    """
+
+    now: datetime
+    runs: tuple[OldRun, ...] = ()
+    records: tuple[Record, ...] = ()
+    contacts: dict[str, tuple[Contact, ...]] = field(default_factory=dict)
+    mails: dict[str, tuple[Mail, ...]] = field(default_factory=dict)
+    mails_since: datetime | None = None
+    ours: dict[str, OurRun] = field(default_factory=dict)
+    subjects: dict[str, str] = field(default_factory=dict)
+    testers: frozenset[str] = frozenset()
+
+
+def instant(value: Any) -> datetime:
+    """A time as they wrote it: without a zone it is read as UTC, as their server did."""
+    found = datetime.fromisoformat(str(value))
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

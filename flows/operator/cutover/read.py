@@ -1,0 +1,177 @@
+"""What is there, read from Prefect, Notion and Resend: nothing is changed."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from flows.campaigns.model import normalised
+from flows.enrolment.enrol import SEND
+from flows.operator.cutover import decide
+from flows.operator.cutover.facts import Contact, Facts, Mail, OldRun, OurRun, Record, instant
+from flows.recipients.contact import BOOKING, STATUS
+from flows.services import notion_schema as schema
+from flows.services.clients import resend_client
+from flows.services.prefect_api import NotRegisteredError, Prefect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from flows.services.notion_gateway import NotionGateway
+    from flows.services.settings import Settings
+
+GENTLE_SECONDS = 0.4  # between two calls, before the shared limits are there
+MOST_MAILS = 100_000
+AT_ONCE = 40  # addresses in one filter of Notion's
+EARLIER = timedelta(days=1)
+
+
+class Looking(Prefect):
+    """A client that only reads: what others would keep for later runs is not kept, and a limit may be missing."""
+
+    def wait_for(self, limit: str) -> None:
+        """As Prefect's own, or gently where the limit is not there yet."""
+        try:
+            super().wait_for(limit)
+        except NotRegisteredError:
+            time.sleep(GENTLE_SECONDS)
+
+    def remember(self, name: str, value: dict[str, Any], tags: tuple[str, ...] = ()) -> None:
+        """Keep nothing."""
+
+
+def facts(
+    prefect: Prefect, notion: NotionGateway, settings: Settings, now: datetime, opened: datetime | None = None
+) -> Facts:
+    """Everything as it is now; `opened` is when the take-over began: a handler's run of later is ordinary traffic.
+
+    Raises:
+        NotionError, ResendFailedError: one of them could not be asked; httpx.HTTPError: Prefect could not.
+    """
+    runs, ours = _runs(prefect, opened)
+    records = _records(notion)
+    emails = {normalised(run.email) for run in runs} | {normalised(record.email) for record in records}
+    emails -= {""}
+    begins = [one.started for one in records] + [one.due for one in runs]
+    since = min(begins, default=now) - EARLIER
+    mails, listed = _mails(prefect, settings, since, emails)
+    return Facts(
+        now,
+        tuple(runs),
+        tuple(records),
+        _contacts(notion, emails),
+        mails,
+        listed,
+        ours,
+        _subjects(notion),
+        frozenset(settings.get("TESTING_ADDRESS").lower().split(",") if settings.has("TESTING_ADDRESS") else ()),
+    )
+
+
+def _runs(prefect: Prefect, opened: datetime | None) -> tuple[list[OldRun], dict[str, OurRun]]:
+    old, ours = list[OldRun](), dict[str, OurRun]()
+    handlers = {one.handler: (one.campaign, one.name) for one in decide.sequences()}
+    for flow in (SEND.partition("/")[0], *handlers):
+        asked = {"flows": {"name": {"any_": [flow]}}, "sort": "ID_DESC"}
+        for run in prefect.pages("/flow_runs/filter", asked):
+            key, given = str(run.get("idempotency_key") or ""), run.get("parameters") or {}
+            if "enrolment" in given or "payload" in given:
+                ours[key] = _our_run(run)
+            elif flow not in handlers or opened is None or instant(run["created"]) <= opened:
+                old.append(_old_run(run, key, handlers.get(flow)))
+    return old, ours
+
+
+def _our_run(run: dict[str, Any]) -> OurRun:
+    due = run.get("next_scheduled_start_time") or run.get("expected_start_time")
+    kind, name = str(run.get("state_type")), str(run.get("state_name"))
+    return OurRun(run["id"], kind, name, instant(run["created"]), instant(due) if due else None, run["parameters"])
+
+
+def _old_run(run: dict[str, Any], key: str, handled: tuple[str, str] | None) -> OldRun:
+    given, state = run.get("parameters") or {}, run.get("state") or {}
+    kind, name = str(run.get("state_type")), str(run.get("state_name"))
+    # One that has waited under our deployment was moved by it; the time that it was given first stays.
+    moved = kind != "SCHEDULED" or name == "AwaitingRetry"
+    due = run.get("expected_start_time") if moved else run.get("next_scheduled_start_time")
+    due = due or run.get("expected_start_time") or run["created"]
+    step = 0 if handled else _number(given.get("email_number"))
+    sequence = handled or _sequence(given)
+    since = instant(state.get("timestamp") or run["created"])
+    email = str(given.get("email") or "")
+    told = sequence if email and (handled or step) else None
+    return OldRun(run["id"], email, told, step, instant(due), kind, name, since, given, key)
+
+
+def _number(value: Any) -> int:
+    return int(value) if str(value).isdigit() else 0
+
+
+def _sequence(given: dict[str, Any]) -> tuple[str, str] | None:
+    """The sequence of a flat mail: by its template or its type; one that names neither is of the one without a type."""
+    template, kind = str(given.get("template_id") or ""), str(given.get("template_type") or "")
+    for one in decide.sequences():
+        named = template in one.templates if template else (one.type or "") == kind
+        if named:
+            return one.campaign, one.name
+    return None
+
+
+def _records(notion: NotionGateway) -> list[Record]:
+    pages = notion.find(schema.SEQUENCE, {"property": "Email", "email": {"is_not_empty": True}})
+    return [_record(page) for page in pages]
+
+
+def _record(page: dict[str, Any]) -> Record:
+    def text(name: str) -> str:
+        return str(schema.read(page, name) or "")
+
+    campaign, kind = text("Campaign"), text("Template Type")
+    sequence = decide.sequence_of(campaign, kind)
+    fields = {source: name for name, source in sequence.record.items()} if sequence else {}
+    started = text(sequence.started if sequence else "Signup Date") or page["created_time"]
+    marks = {number: text(f"Email {number} Sent") for number in range(1, 8)}
+    return Record(
+        page["id"],
+        text("Email"),
+        text("Enrolment Key"),
+        campaign,
+        kind,
+        instant(started),
+        {number: instant(mark) for number, mark in marks.items() if mark},
+        {source: schema.read(page, name) for source, name in fields.items() if not source.startswith("=")},
+        bool(schema.read(page, "Contact")),
+    )
+
+
+def _contacts(notion: NotionGateway, emails: Iterable[str]) -> dict[str, tuple[Contact, ...]]:
+    found = defaultdict[str, list[Contact]](list)
+    wanted = sorted(emails)
+    for start in range(0, len(wanted), AT_ONCE):
+        # Notion compares without regard to case.
+        parts = [{"property": "Email", "email": {"equals": one}} for one in wanted[start : start + AT_ONCE]]
+        for page in notion.find(schema.CONTACTS, {"or": parts}):
+            one = Contact(page["id"], str(schema.read(page, STATUS) or ""), str(schema.read(page, BOOKING) or ""))
+            found[normalised(str(schema.read(page, "Email")))].append(one)
+    return {email: tuple(those) for email, those in found.items()}
+
+
+def _mails(
+    prefect: Prefect, settings: Settings, since: datetime, emails: set[str]
+) -> tuple[dict[str, tuple[Mail, ...]], datetime]:
+    """The mails to these people, and since when the list is whole."""
+    found, oldest = defaultdict[str, list[Mail]](list), None
+    for mail in resend_client(prefect, settings).listed(since, MOST_MAILS):
+        oldest = mail["created_at"]
+        for to in mail["to"] if isinstance(mail["to"], list) else [mail["to"]]:
+            address = normalised(to.rpartition("<")[2].rstrip("> "))
+            if address in emails:
+                found[address].append(Mail(mail["id"], address, mail["subject"] or "", mail["created_at"]))
+    return {to: tuple(those) for to, those in found.items()}, max(since, oldest or since)
+
+
+def _subjects(notion: NotionGateway) -> dict[str, str]:
+    pages = notion.find(schema.TEMPLATES, {"property": "Template Name", "title": {"is_not_empty": True}})
+    return {str(schema.read(page, "Template Name")).strip(): notion.text(page, "Subject Line") for page in pages}

@@ -1,0 +1,171 @@
+"""Around the people: the deployments as they were and as they are to be, and what stands in the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from prefect.settings import PREFECT_API_URL
+
+from flows.enrolment.enrol import SEND
+from flows.enrolment.takeover import VARIABLE
+from flows.operator import deployments as at_prefect
+from flows.operator import preflight, register
+from flows.operator.cutover.decide import sequences
+from flows.operator.cutover.facts import instant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flows.services.notion_gateway import NotionGateway
+    from flows.services.prefect_api import Prefect
+    from flows.services.settings import Settings
+
+SNAPSHOT, KIND = "hublab-takeover-deployments", "hublab-takeover"
+# What a deployment is made of, beside its name: `at_prefect.wanted` has the same parts.
+PARTS = (
+    *("entrypoint", "path", "pull_steps", "storage_document_id", "infrastructure_document_id", "job_variables"),
+    *("parameters", "parameter_openapi_schema", "enforce_parameter_schema", "tags", "concurrency_options", "paused"),
+    *("work_pool_name", "work_queue_name", "description", "version"),
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How things stand: the `phase` of the take-over and when it `opened`, and what is in the way.
+
+    `theirs` are deployments that are not ours, with what differs; `blockers` keep it from being applied.
+    """
+
+    phase: str
+    opened: datetime | None
+    theirs: dict[str, str]
+    pool: str
+    pools: tuple[str, ...]
+    blockers: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def phase(prefect: Prefect) -> tuple[str, datetime | None]:
+    """How far the take-over is, and when it was opened; empty and None where it was not."""
+    kept = prefect.variable(VARIABLE) or {}
+    return str(kept.get("phase") or ""), instant(kept["at"]) if kept.get("at") else None
+
+
+def enter(prefect: Prefect, wanted: str) -> datetime:
+    """Let the take-over be in a phase; when it was opened."""
+    _, opened = phase(prefect)
+    opened = opened or datetime.now(UTC)
+    prefect.remember(VARIABLE, {"phase": wanted, "at": opened.isoformat()})
+    return opened
+
+
+def names() -> tuple[str, ...]:
+    """The deployments that the production before had."""
+    return (*(one.handler for one in sequences()), SEND.partition("/")[0])
+
+
+def deployments(prefect: Prefect) -> dict[str, dict[str, Any]]:
+    """Those of them that are there, as Prefect shows them."""
+    found = {}
+    for name in names():
+        try:
+            found[name] = prefect.client.request("GET", f"/deployments/name/{name}/{name}").json()
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != httpx.codes.NOT_FOUND:
+                raise
+    return found
+
+
+def differing(prefect: Prefect, settings: Settings, pool: str) -> dict[str, str]:
+    """The deployments that are there and are not what this release registers, with what differs."""
+    there, found = deployments(prefect), {}
+    for entrypoint in register.ENTRYPOINTS:
+        flow = register.flow_of(entrypoint)
+        if flow.name in there:
+            parts = at_prefect.wanted(flow, entrypoint, pool, settings)
+            if differs := at_prefect.differences(there[flow.name], parts):
+                found[flow.name] = "; ".join(differs)
+    return found
+
+
+def keep(prefect: Prefect) -> None:
+    """Write down the deployments as they are, once: what is there after that may be ours."""
+    if prefect.artifact(SNAPSHOT) is not None:
+        return
+    kept = {}
+    for name, one in deployments(prefect).items():
+        limit = (one.get("global_concurrency_limit") or {}).get("limit")
+        schedules = [{key: each[key] for key in ("schedule", "active")} for each in one.get("schedules") or []]
+        kept[name] = {part: one.get(part) for part in PARTS} | {"concurrency_limit": limit, "schedules": schedules}
+    prefect.keep(SNAPSHOT, KIND, kept)
+
+
+def kept(prefect: Prefect) -> dict[str, dict[str, Any]]:
+    """The deployments as they were; empty where nothing was taken over."""
+    found = prefect.artifact(SNAPSHOT)
+    return dict(found.data) if found else {}
+
+
+def restore(prefect: Prefect) -> None:
+    """Make the deployments again what they were; their ids stay."""
+    for name, parts in kept(prefect).items():
+        body = {"name": name, "flow_id": str(prefect.client.create_flow_from_name(name))} | parts
+        if parts["concurrency_limit"] is None:
+            body.pop("concurrency_options")
+        prefect.client.request("POST", "/deployments/", json=body)
+
+
+def forget(prefect: Prefect) -> None:
+    """Everything is as it was: a take-over to come begins anew."""
+    while (found := prefect.artifact(SNAPSHOT)) is not None:
+        prefect.drop(found)
+    prefect.forget(VARIABLE)
+
+
+def look(prefect: Prefect, notion: NotionGateway, settings: Settings, pool: str) -> Stage:
+    """How things stand. Raises what Prefect's client raises."""
+    current, opened = phase(prefect)
+    there = deployments(prefect)
+    pools = sorted({str(one.get("work_pool_name")) for one in there.values()} - {"None"})
+    differ = differing(prefect, settings, pool)
+    blockers = tuple(_blockers(prefect, notion, settings, pool))
+    return Stage(current, opened, differ, pool, tuple(pools), blockers, tuple(_warnings(prefect, pool, pools)))
+
+
+def _blockers(prefect: Prefect, notion: NotionGateway, settings: Settings, pool: str) -> Iterator[str]:
+    try:
+        strangers, online = at_prefect.strangers(prefect, pool), at_prefect.online(prefect, pool)
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != httpx.codes.NOT_FOUND:
+            raise
+        strangers, online = [], []
+    remedy = "stop it, or give the campaign a pool of its own: HUBLAB_WORK_POOL in .env, `make deploy`, `make secrets`"
+    yield from (f"worker {one} polls the pool {pool} and would fail our runs: {remedy}" for one in strangers)
+    if not set(online) - set(strangers):
+        yield f"no worker of this project is online in the pool {pool}: `make deploy`"
+    rows = [*preflight.secrets(settings), *preflight.properties(notion), *preflight.templates(notion, settings)]
+    rows.append(preflight.sender(prefect, settings))
+    yield from (f"{row.what}: {row.problem}" for row in rows if not row.ok)
+
+
+def _warnings(prefect: Prefect, pool: str, pools: list[str]) -> Iterator[str]:
+    if is_open():
+        yield (
+            "Prefect's API answers without a credential: whoever reaches it runs code on the workers and reads every "
+            "secret; set PREFECT_SERVER_API_AUTH_STRING at the server and PREFECT_API_AUTH_STRING in .env"
+        )
+    for other in (one for one in pools if one != pool):
+        polling = ", ".join(at_prefect.online(prefect, other)) or "nobody"
+        yield f"the deployments move from the pool {other} (polled by {polling}) to {pool}, and their runs with them"
+
+
+def is_open() -> bool:
+    """Whether Prefect's API tells anybody who asks without a credential what there is."""
+    url = f"{str(PREFECT_API_URL.value()).rstrip('/')}/work_pools/filter"
+    try:
+        return httpx.post(url, json={"limit": 1}, timeout=10).is_success
+    except httpx.HTTPError:
+        return False

@@ -1,0 +1,102 @@
+"""People in the campaign of before: their pages, contacts and mails at the stand-ins, their runs at Prefect."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from flows.campaigns.model import sequence as find_sequence
+from flows.services import notion_schema as schema
+from flows.services.prefect_api import Prefect
+from sandbox.past import campaign as before
+
+if TYPE_CHECKING:
+    import httpx
+
+    from tests.flows.world import World
+
+SEND, SIGNUP = "christmas-send-email", "christmas-signup-handler"
+DELAYS = {step.number: step.delay for step in find_sequence("christmas", "signup").steps}
+SCORES = {"gps_score": 40, "money_score": 30, "revenue_leak_total": 9000, "red_systems": 2, "orange_systems": 1}
+
+
+class Past:
+    """The production of before in a test's world; `ids` are its deployments by name."""
+
+    def __init__(self, world: World, api: httpx.Client) -> None:
+        self.world, self.api, self.people = world, api, list[str]()
+        self.ids = before.deploy(api)
+        world.setenv("TESTING_ADDRESS", "qa@resend.dev")  # whoever else is here is a person
+
+    def contact(self, email: str, **more: Any) -> dict[str, Any]:
+        values = {"Email": email, "First Name": "Ada", "Christmas Campaign Status": "Nurture Sequence"}
+        return self._page(schema.CONTACTS, values | {name.replace("_", " "): value for name, value in more.items()})
+
+    def page(self, email: str, enrolled: datetime, sent: tuple[int, ...] = (), **more: Any) -> dict[str, Any]:
+        """A record as theirs wrote it: marks to the minute, without a zone."""
+        values: dict[str, Any] = {
+            "Email": email,
+            "First Name": "Ada",
+            "Campaign": "Christmas 2025",
+            "Segment": "CRITICAL",
+        }
+        values |= {"Signup Date": enrolled.isoformat(), "Red Systems": 2, "Assessment Score": 52}
+        values |= {f"Email {n} Sent": f"{enrolled + DELAYS[n]:%Y-%m-%dT%H:%M}:00" for n in sent}
+        return self._page(schema.SEQUENCE, values | {name.replace("_", " "): value for name, value in more.items()})
+
+    def _page(self, block: str, values: dict[str, Any]) -> dict[str, Any]:
+        store = self.world.services.notion.store
+        written = schema.written(block, {name: value for name, value in values.items() if value != ""})
+        return store.create_page(store.database(self.world.services.databases[block]), written)
+
+    def mail(self, email: str, step: int, at: datetime) -> None:
+        """A mail that theirs sent: at Resend, without a key and without a tag."""
+        subject = f"christmas_email_{step}: a word for Ada"
+        payload = {"from": self.world.services.sender, "to": [email], "subject": subject, "html": f"<p>{step}</p>"}
+        self.world.services.resend.store.accept(payload, None)["created"] = at
+
+    def fields(self, email: str) -> dict[str, Any]:
+        return {"email": email, "first_name": "Ada", "business_name": "Salon", "assessment_score": 52} | SCORES
+
+    def run(self, email: str, step: int, due: datetime) -> str:
+        return before.scheduled_mail(self.api, self.ids[SEND], self.fields(email) | {"email_number": step}, due)
+
+    def end(self, run: str, kind: str) -> None:
+        """What became of a run of theirs."""
+        body = {"state": {"type": kind, "name": kind.title()}, "force": True}
+        self.api.post(f"/flow_runs/{run}/set_state", json=body).raise_for_status()
+
+    def person(self, out: int = 3, email: str = "", **more: Any) -> str:
+        """Somebody in the midst: so many mails are out, the next is due in an hour; returns the address."""
+        email = email or self.world.address()
+        enrolled = datetime.now(UTC) + timedelta(hours=1) - DELAYS[out + 1]
+        sent = tuple(range(1, out + 1))
+        self.contact(email, **more)
+        self.page(email, enrolled, sent)
+        for step in sent:
+            self.mail(email, step, enrolled + DELAYS[step])
+        for step, delay in DELAYS.items():
+            if step > out:
+                self.run(email, step, enrolled + delay)
+        self.people.append(email)
+        return email
+
+    def forget(self) -> None:
+        """Remove every run, ours and theirs, so that the next test sees none of them."""
+        for flow in (SEND, *(name for name in before.FLOWS if name != SEND)):
+            for run in self.runs(flow):
+                self.api.delete(f"/flow_runs/{run['id']}")
+
+    def runs(self, flow: str = SEND) -> list[dict[str, Any]]:
+        with Prefect() as prefect:
+            return list(prefect.pages("/flow_runs/filter", {"flows": {"name": {"any_": [flow]}}}))
+
+    def mails_of(self, email: str) -> list[dict[str, Any]]:
+        """A person's runs, ours and theirs."""
+        found = []
+        for run in self.runs():
+            given = run["parameters"]
+            address = given["enrolment"]["email"] if "enrolment" in given else given["email"]
+            if address.lower() == email.lower():
+                found.append(run)
+        return found

@@ -1,0 +1,337 @@
+"""Who is taken over, and how: the rules for what is clear and for what is doubtful. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from flows.campaigns.model import sequence as find_sequence
+from flows.operator.cutover import attribution, decide, plan, writes
+from flows.operator.cutover.facts import Contact, Facts, Mail, OldRun, OurRun, Record
+
+NOW = datetime(2025, 11, 29, 12, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+ADA = "ada@salon.ca"
+BOOKED, LEFT = Contact("c", "", "Booked"), Contact("c", "Unsubscribed", "")
+SIGNUP = find_sequence("christmas", "signup")
+KEY = SIGNUP.key(ADA)
+STEP = {one.number: one for one in SIGNUP.steps}
+SUBJECTS = {f"christmas_email_{n}": f"Letter {n} for {{{{first_name}}}}" for n in range(1, 8)}
+SUBJECTS |= {
+    "christmas_email_2a_critical": "{{first_name}}, it is critical",
+    "noshow_recovery_email_1": "We missed you",
+}
+SCORES = {"gps_score": 40, "money_score": 30, "revenue_leak_total": 9000, "red_systems": 2, "orange_systems": 1}
+
+
+def run(step: int, due: datetime, state: str = "SCHEDULED", name: str = "", **more: Any) -> OldRun:
+    """A mail of theirs."""
+    email = more.pop("email", ADA)
+    given = {"email": email, "email_number": step, "first_name": "Ada", "segment": "CRITICAL", "assessment_score": 52}
+    shown = name or state.title()
+    since = more.pop("since", due)
+    return OldRun(
+        f"run-{step}-{due:%d%H%M}",
+        email,
+        ("christmas", "signup"),
+        step,
+        due,
+        state,
+        shown,
+        since,
+        given | SCORES | more,
+    )
+
+
+def record(started: datetime, sent: tuple[int, ...] = (), **more: Any) -> Record:
+    marks = {n: started + STEP[n].delay for n in sent}
+    found = Record(
+        "page-1", ADA, "", "Christmas 2025", "", started, marks, {"first_name": "Ada", "red_systems": 2}, linked=False
+    )
+    return replace(found, **more)
+
+
+def mail(step: int, at: datetime, subject: str = "") -> Mail:
+    return Mail(f"mail-{step}", ADA, subject or f"Letter {step} for Ada", at)
+
+
+def world(enrolled: datetime, out: int, **more: Any) -> Facts:
+    """Somebody who was enrolled then: the first mails are out, by Notion and by Resend, the others are scheduled."""
+    runs = [run(n, enrolled + STEP[n].delay, "COMPLETED" if n <= out else "SCHEDULED") for n in STEP]
+    mails = tuple(mail(n, enrolled + STEP[n].delay) for n in STEP if n <= out)
+    found = Facts(
+        NOW,
+        tuple(runs),
+        (record(enrolled, tuple(range(1, out + 1))),),
+        {ADA: (Contact("contact-1", "Nurture Sequence", ""),)},
+        {ADA: mails},
+        enrolled - 24 * HOUR,
+        {},
+        SUBJECTS,
+    )
+    return replace(found, **more)
+
+
+def only(facts: Facts) -> decide.Case:
+    (found,) = decide.cases(facts)
+    return found
+
+
+def kinds(facts: Facts) -> str:
+    """One letter for each mail: o(ut), c(omes), w(ithheld); waits is W."""
+    letters = {"out": "o", "comes": "c", "withheld": "w", "waits": "W"}
+    return "".join(letters[one.kind] for one in only(facts).fates)
+
+
+def without(facts: Facts, step: int, *more: OldRun) -> Facts:
+    return replace(facts, runs=(*(one for one in facts.runs if one.step != step), *more))
+
+
+START = NOW - 80 * HOUR  # mails 1 to 3 are due by now
+
+
+def test_who_is_in_the_midst_goes_on_at_the_old_times_with_what_only_the_runs_know() -> None:
+    facts = world(START, 3)
+    case = only(facts)
+    assert kinds(facts) == "ooocccc"
+    assert (case.rule, case.doubts, case.key) == ("taken over", (), KEY)
+    assert [one.due for one in case.fates[3:]] == [START + STEP[n].delay for n in (4, 5, 6, 7)]
+    given = writes.enrolment(case)
+    assert given["page"] == "page-1"
+    assert {name: given["variables"][name] for name in SCORES} == SCORES
+    assert given["variables"]["segment"] == "CRITICAL"
+    assert [one["due"] for one in given["plan"]][3] == (START + STEP[4].delay).isoformat()
+
+
+def test_the_key_comes_first_and_their_runs_are_cancelled_last() -> None:
+    facts = world(START, 3)
+    todo = [one.what for one in writes.of(only(facts), facts)]
+    assert todo == ["claim", "page", *["create"] * 7, *["cancel"] * 4]
+    page = writes.of(only(facts), facts)[1]
+    assert page.values == {"Enrolment Key": KEY, "Contact": "contact-1"}
+    made = [(one.step, one.name) for one in writes.of(only(facts), facts) if one.what == "create"]
+    assert made == [(1, "SentBefore"), (2, "SentBefore"), (3, "SentBefore"), (4, ""), (5, ""), (6, ""), (7, "")]
+
+
+def test_what_is_written_is_not_written_again() -> None:
+    facts = world(START, 3)
+    ours = {KEY: OurRun("claim", "COMPLETED", "TakenOver", NOW)}
+    ours |= {f"{KEY}:{n}": OurRun(f"ours-{n}", "SCHEDULED" if n > 3 else "COMPLETED", "Scheduled", NOW) for n in STEP}
+    done = tuple(replace(one, state="CANCELLED", state_name="TakenOver") if one.step > 3 else one for one in facts.runs)
+    whole = replace(facts, ours=ours, runs=done, records=(replace(facts.records[0], key=KEY, linked=True),))
+    assert kinds(whole) == "ooocccc"
+    assert writes.of(only(whole), whole) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "becomes", "says"),
+    [
+        # Sent at Resend and not recorded.
+        (lambda f: replace(f, records=(record(START, (1, 2)),)), "ooocccc", "Resend has it and Notion no mark"),
+        # Recorded, and Resend has none.
+        (lambda f: replace(f, mails={ADA: (mail(1, START), mail(2, START + 24 * HOUR))}), "ooocccc", "lists no such"),
+        # Crashed a little ago, and nowhere to be seen.
+        (
+            lambda f: replace(
+                without(f, 3, run(3, START + 72 * HOUR, "CRASHED")),
+                records=(record(START, (1, 2)),), mails={ADA: (mail(1, START), mail(2, START + 24 * HOUR))},
+            ),
+            "ooccccc",
+            "ended as Crashed",
+        ),
+        # Its first one lost, the others out.
+        (
+            lambda f: replace(
+                without(f, 1, run(1, START, "CRASHED")),
+                records=(record(START, (2, 3)),),
+                mails={ADA: (mail(2, START + 24 * HOUR), mail(3, START + 72 * HOUR))},
+            ),
+            "woocccc",
+            "later mails are out",
+        ),
+        # Completed, which says nothing, and a mail that may be it.
+        (
+            lambda f: replace(
+                without(f, 3, run(3, START + 72 * HOUR, "COMPLETED")),
+                records=(record(START, (1, 2)),),
+                mails={ADA: (mail(1, START), mail(2, START + 24 * HOUR), mail(9, START + 72 * HOUR, "Old words"))},
+            ),
+            "oowcccc",
+            "may be this mail",
+        ),
+        # A worker of theirs has it in its hands; and one that is gone had.
+        (
+            lambda f: replace(
+                without(f, 3, run(3, START + 72 * HOUR, "RUNNING", since=NOW)),
+                records=(record(START, (1, 2)),), mails={ADA: (mail(1, START), mail(2, START + 24 * HOUR))},
+            ),
+            "ooWcccc",
+            "in flight",
+        ),
+        (
+            lambda f: replace(
+                without(f, 3, run(3, START + 72 * HOUR, "RUNNING")),
+                records=(record(START, (1, 2)),), mails={ADA: (mail(1, START), mail(2, START + 24 * HOUR))},
+            ),
+            "ooccccc",
+            "ended as Running",
+        ),
+        (lambda f: without(f, 5, run(5, START + 168 * HOUR, "CANCELLED")), "ooocwcc", "cancelled by hand"),
+        (lambda f: replace(f, runs=(*f.runs, run(6, START + 300 * HOUR))), "ooocccc", "more than once: mail 6"),
+        (lambda f: replace(f, records=(*f.records, record(START - HOUR, (), page="page-2"))), "ooocccc", "2 records"),
+        (lambda f: replace(f, records=(replace(f.records[0], campaign=""),)), "ooocccc", "no Campaign"),
+        (lambda f: replace(f, records=(replace(f.records[0], email="Ada@Salon.ca"),)), "ooocccc", "written Ada@"),
+        (lambda f: replace(f, contacts={}), "ooocccc", "no contact in Notion: 4 mails"),
+        (lambda f: replace(f, contacts={ADA: (BOOKED,)}), "ooocccc", "Booked: 4 mails will be"),
+        (lambda f: replace(f, contacts={ADA: (LEFT,)}), "ooocccc", "unsubscribed: 4 mails"),
+        (lambda f: replace(f, runs=f.runs[:3]), "ooowwww", "no run is there for it"),
+    ],
+)  # fmt: skip
+def test_each_doubt_has_a_rule_and_is_named(change: Any, becomes: str, says: str) -> None:
+    facts = change(world(START, 3))
+    assert kinds(facts) == becomes
+    assert says in " | ".join(only(facts).doubts)
+
+
+def test_a_mark_that_notion_lacks_is_written_when_resend_has_the_mail() -> None:
+    facts = replace(world(START, 3), records=(record(START, (1, 2)),))
+    (page,) = [one for one in writes.of(only(facts), facts) if one.what == "page"]
+    assert page.values["Email 3 Sent"] == (START + 72 * HOUR).isoformat()
+
+
+def test_two_records_what_either_shows_as_sent_counts_and_the_fuller_one_goes_on() -> None:
+    other = record(START + HOUR, (4,), page="page-2")
+    facts = replace(world(START, 3), records=(*world(START, 3).records, other))
+    assert kinds(facts) == "ooooccc"
+    assert only(facts).record == facts.records[0]
+
+
+def test_minute_spaced_mails_are_left_over_from_a_test_and_days_apart_are_not() -> None:
+    minutes = tuple(run(n, NOW + timedelta(minutes=n)) for n in STEP)
+    facts = replace(world(START, 0), runs=minutes)
+    assert kinds(facts) == "wwwwwww"
+    assert [one.what for one in writes.of(only(facts), facts)].count("cancel") == 7
+    late = replace(world(NOW - 20 * HOUR, 0), runs=(run(1, NOW - 20 * HOUR), run(2, NOW + 4 * HOUR)))
+    assert kinds(late).startswith("cc")
+
+
+def test_a_late_mail_is_sent_and_one_that_has_waited_for_weeks_is_not() -> None:
+    late = world(NOW - 125 * HOUR, 3)  # mail 4 was due five hours ago
+    assert kinds(late) == "ooocccc"
+    assert not only(late).doubts
+    weeks = world(NOW - 500 * HOUR, 3)
+    assert kinds(weeks) == "ooowwww"
+    assert "waited since: it is not sent" in " ".join(only(weeks).doubts)
+
+
+def test_a_young_enrolment_whose_handler_died_is_scheduled_whole_and_an_old_one_is_not() -> None:
+    young = replace(world(NOW - HOUR, 0), runs=(run(1, NOW - HOUR),))
+    assert kinds(young) == "ccccccc"
+    assert "the enrolment is young" in " ".join(only(young).doubts)
+    assert kinds(replace(world(START, 0), runs=())) == "wwwwwww"
+
+
+def test_without_a_record_nothing_is_sent_and_nobody_is_kept_from_signing_up() -> None:
+    facts = replace(world(START, 3), records=())
+    case = only(facts)
+    assert case.rule == "left out"
+    assert {one.what for one in writes.of(case, facts)} == {"cancel"}
+    assert "restore it" in " ".join(case.doubts)
+
+
+@pytest.mark.parametrize("email", ["qa@salon.ca", "qa+3@salon.ca", "sarah@example.com", "x@sub.test"])
+def test_test_addresses_are_left_out(email: str) -> None:
+    runs = tuple(replace(one, email=email) for one in world(START, 3).runs)
+    facts = replace(
+        world(START, 3), runs=runs, records=(record(START, email=email),), testers=frozenset({"qa@salon.ca"})
+    )
+    assert only(facts).rule == "left out"
+    assert {one.what for one in writes.of(only(facts), facts)} == {"cancel"}
+
+
+def test_mixed_case_is_one_person() -> None:
+    runs = tuple(replace(one, email="ADA@salon.ca ") if one.step % 2 else one for one in world(START, 3).runs)
+    assert kinds(replace(world(START, 3), runs=runs)) == "ooocccc"
+    assert only(replace(world(START, 3), runs=runs)).email == ADA
+
+
+def test_a_run_that_we_cancelled_tells_what_it_was_when_the_rest_was_not_written() -> None:
+    facts = world(START, 3)
+    taken = tuple(
+        replace(one, state="CANCELLED", state_name="TakenOver") if one.step > 3 else one for one in facts.runs
+    )
+    assert kinds(replace(facts, runs=taken)) == "ooocccc"
+
+
+def test_who_was_enrolled_anew_by_this_release_does_not_get_what_is_out() -> None:
+    facts = world(START, 3)
+    ours = {KEY: OurRun("handler", "COMPLETED", "Completed", NOW)}
+    ours |= {f"{KEY}:{n}": OurRun(f"ours-{n}", "SCHEDULED", "Scheduled", NOW) for n in STEP}
+    anew = replace(facts, ours=ours, records=(*facts.records, record(NOW, (), page="page-2", key=KEY, linked=True)))
+    todo = writes.of(only(anew), anew)
+    assert [(one.what, one.at) for one in todo if one.what == "settle"] == [("settle", f"ours-{n}") for n in (1, 2, 3)]
+    assert [one.what for one in todo].count("cancel") == 4
+
+
+def test_a_no_show_is_a_sequence_of_its_own_and_its_occasion_counts() -> None:
+    uri = "https://api.calendly.com/scheduled_events/1"
+    given = {"email": ADA, "email_number": 1, "template_id": "noshow_recovery_email_1", "calendly_event_uri": uri}
+    more = {"first_name": "Ada", "business_name": "Salon", "scheduled_time": "2025-12-01T10:00:00Z"}
+    theirs = OldRun("n", ADA, ("christmas", "noshow"), 1, NOW + HOUR, "SCHEDULED", "Scheduled", NOW, given | more)
+    page = Record(
+        "page-n", ADA, "", "Christmas 2025", "No-Show Recovery", NOW, {}, {"calendly_event_uri": uri}, linked=False
+    )
+    base = world(START, 3)
+    facts = replace(base, runs=(*base.runs, theirs), records=(*base.records, page))
+    found = {one.sequence.name: one for one in decide.cases(facts)}
+    assert set(found) == {"signup", "noshow"}
+    assert found["noshow"].key == find_sequence("christmas", "noshow").key(ADA, uri)
+    assert [one.kind for one in found["noshow"].fates] == ["comes", "comes", "comes"]
+    assert found["noshow"].variables["scheduled_time"] == "2025-12-01T10:00:00Z"
+
+
+def test_a_signup_that_nobody_came_to_is_enrolled_and_one_lost_long_ago_is_named() -> None:
+    fields = {"email": "Bo@salon.ca", "first_name": "Bo", "assessment_score": 40}
+    waits = OldRun("h", "Bo@salon.ca", ("christmas", "signup"), 0, NOW - HOUR, "SCHEDULED", "Late", NOW, fields)
+    _, (signup,), todo, _ = plan.decided(Facts(NOW, (waits,)))
+    assert [one.what for one in todo[SIGNUP.key("bo@salon.ca")]] == ["enrol", "cancel"]
+    assert not signup.known
+    crashed = replace(waits, state="CRASHED", state_name="Crashed")
+    assert [one.what for one in plan.decided(Facts(NOW, (crashed,)))[2][SIGNUP.key("bo@salon.ca")]] == ["enrol"]
+    old = replace(crashed, due=NOW - 100 * HOUR)
+    _, (lost,), todo, _ = plan.decided(Facts(NOW, (old,)))
+    assert "too long ago" in lost.doubt
+    assert todo[lost.key] == []
+    assert (
+        plan.decided(
+            replace(world(START, 3), runs=(*world(START, 3).runs, replace(crashed, email=ADA, parameters={})))
+        )[1]
+        == ()
+    )
+
+
+@pytest.mark.parametrize(
+    ("subject", "step"),
+    [
+        ("Letter 2 for Ada", 2),
+        ("  letter 2  for Ada ", 2),
+        ("Ada, it is critical", 2),
+        ("Letter 22 for Ada", None),
+        ("Something else", None),
+    ],
+)
+def test_a_mail_is_told_by_its_subject(subject: str, step: int | None) -> None:
+    known, unknown = attribution.attributed([mail(0, NOW, subject)], attribution.steps(SIGNUP, SUBJECTS))
+    assert list(known) == ([step] if step else [])
+    assert len(unknown) == (step is None)
+
+
+def test_a_subject_that_is_nothing_but_a_variable_tells_nothing() -> None:
+    subjects = {"christmas_email_1": "{{first_name}}", "christmas_email_2": "Same", "christmas_email_3": "Same"}
+    known, unknown = attribution.attributed(
+        [mail(0, NOW, "Same"), mail(0, NOW, "Ada")], attribution.steps(SIGNUP, subjects)
+    )
+    assert (known, len(unknown)) == ({}, 2)
