@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from flows.sending import frozen
-from flows.services.errors import ResendConflictError, ResendFailedError
+from flows.services.errors import ResendConflictError, ResendFailedError, WithheldError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flows.sending.frozen import FrozenMail
     from flows.services.prefect_api import Prefect
     from flows.services.resend_operations import ResendOperations
@@ -28,36 +30,47 @@ class Delivery:
         self._prefect, self._resend, self._window = prefect, resend, window
         self._enrolment, self._step, self._key = enrolment, step, f"{enrolment}:{step}"
 
-    def deliver(self, kept: FrozenMail, reason: str | None) -> None:
-        """Send a mail, unless there is a `reason` not to; that Resend has it, now or since earlier, is written down.
+    def deliver(self, kept: FrozenMail, reason: str | None, look: Callable[[], str | None]) -> str | None:
+        """Send a mail, unless there is a reason not to; that Resend has it, now or since earlier, is written down.
+
+        Args:
+            kept: the mail.
+            reason: why it is not to be sent, if that is known already.
+            look: asked for a reason in the moment before each try.
+
+        Returns:
+            The reason for which it was not sent; None when Resend has it.
 
         Raises:
             UncertainSendError: an earlier try may have sent it, and Resend does not tell any more.
             ResendFailedError: as the client of Resend.
         """
-        expired = datetime.now(UTC) - kept.frozen_at >= self._window
-        if reason is None and not expired:
-            email_id = self._send(kept)
-        elif kept.mine:
-            email_id = None
-        else:
-            email_id = self._resend.find(kept.payload, kept.frozen_at)
-        if email_id is not None:
+        sent, tried = None, not kept.mine
+        if reason is None and datetime.now(UTC) - kept.frozen_at < self._window:
+            try:
+                sent = self._send(kept, look)
+            except WithheldError as withheld:
+                reason, tried = withheld.reason, tried or withheld.tried
+        if sent is None and tried:
+            sent = self._resend.find(kept.payload, kept.frozen_at)
+        if sent is not None:
             if kept.accepted is None:
-                kept.record(self._prefect, email_id, datetime.now(UTC))
-        elif reason is None:
+                kept.record(self._prefect, sent, datetime.now(UTC))
+            return None
+        if reason is None:
             raise UncertainSendError(
                 f"{self._key}: a try of {kept.frozen_at:%Y-%m-%d %H:%M} UTC may have been accepted, Resend's "
                 f"idempotency key has run out and Resend lists no such mail. Look for it at Resend. Did it go out: "
                 f"set the property 'Email {self._step} Sent' in Notion and run this again. Did it not: "
                 f"`python -m flows.operator.operate forget {self._key}` and run this again."
             )
-        elif kept.mine:
+        if not tried:
             kept.drop(self._prefect)
+        return reason
 
-    def _send(self, kept: FrozenMail) -> str:
+    def _send(self, kept: FrozenMail, look: Callable[[], str | None]) -> str:
         try:
-            return self._resend.send(kept.payload, self._key)
+            return self._resend.send(kept.payload, self._key, look)
         except ResendConflictError:
             # Another try has sent under this key what was kept then. Has it come as far as to write it down?
             found = frozen.thaw(self._prefect, self._enrolment, self._step)

@@ -97,9 +97,8 @@ class Sending:
                 self._wait_for_its_turn()
                 kept = self._freeze()
         if kept is not None and kept.accepted is None:  # what another try has frozen may have been sent by it as well
-            reason = reason or suppression.why_not(self._prefect, self._enrolment["email"], self._sequence)
             window = timedelta(hours=self._settings.number("HUBLAB_RESEND_WINDOW_HOURS"))
-            Delivery(self._prefect, self._resend, key, step, window).deliver(kept, reason)
+            reason = Delivery(self._prefect, self._resend, key, step, window).deliver(kept, reason, self._has_left)
         if kept is None or kept.accepted is None:
             log().warning("%s skipped: %s", self._key, reason)
             return Completed(name="Skipped", message=f"skipped: {reason}")
@@ -107,6 +106,9 @@ class Sending:
         message = f"{self._mail.template} sent: {kept.accepted}"
         log().info("%s; calls: Notion %d, Resend %d", message, self._notion.calls, self._resend.calls)
         return Completed(message=message)
+
+    def _has_left(self) -> str | None:
+        return suppression.why_not(self._prefect, self._enrolment["email"], self._sequence)
 
     def _why_not(self) -> str | None:
         if self._mail.template in self._sequence.retired:

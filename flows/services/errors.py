@@ -41,3 +41,15 @@ class ResendQuotaError(ResendUnavailableError):
 
 class ResendConflictError(ResendFailedError):
     """The idempotency key was used with another payload: a mail went out under it that is not this one."""
+
+
+class WithheldError(Exception):
+    """A mail that is not wanted any more, as was found in the moment before it would have been sent.
+
+    `tried` says that it may have gone out all the same: by a try before, whose outcome nobody saw.
+    """
+
+    def __init__(self, reason: str, *, tried: bool) -> None:
+        """`reason` is why it is not wanted."""
+        super().__init__(reason)
+        self.reason, self.tried = reason, tried

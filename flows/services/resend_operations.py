@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 import resend
 from resend.exceptions import ResendError
 
-from flows.services.errors import ResendConflictError, ResendFailedError, ResendQuotaError, ResendUnavailableError
+from flows.services.errors import (
+    ResendConflictError,
+    ResendFailedError,
+    ResendQuotaError,
+    ResendUnavailableError,
+    WithheldError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,11 +75,14 @@ class ResendOperations:
         self._patience = settings.number("HUBLAB_RETRY_SECONDS")
         self.calls = 0
 
-    def send(self, payload: dict[str, Any], key: str) -> str:
+    def send(self, payload: dict[str, Any], key: str, look: Callable[[], str | None] = lambda: None) -> str:
         """Send one mail under an idempotency key; the mail's id at Resend, the same however often it is called.
+
+        `look` is asked in the moment before each try, when all waiting is over, for a reason not to send it.
 
         Raises:
             ValueError: a field that the flows do not send.
+            WithheldError: there is a reason.
             ResendConflictError, ResendUnavailableError, ResendFailedError: as they say.
         """
         unknown = set(payload) - FIELDS
@@ -82,7 +91,7 @@ class ResendOperations:
                 f"send: unknown field {min(unknown)!r}" if unknown else "send: an idempotency key is needed"
             )
         params = cast("resend.Emails.SendParams", payload)
-        return str(self._call("send", lambda: resend.Emails.send(params, {"idempotency_key": key}))["id"])
+        return str(self._call("send", lambda: resend.Emails.send(params, {"idempotency_key": key}), look)["id"])
 
     def find(self, payload: dict[str, Any], since: datetime) -> str | None:
         """The id of a mail accepted since then with this recipient, subject and body; None when Resend has none.
@@ -125,10 +134,13 @@ class ResendOperations:
         found = self._call("domains", resend.Domains.list)
         return {one["name"]: one["status"] for one in found["data"]}
 
-    def _call(self, what: str, call: Callable[[], Any]) -> Any:
+    def _call(self, what: str, call: Callable[[], Any], look: Callable[[], str | None] = lambda: None) -> Any:
         deadline, pause, nothing_sent = time.monotonic() + self._patience, BACKOFF_FIRST, True
         while True:
             self._limiter()
+            reason = look()
+            if reason is not None:
+                raise WithheldError(reason, tried=not nothing_sent)
             self.calls += 1
             try:
                 return call()

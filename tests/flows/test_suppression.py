@@ -16,7 +16,7 @@ from flows.recipients import suppression
 from flows.recipients.contact import UnreadableRecordError
 from flows.recipients.mailbox import mailbox
 from flows.services import notion_schema as schema
-from flows.services.prefect_api import Prefect
+from flows.services.prefect_api import RESEND_LIMIT, Prefect
 from flows.webhooks import events
 from flows.webhooks.forwarding import Forwarder
 from flows.webhooks.spool import Spool
@@ -43,6 +43,41 @@ def nothing_more(world: World, enrolment: dict[str, Any], step: int = 2) -> str:
 
 def person() -> str:
     return f"ada{time.time_ns()}"
+
+
+def leaves_at_call(monkeypatch: pytest.MonkeyPatch, email: str, number: int) -> None:
+    """Somebody leaves while his mail waits for the limit that all share: at that call of Resend's."""
+    calls, waits = [], Prefect.wait_for
+
+    def wait(prefect: Prefect, limit: str) -> None:
+        waits(prefect, limit)
+        if limit == RESEND_LIMIT:
+            calls.append(limit)
+            if len(calls) == number:
+                leave(email)
+
+    monkeypatch.setattr(Prefect, "wait_for", wait)
+
+
+def test_who_leaves_while_a_mail_waits_for_its_turn_gets_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect may be away for long just then, and the wait with it."""
+    enrolment = world.quickly("signup")
+    leaves_at_call(monkeypatch, enrolment["email"], 1)
+    assert "suppressed: unsubscribed" in nothing_more(world, enrolment)
+    nothing_more(world, enrolment)
+
+
+@pytest.mark.parametrize("went_out", [True, False])
+def test_who_leaves_between_two_tries_gets_no_second_one_and_the_first_is_written_down(
+    world: World, monkeypatch: pytest.MonkeyPatch, went_out: bool
+) -> None:
+    enrolment = world.quickly("signup")
+    world.resend_fault("saved-but-refused" if went_out else "refuse", status=500, code="application_error", times=1)
+    leaves_at_call(monkeypatch, enrolment["email"], 2)
+    state = world.send(enrolment)
+    assert len(world.accepted(enrolment["email"])) == went_out
+    assert bool(schema.read(world.record(enrolment["email"]), "Email 2 Sent")) is went_out
+    assert (state.name == "Skipped") is not went_out, state.message
 
 
 @pytest.mark.parametrize(
