@@ -35,9 +35,11 @@ class Outage:
         self.worker = Worker(self.proxy.port, folder, name=f"away-{mode}", HUBLAB_CONCURRENCY="2").ready()
         self.trials = [Trial(folder) for _ in range(3)]
         self.inside, self.across, self.next = self.trials
+        began = time.monotonic()
         self.runs = [api.start("until", self.worker.queue, **trial.files) for trial in (self.inside, self.across)]
         for trial in (self.inside, self.across):
             trial.begun()
+        self.usual = time.monotonic() - began
         self.runs.append(api.start("until", self.worker.queue, **self.next.files))
         self.idle = 0.0
 
@@ -57,7 +59,7 @@ class Outage:
         lived = alive(self.worker.process.pid)
         status = self.worker.term().exit() if lived else self.worker.process.poll()
         print(
-            f"{self.mode:7} working again after {self.idle:.1f} s; runs {states}, started {begun}, "
+            f"{self.mode:7} working again after {self.idle:.1f} s (two starts before it took {self.usual:.1f} s); runs {states}, started {begun}, "
             f"worker lived on: {lived}, exit status {status}"
         )
         return "" if (states, begun, lived, status) == (["COMPLETED"] * 3, [1] * 3, True, 0) else self.mode

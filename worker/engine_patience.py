@@ -5,7 +5,8 @@ request from another. Here:
 
 - While the API is away, every request to it waits, with pauses of a few seconds, for as long as `_AWAY_SECONDS`.
 - A refusal (401, 403, 500) of what concerns the run itself is waited out as well: a proxy restarts, a credential is
-  rotated. Any other request of the flow's is repeated for seconds, and then the flow hears of it.
+  rotated. While everything else is refused too, that is as if the API were away; a request that is refused alone is
+  given up sooner. Any other request of the flow's is repeated for seconds, and then the flow hears of it.
 - A flow's requests to other services are its own affair: Prefect's client alone is changed.
 - A 500 is no refusal while the server itself says that it is not ready: it answers so without its database.
 - Whoever sets PREFECT_CLIENT_MAX_RETRIES is heard: then Prefect's own patience holds.
@@ -119,8 +120,7 @@ class Patience:
         if not self._begins(request) or time.monotonic() - self._verified < _VERIFIED_SECONDS:
             return None
         url = str(request.url).removesuffix("/set_state")
-        headers = {key: value for key, value in request.headers.items() if not key.startswith("content-")}
-        return httpx.Request("GET", url, headers=headers, extensions={"timeout": _TIMEOUT})
+        return httpx.Request("GET", url, headers=_without_content(request), extensions={"timeout": _TIMEOUT})
 
     def heard(self, request: httpx.Request, content: bytes, before: httpx.Request | None = None) -> None:
         """Called with each good answer; leaves the process when the run is somebody else's.
@@ -185,7 +185,7 @@ def _exchange(
         else:
             # Prefect's client answers a missing token itself, with a new one.
             token = response.status_code == httpx.codes.FORBIDDEN and b"CSRF" in content
-            status = yield from _status(request, response.status_code)
+            status = yield from _status(patience, request, response.status_code)
             refusals += status in _REFUSED
             wait = None if token else patience.pause(request, status, attempt, refusals)
             if wait is None:
@@ -197,20 +197,30 @@ def _exchange(
     raise AssertionError("endless")
 
 
-def _status(request: httpx.Request, status: int) -> Generator[_Step, Any, int]:
-    """The status that an answer means: without its database, the server answers 500 to whatever it is asked."""
+def _status(patience: Patience, request: httpx.Request, status: int) -> Generator[_Step, Any, int]:
+    """The status that an answer means: 503 where the server itself is not ready, or where everything is refused."""
     base, known, _ = str(request.url).partition("/api/")
-    if status != httpx.codes.INTERNAL_SERVER_ERROR or not known:
+    refused = status in _REFUSED - {httpx.codes.INTERNAL_SERVER_ERROR} and patience.concerns(request)
+    if not known or not (refused or status == httpx.codes.INTERNAL_SERVER_ERROR):
         return status
+    # Without its database, the server answers 500 to whatever it is asked, but for this one.
+    ask = httpx.Request(
+        "GET",
+        f"{base}/api/admin/version" if refused else f"{base}/api/ready",
+        headers=_without_content(request),
+        extensions={"timeout": _TIMEOUT},
+    )
     try:
-        answer: httpx.Response = yield (
-            "send",
-            httpx.Request("GET", f"{base}/api/ready", extensions={"timeout": _TIMEOUT}),
-        )
+        answer: httpx.Response = yield "send", ask
         yield "close", answer
     except httpx.TransportError:
         return int(httpx.codes.SERVICE_UNAVAILABLE)
-    return status if answer.is_success else int(httpx.codes.SERVICE_UNAVAILABLE)
+    away = answer.status_code in _AWAY | _REFUSED if refused else not answer.is_success
+    return int(httpx.codes.SERVICE_UNAVAILABLE) if away else status
+
+
+def _without_content(request: httpx.Request) -> dict[str, str]:
+    return {key: value for key, value in request.headers.items() if not key.startswith("content-")}
 
 
 class Transport(httpx.BaseTransport):

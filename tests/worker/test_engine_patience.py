@@ -170,6 +170,33 @@ def test_500_is_waited_out_while_the_database_is_away_and_heard_of_when_it_is_no
     assert status == (500 if database == 200 else 201)
 
 
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(("others", "minutes"), [(401, 40), (503, 40), (None, 40), (200, 10), (404, 10)])
+def test_what_is_refused_alone_is_given_up_sooner_than_what_is_refused_with_all_else(
+    monkeypatch: pytest.MonkeyPatch, status: int, others: int | None, minutes: int
+) -> None:
+    """Behind a proxy that refuses everybody, a run that has ended could not say so after ten minutes, and crashed."""
+    now, credentials = [1000.0], set()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/api/admin/version":
+            return httpx.Response(status)
+        credentials.add(request.headers["authorization"])
+        if others is None:
+            raise httpx.ConnectError("away")
+        return httpx.Response(others)
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now.append(now.pop() + seconds))
+    patience = Patience(RUN, "")
+    patience.begun = True
+    with httpx.Client(transport=Transport(httpx.MockTransport(answer), patience), auth=("a", "b")) as client:
+        about = about_run()
+        assert client.send(about).status_code == status
+    assert minutes * 60 < now[0] - 1000 < minutes * 60 + 20
+    assert credentials == {about.headers.get("authorization") or httpx.BasicAuth("a", "b")._auth_header}
+
+
 def test_other_services_are_asked_as_ever() -> None:
     """Prefect's client alone is changed: httpx itself, which a flow uses for all else, is as it was."""
     engine_patience.install()
