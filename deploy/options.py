@@ -27,6 +27,8 @@ OPTIONS = {
     "TESTS": (r"[\w./ *\[\]:-]+", "folders or files of tests"),
     "TEMPLATE": (r"[\w.-]+", "the name of a template"),
     "TO": (r"[^\s'\"$;&|]+@[^\s'\"$;&|]+", "an address"),
+    "APPLY": ("yes", "yes, or leave it out"),
+    "BACK": ("yes", "yes, or leave it out"),
     "PERSON": (r"[^\s'\"$;&|]+@[^\s'\"$;&|]+", "an address"),
     "RUNS": (r"[0-9a-fA-F-]{36}([ ,]+[0-9a-fA-F-]{36})*", "ids of flow runs, as `make status` shows them"),
     "HTML": (r"[^\s'\"$;&|]+", "a file to write, like campaign.html"),

@@ -10,7 +10,7 @@ takes.retry-failed := LIST
 takes.stop-person := TO
 takes.erase-person := TO
 takes.campaign-status := JSON HTML
-takes.cutover := PERSON JSON
+takes.cutover := PERSON JSON APPLY BACK
 
 .PHONY: demo chaos coverage secrets register cutover notion-setup preflight preview test-send pause-campaign resume retry-failed stop-person erase-person bench-flows campaign-status alert-test
 demo: .venv/ready ## the campaign in a sandbox: sixteen mails, live [SPEED=times a mail a minute]
@@ -23,8 +23,8 @@ secrets: .venv/ready ## Secret blocks at Prefect from .env; prints names only [E
 	@$(FLOWS) flows.operator.secret_blocks --env $(if $(filter command,$(origin ENV)),$(ENV),.env)
 register: .venv/ready ## deployments and rate limits at Prefect
 	@$(FLOWS) flows.operator.register
-cutover: .venv/ready ## take over the campaign that another production runs: the plan [PERSON=address JSON=1]
-	@$(FLOWS) flows.operator.cutover $(if $(PERSON),--person $(PERSON)) $(if $(JSON),--json)
+cutover: .venv/ready ## take over the campaign that another production runs: a plan, or APPLY=yes, BACK=yes [PERSON=address JSON=1]
+	@$(FLOWS) flows.operator.cutover $(if $(PERSON),--person $(PERSON)) $(if $(JSON),--json) $(if $(APPLY),--apply) $(if $(BACK),--back)
 notion-setup: .venv/ready ## add the project's own properties to the Notion workspace
 	@$(FLOWS) flows.operator.notion_setup
 preflight: .venv/ready ## is everything there that the next mail needs?

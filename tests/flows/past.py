@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+import httpx
 
 from flows.campaigns.model import sequence as find_sequence
 from flows.services import notion_schema as schema
@@ -11,13 +14,28 @@ from flows.services.prefect_api import Prefect
 from sandbox.past import campaign as before
 
 if TYPE_CHECKING:
-    import httpx
-
     from tests.flows.world import World
 
 SEND, SIGNUP = "christmas-send-email", "christmas-signup-handler"
 DELAYS = {step.number: step.delay for step in find_sequence("christmas", "signup").steps}
 SCORES = {"gps_score": 40, "money_score": 30, "revenue_leak_total": 9000, "red_systems": 2, "orange_systems": 1}
+
+
+class Patient(httpx.HTTPTransport):
+    """Asks again where SQLite's one writer is busy, as every client of Prefect's must."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        for _ in range(40):
+            answer = super().handle_request(request)
+            if answer.status_code != 503:
+                break
+            time.sleep(0.25)
+        return answer
+
+
+def client_of(api: str) -> httpx.Client:
+    """A client of Prefect's API; none of its connections is kept, for the server may close it just then."""
+    return httpx.Client(base_url=api, timeout=60, transport=Patient(limits=httpx.Limits(max_keepalive_connections=0)))
 
 
 class Past:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
+from flows.campaigns.model import sequence as find_sequence
+from flows.enrolment.takeover import CLAIMING
+from flows.operator.cutover import going_back, stage, taking
 from flows.operator.cutover.__main__ import main
+from flows.operator.cutover.facts import instant
 from flows.operator.register import register
+from flows.recipients import suppression
+from flows.services import notion_schema as schema
 from flows.services.prefect_api import Prefect
-from tests.flows.past import SEND, SIGNUP, Past
+from sandbox.past import campaign as before
+from tests.flows.past import SCORES, SEND, SIGNUP, Past, client_of
+from tests.flows.test_before import run_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,13 +33,15 @@ if TYPE_CHECKING:
 @pytest.fixture
 def past(world: World) -> Iterator[Past]:
     """The five deployments of before, and a worker of ours in the pool; ours again at the end."""
-    with httpx.Client(base_url=os.environ["PREFECT_API_URL"], timeout=60) as client:
+    with client_of(os.environ["PREFECT_API_URL"]) as client:
         found = Past(world, client)
         found.forget()
         client.post("/work_pools/default/queues", json={"name": "probe-hublab-1"})
         client.post("/work_pools/default/workers/heartbeat", json={"name": "hublab-1"}).raise_for_status()
         yield found
         found.forget()
+        with Prefect() as prefect:
+            stage.forget(prefect)
         client.delete("/work_pools/default/workers/hublab-1")
     register("default")
 
@@ -105,9 +117,344 @@ def test_the_plan_works_before_anything_is_registered_and_refuses_without_resend
 
 
 def test_signups_that_wait_are_in_the_plan(past: Past, capsys: pytest.CaptureFixture[str]) -> None:
-    from sandbox.past import campaign as before  # noqa: PLC0415
-
     email = past.world.address()
     before.website_signup(past.api, past.ids[SIGNUP], past.fields(email))
     (one,) = planned(capsys)["signups"]
     assert (one["email"], one["enrolled"], one["doubt"]) == (email, False, "")
+
+
+def taken(past: Past) -> None:
+    assert main(["--apply"]) == 0
+
+
+def key_of(email: str) -> str:
+    return find_sequence("christmas", "signup").key(email)
+
+
+def live(past: Past, email: str) -> dict[int, dict[str, Any]]:
+    """Our runs of a person that will send, by step; no run of theirs may be left."""
+    found = {}
+    for run in past.mails_of(email):
+        if "enrolment" not in run["parameters"]:
+            assert run["state_type"] in {"CANCELLED", "COMPLETED", "CRASHED"}, run
+        elif run["state_type"] == "SCHEDULED":
+            assert run["parameters"]["step"] not in found
+            found[run["parameters"]["step"]] = run
+    return found
+
+
+def test_who_is_in_the_midst_is_taken_over_and_gets_each_mail_once(past: Past) -> None:
+    ada = past.person(3)
+    theirs = {run["parameters"]["email_number"]: run for run in past.mails_of(ada)}
+    taken(past)
+    ours = live(past, ada)
+    assert set(ours) == {4, 5, 6, 7}
+    for step, run in ours.items():
+        assert instant(run["next_scheduled_start_time"]) == instant(theirs[step]["expected_start_time"])
+        assert run["idempotency_key"] == f"{key_of(ada)}:{step}"
+        assert {name: run["parameters"]["enrolment"]["variables"][name] for name in SCORES} == SCORES
+    for run in past.mails_of(ada):
+        if "enrolment" not in run["parameters"]:
+            assert run["state"]["name"] == "TakenOver"
+            assert key_of(ada) in run["state"]["message"]
+            assert run["parameters"] == theirs[run["parameters"]["email_number"]]["parameters"]
+    page = past.world.record(ada)
+    assert schema.read(page, "Enrolment Key") == key_of(ada)
+    assert schema.read(page, "Contact") == [{"id": past.world.rows(schema.CONTACTS, ada)[0]["id"]}]
+    with Prefect() as prefect:
+        # One that is to come, and one that is out.
+        ordered = [prefect.run_of(f"{key_of(ada)}:{step}") for step in (4, 1)]
+    for one in ordered:
+        assert one
+        past.world.run(one)
+    assert [mail["key"] for mail in past.world.accepted(ada)] == [None, None, None, f"{key_of(ada)}:4"]
+    assert schema.read(past.world.record(ada), "Email 4 Sent")
+
+
+def test_again_and_again_without_harm(past: Past, capsys: pytest.CaptureFixture[str]) -> None:
+    past.person(5)
+    taken(past)
+    there = [(run["id"], run["state_id"]) for run in past.runs()]
+    capsys.readouterr()
+    taken(past)
+    assert "nothing was left to do" in capsys.readouterr().out
+    assert [(run["id"], run["state_id"]) for run in past.runs()] == there
+
+
+def test_a_second_signup_of_who_was_taken_over_enrols_nobody_again(past: Past) -> None:
+    ada = past.person(3)
+    taken(past)
+    run = run_of(before.website_signup(past.api, past.ids[SIGNUP], past.fields(ada.upper())))
+    assert past.world.run(run).is_completed()
+    assert len(live(past, ada)) == 4
+    assert len(past.world.rows(schema.SEQUENCE, ada)) == 1
+
+
+def test_a_signup_in_the_midst_waits_until_it_is_settled_who_enrols_whom(past: Past) -> None:
+    ada = past.person(3)
+    register("default")
+    with Prefect() as prefect:
+        stage.enter(prefect, CLAIMING)
+    new = past.world.address()
+    waiting = [past.world.enrol("signup", past.fields(email)) for email in (ada, new)]
+    for run in waiting:
+        assert past.world.run(run).name == "AwaitingRetry"
+    taken(past)
+    for run in waiting:
+        assert past.world.run(run).is_completed()
+    assert set(live(past, ada)) == {4, 5, 6, 7}
+    assert len(past.world.rows(schema.SEQUENCE, ada)) == 1
+    assert set(live(past, new)) == {1, 2, 3, 4, 5, 6, 7}
+
+
+def test_signups_that_nobody_came_to_are_enrolled_by_this_release(past: Past) -> None:
+    waits, lost = past.world.address(), past.world.address()
+    ids = [before.website_signup(past.api, past.ids[SIGNUP], past.fields(email)) for email in (waits, lost)]
+    past.end(ids[1], "CRASHED")
+    taken(past)
+    assert str(run_of(ids[0]).state_name) == "TakenOver"
+    for email in (waits, lost):
+        with Prefect() as prefect:
+            run = prefect.run_of(key_of(email))
+        assert run
+        assert past.world.run(run).is_completed()
+        assert set(live(past, email)) == {1, 2, 3, 4, 5, 6, 7}
+
+
+def test_runs_and_deployments_move_to_a_pool_of_our_own(past: Past, capsys: pytest.CaptureFixture[str]) -> None:
+    ada = past.person(5)
+    past.api.post("/work_pools/default/workers/heartbeat", json={"name": "laptop"}).raise_for_status()
+    past.api.post("/work_pools/", json={"name": "ours", "type": "process"}).raise_for_status()
+    past.api.post("/work_pools/ours/queues", json={"name": "probe-hublab-1"}).raise_for_status()
+    past.api.post("/work_pools/ours/workers/heartbeat", json={"name": "hublab-1"}).raise_for_status()
+    try:
+        assert main(["--apply"]) == 1
+        assert "nothing was changed" in capsys.readouterr().err
+        assert not any("enrolment" in run["parameters"] for run in past.runs())
+        assert main(["--apply", "--pool", "ours"]) == 0
+        assert {run["work_pool_name"] for run in live(past, ada).values()} == {"ours"}
+        assert past.api.get(f"/deployments/{past.ids[SIGNUP]}").json()["work_pool_name"] == "ours"
+    finally:
+        past.api.delete("/work_pools/default/workers/laptop")
+        register("default")
+        past.api.delete("/work_pools/ours")
+
+
+def test_a_mail_in_their_workers_hands_is_waited_for(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = past.person(3)
+    (fourth,) = [run for run in past.mails_of(ada) if run["parameters"]["email_number"] == 4]
+    past.end(fourth["id"], "RUNNING")
+    with monkeypatch.context() as patch:
+        patch.setattr(taking, "PATIENCE", 0.0)
+        assert main(["--apply"]) == 1
+    assert not live_of(past, ada)
+    page = past.world.record(ada)
+    past.mail(ada, 4, datetime.now(UTC))
+    past.world.edit(schema.SEQUENCE, page, Email_4_Sent=datetime.now(UTC).isoformat())
+    past.end(fourth["id"], "COMPLETED")
+    taken(past)
+    assert set(live(past, ada)) == {5, 6, 7}
+
+
+def live_of(past: Past, email: str) -> list[dict[str, Any]]:
+    return [run for run in past.mails_of(email) if "enrolment" in run["parameters"]]
+
+
+def back() -> None:
+    assert main(["--back"]) == 0
+
+
+def theirs(past: Past, email: str) -> dict[int, dict[str, Any]]:
+    """The runs of theirs that wait for their time, by step; none of ours may be left."""
+    assert not [run for run in live_of(past, email) if run["state_type"] == "SCHEDULED"]
+    found = {}
+    for run in past.mails_of(email):
+        if "enrolment" not in run["parameters"] and run["state_type"] == "SCHEDULED":
+            assert run["parameters"]["email_number"] not in found
+            found[run["parameters"]["email_number"]] = run
+    return found
+
+
+def test_everything_goes_back_at_the_old_times_as_theirs_takes_it(past: Past) -> None:
+    there = {name: past.api.get(f"/deployments/{one}").json() for name, one in past.ids.items()}
+    ada = past.person(3)
+    dues = {number: run["expected_start_time"] for number, run in theirs(past, ada).items()}
+    taken(past)
+    new = past.world.address()
+    assert past.world.run(past.world.enrol("signup", past.fields(new))).is_completed()
+    (first, *_) = past.world.mails(new)
+    past.world.run(first)
+    waiting = past.world.enrol("signup", past.fields(past.world.address()))
+    back()
+    for name, one in past.ids.items():
+        now = past.api.get(f"/deployments/{one}").json()
+        assert {part: now[part] for part in stage.PARTS} == {part: there[name][part] for part in stage.PARTS}
+        assert (now["global_concurrency_limit"] or {}).get("limit") == 3
+    again = theirs(past, ada)
+    assert {number: instant(run["expected_start_time"]) for number, run in again.items()} == {
+        number: instant(due) for number, due in dues.items()
+    }
+    for number, run in again.items():
+        wanted = past.fields(ada) | {"email_number": number, "segment": "CRITICAL"}
+        assert {name: value for name, value in run["parameters"].items() if name in wanted} == wanted
+        assert set(run["parameters"]) <= set(before.FLOWS[SEND][0])
+        assert run["work_queue_name"] == "of-before"
+    assert set(theirs(past, new)) == {2, 3, 4, 5, 6, 7}  # the first is out
+    (handler,) = [run for run in past.runs(SIGNUP) if run["idempotency_key"] == f"back:{waiting.idempotency_key}"]
+    assert handler["parameters"] == past.fields(waiting.parameters["payload"]["email"])
+    with Prefect() as prefect:
+        assert stage.phase(prefect) == ("", None)
+        assert not stage.kept(prefect)
+    assert main(["--back"]) == 1  # there is nothing to go back to
+
+
+def test_back_and_taken_over_again(past: Past) -> None:
+    ada = past.person(3)
+    taken(past)
+    waiting = past.world.enrol("signup", past.fields(past.world.address()))
+    back()
+    fourth = theirs(past, ada)[4]
+    past.end(fourth["id"], "COMPLETED")
+    past.mail(ada, 4, datetime.now(UTC))
+    taken(past)
+    assert set(live(past, ada)) == {5, 6, 7}
+    assert run_of(str(waiting.id)).state_name == "Scheduled"  # its enrolment goes on with us
+    back()
+    assert set(theirs(past, ada)) == {5, 6, 7}
+    taken(past)
+    assert set(live(past, ada)) == {5, 6, 7}
+
+
+def test_who_has_left_is_not_handed_to_those_who_would_not_ask(past: Past) -> None:
+    left, gone, booked = past.person(3), past.person(3), past.person(3, Booking_Status="Booked")
+    taken(past)
+    with Prefect() as prefect:
+        suppression.record(prefect, left, "Unsubscribed", datetime.now(UTC).isoformat(), "test")
+    past.world.edit(schema.SEQUENCE, past.world.record(gone), Cancelled=True)
+    back()
+    assert theirs(past, left) == {}
+    assert theirs(past, gone) == {}
+    assert set(theirs(past, booked)) == {4, 5, 6, 7}  # as it was with them
+
+
+def test_a_mail_that_is_out_and_not_recorded_is_not_handed_back(past: Past) -> None:
+    ada = past.person(3)
+    taken(past)
+    past.mail(ada, 4, datetime.now(UTC))  # accepted, and its run was stopped before it could say so
+    back()
+    assert set(theirs(past, ada)) == {5, 6, 7}
+    assert schema.read(past.world.record(ada), "Email 4 Sent")
+
+
+class Stopped(BaseException):
+    """As a kill: nothing that comes after it is done."""
+
+
+@contextlib.contextmanager
+def stopped_after(number: int) -> Iterator[list[str]]:
+    """Raise once so many writes were made, whichever client makes them; they are listed."""
+    done, real = list[str](), httpx.HTTPTransport.handle_request
+    reading = ("/filter", "/count", "/query", "/increment", "/workers/heartbeat")
+
+    def handle(self: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        answer = real(self, request)
+        if request.method != "GET" and not request.url.path.endswith(reading):
+            done.append(f"{request.method} {request.url.path}")
+            if len(done) == number:
+                answer.read()
+                raise Stopped
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx.HTTPTransport, "handle_request", handle)
+        yield done
+
+
+def nothing_is_lost(past: Past, email: str, steps: set[int], where: str) -> None:
+    """Each mail that is to come is with one side at least: theirs, or ours."""
+    ours = {run["parameters"]["step"] for run in live_of(past, email) if run["state_type"] == "SCHEDULED"}
+    theirs = {
+        run["parameters"]["email_number"]
+        for run in past.mails_of(email)
+        if "enrolment" not in run["parameters"] and run["state_type"] == "SCHEDULED"
+    }
+    assert ours | theirs == steps, where
+    if ours:  # theirs only wait then
+        assert past.api.get(f"/deployments/{past.ids[SEND]}").json()["entrypoint"].startswith("flows."), where
+
+
+def stopped_at(past: Past, number: int) -> bool:
+    """Stop a take-over after its write of that number, go on, and look; False when it has not so many."""
+    past.forget()
+    with Prefect() as prefect:
+        stage.forget(prefect)
+    before.deploy(past.api)
+    ada = past.person(5)
+    with contextlib.suppress(Stopped), stopped_after(number) as done:
+        taking.apply("default")
+    if len(done) < number:
+        return False
+    where = f"after write {number}, {done[-1]}"
+    nothing_is_lost(past, ada, {6, 7}, where)
+    taken(past)
+    assert set(live(past, ada)) == {6, 7}, where
+    assert schema.read(past.world.record(ada), "Enrolment Key") == key_of(ada), where
+    assert len({run["idempotency_key"] for run in live_of(past, ada)}) == len(live_of(past, ada)) == 7, where
+    with Prefect() as prefect:
+        assert set(stage.kept(prefect)[SEND]["tags"]) >= {"christmas"}, where  # what was there before, not ours
+    return True
+
+
+def back_stopped_at(past: Past, number: int) -> bool:
+    """The same with the way back."""
+    past.forget()
+    with Prefect() as prefect:
+        stage.forget(prefect)
+    before.deploy(past.api)
+    ada = past.person(5)
+    taken(past)
+    with contextlib.suppress(Stopped), stopped_after(number) as done:
+        going_back.back()
+    if len(done) < number:
+        return False
+    where = f"after write {number}, {done[-1]}"
+    ours = {run["parameters"]["step"] for run in live_of(past, ada) if run["state_type"] == "SCHEDULED"}
+    flat = {
+        run["parameters"]["email_number"]
+        for run in past.mails_of(ada)
+        if "enrolment" not in run["parameters"] and run["state_type"] == "SCHEDULED"
+    }
+    assert ours | flat == {6, 7}, where
+    if flat:  # ours cannot be begun then
+        assert not past.api.get(f"/deployments/{past.ids[SEND]}").json()["entrypoint"].startswith("flows."), where
+    if main(["--back"]):  # it had come to its end
+        assert number >= len(done), where
+    assert set(theirs(past, ada)) == {6, 7}, where
+    assert past.api.get(f"/deployments/{past.ids[SEND]}").json()["pull_steps"] == before.PULL_STEPS, where
+    return True
+
+
+@pytest.mark.long
+def test_the_way_back_stopped_after_each_write_and_run_again(past: Past) -> None:
+    stops = 0
+    while back_stopped_at(past, stops + 1):
+        stops += 1
+    assert stops > 10
+
+
+@pytest.mark.parametrize("number", [7, 13])
+def test_the_way_back_stopped_here_and_there(past: Past, number: int) -> None:
+    assert back_stopped_at(past, number)
+
+
+@pytest.mark.long
+def test_stopped_after_each_write_and_run_again_nothing_is_lost_and_nothing_doubled(past: Past) -> None:
+    stops = 0
+    while stopped_at(past, stops + 1):
+        stops += 1
+    assert stops > 25
+
+
+@pytest.mark.parametrize("number", [5, 21])
+def test_stopped_here_and_there_nothing_is_lost(past: Past, number: int) -> None:
+    assert stopped_at(past, number)

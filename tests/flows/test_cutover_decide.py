@@ -118,8 +118,10 @@ def test_the_key_comes_first_and_their_runs_are_cancelled_last() -> None:
 
 def test_what_is_written_is_not_written_again() -> None:
     facts = world(START, 3)
-    ours = {KEY: OurRun("claim", "COMPLETED", "TakenOver", NOW)}
-    ours |= {f"{KEY}:{n}": OurRun(f"ours-{n}", "SCHEDULED" if n > 3 else "COMPLETED", "Scheduled", NOW) for n in STEP}
+    ours = {KEY: OurRun("claim", "COMPLETED", "TakenOver", NOW, NOW)}
+    ours |= {
+        f"{KEY}:{n}": OurRun(f"ours-{n}", "SCHEDULED" if n > 3 else "COMPLETED", "Scheduled", NOW, NOW) for n in STEP
+    }
     done = tuple(replace(one, state="CANCELLED", state_name="TakenOver") if one.step > 3 else one for one in facts.runs)
     whole = replace(facts, ours=ours, runs=done, records=(replace(facts.records[0], key=KEY, linked=True),))
     assert kinds(whole) == "ooocccc"
@@ -268,8 +270,8 @@ def test_a_run_that_we_cancelled_tells_what_it_was_when_the_rest_was_not_written
 
 def test_who_was_enrolled_anew_by_this_release_does_not_get_what_is_out() -> None:
     facts = world(START, 3)
-    ours = {KEY: OurRun("handler", "COMPLETED", "Completed", NOW)}
-    ours |= {f"{KEY}:{n}": OurRun(f"ours-{n}", "SCHEDULED", "Scheduled", NOW) for n in STEP}
+    ours = {KEY: OurRun("handler", "COMPLETED", "Completed", NOW, NOW)}
+    ours |= {f"{KEY}:{n}": OurRun(f"ours-{n}", "SCHEDULED", "Scheduled", NOW, NOW) for n in STEP}
     anew = replace(facts, ours=ours, records=(*facts.records, record(NOW, (), page="page-2", key=KEY, linked=True)))
     todo = writes.of(only(anew), anew)
     assert [(one.what, one.at) for one in todo if one.what == "settle"] == [("settle", f"ours-{n}") for n in (1, 2, 3)]

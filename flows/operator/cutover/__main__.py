@@ -7,28 +7,45 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 
 from flows.campaigns.model import normalised
-from flows.operator.cutover import plan, words
+from flows.operator.cutover import going_back, plan, taking, words
+from flows.operator.cutover.taking import BlockedError, Outcome
 from flows.services.errors import NotionError, ResendFailedError
-from flows.services.settings import MissingSettingError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Show the plan, or do it."""
+    """Show the plan, or do it and show what is left."""
     parser = argparse.ArgumentParser(prog="python -m flows.operator.cutover", description=__doc__)
     parser.add_argument("--pool", help="the work pool to take the deployments and runs to (HUBLAB_WORK_POOL)")
     parser.add_argument("--person", default="", help="one address, with every mail and every write")
     parser.add_argument("--json", action="store_true", help="for programs")
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--apply", action="store_true", help="do it")
+    ways.add_argument("--back", action="store_true", help="give everything back to the production before")
     asked = parser.parse_args(arguments)
+    changes = asked.apply or asked.back
+    if changes and asked.person:
+        parser.error("--person shows one person; what is applied is applied to all")
+    outcome = Outcome(Counter())
     try:
+        if changes:
+            outcome = taking.apply(asked.pool) if asked.apply else going_back.back()
         found = plan.now(asked.pool)
-    except (NotionError, ResendFailedError, MissingSettingError) as problem:
-        sys.stderr.write(f"no plan can be made: {problem}\n")
+    except BlockedError as problem:
+        sys.stderr.write(f"nothing was changed:\n{problem}\n")
         return 1
+    except (NotionError, ResendFailedError, LookupError) as problem:
+        again = "; what was written stays, run it again" if changes else ""
+        sys.stderr.write(f"no plan can be made: {problem}{again}\n")
+        return 1
+    if changes and not asked.json:
+        sys.stdout.write(words.outcome(outcome.done, outcome.busy))
     person = normalised(asked.person)
     sys.stdout.write(words.document(found, person) if asked.json else words.report(found, person))
-    return 1 if found.stage.blockers else 0
+    blocked = bool(found.stage.blockers) and not asked.back
+    return 1 if blocked or outcome.busy else 0
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flows.campaigns.model import GENERIC_HANDLER, normalised
 from flows.campaigns.model import sequences as all_sequences
 from flows.operator.cutover import attribution, doubts, fates, person
-from flows.operator.cutover.facts import BUSY, JOURNAL, OPEN, TAKEN, Facts, OldRun, Record
+from flows.operator.cutover.facts import BUSY, HANDED, JOURNAL, OPEN, TAKEN, Facts, OldRun, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,7 +61,8 @@ class Signup:
 
 def signups(facts: Facts, enrolled: Iterable[Case]) -> list[Signup]:
     """The handlers' runs that wait, or were lost with their worker before they wrote anything."""
-    known = {*facts.ours, *(one.key for one in enrolled if one.rule != LEAVE_OUT)}
+    enrolled_here = {key for key, run in facts.ours.items() if run.state_name != HANDED}
+    known = {*enrolled_here, *(one.key for one in enrolled if one.rule != LEAVE_OUT)}
     found = []
     for run in facts.runs:
         if run.step or run.sequence is None or fates.is_busy(run, facts.now):

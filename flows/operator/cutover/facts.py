@@ -50,19 +50,23 @@ class OldRun:
 
 @dataclass(frozen=True)
 class OurRun:
-    """A run under a key of ours; `parameters` only of a first mail."""
+    """A run under a key of ours; `since` is when its state began."""
 
     id: str
     state: str
     state_name: str
     created: datetime
+    since: datetime
     due: datetime | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Record:
-    """A page of Email Sequence; `sent` has, by step, when a mail went out; `details` are fields of the payload."""
+    """A page of Email Sequence; `sent` has, by step, when a mail went out; `details` are fields of the payload.
+
+    `linked` says that it leads to a contact, `stopped` that a person has ended it.
+    """
 
     page: str
     email: str
@@ -73,6 +77,7 @@ class Record:
     sent: dict[int, datetime]
     details: dict[str, Any]
     linked: bool
+    stopped: bool = False
 
 
 @dataclass(frozen=True)

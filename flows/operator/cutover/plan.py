@@ -40,7 +40,7 @@ def decided(facts: Facts) -> tuple[tuple[Case, ...], tuple[Signup, ...], dict[st
     signups = tuple(decide.signups(facts, cases))
     todo = {one.key: writes.of(one, facts) for one in cases}
     for one in signups:
-        todo[one.key] = todo.get(one.key, []) + writes.of_signup(one)
+        todo[one.key] = todo.get(one.key, []) + writes.of_signup(one, facts)
     unreadable = sum(run.sequence is None and run.standing == OPEN for run in facts.runs)
     return cases, signups, todo, unreadable
 

@@ -87,7 +87,10 @@ def _runs(prefect: Prefect, opened: datetime | None) -> tuple[list[OldRun], dict
 def _our_run(run: dict[str, Any]) -> OurRun:
     due = run.get("next_scheduled_start_time") or run.get("expected_start_time")
     kind, name = str(run.get("state_type")), str(run.get("state_name"))
-    return OurRun(run["id"], kind, name, instant(run["created"]), instant(due) if due else None, run["parameters"])
+    since = instant((run.get("state") or {}).get("timestamp") or run["created"])
+    return OurRun(
+        run["id"], kind, name, instant(run["created"]), since, instant(due) if due else None, run["parameters"]
+    )
 
 
 def _old_run(run: dict[str, Any], key: str, handled: tuple[str, str] | None) -> OldRun:
@@ -143,6 +146,7 @@ def _record(page: dict[str, Any]) -> Record:
         {number: instant(mark) for number, mark in marks.items() if mark},
         {source: schema.read(page, name) for source, name in fields.items() if not source.startswith("=")},
         bool(schema.read(page, "Contact")),
+        bool(schema.read(page, "Cancelled") or schema.read(page, "Sequence Completed")),
     )
 
 

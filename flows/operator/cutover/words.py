@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flows.operator.cutover import decide, fates, writes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from flows.operator.cutover.decide import Case, Signup
     from flows.operator.cutover.plan import Plan
@@ -23,7 +23,8 @@ SAYS = {
     writes.CREATE: "create",
     writes.REVIVE: "schedule again",
     writes.SETTLE: "settle as sent before",
-    writes.CANCEL: "cancel theirs",
+    writes.CANCEL: "cancel",
+    "hand back": "hand back",
 }
 
 
@@ -40,6 +41,13 @@ def report(plan: Plan, person: str = "") -> str:
     if not person:
         lines += _sums(plan)
     return "\n".join(lines) + "\n"
+
+
+def outcome(done: Mapping[str, int], busy: int) -> str:
+    """What was done."""
+    what = ", ".join(f"{count} × {SAYS[name]}" for name, count in done.items()) or "nothing was left to do"
+    left = f"; {busy} of theirs are in a worker's hands: run this again in a few minutes" if busy else ""
+    return f"done: {what}{left}\n"
 
 
 def _stage(stage: Stage) -> Iterator[str]:

@@ -101,14 +101,17 @@ def _cancels(case: Case) -> Iterator[Write]:
             yield Write(CANCEL, run.id, run.step, run.due, message=f"{case.key}: {case.why or 'taken over'}")
 
 
-def of_signup(signup: Signup) -> list[Write]:
+def of_signup(signup: Signup, facts: Facts) -> list[Write]:
     """What is still to be written for somebody whom theirs did not come to enrol."""
-    run, key = signup.run, signup.key
+    if signup.doubt:
+        return []
+    run, key, there = signup.run, signup.key, facts.ours.get(signup.key)
     values = {"payload": run.parameters, "received_at": run.due.isoformat()}
-    enrol = [Write(ENROL, key, values=values, message=f"{signup.sequence.campaign}/{signup.sequence.name}")]
-    waiting = run.standing in {OPEN, BUSY}
-    cancel = [Write(CANCEL, run.id, message=f"{key}: enrolled by this release")] if waiting else []
-    return [*(enrol if not signup.known else ()), *cancel] if not signup.doubt else []
+    enrol = Write(ENROL, key, values=values, message=f"{signup.sequence.campaign}/{signup.sequence.name}")
+    if there is not None and there.state_name == HANDED:
+        enrol = Write(REVIVE, there.id)
+    cancel = [Write(CANCEL, run.id, message=f"{key}: enrolled by this release")]
+    return [*(() if signup.known else (enrol,)), *(cancel if run.standing in {OPEN, BUSY} else ())]
 
 
 def enrolment(case: Case) -> dict[str, Any]:

@@ -1,0 +1,113 @@
+"""The way back: deployments as they were, and our runs handed to the production before; stopped anywhere, run again."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from flows.enrolment.enrol import SEND
+from flows.enrolment.takeover import GOING_BACK
+from flows.operator.cutover import changing, read, returning, stage, taking, writes
+from flows.operator.cutover.facts import HANDED
+from flows.operator.cutover.taking import BlockedError, Outcome
+from flows.operator.cutover.writes import Write
+from flows.recipients import suppression
+from flows.services import notion_schema as schema
+from flows.services.clients import notion_client
+from flows.services.prefect_api import Prefect
+
+if TYPE_CHECKING:
+    from flows.operator.cutover.facts import Facts
+    from flows.operator.cutover.returning import Return
+    from flows.services.notion_gateway import NotionGateway
+    from flows.services.settings import Settings
+
+
+class GoingBack:
+    """One go of the way back."""
+
+    def __init__(self, prefect: Prefect, notion: NotionGateway, settings: Settings) -> None:
+        """Nothing is called yet."""
+        self._prefect, self._notion, self._settings = prefect, notion, settings
+        self._schemas: dict[str, Any] = {}
+        self.done = Counter[str]()
+
+    def run(self) -> Outcome:
+        """Hand back what can be handed back now.
+
+        Raises:
+            BlockedError: nothing was taken over.
+            NotionError, ResendFailedError, httpx.HTTPError: what they say; run it again.
+        """
+        kept = stage.kept(self._prefect)
+        if not kept:
+            raise BlockedError("nothing was taken over, or everything is back already: no deployments were kept")
+        self._schemas = {name: one.get("parameter_openapi_schema") or {} for name, one in kept.items()}
+        stage.enter(self._prefect, GOING_BACK)
+        # From here on our workers begin nothing more of ours: the deployments name the code of before.
+        stage.restore(self._prefect)
+        busy = self._hand_back()
+        if not busy:
+            stage.forget(self._prefect)
+        return Outcome(self.done, busy)
+
+    def _hand_back(self) -> int:
+        deadline, before = time.monotonic() + taking.PATIENCE, list[Write]()
+        while True:
+            facts = read.facts(self._prefect, self._notion, self._settings, datetime.now(UTC))
+            busy = sum(returning.is_busy(run, facts) for run in facts.ours.values())
+            found = self._plan(facts)
+            todo = [one for _, those in found for one in those]
+            if (todo == before and not busy) or time.monotonic() > deadline:
+                return busy
+            for one, those in found:
+                for write in those:
+                    self._do(one, write)
+            before = todo
+            time.sleep(taking.PAUSE if busy else 0)
+
+    def _plan(self, facts: Facts) -> list[tuple[Return, list[Write]]]:
+        found = []
+        for one in returning.returns(facts, self._schemas):
+            left = None if one.keeps or not one.step else suppression.why_not(self._prefect, one.email, one.sequence)
+            kept = replace(one, keeps=left) if left else one
+            found.append((kept, list(returning.of(kept, facts))))
+        return found
+
+    def _do(self, one: Return, write: Write) -> None:
+        done = True
+        if write.what == writes.PAGE:
+            self._notion.update(schema.SEQUENCE, write.at, write.values)
+        elif write.what == returning.FLAT:
+            self._create(one, write)
+        elif write.what == writes.REVIVE:
+            changing.schedule_again(self._prefect, write)
+        elif write.what == writes.SETTLE:
+            done = changing.settle(self._prefect, write)
+        else:
+            done = changing.cancel(self._prefect, write, HANDED)
+        self.done[write.what] += done
+
+    def _create(self, one: Return, write: Write) -> None:
+        """A run as theirs scheduled it; there is one of its key, however often this is done."""
+        name = SEND if one.step else f"{one.sequence.handler}/{one.sequence.handler}"
+        due = (write.due or datetime.now(UTC)).isoformat()
+        body = {
+            "parameters": write.values,
+            "idempotency_key": write.at,
+            "enforce_parameter_schema": False,
+            "state": {"type": "SCHEDULED", "name": "Scheduled", "state_details": {"scheduled_time": due}},
+        }
+        path = f"/deployments/{self._prefect.deployment(name)}/create_flow_run"
+        self._prefect.client.request("POST", path, json=body)
+
+
+def back() -> Outcome:
+    """Go back. Raises as `GoingBack.run`."""
+    with Prefect() as prefect:
+        settings = prefect.settings()
+        with notion_client(prefect, settings) as notion:
+            return GoingBack(prefect, notion, settings).run()

@@ -1,0 +1,145 @@
+"""What goes back to the production before: our runs that are still to send, in a form that it understands. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from flows.campaigns import plan as plans
+from flows.campaigns.model import normalised
+from flows.campaigns.model import sequences as all_sequences
+from flows.operator.cutover import attribution, fates, writes
+from flows.operator.cutover.facts import BACK, HANDED, OPEN, TAKEN, standing
+from flows.operator.cutover.writes import Write
+from flows.recipients.suppression import ends
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from flows.campaigns.model import Sequence
+    from flows.operator.cutover.facts import Facts, OurRun
+
+FLAT = "hand back"
+# What theirs took, where their deployment does not say it any more.
+THEIRS = ("first_name", "business_name", "segment", "assessment_score", "red_systems", "orange_systems")
+INTEGER = "integer"
+
+
+@dataclass(frozen=True)
+class Return:
+    """One run of ours that goes back, or ends: `step` 0 is a handler's; `flat` are the parameters for theirs."""
+
+    key: str
+    email: str
+    sequence: Sequence
+    step: int
+    run: OurRun
+    flat: dict[str, Any]
+    due: datetime
+    keeps: str = ""
+    sent_at: datetime | None = None
+    page: str = ""
+    marked: bool = True
+
+
+def returns(facts: Facts, schemas: Mapping[str, Mapping[str, Any]]) -> list[Return]:
+    """Every run of ours that has not done its work, and is in nobody's hands; `schemas` are their parameters by flow.
+
+    `keeps` says why nothing is handed back of one, `sent_at` when its mail went out all the same.
+    """
+    found = list[Return | None]()
+    for key, run in facts.ours.items():
+        if not is_unfinished(run, facts):
+            continue
+        if "enrolment" in run.parameters:
+            found.append(_mail(facts, key, run, schemas))
+        elif first := facts.ours.get(f"{key}:1"):
+            # It had begun: those of the mails that it did not come to.
+            numbers = [one["number"] for one in first.parameters["enrolment"].get("plan", ())]
+            rest = [number for number in numbers if f"{key}:{number}" not in facts.ours]
+            parts = [replace(run, parameters=first.parameters | {"step": number}) for number in rest]
+            found += [_mail(facts, f"{key}:{one.parameters['step']}", one, schemas) for one in parts]
+        else:
+            found.append(_handler(key, run, schemas))
+    return [one for one in found if one is not None]
+
+
+def is_busy(run: OurRun, facts: Facts) -> bool:
+    """Whether one of our workers is at it."""
+    return run.state in {"PENDING", "RUNNING", "CANCELLING"} and facts.now - run.since < fates.STALE
+
+
+def is_unfinished(run: OurRun, facts: Facts) -> bool:
+    """Whether a run has its work before it, and no worker has it; one that ended badly, for as long as it counts."""
+    if standing(run.state, run.state_name) == OPEN:
+        return True
+    lost = run.state in {"FAILED", "CRASHED"} or (run.state in {"PENDING", "RUNNING"} and not is_busy(run, facts))
+    return lost and run.due is not None and facts.now - run.due <= fates.GRACE
+
+
+def _mail(facts: Facts, key: str, run: OurRun, schemas: Mapping[str, Mapping[str, Any]]) -> Return | None:
+    enrolment, step = run.parameters["enrolment"], int(run.parameters["step"])
+    sequence = all_sequences().get((enrolment["campaign"], enrolment["sequence"]))
+    if sequence is None:
+        return None
+    email = normalised(enrolment["email"])
+    record = next((one for one in facts.records if one.page == enrolment["page"]), None)
+    mark = record.sent.get(step) if record else None
+    mails, _ = attribution.attributed(facts.mails.get(email, ()), attribution.steps(sequence, facts.subjects))
+    sent = mark or (mails[step].at if step in mails else None)
+    keeps = "" if sent else _why_not(facts, email, sequence, stopped=record is None or record.stopped)
+    given = enrolment["variables"] | {"email": email, "email_number": step}
+    flat = _flat(given, schemas.get("christmas-send-email", {}))
+    due = plans.planned(plans.of(sequence, enrolment), step).due
+    return Return(key, email, sequence, step, run, flat, due, keeps, sent, enrolment["page"], marked=bool(mark))
+
+
+def _why_not(facts: Facts, email: str, sequence: Sequence, *, stopped: bool) -> str:
+    """Why a mail of ours must not be sent by theirs, which asks for nothing of this."""
+    if sequence.type:
+        return "theirs cannot send this sequence's mails"
+    if stopped:
+        return "its record in Notion is cancelled, completed or gone"
+    for one in facts.contacts.get(email, ()):
+        if ends(one.status, sequence.kind):
+            return f"the contact is {one.status.lower()}"
+    return ""
+
+
+def _handler(key: str, run: OurRun, schemas: Mapping[str, Mapping[str, Any]]) -> Return | None:
+    sequence = next((one for one in all_sequences().values() if key.startswith(f"{one.campaign}-{one.name}-")), None)
+    if sequence is None or sequence.handler not in schemas or run.due is None:
+        return None
+    payload = dict(run.parameters.get("payload") or {})
+    email = normalised(str(payload.get("email") or ""))
+    return Return(key, email, sequence, 0, run, _flat(payload, schemas[sequence.handler]), run.due)
+
+
+def _flat(given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters that theirs knows, as it takes them: whole numbers, and no value that says nothing."""
+    shown = schema.get("properties") or {key: {} for key in ("email", "email_number", *THEIRS)}
+    return {
+        name: round(value) if isinstance(value, float) and INTEGER in str(shown[name]) else value
+        for name, value in given.items()
+        if name in shown and value is not None
+    }
+
+
+def of(one: Return, facts: Facts) -> Iterator[Write]:
+    """What is to be written for it, in this order: theirs is there before ours goes."""
+    if one.sent_at:
+        if not one.marked:
+            mark = {f"Email {one.step} Sent": one.sent_at.isoformat(timespec="seconds")}
+            yield Write(writes.PAGE, one.page, one.step, values=mark)
+        yield Write(writes.SETTLE, one.run.id, one.step, name="Skipped", message="sent already")
+        return
+    key = f"{BACK}{one.key}"
+    if not one.keeps:
+        there = next((run for run in facts.runs if run.key == key), None)
+        if there is None:
+            yield Write(FLAT, key, one.step, one.due, one.flat)
+        elif there.state == "CANCELLED" and there.state_name == TAKEN:
+            yield Write(writes.REVIVE, there.id, one.step, one.due)
+    why = f"not handed back: {one.keeps}" if one.keeps else key
+    yield Write(writes.CANCEL, one.run.id, one.step, name=HANDED, message=why)
