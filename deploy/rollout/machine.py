@@ -1,34 +1,91 @@
-"""One host as the conductor sees it, and how the rollout went there. Knows no pyinfra."""
+"""One host as the conductor sees it, whatever kind of host it is, and how the rollout went there. Knows no pyinfra."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
-    from deploy import spec
-    from deploy.plan import Plan
-    from deploy.state import HostState
+
+@dataclass(frozen=True)
+class Move:
+    """One thing that a rollout moves on a host, and what is said when that failed.
+
+    `record`: its name in the record; empty: it is not named there. `gated`: a worker, which has passed its gate when
+    it was moved.
+    """
+
+    name: str
+    fault: str
+    record: str = ""
+    gated: bool = False
+
+
+class Planned(Protocol):
+    """What the conductor needs to know of a plan. `automations`: those to be removed at Prefect's server."""
+
+    @property
+    def activates(self) -> bool:
+        """Whether anything is touched."""
+
+    @property
+    def automations(self) -> tuple[str, ...]:
+        """Names."""
 
 
 class Machine(Protocol):
-    """A host that the conductor can speak to.
+    """A kind of host: one that SSH reaches, or an application of Coolify's.
 
-    `trouble`: why the last program did not do its work, where the reason is not its own: a connection, a lost lock.
+    Each call says to the operator what it does, and False when it did not do it. `trouble` is then why, where the
+    reason is not the thing itself: a connection, a lost lock.
     """
 
-    wanted: spec.WorkerHost
-    plan: Plan
-    state: HostState
     trouble: str
 
-    def run(self, program: str, query: dict[str, Any], *, detached: bool = False) -> bool:
-        """Runs an on-host program; False when it failed, having said why."""
+    @property
+    def address(self) -> str:
+        """As in HUBLAB_HOSTS."""
 
-    def say(self, text: str) -> None:
-        """One line to the operator."""
+    @property
+    def plan(self) -> Planned:
+        """What is to be done."""
+
+    @property
+    def canary_seconds(self) -> int:
+        """How long the first worker of all serves alone."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether workers of others have to be held before any gate."""
+
+    def hold(self) -> bool:
+        """Keeps workers of others from taking what the gates need."""
+
+    def let_go(self) -> None:
+        """Those go on."""
+
+    def moves(self) -> Sequence[Move]:
+        """What is moved, in its order."""
+
+    def move(self, what: Move) -> bool:
+        """Moves one thing, and a worker through its gate; what it failed at is as it was before."""
+
+    def gate(self, what: Move) -> bool:
+        """Lets a worker that was moved serve alone for a while, and looks at how its runs end."""
+
+    def undo(self) -> str:
+        """Brings back everything that was moved; what became of that in words, empty where nothing was."""
+
+    def remove_automations(self) -> bool:
+        """Removes the plan's from Prefect's server, which is one for all hosts."""
+
+    def commit(self) -> list[tuple[str, str]]:
+        """Takes away what is not wanted any more; what could not be, and how that is said."""
+
+    def close(self, outcome: Outcome, operator: str, what: str) -> bool:
+        """The last step and its line in the record, however it ended."""
 
 
 @dataclass

@@ -12,6 +12,7 @@ from pyinfra.api import DeployError
 from deploy import look, remote, spec
 from deploy.plan import make
 from deploy.rollout import limits
+from deploy.rollout.steps import SshSteps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,7 @@ BREAK_ENDS = "what the host had begun, it ends by itself"
 
 
 @dataclass
-class Member:
+class Member(SshSteps):
     """One host of this run: what is wanted, what was found, what will be done, and how it went.
 
     `trouble`: why the last program did not do its work, where the reason is not its own. `lost`: to whom the lock went;

@@ -10,7 +10,8 @@ from deploy import remote, spec
 
 if TYPE_CHECKING:
     from deploy.plan import Plan, WorkerStep
-    from deploy.rollout.machine import Machine, Outcome
+    from deploy.rollout.machine import Outcome
+    from deploy.rollout.steps import SshSteps
 
 
 def legacy(wanted: spec.WorkerHost, plan: Plan, phase: str) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def roll(wanted: spec.WorkerHost, plan: Plan, step: WorkerStep) -> dict[str, Any
     }
 
 
-def back(machine: Machine) -> dict[str, Any]:
+def back(machine: SshSteps) -> dict[str, Any]:
     """For `roll_back.py`: the host itself knows what to put back."""
     return move(machine.wanted)
 
@@ -81,7 +82,7 @@ def automations(wanted: spec.WorkerHost, plan: Plan) -> dict[str, Any]:
     return {"automations": list(plan.automations), **wanted.api_access()}
 
 
-def finish(machine: Machine, outcome: Outcome, operator: str, what: str) -> dict[str, Any]:
+def finish(machine: SshSteps, outcome: Outcome, operator: str, what: str) -> dict[str, Any]:
     """For `finish_host.py`: after a failure it writes the audit line and nothing else."""
     plan = machine.plan
     return {

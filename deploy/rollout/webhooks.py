@@ -8,10 +8,10 @@ from deploy import spec
 from deploy.rollout import queries
 
 if TYPE_CHECKING:
-    from deploy.rollout.machine import Machine
+    from deploy.rollout.steps import SshSteps
 
 
-def query(machine: Machine) -> dict[str, Any]:
+def query(machine: SshSteps) -> dict[str, Any]:
     """What `roll_webhooks.py` is asked; no text: they are to go."""
     step = machine.plan.webhooks
     return {

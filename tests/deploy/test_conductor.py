@@ -11,6 +11,7 @@ import pytest
 from deploy.plan import Plan, make
 from deploy.rollout.conductor import conduct
 from deploy.rollout.machine import one_by_one
+from deploy.rollout.steps import SshSteps
 from deploy.rollout.waves import waves
 from deploy.state import LegacyUnit
 from tests.deploy.factories import SENTINEL, bare, converged, finished, legacy, release_name, running, wanted
@@ -27,7 +28,7 @@ FILES = {"profiles.toml": "/etc/hublab/profiles.toml", "webhooks.json": "/etc/hu
 
 
 @dataclass
-class Recorder:
+class Recorder(SshSteps):
     """A machine that does nothing but write down what it was asked, in a journal that all share."""
 
     wanted: WorkerHost
@@ -87,7 +88,7 @@ class Groups:
 
     def __call__(self, work: Callable[[Machine], None], machines: Iterable[Machine]) -> None:
         wave = list(machines)
-        self.groups.append([machine.wanted.address for machine in wave])
+        self.groups.append([machine.address for machine in wave])
         one_by_one(work, wave)
 
 
