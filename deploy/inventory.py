@@ -25,7 +25,15 @@ config.FAIL_PERCENT = 0
 # The rollout goes host by host in one place; no host may wait for a slot in pyinfra's pool meanwhile.
 config.PARALLEL = max(len(_settings.hosts), 1)
 
+if any(target.application for target in _settings.hosts):
+    from deploy.coolify import connector
+
+    connector.register()
+
 workers = [
-    (target.address, {"spec": worker_host(_settings, target), **connection(_settings, target)})
+    (
+        f"@coolify/{target.application}" if target.application else target.address,
+        {"spec": worker_host(_settings, target), **connection(_settings, target)},
+    )
     for target in _settings.hosts
 ]

@@ -13,6 +13,7 @@ from deploy.release import identity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from deploy.coolify.state import ApplicationState
     from deploy.plan import Plan
     from deploy.state import HostState, Release
     from deploy.webhooks import Webhooks
@@ -129,7 +130,7 @@ def told(line: dict[str, Any]) -> str:
     return f"{line.get('who')}'s {line.get('what')} of {line.get('at')} failed ({line.get('result')})"
 
 
-def last_failure(state: HostState) -> str:
+def last_failure(state: HostState | ApplicationState) -> str:
     """That the last deploy failed, and where that left the host; empty when it did not fail."""
     last = state.deploys[-1] if state.deploys else {}
     if last.get("result", "ok") == "ok":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from deploy.coolify import revision, running
@@ -14,14 +13,11 @@ from deploy.onhost.prefect_api import ApiError
 from deploy.onhost.untrusted import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from deploy.coolify.prefect import Prefect
     from deploy.spec import WorkerHost
 
 
-@contextmanager
-def client(wanted: WorkerHost) -> Iterator[Client]:
+def client(wanted: WorkerHost) -> Client:
     """Coolify, by the settings.
 
     Raises:
@@ -29,8 +25,7 @@ def client(wanted: WorkerHost) -> Iterator[Client]:
     """
     if wanted.coolify is None:
         raise CoolifyError("HUBLAB_COOLIFY_URL: missing -> give Coolify's address and HUBLAB_COOLIFY_TOKEN in .env")
-    with Client(wanted.coolify.url, wanted.coolify.token) as found:
-        yield found
+    return Client(wanted.coolify.url, wanted.coolify.token)
 
 
 def look(wanted: WorkerHost, coolify: Client, prefect: Prefect) -> ApplicationState:

@@ -53,6 +53,11 @@ class ApplicationPlan:
     words: tuple[str, ...] = field(default=(), compare=False)
 
     @property
+    def automations(self) -> tuple[str, ...]:
+        """None is looked for."""
+        return ()
+
+    @property
     def workers(self) -> tuple[Step, ...]:
         """Its one worker."""
         return (Step(self.address, self.reasons),)

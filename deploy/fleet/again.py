@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from deploy.fleet import applications
 from deploy.fleet.connect import USAGE, ask_all
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ def main() -> int:
         sys.stderr.write(f"RUNS: {' '.join(runs)!r} names no flow runs; give ids, as `make status` shows them\n")
         return USAGE
     turn = threading.Lock()  # the server is one for all hosts, and so is the request: the first that has it sends it
-    replies = ask_all(lambda host: send(host, wanted) if turn.acquire(blocking=False) else "")
+    replies = ask_all(
+        lambda host: send(host, wanted) if turn.acquire(blocking=False) else "",
+        lambda host: applications.again(host, wanted) if turn.acquire(blocking=False) else "",
+    )
     for reply in replies:
         sys.stdout.write(reply.answer or (f"{reply.address} {reply.error}\n" if reply.error else ""))
     return 1 if any(reply.error for reply in replies) else 0

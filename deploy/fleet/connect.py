@@ -112,8 +112,12 @@ def command_for(settings: Settings, target: Target) -> tuple[str, ...]:
     return ("ssh", *flags, *key, "-p", str(target.port), "-l", target.user, target.address)
 
 
-def ask_all[Answer](question: Callable[[Host], Answer]) -> list[Reply[Answer]]:
+def ask_all[Answer](
+    question: Callable[[Host], Answer], of_application: Callable[[WorkerHost], Answer] | None = None
+) -> list[Reply[Answer]]:
     """Puts a question to every host of the inventory, or to those that LIMIT names; the answers are in its order.
+
+    An application of Coolify's answers nothing by itself: `of_application` asks about it, where that can be done.
 
     A wrong setting ends the program with status 2, each fault in a line of its own.
     """
@@ -124,11 +128,16 @@ def ask_all[Answer](question: Callable[[Host], Answer]) -> list[Reply[Answer]]:
         sys.exit(USAGE)
     hosts = [Host(worker_host(settings, target), command_for(settings, target)) for target in settings.hosts]
     with ThreadPoolExecutor(max_workers=min(len(hosts), SIDE_BY_SIDE)) as pool:
-        return list(pool.map(lambda host: _ask(host, question), hosts))
+        return list(pool.map(lambda host: _ask(host, question, of_application), hosts))
 
 
-def _ask[Answer](host: Host, question: Callable[[Host], Answer]) -> Reply[Answer]:
+def _ask[Answer](
+    host: Host, question: Callable[[Host], Answer], of_application: Callable[[WorkerHost], Answer] | None
+) -> Reply[Answer]:
+    if host.wanted.application and of_application is None:
+        return Reply(host.wanted.address, None, "is an application of Coolify's, and this is a question to a host")
     try:
-        return Reply(host.wanted.address, question(host))
+        ours = host.wanted.application and of_application
+        return Reply(host.wanted.address, ours(host.wanted) if ours else question(host))
     except FleetError as error:
         return Reply(host.wanted.address, None, str(error))

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from deploy.fleet import report
+from deploy.fleet import applications, report
 from deploy.fleet.connect import Reply, ask_all
 from deploy.table import render
 
@@ -34,7 +34,7 @@ def row(line: dict[str, Any]) -> tuple[str, ...]:
 
 def main() -> int:
     """0, or 1 when a host did not answer."""
-    replies = ask_all(lambda host: report.ask(host, whole=False))
+    replies = ask_all(lambda host: report.ask(host, whole=False), applications.history)
     found = lines(replies)
     if os.environ.get("JSON"):
         sys.stdout.write(json.dumps(found) + "\n")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploy import plan as planning
 from deploy import spec
-from deploy.fleet import report
+from deploy.fleet import applications, report
 from deploy.fleet.connect import Reply, ask_all
 from deploy.words import last_failure
 
@@ -150,7 +150,7 @@ def unreachable(reply: Reply[Status]) -> Status:
 
 def main() -> int:
     """0 when every host is as planned, else 1."""
-    found = [reply.answer or unreachable(reply) for reply in ask_all(ask)]
+    found = [reply.answer or unreachable(reply) for reply in ask_all(ask, applications.status)]
     if os.environ.get("JSON"):
         sys.stdout.write(json.dumps([{**asdict(item), "as_planned": item.as_planned} for item in found]) + "\n")
     else:

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from deploy import spec
+from deploy.fleet import applications
 from deploy.fleet.connect import ask_all
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def unlock(host: Host) -> str:
 
 def main() -> int:
     """0, or 1 when a host did not answer."""
-    replies = ask_all(unlock)
+    replies = ask_all(unlock, applications.unlock)
     for reply in replies:
         sys.stdout.write(f"{reply.address} {reply.answer or reply.error}\n")
     return 1 if any(reply.error for reply in replies) else 0

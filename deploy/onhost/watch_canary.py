@@ -5,10 +5,13 @@ from __future__ import annotations
 import datetime
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deploy.onhost.common import ask, say
 from deploy.onhost.prefect_api import events, pages, server_now, worker_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LOOK_SECONDS = 5.0
 ENDED = ["COMPLETED", "FAILED", "CRASHED"]
@@ -108,11 +111,16 @@ def process(unit: str) -> str:
 
 def main(query: dict[str, Any]) -> int:
     """0: as good as the others. 1: worse, or it restarted. An API that does not answer decides nothing."""
+    return watch(query, lambda: process(query["unit"]))
+
+
+def watch(query: dict[str, Any], alive: Callable[[], str]) -> int:
+    """The same for a worker of which `alive` says what changes when it restarts."""
     try:
         began = server_now(query)
     except OSError:
         began = datetime.datetime.now(datetime.UTC)
-    deadline, before = time.monotonic() + query["seconds"], process(query["unit"])
+    deadline, before = time.monotonic() + query["seconds"], alive()
     say(f"{query['worker']}: canary for {query['seconds']} s")
     body = {
         "flow_runs": {"state": {"type": {"any_": ENDED}}, "end_time": {"after_": began.isoformat()}},
@@ -128,7 +136,7 @@ def main(query: dict[str, Any]) -> int:
         except OSError as error:
             say(f"{query['worker']}: the API cannot be asked about the canary ({error})")
         reason = fault(mine, others)
-        if process(query["unit"]) != before:
+        if alive() != before:
             reason = "it restarted by itself"
         if reason:
             say(f"{query['worker']}: FAILED as the canary: {reason}")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pyinfra.api.command import PyinfraCommand
 
     from deploy.rollout.machine import Outcome
-    from deploy.rollout.member import Member
+    from deploy.rollout.members import AnyMember
 
 
 class Rollout:
@@ -35,7 +35,7 @@ class Rollout:
         `most`: how many hosts go side by side at the most; 0 for no bound.
         """
         self.what, self.kept, self.most, self.who, self.token = what, kept, most, whoami(), secrets.token_hex(8)
-        self.members: dict[str, Member] = {}
+        self.members: dict[str, AnyMember] = {}
         self.held: Once[set[str]] = Once()
         self.conducted: Once[dict[str, Outcome]] = Once()
 
@@ -54,14 +54,14 @@ class Rollout:
             atexit.register(conclude, state, rollout.members)
         return state.__dict__["hublab_rollout"]  # type: ignore[no-any-return]
 
-    def join(self, state: State, member: Member) -> None:
+    def join(self, state: State, member: AnyMember) -> None:
         """Adds a host; with the last one, refuses to go on when any of them cannot be deployed to.
 
         Raises:
             DeployError: before anything was changed anywhere.
         """
         announce(member)
-        self.members[member.wanted.address] = member
+        self.members[member.address] = member
         if len(self.members) < len(state.active_hosts):
             return
         if barred := [item for item in self.members.values() if item.plan.problems]:
@@ -79,14 +79,15 @@ class Rollout:
         # Two hosts of one name would run workers of one name, and each would answer for the other's.
         names: dict[str, str] = {}
         for address, member in self.members.items():
-            if twin := names.get(member.state.hostname):
+            if twin := names.get(member.name):
                 raise DeployError(
-                    f"{twin} and {address} both call themselves {member.state.hostname}. "
-                    "Give each a hostname of its own."
+                    f"{twin} and {address} both call themselves {member.name}. Give each a hostname of its own."
                 )
-            if member.state.hostname:
-                names[member.state.hostname] = address
-        if self.what == "rollback" and len({item.plan.release for item in self.members.values()}) > 1:
+            if member.name:
+                names[member.name] = address
+        # An application is known by its commit, a host by its release's id.
+        kinds = {(item.wanted.application == "", item.plan.release) for item in self.members.values()}
+        if self.what == "rollback" and len(kinds) > len({kind for kind, _ in kinds}):
             raise DeployError(
                 "The hosts would go back to different releases, see above. Nothing was changed. "
                 "Name one with RELEASE=, or take the hosts one at a time with LIMIT=."
@@ -106,7 +107,7 @@ class Rollout:
         return conductor.outcomes
 
 
-def see(member: Member) -> None:
+def see(member: AnyMember) -> None:
     """What is there after the rollout, for the table; a host that does not say it has failed."""
     try:
         member.see()
@@ -134,16 +135,16 @@ class Unlock(BaseStateCallback):
 
 
 @operation()
-def activate(member: Member, rollout: Rollout) -> Generator[PyinfraCommand, None, None]:
+def activate(member: AnyMember, rollout: Rollout) -> Generator[PyinfraCommand, None, None]:
     """Brings what runs to the plan; yields nothing when it is there."""
     if member.plan.activates:
         yield FunctionCommand(take_part, (rollout, member), {})
 
 
-def take_part(state: State, host: Host, rollout: Rollout, member: Member) -> bool:
+def take_part(state: State, host: Host, rollout: Rollout, member: AnyMember) -> bool:
     """One host's part; False when it failed or was not reached."""
     try:
-        outcome = rollout.outcome_for(state, member.wanted.address)
+        outcome = rollout.outcome_for(state, member.address)
     except DeployError as error:
         logger.error("%s%s", host.print_prefix, error)
         return False

@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from pyinfra.api.command import PyinfraCommand
 
     from deploy.rollout.activate import Rollout
-    from deploy.rollout.member import Member
+    from deploy.rollout.members import AnyMember
 
 
 @operation()
-def hold(member: Member, rollout: Rollout) -> Generator[PyinfraCommand, None, None]:
+def hold(member: AnyMember, rollout: Rollout) -> Generator[PyinfraCommand, None, None]:
     """Takes the host's lock before the first change; yields nothing when there is nothing to change."""
     if member.plan.changes:
         yield FunctionCommand(take_part, (member, rollout), {})
 
 
-def take_part(state: State, host: Host, member: Member, rollout: Rollout) -> bool:  # noqa: ARG001 - pyinfra's
+def take_part(state: State, host: Host, member: AnyMember, rollout: Rollout) -> bool:  # noqa: ARG001 - pyinfra's
     """One host's part; False when it is not held."""
     try:
-        return member.wanted.address in rollout.held(lambda: hold_all(rollout))
+        return member.address in rollout.held(lambda: hold_all(rollout))
     except DeployError as error:
         logger.error("%s%s", host.print_prefix, error)
         return False
@@ -47,9 +47,9 @@ def hold_all(rollout: Rollout) -> set[str]:
     """
     held: set[str] = set()
 
-    def one(member: Member) -> None:
+    def one(member: AnyMember) -> None:
         if take_hold(member, rollout):
-            held.add(member.wanted.address)
+            held.add(member.address)
 
     first, *others = sorted((item for item in rollout.members.values() if item.plan.changes), key=_address)
     one(first)
@@ -57,16 +57,16 @@ def hold_all(rollout: Rollout) -> set[str]:
         side_by_side(one, others)
     else:
         for member in others:
-            member.say(f"not locked: {first.wanted.address} could not be")
+            member.say(f"not locked: {first.address} could not be")
     rollout.demand_unity()
     return held
 
 
-def _address(member: Member) -> str:
-    return member.wanted.address
+def _address(member: AnyMember) -> str:
+    return member.address
 
 
-def take_hold(member: Member, rollout: Rollout) -> bool:
+def take_hold(member: AnyMember, rollout: Rollout) -> bool:
     """Locks, then looks again: who held the lock before may have changed the host since the plan was made."""
     owner = {"who": rollout.who, "what": f"{rollout.what} of release {member.plan.release}"}
     if not member.lock(rollout.token, owner):

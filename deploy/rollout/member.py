@@ -51,6 +51,11 @@ class Member(SshSteps):
     unseen: bool = False
     _refresher: Any = field(default=None, repr=False)
 
+    @property
+    def name(self) -> str:
+        """What its workers are called by."""
+        return self.state.hostname
+
     def run(self, program: str, query: dict[str, Any], *, detached: bool = False) -> bool:
         """Runs an on-host program; a connection that breaks counts as a failure of this host."""
         self.trouble = self.lost or ("the lock was given back" if self.given_back else "")

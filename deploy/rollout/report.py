@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pyinfra import logger
 from pyinfra.api.state import StateStage
 
+from deploy.state import HostState
 from deploy.table import render as table
 from deploy.words import last_failure
 
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
 
     from pyinfra.api import State
 
-    from deploy.rollout.member import Member
+    from deploy.coolify.state import ApplicationState
+    from deploy.rollout.members import AnyMember
     from deploy.state import Worker
 
 HEADINGS = ("host", "release", "Prefect", "uvloop", "workers online", "probe", "result")
 
 
-def result(member: Member, *, failed: bool) -> str:
+def result(member: AnyMember, *, failed: bool) -> str:
     """How it went on one host, in a word. Pure.
 
     Args:
@@ -39,9 +41,11 @@ def result(member: Member, *, failed: bool) -> str:
     return "not reached" if member.plan.activates else "deployed"
 
 
-def row(member: Member, *, failed: bool = False) -> tuple[str, ...]:
+def row(member: AnyMember, *, failed: bool = False) -> tuple[str, ...]:
     """One host in words; of one that could not be looked at afterwards nothing is known. Pure."""
     state, plan = member.state, member.plan
+    if not isinstance(state, HostState):
+        return application(member, state, failed=failed)
     if member.unseen:
         name = f"{state.hostname} ({plan.address})"
         return (name, *["unknown"] * 4, _probes(member), result(member, failed=failed))
@@ -60,7 +64,24 @@ def row(member: Member, *, failed: bool = False) -> tuple[str, ...]:
     )
 
 
-def _probes(member: Member) -> str:
+def application(member: AnyMember, state: ApplicationState, *, failed: bool) -> tuple[str, ...]:
+    """One application in words: of its process nothing is seen but what it says at Prefect. Pure."""
+    name = f"{state.app.name} ({member.address})" if state.app and state.app.name else member.address
+    if member.unseen:
+        return (name, *["unknown"] * 4, _probes(member), result(member, failed=failed))
+    release = state.release
+    return (
+        name,
+        release or "none",
+        release.partition("-")[0] or "–",
+        "not seen",
+        "–" if member.plan.problems else f"{min(len(state.online), 1)} of 1",
+        _probes(member),
+        result(member, failed=failed),
+    )
+
+
+def _probes(member: AnyMember) -> str:
     if member.plan.problems:
         return "not run"
     if not member.plan.restarts:
@@ -70,7 +91,7 @@ def _probes(member: Member) -> str:
     return f"{member.outcome.gates} of {len(member.plan.restarts)} COMPLETED"
 
 
-def render(members: Iterable[Member], failed: Collection[str] = ()) -> str:
+def render(members: Iterable[AnyMember], failed: Collection[str] = ()) -> str:
     """The whole table as text, aligned. Pure.
 
     Args:
@@ -79,8 +100,9 @@ def render(members: Iterable[Member], failed: Collection[str] = ()) -> str:
     """
     hosts = list(members)
     rows = [HEADINGS, *(row(member, failed=member.plan.address in failed) for member in hosts)]
-    if any(member.wanted.webhooks or member.state.webhooks for member in hosts):
-        cells = ["webhooks", *(_webhooks(member.state.webhooks) for member in hosts)]
+    webhooks = [member.state.webhooks if isinstance(member.state, HostState) else None for member in hosts]
+    if any(member.wanted.webhooks for member in hosts) or any(webhooks):
+        cells = ["webhooks", *map(_webhooks, webhooks)]
         rows = [(*line[:-1], cell, line[-1]) for line, cell in zip(rows, cells, strict=True)]
     return table(rows[0], rows[1:])
 
@@ -91,7 +113,7 @@ def _webhooks(found: Worker | None) -> str:
     return f"{found.active}, {found.release or 'release unknown'}" if found.pid else found.active
 
 
-def announce(member: Member) -> None:
+def announce(member: AnyMember) -> None:
     """The plan for one host, or what stands in its way."""
     plan, lines = member.plan, []
     lines += [f"cannot be deployed to: {problem.what}\n    -> {problem.remedy}" for problem in plan.problems]
@@ -106,7 +128,7 @@ def announce(member: Member) -> None:
         (logger.error if plan.problems else logger.info)("%s%s", member.host.print_prefix, line)
 
 
-def conclude(state: State, members: dict[str, Member]) -> None:
+def conclude(state: State, members: dict[str, AnyMember]) -> None:
     """Prints the table, when anything was or would have been done; a plan alone needs none."""
     if state.current_stage >= StateStage.Execute and members:
         print("\n" + render(members.values(), {host.name for host in state.failed_hosts}))  # noqa: T201 - the result goes to standard output

@@ -1,0 +1,113 @@
+"""status, history, unlock and run-again for an application: asked from here, since nothing of ours runs there."""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from deploy.coolify.ledger import Ledger
+from deploy.coolify.look import client, look
+from deploy.coolify.plan import SHORT, make
+from deploy.coolify.prefect import Prefect
+from deploy.fleet.connect import FleetError
+from deploy.fleet.report import Report
+from deploy.fleet.status import Status, left_words
+from deploy.onhost import report_host, run_again
+from deploy.onhost.api_facts import online
+from deploy.onhost.left_runs import left_runs
+from deploy.onhost.untrusted import printable
+from deploy.words import last_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from deploy.coolify.plan import ApplicationPlan
+    from deploy.coolify.state import ApplicationState
+    from deploy.spec import WorkerHost
+
+
+def told[Answer](question: Callable[[WorkerHost], Answer]) -> Callable[[WorkerHost], Answer]:
+    """A server that does not answer is said as that of a host that cannot be reached."""
+
+    @wraps(question)
+    def asked(wanted: WorkerHost) -> Answer:
+        try:
+            return question(wanted)
+        except (OSError, ValueError) as error:
+            raise FleetError(f"did not answer: {printable(str(error))}") from None
+
+    return asked
+
+
+def judge(
+    plan: ApplicationPlan, state: ApplicationState, queue: dict[str, int] | None, left: list[dict[str, Any]]
+) -> Status:
+    """One application against its plan. Pure."""
+    trouble = [f"{problem.what} -> {problem.remedy}" for problem in plan.problems]
+    if not (state.online or plan.problems):
+        trouble.append("no worker of it is ONLINE at Prefect's server")
+    if queue is None:
+        trouble.append("Prefect's server did not say what is due")
+    elif queue["late"]:
+        trouble.append(f"{queue['late']} flow runs are late")
+    trouble += left_words(left)
+    if state.lock and state.lock_orphaned:
+        trouble.append(f"{state.lock}: its owner is gone; the next deploy takes it over")
+    app = state.app
+    return Status(
+        host=f"{app.name} ({plan.address})" if app and app.name else plan.address,
+        release=state.release or "none",
+        workers=tuple((item.name, f"ONLINE, release {item.release or 'unknown'}") for item in state.online),
+        due=queue["depth"] if queue else None,
+        late=queue["late"] if queue else None,
+        last=_last(state),
+        lock=state.lock,
+        drift=plan.words,
+        trouble=tuple(trouble),
+    )
+
+
+def _last(state: ApplicationState) -> str:
+    if not state.deploys:
+        return "never deployed"
+    if failure := last_failure(state):
+        return f"FAILED: {failure}"
+    last = state.deploys[-1]
+    return f"{last['what']} of {str(last.get('to'))[:SHORT]} by {last['who']} at {last['at']}: {last['result']}"
+
+
+@told
+def status(wanted: WorkerHost) -> Status:
+    """For `make status`."""
+    query = {"pool": wanted.work_pool, **wanted.api_access()}
+    with client(wanted) as coolify:
+        state = look(wanted, coolify, Prefect(wanted.api_access()))
+    left = left_runs(query, online(query)) if state.api_version else []
+    return judge(make(wanted, state), state, report_host.queue(query) if state.api_version else None, left or [])
+
+
+@told
+def history(wanted: WorkerHost) -> Report:
+    """For `make history`."""
+    return Report(history=_ledger(wanted).history())
+
+
+@told
+def unlock(wanted: WorkerHost) -> str:
+    """For `make unlock`."""
+    return _ledger(wanted).unlock()
+
+
+def again(wanted: WorkerHost, runs: list[str]) -> str:
+    """For `make run-again`: what it says goes to the screen at once.
+
+    Raises:
+        FleetError: one could not be scheduled.
+    """
+    if run_again.main({"runs": runs, **wanted.api_access()}):
+        raise FleetError("not each of the flow runs could be scheduled")
+    return ""
+
+
+def _ledger(wanted: WorkerHost) -> Ledger:
+    return Ledger(Prefect(wanted.api_access()), wanted.application)

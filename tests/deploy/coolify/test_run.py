@@ -1,0 +1,122 @@
+"""The commands on an application: bare pyinfra, status, history; against sockets of this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from deploy.env_file import ROOT
+from deploy.release import identity
+from tests.deploy.coolify.script import TOKEN
+from tests.deploy.coolify.served import served
+from tests.deploy.coolify.theatre import APP, OLD, RELEASES, Theatre
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = identity.release_id("3.12.1", "/usr/local")
+DEPLOY = "POST /deploy"
+
+
+class Run:
+    """An operator's machine with a `.env`, whose application serves this checkout's release with a grace of 30 s."""
+
+    def __init__(self, folder: Path) -> None:
+        self.theatre = Theatre()
+        coolify = self.theatre.coolify
+        coolify.app |= {"git_commit_sha": OLD, "status": "running:healthy"}
+        coolify.app["settings"] = {"stop_grace_period": 30}
+        coolify.serve(HERE)
+        coolify.lies = [HERE] * 9
+        # A deployment has ended when it is looked at.
+        advance = coolify.advance
+        coolify.advance = lambda found: (advance(found), advance(found))[0]  # type: ignore[method-assign]
+        self.file = folder / "env"
+
+    def write(self, coolify: str, prefect: str) -> None:
+        self.file.write_text(
+            f"HUBLAB_HOSTS=coolify:{APP}\nHUBLAB_COOLIFY_URL={coolify}\nHUBLAB_COOLIFY_TOKEN='{TOKEN}'\n"
+            f"PREFECT_API_URL={prefect}\nHUBLAB_GATE_SECONDS=10\n"
+        )
+
+    def __call__(self, *command: str) -> subprocess.CompletedProcess[str]:
+        environ = {**os.environ, "HUBLAB_ENV_FILE": str(self.file)}
+        return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=120)
+
+    def pyinfra(self, deploy: str, *options: str) -> subprocess.CompletedProcess[str]:
+        program = str(Path(sys.executable).with_name("pyinfra"))
+        return self(program, *options, "deploy/inventory.py", f"deploy/{deploy}.py")
+
+    def fleet(self, name: str) -> subprocess.CompletedProcess[str]:
+        return self(sys.executable, "-m", "deploy.fleet", name)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    made = Run(tmp_path)
+    with served(made.theatre) as (coolify, prefect):
+        made.write(coolify, prefect)
+        yield made
+
+
+@pytest.mark.long
+def test_plan_deploy_status_history_and_the_way_back(run: Run) -> None:
+    coolify = run.theatre.coolify
+    planned = run.pyinfra("workers", "--dry")
+    assert planned.returncode == 0, planned.stderr
+    assert "stop_grace_period 30 → 930" in planned.stderr
+    assert coolify.journal == []
+    assert run.fleet("status").returncode == 1
+
+    done = run.pyinfra("workers", "-y")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert coolify.journal[-1] == DEPLOY
+    assert coolify.app["settings"]["stop_grace_period"] == 930
+    (row,) = [line for line in done.stdout.splitlines() if line.startswith("worker (coolify:")]
+    assert row.split()[2:3] == [HERE]
+    assert "1 of 1 COMPLETED" in row
+    assert row.endswith("deployed")
+    assert TOKEN not in done.stdout + done.stderr
+
+    again = run.pyinfra("workers", "-y")
+    assert "no change" in again.stdout
+    assert coolify.journal.count(DEPLOY) == 1
+    status = run.fleet("status")
+    assert (status.returncode, status.stderr) == (0, "")
+    assert f"worker (coolify:{APP})  as planned  release {HERE}" in status.stdout
+    assert "last: deploy of aaaaaaaaaa by" in status.stdout
+    assert f"coolify:{APP}" in run.fleet("history").stdout
+    assert "was not locked" in run.fleet("unlock").stdout
+
+    back = run.pyinfra("rollback", "-y")
+    assert back.returncode == 1
+    assert "there is no release before this one" in back.stderr
+
+
+def test_deploy_that_fails_says_why_and_leaves_what_served(run: Run) -> None:
+    coolify = run.theatre.coolify
+    coolify.ends = ["failed"]
+    done = run.pyinfra("workers", "-y")
+    assert done.returncode == 1
+    assert "New container is unhealthy." in done.stderr
+    assert "its deployment dep1 is failed; the old worker serves on; rolled back" in done.stdout + done.stderr
+    assert coolify.app["settings"]["stop_grace_period"] == 30
+    assert run.fleet("unlock").stdout.strip().endswith("was not locked")
+    status = run.fleet("status")
+    assert "FAILED" in status.stdout
+    assert RELEASES[OLD] not in status.stdout
+
+
+def test_token_that_lacks_an_ability_stops_it_before_anything_is_changed(run: Run) -> None:
+    refusal = httpx.Response(403, json={"message": "Missing required permissions: read"})
+    run.theatre.coolify.fails[f"GET /applications/{APP}"] = [refusal]
+    done = run.pyinfra("workers", "-y")
+    assert done.returncode == 1
+    assert "HUBLAB_COOLIFY_TOKEN: it lacks an ability (Missing required permissions: read)" in done.stderr
+    assert run.theatre.coolify.journal == []
