@@ -1,17 +1,18 @@
-"""Looking at a host over pyinfra: one fact, one round trip, whatever is asked."""
+"""Looking at a host over pyinfra's connection: one program, one round trip, whatever is asked."""
 
 from __future__ import annotations
 
 import json
 import socket
-from typing import TYPE_CHECKING, Any, cast, override
+from typing import TYPE_CHECKING, Any, cast
 
 import gevent
-from pyinfra.api import DeployError, FactBase, StringCommand
-from pyinfra.api.exceptions import FactProcessError
+from paramiko import SSHException
+from pyinfra.api import DeployError, StringCommand
 
 from deploy.onhost.untrusted import printable
 from deploy.remote import launcher, program
+from deploy.session import patiently
 from deploy.state import parse, question
 
 if TYPE_CHECKING:
@@ -29,41 +30,36 @@ CONNECT_SECONDS = 20
 LOOK_SECONDS = 150
 
 
-class HostJson(FactBase[dict[str, Any]]):
-    """The answer of `onhost/inspect_host.py`."""
-
-    @override
-    def command(self, python: str) -> StringCommand:
-        return StringCommand(launcher(python))
-
-    @override
-    @staticmethod
-    def default() -> dict[str, Any]:
-        return {"problem": "silent"}
-
-    @override
-    def process(self, output: list[str]) -> dict[str, Any]:
-        # The answer is the last line: before it a shell's start-up file (bash reads ~/.bashrc under sshd) may print.
-        try:
-            return cast("dict[str, Any]", json.loads(output[-1]))
-        except ValueError:
-            raise FactProcessError(f"the host answered no JSON: {printable(output[-1])}") from None
-
-
 def look(host: Host, wanted: WorkerHost, *, kept: bool = False) -> HostState:
     """Asks the host once; with `kept`, also for the units of former releases.
 
     Raises:
-        PyinfraError: the connection broke, which pyinfra has said; or nothing came within LOOK_SECONDS.
+        DeployError: it did not answer, or no JSON, or not within LOOK_SECONDS; the message says why.
     """
     notice_silence(host)
-    stdin = program("inspect_host", question(wanted, kept=kept))
+    command, stdin = StringCommand(launcher(wanted.python)), program("inspect_host", question(wanted, kept=kept))
     with gevent.Timeout(LOOK_SECONDS, DeployError(f"{host.name} did not answer within {LOOK_SECONDS} s")):
         try:
-            return parse(host.get_fact(HostJson, python=wanted.python, _stdin=stdin, _sudo=False))
-        except EOFError:  # paramiko's own; pyinfra does not know it
-            said = f"{host.name} closed the connection before it answered; nothing was changed by that"
-            raise DeployError(said) from None
+            done, output = patiently(lambda: host.run_shell_command(command, _stdin=stdin, _sudo=False))
+        except (EOFError, OSError, SSHException) as error:
+            said = f"{host.name} closed the connection before it answered ({error or type(error).__name__})"
+            raise DeployError(f"{said}; nothing was changed by that") from None
+    if not done:
+        said = output.output_lines[-1] if output.output_lines else "it said nothing"
+        raise DeployError(f"{host.name} could not be looked at: {printable(said)}")
+    return parse(answer(host.name, output.stdout_lines))
+
+
+def answer(name: str, lines: list[str]) -> dict[str, Any]:
+    """What `onhost/inspect_host.py` says: the last line; before it a shell's start-up file may print.
+
+    Raises:
+        DeployError: it is no JSON.
+    """
+    try:
+        return cast("dict[str, Any]", json.loads(lines[-1])) if lines else {"problem": "silent"}
+    except ValueError:
+        raise DeployError(f"{name} answered no JSON: {printable(lines[-1])}") from None
 
 
 def notice_silence(host: Host) -> None:

@@ -15,6 +15,7 @@ NEEDED_BYTES = 700 * 1024 * 1024
 SPARE_BYTES = 50 * 1024 * 1024
 OLDEST_SYSTEMD = 250  # %d in Environment= came with 250
 HTTP_OK = 200
+MOST_SKEW = 60.0  # seconds; runs are due by the minute
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,21 @@ def find(host: spec.WorkerHost, state: HostState) -> list[Problem]:
         )
         for name, error in state.faults.items()
     ]
+    found += [
+        Problem(
+            f"{words}; what lies there would be run, or believed, as root",
+            "look at what it is, and remove it or give it to root alone; a deploy makes its own folders and accounts",
+        )
+        for words in state.doubts
+    ]
+    if abs(state.skew) > MOST_SKEW:
+        way = "ahead of" if state.skew > 0 else "behind"
+        found.append(
+            Problem(
+                f"its clock is {abs(state.skew):.0f} s {way} the clock of {host.api_url}",
+                "set the clock that is wrong (timedatectl); runs would begin that much too early or too late",
+            )
+        )
     if state.python_prefix.startswith(("/root", "/home")):
         found.append(
             Problem(

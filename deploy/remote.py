@@ -26,10 +26,10 @@ fi
 for candidate in {candidates}; do
     path=$(command -v "$candidate") || continue
     case $("$path" -I -c 'import sys; print("%d.%d" % sys.version_info[:2])' </dev/null 2>/dev/null) in
-        {accepted}) exec $sudo {wrap} "$path" -I - ;;
+        {accepted}) exec $sudo {wrap} "$path" -I -X utf8 - ;;
     esac
 done
-found=$(python3 --version 2>&1 | head -n 1 | tr -d '"\\')
+found=$(python3 --version 2>&1 | head -n 1 | tr -dc '[:alnum:]. ')
 echo '{{"problem": "python", "found": "'"$found"'"}}'
 """
 
@@ -137,14 +137,13 @@ def run(  # noqa: PLR0913 - what a program is run with
     Raises:
         LockLostError: the query's lock is no longer held; nothing was done.
     """
-    from pyinfra.api import StringCommand  # noqa: PLC0415 - `fleet` does without, and is spared a second of imports
+    # `fleet` does without both, and is spared a second of imports.
+    from pyinfra.api import StringCommand  # noqa: PLC0415
 
-    done, output = host.run_shell_command(
-        StringCommand(launcher(python, detached=detached, limit=limit)),
-        print_output=True,
-        _stdin=program(name, query),
-        _sudo=False,
-    )
+    from deploy.session import patiently  # noqa: PLC0415
+
+    command, stdin = StringCommand(launcher(python, detached=detached, limit=limit)), program(name, query)
+    done, output = patiently(lambda: host.run_shell_command(command, print_output=True, _stdin=stdin, _sudo=False))
     if lost := next((line for line in output.stdout_lines if not done and line.startswith(LOST)), ""):
         raise LockLostError(lost)
     return bool(done)

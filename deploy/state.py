@@ -19,6 +19,7 @@ def question(host: WorkerHost, *, kept: bool = False) -> dict[str, Any]:
         "kept_units": spec.KEPT_UNITS,
         "kept": kept,
         "base": spec.BASE,
+        "config": spec.CONFIG,
         "user": spec.USER,
         "units": spec.UNITS,
         "unit": spec.UNIT,
@@ -164,6 +165,8 @@ class HostState:
     `rollout_open`: a rollout began and has not ended. `unfinished`: unit → digest of the text with which it passed its
     gate in that rollout. `kept`: release → unit → text, when asked for. `deploys`: the host's record, the oldest first.
     `faults`: what could not be looked at, and why.
+    `doubts`: who else than root decides what is where the deploy keeps things.
+    `skew`: how far its clock is ahead of the server's.
     `strangers`: units that go by the name of one of ours and are neither ours nor a worker's.
     """
 
@@ -194,6 +197,8 @@ class HostState:
     webhooks: Worker | None = None
     webhooks_port: PortFault | None = None
     faults: dict[str, str] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
+    skew: float = 0.0
     legacy: tuple[Legacy, ...] = ()
     claims: tuple[Claim, ...] = ()
     legacy_units: tuple[LegacyUnit, ...] = ()
@@ -247,6 +252,8 @@ def parse(raw: dict[str, Any]) -> HostState:
         webhooks=_worker(0, raw["webhooks"]) if raw["webhooks"] else None,
         webhooks_port=PortFault(**raw["webhooks_port"]) if raw["webhooks_port"] else None,
         faults=raw["faults"],
+        doubts=tuple(raw["doubts"]),
+        skew=raw["api"].get("skew", 0.0),
         legacy=tuple(_legacy(item) for item in raw["former"]["workers"]),
         claims=tuple(Claim(**item) for item in raw["former"]["claims"]),
         legacy_units=tuple(LegacyUnit(**item) for item in raw["former"]["units"]),

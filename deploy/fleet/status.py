@@ -69,7 +69,9 @@ def judge(wanted: spec.WorkerHost, plan: Plan, now: Report) -> Status:
     ]
     if now.lock and now.lock["orphaned"]:
         trouble.append(f"{now.lock['words']}: its owner is gone; the next deploy takes it over")
-    trouble += [f"{path} changes the workers' units, and no deploy removes it" for path in _foreign_drop_ins(state)]
+    trouble += [
+        f"{path} changes the units of this deploy, and no deploy removes it" for path in _foreign_drop_ins(state)
+    ]
     return Status(
         host=f"{state.hostname} ({wanted.address})" if state.hostname else wanted.address,
         release=state.current or "none",
@@ -99,7 +101,8 @@ def left_words(left: Sequence[dict[str, Any]]) -> list[str]:
 
 def _foreign_drop_ins(state: HostState) -> list[str]:
     """Drop-ins for all services of the host, but for those that came with it."""
-    found = {path for worker in state.workers.values() for path in worker.drop_ins}
+    services = [*state.workers.values(), *([state.webhooks] if state.webhooks else [])]
+    found = {path for service in services for path in service.drop_ins}
     return sorted(path for path in found if not (spec.owns_drop_in(path) or path.startswith(("/usr/lib/", "/lib/"))))
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 from urllib.parse import quote
 
-from deploy.onhost.prefect_api import ApiError, pages, request
+from deploy.onhost.prefect_api import ApiError, pages, request, server_now
 from deploy.onhost.untrusted import printable
 
 HTTP_OK, HTTP_NOT_FOUND = 200, 404
@@ -18,6 +19,7 @@ def api(query: dict[str, Any]) -> dict[str, Any]:
         found["version"] = version(query)
         found["online"] = online(query)
         found["automations"] = automations(query)
+        found["skew"] = skew(query)
     except ApiError as error:
         return {"status": error.status, "error": error.what}
     except (OSError, ValueError) as error:
@@ -48,6 +50,12 @@ def version(query: dict[str, Any]) -> str:
     if not isinstance(answer, str):
         raise ApiError(HTTP_OK, "answers /admin/version with no version: it is not Prefect's")
     return printable(answer)
+
+
+def skew(query: dict[str, Any]) -> float:
+    """How many seconds this host's clock is ahead of the server's; a second more or less says nothing."""
+    there = server_now(query)
+    return (datetime.datetime.now(datetime.UTC) - there).total_seconds()
 
 
 def automations(query: dict[str, Any]) -> dict[str, str] | None:

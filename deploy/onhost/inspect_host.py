@@ -24,6 +24,7 @@ from deploy.onhost.before import unfinished
 from deploy.onhost.common import ask, guard_digest, packages, read, revision, shipped, tree_digest
 from deploy.onhost.lock import describe, holder
 from deploy.onhost.record import deploys
+from deploy.onhost.trust import doubts
 from deploy.onhost.unit_facts import unit_facts
 from deploy.onhost.untrusted import printable
 from deploy.onhost.webhooks_port import fault
@@ -103,6 +104,7 @@ def landlock() -> int:
 NOTHING: dict[str, Any] = {
     "libc": "",
     "users": [],
+    "doubts": [],
     "reach": [],
     "systemd": 0,
     "landlock": 0,
@@ -133,6 +135,7 @@ def facts(query: dict[str, Any]) -> dict[str, Any]:
         "booted": lambda: os.path.isdir("/run/systemd/system"),
         "free": lambda: {path: free_bytes(path) for path in (base, "/var/lib", "/etc")},
         "users": lambda: [entry.pw_name for entry in pwd.getpwall() if entry.pw_name.startswith(query["user"])],
+        "doubts": lambda: doubts(query),
         "reach": lambda: reach(query["api_url"]),
         "releases": lambda: {path.name: release(path) for path in Path(base, "releases").glob("*") if path.is_dir()},
         "current": lambda: link(f"{base}/current"),

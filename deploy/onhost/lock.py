@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import sys
 import time
 from contextlib import contextmanager
@@ -70,7 +71,10 @@ def holder(folder: Path) -> dict[str, Any] | None:
         found = json.loads(read(folder / "lock"))
     except ValueError:
         return None
-    return found if isinstance(found, dict) and found.keys() >= KEYS else None
+    if not isinstance(found, dict) or not found.keys() >= KEYS:
+        return None
+    # What never ages would be held for ever: JSON, as Python reads it, knows NaN and Infinity.
+    return found if type(found["refreshed"]) in (int, float) and math.isfinite(found["refreshed"]) else None
 
 
 def describe(held: dict[str, Any]) -> str:

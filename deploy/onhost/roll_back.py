@@ -39,10 +39,10 @@ def main(query: dict[str, Any]) -> int:
         failed.append("credentials")
     for unit, text in reversed(saved(folder).items()):
         path = Path(query["units"], unit)
-        if serves(unit, path, text):
-            continue
         one = {**query, "unit": unit, "worker": label(path, text)}
         try:
+            if serves(unit, path, text):
+                continue
             (put_back if "@" in unit else put_webhooks_back)(one, text)
         except (HostError, OSError) as error:
             say(f"{one['worker']}: could not be put back: {error}")

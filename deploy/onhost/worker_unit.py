@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 START_SECONDS = 150
+VERIFY_SECONDS = 60
 CREDENTIALS = "/run/credentials"
 
 
@@ -32,18 +33,16 @@ def verify(unit: str, text: str) -> None:
     """Lets systemd itself read the unit before it replaces one.
 
     Raises:
-        HostError: with systemd's words.
+        HostError: with systemd's words, or that it did not answer.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, unit)
         path.write_text(text)
-        done = subprocess.run(
-            ["systemd-analyze", "verify", "--man=no", str(path)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        command = ["systemd-analyze", "verify", "--man=no", str(path)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=VERIFY_SECONDS)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise HostError(f"{unit} could not be verified: {error}") from error
     faults = [line for line in done.stderr.splitlines() if unit.partition("@")[0] in line]
     if done.returncode or faults:
         raise HostError(f"{unit} does not verify: " + "; ".join(faults or done.stderr.splitlines()))
@@ -88,8 +87,14 @@ def _watch_job(verb: str, unit: str, label: str, limit: float) -> None:
 
 
 def show(unit: str) -> dict[str, str]:
-    """What systemd says of a unit."""
+    """What systemd says of a unit.
+
+    Raises:
+        HostError: it says nothing.
+    """
     text = ask("systemctl", "show", "--property=MainPID,NRestarts,ActiveState,NeedDaemonReload", unit)
+    if not text.strip():
+        raise HostError(f"systemd does not say how {unit} is")
     return dict(line.partition("=")[::2] for line in text.splitlines())
 
 

@@ -13,6 +13,7 @@ from paramiko import SSHException
 
 from deploy import spec
 from deploy.remote import last_line
+from deploy.session import patiently
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +41,10 @@ def send(host: Host, file: Path) -> str:
         UploadError: the host refused it, or was silent for SILENCE_SECONDS.
     """
     command = f"sh -c {shlex.quote(AS_ROOT.format(receive=shlex.quote(RECEIVE)))}"
-    channel = host.connector.client.get_transport().open_session()  # type: ignore[attr-defined]
+    try:
+        channel = patiently(host.connector.client.get_transport().open_session)  # type: ignore[attr-defined]
+    except (OSError, EOFError, SSHException) as error:
+        raise UploadError(f"the host grants no session ({error or 'it was silent'})") from error
     channel.settimeout(SILENCE_SECONDS)
     try:
         channel.exec_command(command)

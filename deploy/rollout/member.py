@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import gevent
+from paramiko import ChannelException
 from pyinfra import logger
 from pyinfra.api import DeployError
+from pyinfra.api.exceptions import PyinfraError
 
 from deploy import look, remote, spec
 from deploy.plan import make
@@ -118,14 +120,23 @@ class Member(SshSteps):
         Raises:
             PyinfraError: nobody says it.
         """
-        if not self._reach() and not self.lost:
-            raise DeployError(self.trouble)
-        self.state = look.look(self.host, self.wanted)
+        self.state = self._look()
 
     def look_again(self, *, kept: bool = False) -> None:
         """What is there now, and the plan that follows from it."""
-        self.state = look.look(self.host, self.wanted, kept=kept)
+        self.state = self._look(kept=kept)
         self.plan = self.planner(self.wanted, self.state)
+
+    def _look(self, *, kept: bool = False) -> HostState:
+        """Looking changes nothing: where the connection breaks over it, it is done once more over a new one."""
+        if not self._reach() and not self.lost:
+            raise DeployError(self.trouble)
+        try:
+            return look.look(self.host, self.wanted, kept=kept)
+        except PyinfraError:
+            if look.connected(self.host) or not self._reach():
+                raise
+        return look.look(self.host, self.wanted, kept=kept)
 
     def lock(self, token: str, owner: dict[str, str]) -> bool:
         """Takes the host's lock and keeps it fresh until `unlock`; False when somebody else holds it."""
@@ -178,6 +189,8 @@ class Member(SshSteps):
             with gevent.Timeout(look.SILENCE_SECONDS):
                 if remote.run(self.host, self.wanted.python, "lock", query):
                     return True
+        except ChannelException:  # an answer of sshd's: it grants no further session now
+            return True
         except remote.LockLostError as error:
             self.lose(str(error))
             return False

@@ -73,7 +73,14 @@ def test_drop_in_is_drift_when_it_is_for_our_units_and_trouble_when_it_is_for_al
     host.workers[2] = replace(host.workers[2], drop_ins=(ours, all_services, vendor))
     found = judged(host)
     assert found.drift == (f"hublab-1-2 will be drained and restarted: {ours} changes its unit",)
-    assert found.trouble == (f"{all_services} changes the workers' units, and no deploy removes it",)
+    assert found.trouble == (f"{all_services} changes the units of this deploy, and no deploy removes it",)
+
+
+def test_drop_in_for_all_services_is_trouble_where_the_webhooks_alone_have_it() -> None:
+    path = "/etc/systemd/system/hublab-.service.d/y.conf"
+    host = converged(HOST)
+    found = judged(replace(host, webhooks=replace(host.workers[1], number=0, drop_ins=(path,))))
+    assert f"{path} changes the units of this deploy, and no deploy removes it" in found.trouble
 
 
 def test_draining_worker_is_no_trouble_of_its_own() -> None:

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from paramiko import ChannelException, SSHException
 from pyinfra.api import DeployError
-from pyinfra.api.exceptions import FactProcessError
 
-from deploy.look import HostJson, look, notice_silence
+from deploy import session
+from deploy.look import answer, look, notice_silence
 from tests.deploy.factories import wanted
 
 if TYPE_CHECKING:
@@ -43,20 +44,48 @@ def test_host_without_a_connection_is_let_be() -> None:
 
 
 def test_what_a_shells_start_up_file_prints_is_no_part_of_the_answer() -> None:
-    assert HostJson().process(["Welcome to h1!", "{not this}", '{"problem": "sudo"}']) == {"problem": "sudo"}
+    assert answer("h1", ["Welcome to h1!", "{not this}", '{"problem": "sudo"}']) == {"problem": "sudo"}
 
 
 def test_answer_that_is_none_is_told_as_that() -> None:
-    with pytest.raises(FactProcessError, match=r"answered no JSON: \?\[2JThis account"):
-        HostJson().process(["\x1b[2JThis account is not available"])
+    with pytest.raises(DeployError, match=r"h1 answered no JSON: \?\[2JThis account"):
+        answer("h1", ["\x1b[2JThis account is not available"])
 
 
-def test_host_that_hangs_up_on_the_question_is_named() -> None:
-    """paramiko says so by an EOFError, which is none of the errors that pyinfra knows."""
-
-    def hang_up(*_: object, **__: object) -> None:
-        raise EOFError
-
-    there = SimpleNamespace(name="h1", connector=SimpleNamespace(client=None), get_fact=hang_up)
+@pytest.mark.parametrize("error", [EOFError(), SSHException("SSH session not active"), OSError("Socket is closed")])
+def test_host_that_hangs_up_on_the_question_is_named(error: Exception) -> None:
     with pytest.raises(DeployError, match="h1 closed the connection before it answered"):
-        look(cast("Host", there), wanted())
+        look(cast("Host", Answers([error])), wanted())
+
+
+def test_session_that_is_refused_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """sshd grants MaxSessions over one connection; one of them ends sooner or later."""
+    monkeypatch.setattr(session, "PAUSE_SECONDS", 0)
+    refused = ChannelException(2, "Connect failed")
+    there = Answers([refused, refused, ['{"problem": "sudo"}']])
+    assert look(cast("Host", there), wanted()).problem == "sudo"
+    with pytest.raises(DeployError, match=r"h1 closed the connection before it answered.*Connect failed"):
+        look(cast("Host", Answers([refused] * session.TRIES)), wanted())
+
+
+def test_host_that_fails_at_the_question_says_why() -> None:
+    with pytest.raises(DeployError, match="h1 could not be looked at: sh: fork: Resource temporarily unavailable"):
+        look(cast("Host", Answers([["sh: fork: Resource temporarily unavailable"]], done=False)), wanted())
+    with pytest.raises(DeployError, match="h1 could not be looked at: it said nothing"):
+        look(cast("Host", Answers([[]], done=False)), wanted())
+
+
+class Answers:
+    """A host that answers so each time that a session is asked for."""
+
+    name = "h1"
+
+    def __init__(self, answers: list[Exception | list[str]], *, done: bool = True) -> None:
+        self.answers, self.done = answers, done
+        self.connector = SimpleNamespace(client=None)
+
+    def run_shell_command(self, *_: object, **__: object) -> tuple[bool, SimpleNamespace]:
+        found = self.answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return self.done, SimpleNamespace(stdout_lines=found, output_lines=found)

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import gevent
 import pytest
+from paramiko import ChannelException
+from pyinfra.api import DeployError
 from pyinfra.api.exceptions import ConnectError
 
-from deploy import remote
+from deploy import look, remote
 from deploy.plan import Plan, make
 from deploy.rollout import limits
 from deploy.rollout import member as module
@@ -17,6 +19,8 @@ from tests.deploy.factories import bare, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from deploy.state import HostState
 
 OWNER = {"who": "ada@desk", "what": "deploy of release r1"}
 
@@ -167,6 +171,49 @@ def test_host_that_answers_no_more_is_hung_up_so_that_nobody_waits_for_it(
     one.lock("t1", OWNER)
     one._refresher.join()
     assert not host.open
+
+
+def test_session_that_is_refused_is_no_silence(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sshd answered: it grants no further session now. To hang up would break the step that has the other ones."""
+    monkeypatch.setattr(module, "REFRESH_SECONDS", 0)
+    told = iter([ChannelException(2, "Connect failed")] * 3 + [remote.LockLostError("the lock is no longer ours: x")])
+    host.answers["refresh"] = lambda: next(told)
+    one = member(host)
+    one.lock("t1", OWNER)
+    one._refresher.join()
+    assert host.programs == ["take", *["refresh"] * 4]
+    assert host.open
+
+
+def test_look_that_the_connection_does_not_outlive_is_done_over_a_new_one(
+    host: Host, held: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter([DeployError("h1 closed the connection before it answered"), bare(hostname="h1")])
+
+    def answer(*_: object, **__: object) -> HostState:
+        found = next(looks)
+        if isinstance(found, Exception):
+            host.close()
+            raise found
+        return found
+
+    monkeypatch.setattr(look, "look", answer)
+    host.comes_back = True
+    held.look_again()
+    assert held.state.hostname == "h1"
+    assert host.programs == ["take", "refresh"], "the lock was to be found ours over the new connection"
+
+
+def test_look_that_fails_over_a_connection_that_stands_is_not_done_again(
+    host: Host, held: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> HostState:
+        raise DeployError("h1 answered no JSON: 42 MiB of motd")
+
+    monkeypatch.setattr(look, "look", fail)
+    with pytest.raises(DeployError, match="answered no JSON"):
+        held.look_again()
+    assert host.open
 
 
 def test_step_over_a_connection_that_breaks_is_a_failure_of_this_host(host: Host, held: Member) -> None:

@@ -92,14 +92,16 @@ def test_prefect_itself(api: Api) -> None:
     api.answers[VERSION] = reply(200, b'"3.8.8"')
     api.answers[WORKERS] = reply(200, b'[{"name": "h-1", "status": "ONLINE"}, {"name": "h-2", "status": "OFFLINE"}]')
     api.answers[AUTOMATIONS] = reply(200, b'[{"name": "a", "description": "b", "enabled": true}]')
-    assert api.ask() == {"status": 200, "version": "3.8.8", "online": ["h-1"], "automations": {"a": "b"}}
+    found = api.ask()
+    assert abs(found.pop("skew")) < 60
+    assert found == {"status": 200, "version": "3.8.8", "online": ["h-1"], "automations": {"a": "b"}}
     assert {path for path, _ in api.seen} == {VERSION, WORKERS, AUTOMATIONS}
 
 
 def test_pool_that_is_not_there_yet_is_no_fault(api: Api) -> None:
     api.answers[VERSION] = reply(200, b'"3.8.8"')
     api.answers[AUTOMATIONS] = reply(200, b"[]")
-    assert api.ask() == {"status": 200, "version": "3.8.8", "online": [], "automations": {}}
+    assert {"status": 200, "version": "3.8.8", "online": [], "automations": {}}.items() <= api.ask().items()
 
 
 def test_automations_that_the_credential_does_not_reach_are_unknown(api: Api) -> None:

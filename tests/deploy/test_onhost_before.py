@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -135,6 +136,38 @@ def test_unit_that_does_not_verify_touches_nothing(world: World, monkeypatch: py
     assert world.roll(1) == 1
     assert world.moves == []
     assert not (world.folder / "before").exists()
+
+
+def test_systemd_that_does_not_answer_touches_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own limit ends the question, and that is told like any other refusal."""
+
+    def silent(command: list[str], **_: Any) -> None:
+        raise subprocess.TimeoutExpired(command, 60)
+
+    monkeypatch.setattr(roll_worker, "verify", worker_unit.verify)
+    monkeypatch.setattr(subprocess, "run", silent)
+    (world.units / UNITS[0]).write_text(OLD)
+    assert world.roll(1) == 1
+    assert world.moves == []
+
+
+def test_unit_of_which_systemd_says_nothing_keeps_no_other_from_going_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for unit in UNITS:
+        (world.units / unit).write_text(OLD)
+    assert (world.roll(1), world.roll(2)) == (0, 0)
+    world.moves.clear()
+
+    def show(unit: str) -> dict[str, str]:
+        if unit == UNITS[1]:
+            raise HostError(f"systemd does not say how {unit} is")
+        return {"ActiveState": "active", "NeedDaemonReload": "no"}
+
+    monkeypatch.setattr(roll_back, "show", show)
+    assert roll_back.main(world.query()) == 1
+    assert world.moves == [(UNITS[0], OLD)]
+    assert f"systemd does not say how {UNITS[1]} is" in capsys.readouterr().out
 
 
 def test_worker_that_passed_with_the_new_credential_goes_back_to_the_old_one(world: World) -> None:

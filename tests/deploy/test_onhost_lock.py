@@ -138,7 +138,11 @@ def test_unlock_says_whose_it_was(tmp_path: Path, clock: Clock, capsys: pytest.C
     assert capsys.readouterr().out == "was not locked\n"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"token": "b"}'])
+LOCKED = '{"who": "b", "what": "deploy", "token": "b", "since": "1", "began": 1, "refreshed": %s}'
+AGELESS = [LOCKED % value for value in ('"now"', "null", "true", "NaN", "Infinity", "[1]")]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"token": "b"}', *AGELESS])
 def test_rubble_is_no_lock(tmp_path: Path, clock: Clock, text: str) -> None:
     (tmp_path / "lock").write_text(text)
     assert lock.main(query(tmp_path, "take")) == 0

@@ -48,6 +48,20 @@ def test_host_that_answers_nothing() -> None:
     assert "-vvv" in remedy
 
 
+def test_place_that_is_not_roots() -> None:
+    what, remedy = barred(bare(doubts=("/opt/hublab belongs to eve",)))
+    assert what == "/opt/hublab belongs to eve; what lies there would be run, or believed, as root"
+    assert "remove it or give it to root alone" in remedy
+
+
+@pytest.mark.parametrize(("skew", "told"), [(86_400.0, "86400 s ahead of"), (-90.0, "90 s behind")])
+def test_clock_that_is_wrong(skew: float, told: str) -> None:
+    what, remedy = barred(bare(skew=skew))
+    assert told in what
+    assert "timedatectl" in remedy
+    assert not make(wanted(), bare(skew=skew / 86_400)).problems
+
+
 @pytest.mark.parametrize("prefix", ["/root/.pyenv/versions/3.12.1", "/home/deploy/python"])
 def test_python_in_a_home_folder(prefix: str) -> None:
     what, remedy = barred(bare(python_prefix=prefix, python=f"{prefix}/bin/python3.12"))

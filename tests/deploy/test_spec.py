@@ -106,6 +106,7 @@ ANSWER: dict[str, Any] = {
     "webhooks": {"sha256": "ef", "active": "active", "pid": 9, "environment": {"HUBLAB_RELEASE": "r"}},
     "webhooks_port": {"error": "", "pid": 9, "unit": "y.service", "command": "y"},
     "faults": {},
+    "doubts": ["/opt/hublab belongs to eve"],
     "former": {
         "workers": [],
         "claims": [],
@@ -113,7 +114,7 @@ ANSWER: dict[str, Any] = {
         "strangers": [],
         "starters": [{"file": "/etc/crontab", "line": 3, "user": ""}],
     },
-    "api": {"status": 200, "version": "3.8.8", "online": ["h-2"]},
+    "api": {"status": 200, "version": "3.8.8", "online": ["h-2"], "skew": 0.4},
 }
 
 
@@ -136,6 +137,7 @@ def test_answer_is_read() -> None:
     assert [worker.in_flight for worker in found.workers.values()] == [0, 2]
     assert found.failure("r") == {"to": "r", "result": "x failed its gate"}
     assert found.failure("q") is None
+    assert (found.doubts, found.skew) == (("/opt/hublab belongs to eve",), 0.4)
     assert found.webhooks == Worker(0, "ef", "active", 9, release="r")
     assert parse(ANSWER | {"webhooks": None}).webhooks is None
     assert found.webhooks_port == PortFault("", pid=9, unit="y.service", command="y")
