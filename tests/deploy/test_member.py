@@ -188,7 +188,9 @@ def test_session_that_is_refused_is_no_silence(host: Host, monkeypatch: pytest.M
 def test_look_that_the_connection_does_not_outlive_is_done_over_a_new_one(
     host: Host, held: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = iter([DeployError("h1 closed the connection before it answered"), bare(hostname="h1")])
+    looks: Iterator[DeployError | HostState] = iter(
+        [DeployError("h1 closed the connection before it answered"), bare(hostname="h1")]
+    )
 
     def answer(*_: object, **__: object) -> HostState:
         found = next(looks)
