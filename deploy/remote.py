@@ -16,20 +16,22 @@ if TYPE_CHECKING:
 
 ONHOST = Path(__file__).with_name("onhost")
 
-# Finds the interpreter that the settings ask for and hands it the program that arrives on standard input.
+# Finds the interpreter that the settings ask for and hands it the program that arrives on standard input. The lines
+# become one: it goes through the login shell in single quotes, which csh ends with the line, and without a backslash,
+# which fish reads there.
 LAUNCH = """
-sudo=
+sudo=;
 if [ "$(id -u)" != 0 ]; then
-    sudo="sudo -n"
-    if ! $sudo true </dev/null 2>/dev/null; then echo '{{"problem": "sudo", "found": "'"$(id -un)"'"}}'; exit 0; fi
-fi
+    sudo="sudo -n";
+    if ! $sudo true </dev/null 2>/dev/null; then echo '{{"problem": "sudo", "found": "'"$(id -un)"'"}}'; exit 0; fi;
+fi;
 for candidate in {candidates}; do
-    path=$(command -v "$candidate") || continue
+    path=$(command -v "$candidate") || continue;
     case $("$path" -I -c 'import sys; print("%d.%d" % sys.version_info[:2])' </dev/null 2>/dev/null) in
         {accepted}) exec $sudo {wrap} "$path" -I -X utf8 - ;;
-    esac
-done
-found=$(python3 --version 2>&1 | head -n 1 | tr -dc '[:alnum:]. ')
+    esac;
+done;
+found=$(python3 --version 2>&1 | head -n 1 | tr -dc '[:alnum:]. ');
 echo '{{"problem": "python", "found": "'"$found"'"}}'
 """
 
@@ -55,14 +57,18 @@ def launcher(python: str, *, detached: bool = False, limit: float = LIMIT_SECOND
     """
     wrap = (DETACHED if detached else ATTACHED).format(limit=f"{limit:.0f}")
     if python.startswith("/"):
-        return LAUNCH.format(candidates=shlex.quote(python), accepted="3.12|3.13", wrap=wrap)
+        return _one_line(LAUNCH.format(candidates=shlex.quote(python), accepted="3.12|3.13", wrap=wrap))
     names = (
         f"/usr/local/bin/python{python}",
         f"/usr/bin/python{python}",
         f"/opt/python{python}/bin/python{python}",
         f"python{python}",
     )
-    return LAUNCH.format(candidates=" ".join(names), accepted=python, wrap=wrap)
+    return _one_line(LAUNCH.format(candidates=" ".join(names), accepted=python, wrap=wrap))
+
+
+def _one_line(script: str) -> str:
+    return " ".join(line.strip() for line in script.strip().splitlines())
 
 
 # Makes those modules importable from memory, then calls the program's main() with its question; not when the lock

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from deploy import remote
+from deploy.rollout import under_lock
 
 COMMON = (Path(remote.__file__).parent / "onhost/common.py").read_text()
 TRIAL = """
@@ -170,3 +171,13 @@ def test_checkout_that_is_edited_in_the_midst_of_a_deploy_sends_nothing_of_it(tm
     for file in tmp_path.rglob("*.py"):
         file.write_text("raise RuntimeError('half of an edit')\n")
     assert remote.program("trial", {}) == first
+
+
+COMMANDS = [remote.launcher("3.12"), remote.launcher("/opt/bin/python", detached=True), under_lock.guard("t")]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_is_the_same_to_every_login_shell(command: str) -> None:
+    """It travels in single quotes: csh ends them at the end of a line, fish reads a backslash in them."""
+    assert "\n" not in command
+    assert "\\" not in command

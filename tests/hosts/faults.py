@@ -46,7 +46,9 @@ class Struck:
     def __init__(self, operator: Operator, **overrides: str | None) -> None:
         operator.write(**overrides)
         environment = os.environ | {"HUBLAB_ENV_FILE": str(operator.env_file), "PYTHONUNBUFFERED": "1"}
-        command = [str(Path(sys.executable).with_name("pyinfra")), "-y", "deploy/inventory.py", "deploy/workers.py"]
+        # A shell that runs the tests in the background has its children ignore Control-C; an operator's does not.
+        program = ["env", "--default-signal=INT,HUP,TERM", str(Path(sys.executable).with_name("pyinfra"))]
+        command = [*program, "-y", "deploy/inventory.py", "deploy/workers.py"]
         self.process = subprocess.Popen(
             command,
             cwd=operator.checkout,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
+import time
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.hosts.conftest import Operator
-from tests.hosts.faults import MOMENTS, Struck, converges, cut_ssh, told
+from tests.hosts.faults import MOMENTS, Struck, converges, serve, told
 from tests.hosts.other_server import with_any_credential
 from tests.hosts.test_5_rollback import audit, left_behind
 from tests.hosts.test_6_gates import serving
@@ -37,17 +36,29 @@ def second(three: Operator) -> Operator:
     return Operator(three.env_file.with_name("second"), three.settings)
 
 
-def test_control_c(
-    three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
-) -> None:
+SIGNALS = {
+    signal.SIGINT: "Control-C",
+    signal.SIGTERM: "the operator's process is asked to end",
+    signal.SIGHUP: "the operator's terminal is closed",
+}
+
+
+@pytest.mark.parametrize("moment", ["lock", "start", "gate"])
+@pytest.mark.parametrize("number", SIGNALS)
+def test_signal_to_the_operators_process(
+    number: signal.Signals, moment: str, three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle,
+    book: Book, change: dict[str, str],
+) -> None:  # fmt: skip
     """pyinfra hangs up at once; the rollout of the same process must not go on without the lock."""
     struck = Struck(three, **change)
-    struck.until(*MOMENTS["gate"])
-    struck.process.send_signal(signal.SIGINT)
+    struck.until(*MOMENTS[moment])
+    struck.process.send_signal(number)
     result = struck.end()
     assert result.status != 0
+    serve(machine)
     following = converges(three, machine, sandbox, **change)
-    book.add("Control-C: gate", "ended at once; the step on the host came to its end", following, told(load.finish()))
+    outcome = "ended at once; the step on the host came to its end"
+    book.add(f"{SIGNALS[number]}: {moment}", outcome, following, told(load.finish()))
 
 
 def test_unlock_while_a_deploy_lives(
@@ -104,28 +115,29 @@ def test_two_operators_at_the_same_instant(
     book.add("two operators at the same instant", outcome, following, told(load.finish()))
 
 
+OTHER_KEY = """set -e
+cd /etc/ssh
+mkdir -p /run/kept-keys && cp -p ssh_host_ed25519_key* /run/kept-keys
+ssh-keygen -q -t ed25519 -N '' -f /run/new-key
+cp /run/new-key ssh_host_ed25519_key && cp /run/new-key.pub ssh_host_ed25519_key.pub && rm /run/new-key*
+systemd-run --quiet --unit=old-key --on-active=90 sh -c 'mv /run/kept-keys/* /etc/ssh/ && systemctl reload ssh'
+systemctl reload ssh
+pkill -KILL -f '^sshd: .*@notty'
+"""
+
+
 def test_host_key_that_changes_in_the_midst(
-    three: Operator,
-    machine: Machine,
-    sandbox: Sandbox,
-    load: Trickle,
-    book: Book,
-    change: dict[str, str],
-    tmp_path: Path,
+    three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book, change: dict[str, str]
 ) -> None:
     """The connection breaks, and who answers then has another key than the one known: it gets no secret, no order."""
-    known = Path(three.settings["HUBLAB_SSH_KNOWN_HOSTS"]).read_text()
-    own = tmp_path / "known_hosts"
-    own.write_text(known)
-    struck = Struck(three, **change, HUBLAB_SSH_KNOWN_HOSTS=str(own))
+    struck = Struck(three, **change)
     struck.until(*MOMENTS["gate"])
-    key = tmp_path / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True, timeout=30)
-    own.write_text(f"{machine.address} {key.with_suffix('.pub').read_text()}")
-    cut_ssh(machine)
+    machine.ssh(OTHER_KEY, check=False)  # and is back with its own key after a minute and a half
     result = struck.end()
     assert result.status != 0
     assert re.search(r"FAILED: .*cannot be reached any more \(SSH host key error", result.text), result.text
+    while "lock" not in machine.ssh("ls /run/hublab", check=False).stdout:
+        time.sleep(1)
     following = converges(three, machine, sandbox, **change)
     outcome = "not connected to again: NOT all of it could be rolled back, status 1"
     book.add("SSH is cut, and then the host has another key", outcome, following, told(load.finish()))
