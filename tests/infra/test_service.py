@@ -100,3 +100,15 @@ def test_worker_sees_only_its_own_release(host: Host, pid: str, release: str) ->
 def test_worker_sees_no_other_process(host: Host, pid: str) -> None:
     assert inside(host, pid, "test -e /proc/1")[0] != 0
     assert inside(host, pid, "test -e /proc/meminfo")[0] != 0
+
+
+@pytest.mark.parametrize(("key", "file"), [("MemoryMax", "memory.max"), ("TasksMax", "pids.max")])
+def test_share_of_the_host_is_the_kernels_bound_too(
+    host: Host, pid: str, properties: dict[str, str], key: str, file: str
+) -> None:
+    """systemd says the same on a host whose kernel bounds nothing."""
+    group = host.check_output("sed -n 's/^0:://p' /proc/%s/cgroup", pid)
+    bound = host.run("cat /sys/fs/cgroup%s/%s", group, file)
+    if bound.rc:
+        pytest.skip(f"NOT ENFORCED: this host's cgroup v2 has no controller for {key}")
+    assert bound.stdout.strip() == properties[key]
