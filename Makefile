@@ -17,6 +17,7 @@ takes.history := LIMIT JSON
 takes.unlock := LIMIT
 takes.run-again := RUNS
 takes.verify := LIMIT
+takes.coolify-adopt := APP BY LIST
 takes.e2e := SPEED YES
 
 .venv/ready: requirements-dev.lock deploy/bootstrap.sh
@@ -69,6 +70,12 @@ run-again: .venv/ready ## have flow runs run again that are lost or were given u
 .PHONY: unlock
 unlock: .venv/ready ## remove the locks of deploys that are known to be dead [LIMIT=host]
 	@$(BIN)/python -m deploy.fleet unlock
+
+.PHONY: coolify-list coolify-adopt
+coolify-list: .venv/ready ## the servers that Coolify manages, and what runs on each
+	@$(BIN)/python -m deploy.coolify list
+coolify-adopt: .venv/ready ## replace a stock worker in a container of Coolify's by one of ours; nothing is deleted [APP=uuid] [LIST=1: only look] [BY=uuid: of an application made by hand]
+	@APP="$(APP)" BY="$(BY)" LIST="$(LIST)" $(BIN)/python -m deploy.coolify adopt
 
 .PHONY: verify
 verify: .venv/ready ## prove that the hosts are as they must be (testinfra) [LIMIT=host]

@@ -26,6 +26,7 @@ URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(?:/[A-Za-z0-9._~/-]*)?/api")
 COOLIFY = "coolify:"
 APPLICATION = re.compile(r"coolify:(?!\d{1,5}$)[a-z0-9-]{8,64}")
 COOLIFY_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(?:/[A-Za-z0-9._~/-]*)?")
+IMAGE = re.compile(r"([a-z0-9][a-zA-Z0-9._:/-]*):([A-Za-z0-9_][A-Za-z0-9._-]{0,127})")
 READ_PATH = re.compile(r"/[A-Za-z0-9._/-]+")
 HIDDEN = ("/root", "/home", "/etc", "/proc", "/sys")
 # Where programs lie, and what the system and the deploy keep: no place for flows to write.
@@ -158,7 +159,15 @@ class Reader:
                 "HUBLAB_COOLIFY_TOKEN: missing. Make one in Coolify under Keys & Tokens > API tokens, "
                 "with the abilities read, write and deploy."
             )
-        return Coolify(url, token) if url and token else None
+        return Coolify(url, token, self._image("HUBLAB_COOLIFY_IMAGE")) if url and token else None
+
+    def _image(self, key: str) -> tuple[str, str]:
+        """An image's name, its registry before it, and its tag, which is the id of a release."""
+        value = self.raw(key)
+        match = IMAGE.fullmatch(value)
+        if value and not match:
+            self.fault(key, value, "is not registry/name:tag; the tag is the release's id, as `make image` prints it")
+        return (match[1], match[2]) if match else ("", "")
 
     def _coolify_url(self, key: str) -> str:
         """Coolify's address, without a credential in it, and without the path of its API."""

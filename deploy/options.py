@@ -31,6 +31,8 @@ OPTIONS = {
     "BACK": ("yes", "yes, or leave it out"),
     "PERSON": (r"[^\s'\"$;&|]+@[^\s'\"$;&|]+", "an address"),
     "RUNS": (r"[0-9a-fA-F-]{36}([ ,]+[0-9a-fA-F-]{36})*", "ids of flow runs, as `make status` shows them"),
+    "APP": (r"(coolify:)?[a-z0-9-]{8,64}", "the uuid of an application, as `make coolify-list` shows it"),
+    "BY": (r"(coolify:)?[a-z0-9-]{8,64}", "the uuid of an application that was made for this"),
     "HTML": (r"[^\s'\"$;&|]+", "a file to write, like campaign.html"),
     "ENV": (r"[^\s'\"$;&|]+", "a file like .env"),
 }

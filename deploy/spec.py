@@ -41,10 +41,11 @@ PATHS = (PROFILES, WEBHOOK_SECRETS, CONFIG, STATE, BASE, RELEASES, ROOT_FOLDER)
 
 @dataclass(frozen=True)
 class Coolify:
-    """Where Coolify is, and the token by which it is asked."""
+    """Where Coolify is, and the token by which it is asked; `image`: name and tag, for applications that run one."""
 
     url: str
     token: Secret
+    image: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,7 @@ class Application(Answer):
     post_deployment_command: Text = ""
     docker_compose_location: Text = ""
     docker_compose_raw: Text = ""
+    start_command: Text = ""
     environment_id: Number = 0
     additional_servers_count: Number = 0
     swarm_replicas: Number = 0

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from deploy.coolify.state import Before, Kept
+from deploy.coolify.state import Before, Kept, Progress
 from deploy.onhost.prefect_api import ApiError
 
 if TYPE_CHECKING:
@@ -163,6 +163,15 @@ class Ledger:
     def close(self) -> None:
         """The rollout has ended."""
         self._drop("rollout")
+
+    def adoption(self) -> Progress:
+        """How far the adoption of this application has come."""
+        found = self._get("adoption")
+        return Progress(found["value"]["new"], tuple(found["value"]["paused"])) if found else Progress()
+
+    def note_adoption(self, progress: Progress) -> None:
+        """Notes it."""
+        self._put("adoption", asdict(progress))
 
     # -- what has served, and the history ----------------------------------------------------------------------
 

@@ -83,11 +83,15 @@ def make(wanted: WorkerHost, state: ApplicationState) -> ApplicationPlan:
     found = problems.find(wanted, state)
     # A commit that changes nothing of the release is no reason to drain anybody.
     settled = bool(state.app and state.release in state.releases and state.app.source not in MOVING)
-    if state.app and not (found or settled):
-        found = problems.of_revision(state.revision, image=state.app.image)
+    tag = wanted.coolify.image[1] if wanted.coolify else ""
+    if state.app and not found and state.app.image:
+        settled = settled and tag in ("", state.app.source)
+        found = () if settled else problems.of_image(tag, state.releases)
+    elif state.app and not (found or settled):
+        found = problems.of_revision(state.revision)
     if found or state.app is None:
         return ApplicationPlan(wanted.address, found, lock=state.lock)
-    source = state.app.source if settled else state.revision.commit
+    source = state.app.source if settled else (tag if state.app.image else state.revision.commit)
     return _towards(wanted, state, state.app, source, fields(wanted, state.app, source), state.releases)
 
 

@@ -15,7 +15,7 @@ from deploy.coolify.wanted import environment as entries
 from deploy.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from deploy.coolify.answers import Application, Server
     from deploy.coolify.state import ApplicationState, Revision
@@ -99,7 +99,18 @@ def _others(state: ApplicationState) -> Iterator[Problem]:
             )
 
 
-def of_revision(revision: Revision, *, image: bool) -> tuple[Problem, ...]:
+def of_image(tag: str, releases: Collection[str]) -> tuple[Problem, ...]:
+    """Why an image of that tag is not what this checkout makes."""
+    if not tag:
+        what = "HUBLAB_COOLIFY_IMAGE: missing, and it is an application that runs an image"
+        return (Problem(what, "make image, push it, and name it there with its tag"),)
+    if tag not in releases:
+        what = f"HUBLAB_COOLIFY_IMAGE: {tag} is not the release of this checkout"
+        return (Problem(what, "make image here, push it, and name its tag"),)
+    return ()
+
+
+def of_revision(revision: Revision) -> tuple[Problem, ...]:
     """Why this checkout cannot be what Coolify runs."""
     if not revision.commit:
         return (Problem("this checkout is no git repository, so no commit can be named", "clone it with git"),)
@@ -108,7 +119,7 @@ def of_revision(revision: Revision, *, image: bool) -> tuple[Problem, ...]:
         more = f" and {len(revision.changed) - NAMED} more" if len(revision.changed) > NAMED else ""
         what = f"not committed: {', '.join(revision.changed[:NAMED])}{more}; Coolify builds what is committed"
         found.append(Problem(what, "commit and push, or undo the change"))
-    elif not revision.pushed and not image:
+    elif not revision.pushed:
         what = f"no remote branch has commit {revision.commit[:10]}"
         found.append(Problem(what, "git push, to the repository that Coolify builds from"))
     if revision.extra:

@@ -39,6 +39,7 @@ def revision(root: Path = ROOT) -> Revision:
         changed=tuple(line.split(maxsplit=1)[-1] for line in changed),
         pushed=bool(branches),
         remote=_git(root, "remote", "get-url", "origin"),
+        branch=_git(root, "symbolic-ref", "--short", "HEAD"),
         extra=tuple(sorted(campaigns.files(root))),
     )
 

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Revision:
-    """The checkout: its commit, what of it is not committed, whether a remote has it, and where that is."""
+    """The checkout: its commit, what of it is not committed, whether a remote has it, where that is, and the branch."""
 
     commit: str = ""
     changed: tuple[str, ...] = ()
     pushed: bool = False
     remote: str = ""
+    branch: str = ""
     # Campaign files of HUBLAB_CAMPAIGNS: they lie outside of the repository, so no build of Coolify's has them.
     extra: tuple[str, ...] = ()
 
@@ -54,6 +55,14 @@ class Kept:
     source: str
     release: str
     fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an adoption has come: the new application, and the queues that it has paused."""
+
+    new: str = ""
+    paused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

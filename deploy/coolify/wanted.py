@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from deploy.spec import WorkerHost
 
 DOCKERFILE = "/deploy/container/Dockerfile"
+TARGET = "worker"
 HEALTH_COMMAND = "python -m worker.healthy"
 # What Docker takes of Coolify's line. It drops --read-only, --tmpfs, --pids-limit, --user and -v without a word, and
 # turns --security-opt into one that the container does not start with.
@@ -33,10 +34,13 @@ def grace_seconds(wanted: WorkerHost) -> int:
 
 def fields(wanted: WorkerHost, app: Application, source: str) -> dict[str, Any]:
     """The settings of an application that runs `source`: a commit, or an image's tag."""
-    place = {"docker_registry_image_tag": source} if app.image else {"git_commit_sha": source}
+    name = wanted.coolify.image[0] if wanted.coolify else ""
+    if app.image:
+        place = {"docker_registry_image_tag": source} | ({"docker_registry_image_name": name} if name else {})
+    else:
+        place = {"git_commit_sha": source, "dockerfile_location": DOCKERFILE, "dockerfile_target_build": TARGET}
     return {
         **place,
-        **({} if app.image else {"dockerfile_location": DOCKERFILE}),
         "stop_grace_period": grace_seconds(wanted),
         "health_check_enabled": True,
         "health_check_type": "cmd",

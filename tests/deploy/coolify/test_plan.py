@@ -35,6 +35,7 @@ AS_WANTED: dict[str, Any] = {
     "git_repository": "https://example.com/ada/hublab",
     "git_commit_sha": NEW,
     "dockerfile_location": "/deploy/container/Dockerfile",
+    "dockerfile_target_build": "worker",
     "health_check_enabled": True,
     "health_check_type": "cmd",
     "health_check_command": "python -m worker.healthy",
@@ -105,9 +106,34 @@ def test_grace_is_the_drain_and_half_a_minute() -> None:
     assert (found["stop_grace_period"], found["health_check_retries"]) == (91, 3)
 
 
-def test_image_application_is_moved_by_its_tag() -> None:
-    app = {"build_pack": "dockerimage", "docker_registry_image_tag": "latest", "dockerfile_location": ""}
-    assert reasons(app=app) == ("docker_registry_image_tag latest → bbbbbbbbbb",)
+IMAGE = {"build_pack": "dockerimage", "docker_registry_image_name": "r/w", "docker_registry_image_tag": "latest"}
+
+
+def with_image(name: str, tag: str) -> WorkerHost:
+    access = HOST.coolify
+    assert access is not None
+    return application(coolify=replace(access, image=(name, tag)))
+
+
+def test_image_application_is_moved_by_the_tag_that_is_named() -> None:
+    plan = make(with_image("r/new", "r-new"), state(app=IMAGE))
+    assert plan.reasons == (
+        "docker_registry_image_tag latest → r-new",
+        "docker_registry_image_name r/w → r/new",
+    )
+    assert plan.release == "r-new"
+
+
+def test_image_application_that_serves_is_as_planned_without_a_name() -> None:
+    app = {**IMAGE, "docker_registry_image_tag": "r-new"}
+    assert reasons(app=app) == ()
+    assert make(with_image("r/w", "r-old"), state(app=app)).problems
+
+
+def test_image_that_is_not_named_or_of_another_checkout_is_refused() -> None:
+    assert problem(app=IMAGE).startswith("HUBLAB_COOLIFY_IMAGE: missing")
+    (found,) = make(with_image("r/w", "r-other"), state(app=IMAGE)).problems
+    assert found.what == "HUBLAB_COOLIFY_IMAGE: r-other is not the release of this checkout"
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ OWNER = {"who": "ada@desk", "what": "deploy of release b"}
 
 
 def application(**changes: Any) -> WorkerHost:
-    access = Access(URL, Secret(TOKEN))
-    return wanted(address=f"coolify:{APP}", application=APP, coolify=access, **changes)
+    access = {"coolify": Access(URL, Secret(TOKEN))}
+    return wanted(address=f"coolify:{APP}", application=APP, **{**access, **changes})
 
 
 class FakePrefect(Prefect):

@@ -1,0 +1,87 @@
+"""`python -m deploy.coolify list | adopt`: what Coolify has; a stock worker is replaced. Told by the environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+
+from deploy.coolify.adopt import Adoption
+from deploy.coolify.client import Client
+from deploy.coolify.errors import CoolifyError
+from deploy.coolify.ledger import LockError
+from deploy.coolify.mover import RolloutError
+from deploy.coolify.prefect import Prefect
+from deploy.env_values import COOLIFY
+from deploy.fleet.connect import USAGE
+from deploy.rollout.activate import whoami
+from deploy.settings import Settings, SettingsError, Target, load
+from deploy.spec import worker_host
+from deploy.table import render
+
+FAULTS = (CoolifyError, RolloutError, LockError, OSError, ValueError)
+
+
+def say(text: str) -> None:
+    """One line to the operator."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def listed(client: Client, _: Settings) -> int:
+    """Every server and what runs on it."""
+    version, rows = client.version(), []
+    for server in client.servers():
+        state = "reachable" if server.is_reachable and server.is_usable else "NOT reachable"
+        rows.append((f"{server.name} ({server.ip})", "server", state, server.uuid))
+        rows += [(f"  {item.name}", item.type, item.status, item.uuid) for item in client.resources(server.uuid)]
+    say(f"Coolify {version} at {client.url}")
+    say(render(("name", "type", "status", "uuid"), rows))
+    return 0
+
+
+def adopt(client: Client, settings: Settings) -> int:
+    """Replaces the worker of APP; with LIST=1, says what it would do."""
+    uuid = os.environ.get("APP", "").removeprefix(COOLIFY)
+    if not uuid:
+        sys.stderr.write("APP: names no application; `make coolify-list` shows them\n")
+        return USAGE
+    wanted = replace(worker_host(settings, Target(f"{COOLIFY}{uuid}", "", 0)), coolify=settings.coolify)
+    adoption = Adoption(wanted, client, Prefect(wanted.api_access()), say)
+    found = adoption.find()
+    say(f"{found.app.name or uuid} ({found.app.build_pack}, {found.app.status}), as far as can be seen:")
+    for fault in found.faults or ("no fault can be seen",):
+        say(f"  {fault}")
+    say(f"  its worker: {found.worker or 'nameless'}; {len(found.runs)} runs in flight will be waited for")
+    say(
+        "plan: a new application beside it is deployed and gated; the pool's queues are paused until its runs have ended;"
+    )
+    say("      then it is stopped, and the queues are open again. Nothing is deleted")
+    if os.environ.get("LIST"):
+        return 0
+    new = adoption.run(found, whoami(), os.environ.get("BY", "").removeprefix(COOLIFY))
+    say(f"done. Put {COOLIFY}{new} into HUBLAB_HOSTS of {settings.source}, and run `make status`")
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """0; 1 with the reason; 2 where the settings are wrong."""
+    commands = {"list": listed, "adopt": adopt}
+    try:
+        settings = load()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return USAGE
+    if settings.coolify is None:
+        sys.stderr.write("HUBLAB_COOLIFY_URL: missing. Give Coolify's address and HUBLAB_COOLIFY_TOKEN in .env.\n")
+        return USAGE
+    try:
+        with Client(settings.coolify.url, settings.coolify.token) as client:
+            return commands[arguments[0]](client, settings)
+    except FAULTS as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

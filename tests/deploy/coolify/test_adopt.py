@@ -1,0 +1,234 @@
+"""A compose application with a stock worker is replaced: gated first, its runs ended, stopped; nothing deleted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+
+from deploy.coolify.adopt import Adoption
+from deploy.coolify.errors import CoolifyError
+from deploy.coolify.mover import Mover, RolloutError
+from deploy.coolify.state import Revision
+from deploy.coolify.suspect import faults, worker_name
+from tests.deploy.coolify.theatre import APP, NEW, RELEASES, Coolify, FakePrefect, Theatre
+
+OLD_APP = "oldoldold"
+COMPOSE = """
+services:
+  worker:
+    image: python:3.11-slim
+    container_name: perfect
+    command: sh -c "pip install prefect==3.4.1 'uvicorn[standard]==0.34.0' &&
+      prefect worker start --pool default --name perfect-worker --with-healthcheck"
+"""
+
+
+OLD = {
+    "uuid": OLD_APP,
+    "name": "perfect",
+    "build_pack": "dockercompose",
+    "docker_compose_raw": COMPOSE,
+    "environment_id": 7,
+    "destination": {"uuid": "net1", "server": {"uuid": "srv1"}},
+    "settings": {},
+}
+
+
+class Past(FakePrefect):
+    """A pool with a stock worker that has runs in flight: each look at them ends one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queues = {"default": False, "mail": False, "closed": True, "probe-x": False}
+        self.runs = ["one", "two"]
+        self.seen: list[dict[str, bool]] = []
+
+    def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
+        if path == "/work_pools/default/queues/filter":
+            return [{"name": name, "is_paused": paused} for name, paused in self.queues.items()]
+        if path.startswith("/work_pools/default/queues/"):
+            self.queues[path.rpartition("/")[2]] = body["is_paused"]
+            return None
+        if path == "/flow_runs/filter" and "name" not in body["flow_runs"]:
+            self.seen.append(dict(self.queues))
+            theirs = [{"name": name, "labels": {"prefect.worker.name": "perfect-worker"}} for name in self.runs]
+            if self.queues["default"] and self.runs:
+                self.runs.pop()
+            return [*theirs, {"name": "ours", "labels": {"prefect.worker.name": "x", "hublab.release": "r"}}]
+        return super().ask(path, body, method)
+
+
+class Host(Coolify):
+    """The old application beside the one that is made."""
+
+    old = "running:unhealthy"
+
+    def _route(self, method: str, path: str, body: Any) -> Any:
+        routes = {
+            f"GET /applications/{OLD_APP}": lambda: {**OLD, "status": self.old},
+            f"GET /applications/{OLD_APP}/envs": lambda: [{"key": "NOTION_TOKEN"}],
+            f"GET /applications/{OLD_APP}/logs": lambda: {"logs": "raise NotImplementedError\nget_child_watcher"},
+            f"POST /applications/{OLD_APP}/stop": self._stop,
+            "GET /projects": lambda: [{"uuid": "prj1", "name": "p"}],
+            "GET /projects/prj1": lambda: {"uuid": "prj1", "environments": [{"id": 7, "name": "production"}]},
+            "POST /applications/public": lambda: self._create(body),
+        }
+        answer = routes.get(f"{method} {path}")
+        return answer() if answer else super()._route(method, path, body)
+
+    def _stop(self) -> dict[str, str]:
+        self.old = "exited:unhealthy"
+        return {"message": "stopping"}
+
+    def _create(self, body: dict[str, Any]) -> httpx.Response:
+        self.app = {**self.app, "git_commit_sha": body["git_commit_sha"], "asked": body}
+        return httpx.Response(201, json={"uuid": APP, "domains": None})
+
+
+class Stage(Theatre):
+    """An operator who adopts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prefect = Past()
+        self.coolify = Host(self.prefect)
+        self.mover = self.operator()
+
+    @property
+    def past(self) -> Past:
+        assert isinstance(self.prefect, Past)
+        return self.prefect
+
+    @property
+    def host(self) -> Host:
+        assert isinstance(self.coolify, Host)
+        return self.coolify
+
+    def adoption(self, mover: Mover | None = None) -> Adoption:
+        wanted = replace(self.wanted, address=f"coolify:{OLD_APP}", application=OLD_APP)
+        here = Revision(NEW, (), pushed=True, remote="https://example.com/ada/hublab.git", branch="main")
+        return Adoption(
+            wanted,
+            (mover or self.mover).coolify,
+            self.prefect,
+            self.said.append,
+            see=lambda *_: self.look(),
+            here=lambda: here,
+            sleep=self.sleep,
+        )
+
+    def adopt(self, by: str = "") -> str:
+        adoption = self.adoption()
+        return adoption.run(adoption.find(), "ada@desk", by)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def test_faults_are_named_as_far_as_they_can_be_seen(stage: Stage) -> None:
+    found = stage.adoption().find()
+    assert found.worker == "perfect-worker"
+    assert found.runs == ("one", "two")
+    text = "\n".join(found.faults)
+    for part in ("a worker of Prefect's own", "--with-healthcheck", "uvloop", "has the crash", "30 s to stop"):
+        assert part in text
+    assert "prefect 3.4.1 is older than 3.6.6" in text
+    assert "uvicorn 0.34.0 is older than 0.36" in text
+    assert stage.coolify.journal == []
+
+
+def test_new_one_is_gated_before_the_old_ones_queues_are_paused_and_it_is_stopped(stage: Stage) -> None:
+    assert stage.adopt() == APP
+    journal = [line for line in stage.coolify.journal if "envs" not in line]
+    assert journal == [
+        "POST /applications/public",
+        f"PATCH /applications/{APP}",
+        "POST /deploy",
+        f"POST /applications/{OLD_APP}/stop",
+    ]
+    asked = stage.coolify.app["asked"]
+    assert (asked["project_uuid"], asked["environment_name"]) == ("prj1", "production")
+    assert (asked["server_uuid"], asked["destination_uuid"]) == ("srv1", "net1")
+    assert (asked["git_repository"], asked["build_pack"]) == ("https://example.com/ada/hublab.git", "dockerfile")
+    assert stage.look().release == RELEASES[NEW]
+    assert stage.past.runs == []
+    assert stage.past.queues == {"default": False, "mail": False, "closed": True, "probe-x": False}
+    assert stage.past.seen[-1] == {"default": True, "mail": True, "closed": True, "probe-x": False}
+
+
+def test_bad_release_leaves_the_old_one_and_its_queues(stage: Stage) -> None:
+    stage.coolify.ends = ["failed"]
+    with pytest.raises(RolloutError, match="deployment dep1 is failed"):
+        stage.adopt()
+    assert stage.host.old.startswith("running")
+    assert not any(queues["default"] for queues in stage.past.seen)
+
+
+def test_runs_that_do_not_end_keep_the_old_one_and_open_the_queues(stage: Stage) -> None:
+    stage.past.runs = [f"run{number}" for number in range(1000)]
+    with pytest.raises(RolloutError, match="runs of the old worker are still in flight after 900 s"):
+        stage.adopt()
+    assert stage.host.old.startswith("running")
+    assert stage.past.queues["default"] is False
+
+
+def test_adoption_that_was_interrupted_goes_on_with_the_same_application(stage: Stage) -> None:
+    stage.coolify.ends = ["failed"]
+    with pytest.raises(RolloutError):
+        stage.adopt()
+    assert stage.adopt() == APP
+    assert stage.coolify.journal.count("POST /applications/public") == 1
+    assert stage.host.old.startswith("exited")
+
+
+def test_queues_that_an_interrupted_one_left_paused_are_opened_by_the_next(stage: Stage) -> None:
+    adoption, opened = stage.adoption(), stage.past.ask
+
+    def cut_off(path: str, body: Any = None, method: str | None = None) -> Any:
+        if body == {"is_paused": False}:
+            raise KeyboardInterrupt
+        return opened(path, body, method)
+
+    stage.past.ask = cut_off  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        adoption.run(adoption.find(), "ada@desk")
+    stage.past.ask = opened  # type: ignore[method-assign]
+    assert stage.past.queues["default"] is True
+    stage.adopt()
+    assert stage.past.queues == {"default": False, "mail": False, "closed": True, "probe-x": False}
+
+
+def test_application_that_was_made_by_hand_is_taken(stage: Stage) -> None:
+    assert stage.adopt(by=APP) == APP
+    assert "POST /applications/public" not in stage.coolify.journal
+
+
+def test_remote_that_takes_a_key_asks_for_one_made_by_hand(stage: Stage) -> None:
+    adoption = stage.adoption()
+    adoption._here = lambda: Revision(NEW, (), pushed=True, remote="git@example.com:ada/hublab.git")
+    with pytest.raises(RolloutError, match=f"make coolify-adopt APP={OLD_APP} BY="):
+        adoption.run(adoption.find(), "ada@desk")
+
+
+def test_coolify_that_does_not_know_the_application_says_so(stage: Stage) -> None:
+    adoption = stage.adoption()
+    adoption.wanted = replace(adoption.wanted, application="nobody")
+    with pytest.raises(CoolifyError, match="Coolify has none for GET /applications/nobody"):
+        adoption.find()
+
+
+def test_healthy_application_of_ours_has_no_fault() -> None:
+    assert list(faults("python -m worker\nprefect 3.8.8", {"HUBLAB_WORK_POOL"}, 930, compose=False)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("worker start --name a-1 --pool p", "a-1"), ("--name='b'", "b"), ('--name "c"', "c"), ("worker start", "")],
+)
+def test_name_of_a_worker(text: str, name: str) -> None:
+    assert worker_name(text) == name
