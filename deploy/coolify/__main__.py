@@ -53,10 +53,8 @@ def adopt(client: Client, settings: Settings) -> int:
     for fault in found.faults or ("no fault can be seen",):
         say(f"  {fault}")
     say(f"  its worker: {found.worker or 'nameless'}; {len(found.runs)} runs in flight will be waited for")
-    say(
-        "plan: a new application beside it is deployed and gated; the pool's queues are paused until its runs have ended;"
-    )
-    say("      then it is stopped, and the queues are open again. Nothing is deleted")
+    say("plan: a new application beside it is deployed and gated; the pool's queues are paused until its runs have")
+    say("      ended; then it is stopped, and the queues are open again. Nothing is deleted")
     if os.environ.get("LIST"):
         return 0
     new = adoption.run(found, whoami(), os.environ.get("BY", "").removeprefix(COOLIFY))

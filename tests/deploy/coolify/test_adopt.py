@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -14,6 +14,9 @@ from deploy.coolify.mover import Mover, RolloutError
 from deploy.coolify.state import Revision
 from deploy.coolify.suspect import faults, worker_name
 from tests.deploy.coolify.theatre import APP, NEW, RELEASES, Coolify, FakePrefect, Theatre
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 OLD_APP = "oldoldold"
 COMPOSE = """
@@ -67,7 +70,7 @@ class Host(Coolify):
     old = "running:unhealthy"
 
     def _route(self, method: str, path: str, body: Any) -> Any:
-        routes = {
+        routes: dict[str, Callable[[], Any]] = {
             f"GET /applications/{OLD_APP}": lambda: {**OLD, "status": self.old},
             f"GET /applications/{OLD_APP}/envs": lambda: [{"key": "NOTION_TOKEN"}],
             f"GET /applications/{OLD_APP}/logs": lambda: {"logs": "raise NotImplementedError\nget_child_watcher"},
