@@ -68,9 +68,29 @@ def notice_silence(host: Host) -> None:
     transport = client.get_transport() if client else None
     if transport is None:
         return
+    name_the_end(client)
     transport.set_keepalive(ALIVE_SECONDS)
     if isinstance(transport.sock, socket.socket) and hasattr(socket, "TCP_USER_TIMEOUT"):
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_SECONDS * 1000)
+
+
+def name_the_end(client: Any) -> None:
+    """Has a connection that is closed while a session is opened say so by an error that pyinfra knows.
+
+    paramiko says it by EOFError, which would end the run of all hosts, and each would be called "not reached".
+    """
+    begin = client.exec_command
+    if getattr(begin, "names_the_end", False):
+        return
+
+    def exec_command(*words: Any, **options: Any) -> Any:
+        try:
+            return begin(*words, **options)
+        except EOFError as error:
+            raise SSHException("the connection was closed") from error
+
+    exec_command.names_the_end = True  # type: ignore[attr-defined]
+    client.exec_command = exec_command
 
 
 def connected(host: Host) -> bool:

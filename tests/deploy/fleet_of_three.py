@@ -99,6 +99,7 @@ class Link:
 
     print_prefix = ""
     sock = None
+    exec_command: Any = None
 
     def __init__(self, computer: Computer) -> None:
         self.computer, self.name = computer, computer.name

@@ -26,15 +26,29 @@ def test_silence_ends_the_connection() -> None:
     told: dict[str, Any] = {}
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as line:
         transport = SimpleNamespace(sock=line, set_keepalive=lambda seconds: told.update(keepalive=seconds))
-        notice_silence(host(SimpleNamespace(get_transport=lambda: transport)))
+        notice_silence(host(SimpleNamespace(get_transport=lambda: transport, exec_command=None)))
         assert told == {"keepalive": 8}
         assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 25_000
+
+
+def test_connection_that_is_closed_is_an_error_that_pyinfra_knows() -> None:
+    """Any other ends the run of all hosts, wherever the others are."""
+
+    def closed(*_: object, **__: object) -> None:
+        raise EOFError
+
+    line = SimpleNamespace(sock=object(), set_keepalive=lambda _: None)
+    client = SimpleNamespace(exec_command=closed, get_transport=lambda: line)
+    for _ in range(2000):  # each look at a host says it anew
+        notice_silence(host(client))
+    with pytest.raises(SSHException, match="the connection was closed"):
+        client.exec_command("true")
 
 
 def test_connection_through_a_jump_host_is_kept_alive_all_the_same() -> None:
     told: dict[str, Any] = {}
     transport = SimpleNamespace(sock=object(), set_keepalive=lambda seconds: told.update(keepalive=seconds))
-    notice_silence(host(SimpleNamespace(get_transport=lambda: transport)))
+    notice_silence(host(SimpleNamespace(get_transport=lambda: transport, exec_command=None)))
     assert told == {"keepalive": 8}
 
 

@@ -49,6 +49,7 @@ class Host:
         pass
 
     sock = None
+    exec_command: Any = None
 
     def close(self) -> None:
         self.open = False

@@ -109,6 +109,9 @@ def test_fault_on_one_of_three(
     strike: str, stage: str, fleet: Operator, machines: list[Machine], sandbox: Sandbox, book: Book,
     broken_checkout: Path,
 ) -> None:  # fmt: skip
+    for machine in machines:
+        if not machine.running:  # a fault before this one, that was not survived, left it so
+            machine.boot()
     operator, concurrency = fleet, next(CONCURRENCY)
     credential = with_any_credential(sandbox, f"sentinel-{concurrency}")
     change = {"HUBLAB_CONCURRENCY": str(concurrency), **credential}
