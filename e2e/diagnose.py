@@ -89,6 +89,8 @@ def _sent(one: Enrolment, mail: Mail) -> Stand:
     if mail.event not in ARRIVED:
         since = f"the last that Resend saw of it is {mail.event!r}" if mail.event else "Resend saw nothing of it since"
         return Stand("delivery", f"Resend accepted it, and {since}", mail.accepted)
+    if not mail.in_mailbox:
+        return Stand("mailbox", "Resend says that it was delivered, and the mailbox does not hold it", mail.accepted)
     if mail.noted is None:
         where = f"'Email {mail.step} Sent' is empty" if one.page else "there is no page of its enrolment"
         run = "" if mail.state == "Completed" else f"; its run is {mail.state}{_because(mail.reason)}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from e2e import content
 from e2e.contract import Terms, sequences
+from e2e.letter import authenticated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +28,9 @@ def judge(record: Record, templates: Mapping[str, Template], terms: Terms) -> No
     for one in record.enrolments:
         one.problems = _of_enrolment(record, one)
         for mail in one.mails:
-            mail.problems = [*_of_mail(record, one, mail), *_of_letter(mail, templates.get(mail.template), terms)]
+            template = templates.get(mail.template)
+            mail.problems = [*_of_mail(record, one, mail), *_of_letter(mail, template, terms)]
+            mail.problems += _of_arrival(mail, template, terms)
     for number, mails in _by_message(record).items():
         for mail in mails[1:]:
             mail.problems.append(f"It has the Message-ID of {mails[0].name}: {number}.")
@@ -126,6 +129,27 @@ def _of_letter(mail: Mail, template: Template | None, terms: Terms) -> list[str]
     if mail.letter is None:
         return ["What is in it could not be seen at Resend."]
     return content.problems(mail.letter, _wanted(mail, template, terms), mail.accepted)
+
+
+def _of_arrival(mail: Mail, template: Template | None, terms: Terms) -> list[str]:
+    """What is wrong with it in the mailbox that was not already at Resend."""
+    if mail.received is None or mail.accepted is None or template is None:
+        return []
+    problems = content.problems(mail.received, _wanted(mail, template, terms), mail.accepted)
+    if mail.letter:
+        known = content.problems(mail.letter, _wanted(mail, template, terms), mail.accepted)
+        problems = [one for one in problems if one not in known]
+        if mail.received.message_id != mail.letter.message_id:
+            problems.append(
+                f"Its Message-ID is {mail.received.message_id!r}, and {mail.letter.message_id!r} at Resend."
+            )
+    if (mail.arrivals or 0) > 1:
+        problems.append(f"It is there {mail.arrivals} times.")
+    if mail.spam:
+        problems.append(f"It lies in {mail.spam}, for spam.")
+    failed = [name.upper() for name, result in authenticated(mail.received.headers or {}).items() if result == "fail"]
+    problems += [f"Its {name} failed." for name in failed]
+    return [f"In the mailbox: {one}" for one in problems]
 
 
 def _wanted(mail: Mail, template: Template, terms: Terms) -> content.Wanted:

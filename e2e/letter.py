@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import email
 import email.policy
+import re
 from dataclasses import dataclass
+from email.utils import formataddr, getaddresses
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_RESULT = re.compile(r"(?:^|[;\s])(dkim|spf|dmarc)\s*=\s*([a-z]+)")
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Letter:
         html: The HTML part; empty where there is none.
         text: The text part; empty where there is none.
         message_id: With its angle brackets.
-        headers: Name in lower case → each of its values. None where nobody shows them: Resend's API does not.
+        headers: Name in lower case → each of its values, unfolded. None where nobody shows them: Resend's API does not.
     """
 
     sender: str
@@ -40,8 +44,8 @@ class Letter:
     headers: Mapping[str, tuple[str, ...]] | None = None
 
 
-def parsed(raw: Mapping[str, Any], original: bytes | None = None) -> Letter:
-    """A mail as Resend answers it; with its `original` (RFC 5322), its headers."""
+def parsed(raw: Mapping[str, Any]) -> Letter:
+    """A mail as Resend answers it."""
     return Letter(
         sender=str(raw.get("from") or ""),
         reply_to=several(raw.get("reply_to")),
@@ -52,15 +56,42 @@ def parsed(raw: Mapping[str, Any], original: bytes | None = None) -> Letter:
         html=str(raw.get("html") or ""),
         text=str(raw.get("text") or ""),
         message_id=str(raw.get("message_id") or ""),
-        headers=None if original is None else headers(original),
     )
 
 
-def headers(original: bytes) -> dict[str, tuple[str, ...]]:
-    """The headers of an original, unfolded and decoded."""
+def received(original: bytes) -> Letter:
+    """A mail as a mailbox holds it (RFC 5322)."""
     found = email.message_from_bytes(original, policy=email.policy.default)
     names = dict.fromkeys(name.lower() for name in found)
-    return {name: tuple(str(value).strip() for value in found.get_all(name, [])) for name in names}
+    headers = {name: tuple(str(value).strip() for value in found.get_all(name, [])) for name in names}
+
+    def part(kind: str) -> str:
+        body = found.get_body((kind,))
+        return str(body.get_content()) if body else ""
+
+    def people(name: str) -> list[tuple[str, str]]:
+        return [(called, address) for called, address in getaddresses(headers.get(name, ())) if address]
+
+    return Letter(
+        sender=headers.get("from", ("",))[0],
+        reply_to=tuple(map(formataddr, people("reply-to"))),
+        to=tuple(address for _, address in people("to")),
+        cc=tuple(address for _, address in people("cc")),
+        bcc=tuple(address for _, address in people("bcc")),
+        subject=headers.get("subject", ("",))[0],
+        html=part("html"),
+        text=part("plain"),
+        message_id=headers.get("message-id", ("",))[0],
+        headers=headers,
+    )
+
+
+def authenticated(headers: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """What the mailbox's own server found: `dkim`, `spf` and `dmarc`, each with its result; only those that it names.
+
+    Each server puts its `Authentication-Results` on top (RFC 8601): one below it may be the sender's own.
+    """
+    return dict(_RESULT.findall(headers.get("authentication-results", ("",))[0].lower()))
 
 
 def several(value: Any) -> tuple[str, ...]:

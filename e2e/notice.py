@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from e2e.outside.mailbox import Arrived
     from e2e.outside.notion import Page
     from e2e.outside.prefect import Run
     from e2e.outside.resend import Sent
@@ -76,13 +77,23 @@ def _sent(mail: Mail, seen: Sent, now: datetime) -> None:
         mail.delivered = now
 
 
-def assigned(mails: Sequence[Mail], found: Sequence[Sent]) -> list[list[Sent]]:
-    """Which accepted mails, in the order of their time, are which step's.
+def arrived(enrolments: Iterable[Enrolment], found: Sequence[Arrived]) -> None:
+    """Put what the mailbox holds where it belongs."""
+    for one in enrolments:
+        mine = [mail for mail in found if one.to in mail.to]
+        for mail, copies in zip(one.mails, assigned(one.mails, mine), strict=True):
+            mail.arrivals = len(copies)
+            if copies:
+                mail.arrived, mail.spam, mail.received = copies[0].at, copies[0].spam, copies[0].letter
+
+
+def assigned[Seen: (Sent, Arrived)](mails: Sequence[Mail], found: Sequence[Seen]) -> list[list[Seen]]:
+    """Which mails that were seen, in the order of their time, are which step's.
 
     By its subject. Where several steps have the same subject, in their order. One whose subject no step has belongs to
     the first step that has none yet, since it may be that step's with a wrong subject; otherwise to the last.
     """
-    places: list[list[Sent]] = [[] for _ in mails]
+    places: list[list[Seen]] = [[] for _ in mails]
     unexplained = []
     for one in found:
         same = [index for index, mail in enumerate(mails) if mail.wanted_subject == one.subject]

@@ -15,7 +15,7 @@ from dotenv import dotenv_values
 
 from e2e.errors import StageError
 from e2e.record import Event
-from sandbox import Sandbox
+from sandbox import Sandbox, mail
 from sandbox.campaign import setup
 from sandbox.errors import SandboxError
 from sandbox.files import write_whole
@@ -58,7 +58,9 @@ class Stage:
         settings = {"HUBLAB_WORKERS": str(WORKERS), "TESTING_ADDRESS": mailbox}
         campaign = setup.start(Sandbox.up(root=root), speed=speed, settings=settings)
         stage = cls(campaign)
-        stage.change(FUNNEL_URL=service.start(campaign))
+        server = mail.start(campaign.sandbox.layout, mailbox)
+        campaign.standin("resend", "settings", {"smtp": server.smtp})
+        stage.change(FUNNEL_URL=service.start(campaign), TESTING_MAILBOX=server.imap)
         return stage
 
     @property

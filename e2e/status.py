@@ -91,6 +91,8 @@ def _not_verified(record: Record) -> list[str]:
     found = []
     if record.against == "sandbox":
         found.append("the real Notion, Resend and funnel page")
+    if not record.mailbox:
+        found.append("that a mailbox holds them: a delivery is Resend's word (TESTING_MAILBOX in .env)")
     if record.minute < 60:  # noqa: PLR2004 - what a minute has
         found.append("minutes of sixty seconds (`make e2e-nightly`)")
     if not record.events:

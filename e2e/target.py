@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dotenv import dotenv_values
 
 from e2e.errors import RefusedError
+from e2e.outside.mailbox import place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,6 +100,11 @@ def load(path: Path, against: str) -> Target:
     given = values.get("TESTING_ADDRESS", "")
     if given and not _MAILBOX.match(given):
         wrong.append(f"TESTING_ADDRESS: {given!r} is not one plain address without a +tag; correct it")
+    try:
+        if "TESTING_MAILBOX" in values:
+            place(values["TESTING_MAILBOX"])
+    except ValueError as error:  # never with its value, which has a password
+        wrong.append(f"TESTING_MAILBOX: {error}; correct it in {path.name}")
     wrong += [
         f"{key}: {values[key]!r} is not an http(s) address; correct it in {path.name}"
         for key in ("FUNNEL_URL", "HUBLAB_PUBLIC_URL", "PREFECT_API_URL")

@@ -30,6 +30,10 @@ class Watch:
         self._outside, self._record, self._tag, self._say = outside, record, tag, say
         self._trouble: dict[str, str] = {}
         self._said = (-1, -1)
+        if outside.mailbox:
+            record.mailbox = str(outside.mailbox.place)
+            for mail in record.mails:
+                mail.arrivals = 0
 
     def until_settled(self, patience: float) -> None:
         """Look until there is nothing more to wait for.
@@ -53,6 +57,8 @@ class Watch:
         record, outside = self._record, self._outside
         self._try("Prefect", lambda: notice.runs(record.enrolments, outside.prefect.runs_since(record.began)))
         self._try("Resend", self._mails)
+        if outside.mailbox and any(mail.accepted for mail in record.mails):
+            self._try("mailbox", self._mailbox)
         if notion or record.delivered == len(record.mails):
             self._try("Notion", lambda: notice.pages(record.enrolments, outside.notion.enrolments(self._tag)))
         self._tell()
@@ -64,6 +70,10 @@ class Watch:
         for mail in record.mails:
             if mail.resend_id and mail.letter is None:
                 mail.letter = resend.letter(mail.resend_id)
+
+    def _mailbox(self) -> None:
+        if self._outside.mailbox:
+            notice.arrived(self._record.enrolments, self._outside.mailbox.since(self._record.began, self._tag))
 
     def _try(self, service: str, look: Callable[[], None]) -> None:
         try:
@@ -109,7 +119,10 @@ class Watch:
         if not found["webhook"]:
             # The webhooks are well and hold nothing: then nothing was ever posted, or Prefect has lost what it took.
             found["webhook"] = ["the webhooks are well and hold nothing: did the page post to them?", *obstacles]
-        for hop, ping in (("Notion", outside.notion.ping), ("Resend", outside.resend.ping)):
+        pings = {"Notion": outside.notion.ping, "Resend": outside.resend.ping}
+        if outside.mailbox:
+            pings["mailbox"] = outside.mailbox.ping
+        for hop, ping in pings.items():
             try:
                 ping()
             except AwayError as error:

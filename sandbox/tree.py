@@ -86,7 +86,7 @@ def base(layout: Layout, cgroup: Cgroup, wanted: str | None = None) -> Path:
     tree = layout.trees / f"base-{name}-{found.version}"
     if tree.exists():
         return tree
-    building = _fresh(tree)
+    building = fresh(tree)
     debs = shlex.quote(str(_debs(layout)))
     shutil.rmtree(_debs(layout), ignore_errors=True)
     with step(f"Debian {name} by mmdebstrap"):
@@ -108,7 +108,7 @@ def postgresql(layout: Layout, below: Path, cgroup: Cgroup) -> Path:
     tree = layout.trees / f"postgresql-{below.name}"
     if tree.exists():
         return tree
-    building, work, root = _fresh(tree), layout.trees / "work.partial", layout.trees / "root.partial"
+    building, work, root = fresh(tree), layout.trees / "work.partial", layout.trees / "root.partial"
     for folder in (building, work, root):
         folder.mkdir(parents=True, exist_ok=True)
     with step("PostgreSQL from Debian's packages"):
@@ -128,7 +128,8 @@ def _debs(layout: Layout) -> Path:
     return layout.trees / "debs"
 
 
-def _fresh(tree: Path) -> Path:
+def fresh(tree: Path) -> Path:
+    """Return the folder, not there yet, in which a tree is built until it is whole."""
     building = tree.with_name(f"{tree.name}.partial")
     shutil.rmtree(building, ignore_errors=True)
     tree.parent.mkdir(parents=True, exist_ok=True)

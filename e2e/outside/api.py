@@ -41,10 +41,6 @@ class Api:
         """
         return _json(self._answer(method, path, body, query))
 
-    def raw(self, path: str) -> bytes:
-        """The answer to a GET as it is. Raises AwayError."""
-        return self._answer("GET", path, None, {}).content
-
     def _answer(self, method: str, path: str, body: Any, query: dict[str, Any]) -> httpx.Response:
         pause = _FIRST_PAUSE
         for tries_left in reversed(range(_TRIES)):

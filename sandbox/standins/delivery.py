@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import smtplib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,7 +21,8 @@ from uuid import uuid4
 import httpx
 
 from sandbox.standins.clock import iso
-from sandbox.standins.resend_payload import TEST_DOMAIN
+from sandbox.standins.mime import original
+from sandbox.standins.resend_payload import TEST_DOMAIN, address, reached
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 RETRIES = (5, 300, 1800, 7200, 18000, 36000)
 TICK = 0.05
+_AGAIN = timedelta(seconds=1)
+_SMTP_SECONDS = 10
 
 
 @dataclass
@@ -56,10 +60,16 @@ class Delivery:
         self._url: str | None = None
         self._secret = ""
         self._queue: list[_Message] = []
+        self._server: tuple[str, int] | None = None
 
     def subscribe(self, url: str, secret: str) -> None:
         """Send events to `url` from now on, signed with `secret` (`whsec_…`)."""
         self._url, self._secret = url, secret
+
+    def relay(self, server: str | None) -> None:
+        """Hand mails to a server by SMTP (`host:port`) from now on; only what it has taken is delivered."""
+        host, _, port = (server or "").rpartition(":")
+        self._server = (host, int(port)) if server else None
 
     def suppress(self, email: str, origin: str) -> dict[str, str]:
         """Put an address on the suppression list; the entry that is there stays."""
@@ -80,9 +90,32 @@ class Delivery:
     async def _loop(self) -> None:
         async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
             while True:
+                await self._hand_over()
                 self.step()
                 await self._post(client)
                 await asyncio.sleep(TICK)
+
+    async def _hand_over(self) -> None:
+        """Give the server what is due; a server that is away is asked again, and one that refuses has bounced it."""
+        if self._server is None:
+            return
+        now = self._store.clock.now()
+        for mail in list(self._store.mails):
+            due = mail.get("again") or mail["created"] + timedelta(seconds=self._store.delivery)
+            if now < due or not self._waits(mail):
+                continue
+            try:
+                await asyncio.to_thread(handed, mail, self._server)
+            except (smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError, smtplib.SMTPSenderRefused):
+                mail["refused"] = True
+            except (smtplib.SMTPException, OSError):
+                mail["again"] = now + _AGAIN
+            else:
+                mail["handed"] = True
+
+    def _waits(self, mail: dict[str, Any]) -> bool:
+        """Whether a mail is to be delivered, and the server has neither taken nor refused it."""
+        return "delivered" in fate(mail) and not mail.get("handed") and "delivered" not in mail["told"]
 
     def step(self) -> None:
         """Give each mail the events that are due."""
@@ -90,6 +123,8 @@ class Delivery:
         for mail in self._store.mails:
             age = (now - mail["created"]).total_seconds()
             for index, event in enumerate(fate(mail)):
+                if event == "delivered" and self._server and self._waits(mail):
+                    break
                 if event not in mail["told"] and age >= index * self._store.delivery:
                     self._happen(mail, event)
 
@@ -145,13 +180,21 @@ class Delivery:
             message.attempt += 1
 
 
+def handed(mail: dict[str, Any], server: tuple[str, int]) -> None:
+    """Hand one mail to a server, for everybody whom it goes to. Raises SMTPException, OSError."""
+    payload = mail["payload"]
+    sender = f"bounces@send.{address(payload['from'], 'from').rpartition('@')[2]}"
+    with smtplib.SMTP(*server, timeout=_SMTP_SECONDS) as there:
+        there.sendmail(sender, reached(payload), original(mail))
+
+
 def fate(mail: dict[str, Any]) -> list[str]:
     """The events of a mail, by its address: Resend's test addresses, and they alone, do what their names say."""
     local, _, domain = mail["to"][0].lower().rpartition("@")
     simulated = local.partition("+")[0] if domain == TEST_DOMAIN else ""
     if mail["suppressed"] or simulated == "suppressed":
         return ["sent", "suppressed"]
-    if simulated == "bounced":
+    if simulated == "bounced" or mail.get("refused"):
         return ["sent", "bounced"]
     if simulated == "complained":
         return ["sent", "delivered", "complained"]

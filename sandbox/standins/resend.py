@@ -17,7 +17,6 @@ from starlette.routing import Route
 from sandbox.standins.admin import admin_routes
 from sandbox.standins.delivery import Delivery
 from sandbox.standins.faults import FaultBook, Misbehave
-from sandbox.standins.mime import original
 from sandbox.standins.resend_payload import Refused, invalid, validated
 from sandbox.standins.resend_store import ResendStore, shown
 
@@ -62,7 +61,6 @@ class Resend:
             self._route("/domains", ["GET"], self._domains),
             self._route("/suppressions", ["GET", "POST"], self._suppressions),
             self._route("/suppressions/{who}", ["GET", "DELETE"], self._suppression),
-            Route("/_standin/originals/{id}", self._original),
             *admin_routes(self.book, self.store.clock, self._settings, self._state),
         ]
 
@@ -195,19 +193,14 @@ class Resend:
         head = "<tr><th>accepted</th><th>to</th><th>subject</th><th>last event</th></tr>"
         return HTMLResponse(f"<!doctype html><title>Inbox</title><table>{head}{rows}</table>")
 
-    async def _original(self, request: Request) -> Response:
-        """The message itself, which the real service hands to the recipient's server alone."""
-        try:
-            return Response(original(self.store.find(request.path_params["id"])), media_type="message/rfc822")
-        except Refused as refusal:
-            return error(refusal.status, refusal.name, str(refusal))
-
     def _settings(self, wanted: dict[str, Any]) -> None:
         self.store.delivery = float(wanted.get("delivery", self.store.delivery))
         self.per_second = int(wanted.get("per_second", self.per_second))
         self.handling = float(wanted.get("handling", self.handling))
         self.scopes |= wanted.get("keys", {})
         self.store.domains |= wanted.get("domains", {})
+        if "smtp" in wanted:
+            self.delivery.relay(wanted["smtp"])
         if "webhook" in wanted:
             self.delivery.subscribe(wanted["webhook"]["url"], wanted["webhook"]["secret"])
 

@@ -49,6 +49,10 @@ def refused(hop: str) -> Callable[[Enrolment], None]:
     return spoil
 
 
+def in_no_mailbox(one: Enrolment) -> None:
+    one.mails[1].arrivals = 0
+
+
 def _nothing(one: Enrolment) -> None:
     """After this hop, nothing was ever seen."""
     one.handler_id = one.handler_state = one.page = ""
@@ -142,6 +146,7 @@ FAULTS: dict[str, tuple[Callable[[Enrolment], None], str, str, str]] = {
     "Resend refuses": (second("Failed", "ResendFailedError: send: 422"), "Resend", "2", "422"),
     "Resend has nothing": (second("Completed"), "Resend", "2", "lists no mail of it"),
     "bounced": (last_event("bounced"), "delivery", "2", "bounced"),
+    "not in the mailbox": (in_no_mailbox, "mailbox", "2", "the mailbox does not hold it"),
     "not delivered": (last_event("sent"), "delivery", "2", "'sent'"),
     "not written down": (not_noted, "Notion", "2", "'Email 2 Sent' is empty"),
     "not written down, since": (not_noted_for_a_reason, "Notion", "2", "AwaitingRetry (postponed: pages.update: 503)"),

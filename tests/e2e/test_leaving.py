@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from e2e.letter import Letter
+    from e2e.record import Enrolment
     from tests.e2e.theatre import Theatre
 
 STATUS = "Christmas Campaign Status"
@@ -64,6 +65,12 @@ def statuses(theatre: Theatre, email: str) -> list[str]:
     return [str((values.get(STATUS) or {}).get("name")) for values in rows]
 
 
+def in_mailbox(watch: Watch, one: Enrolment) -> list[int]:
+    """The steps that the mailbox holds."""
+    watch.look(notion=False)
+    return [mail.step for mail in one.mails for _ in range(mail.arrivals or 0)]
+
+
 UNDER_WAY = {"", "Scheduled", "Late", "Pending", "Running", "AwaitingRetry"}
 
 
@@ -80,11 +87,11 @@ def test_who_leaves_gets_nothing_more(theatre: Theatre, leave: Callable[[Letter]
             watch.look(notion=False)
             return one.mails[number].state
 
-        wait_for(lambda: state(0) == "Completed", "the first mail went out")
+        wait_for(lambda: state(0) == "Completed" and one.mails[0].received, "the first mail is in the mailbox")
         theatre.worker.stop()  # while nobody is at work, the rest waits
         watch.look(notion=False)
         had = [mail.step for mail in one.mails if mail.accepted]
-        letter = one.mails[0].letter
+        letter = one.mails[0].received
         assert letter is not None
         assert terms(aim.values).leaves(one.to, link(letter))
 
@@ -99,6 +106,7 @@ def test_who_leaves_gets_nothing_more(theatre: Theatre, leave: Callable[[Letter]
         theatre.worker.start()
         wait_for(lambda: not {state(number) for number in range(7)} & UNDER_WAY, "every mail was due")
         assert [mail.step for mail in one.mails if mail.accepted] == had
+        wait_for(lambda: in_mailbox(watch, one) == had, "the mailbox holds what went out, and nothing more")
     assert had[0] == 1
     assert [mail.state for mail in one.mails[len(had) :]] == ["Skipped"] * (7 - len(had))
     assert len(had) < 7

@@ -55,16 +55,18 @@ def test_a_run_says_what_was_verified_and_what_was_not() -> None:
     title, body = status.of_run(ran())
     assert title == status.SANDBOX
     for words in (
-        "**Passed**: 3 of 3 mails delivered, each once",
+        "**Passed**: 3 of 3 mails delivered by Resend's word, each once",
         "Friday 14 November 2025, 05:00 UTC, 3 min 20 s; testing mode's minute lasted 15.0 s",
         "release: `abc`, checkout `0123`",
         "Chromium 150",
         "the real Notion, Resend and funnel page",
+        "a delivery is Resend's word (TESTING_MAILBOX in .env)",
         "make e2e-nightly",
         "a redeploy and a killed worker",
     ):
         assert words in body
     whole = ran("production", 60.0)
+    whole.mailbox = "INBOX of you@example.com at imap.example.com:993"
     whole.events = [Event(whole.began, "redeploy begins")]
     title, body = status.of_run(whole)
     assert title == status.PRODUCTION
@@ -77,7 +79,7 @@ def test_a_failed_run_says_what_is_wrong() -> None:
     whole.diagnosis, whole.mails[1].problems = ["noshow 2: lost at the hop “worker”."], ["Its subject is 'x'."]
     whole.mails[1].event = ""
     _, body = status.of_run(whole)
-    assert body.startswith("- **FAILED**: 2 of 3 mails delivered")
+    assert body.startswith("- **FAILED**: 2 of 3 mails delivered by")
     assert "- wrong: noshow 2: lost at the hop “worker”." in body
     assert "- wrong: noshow 2: Its subject is 'x'." in body
 

@@ -33,7 +33,7 @@ class Services:
         prefect = SimpleNamespace(runs_since=lambda _: self._answer(self.runs))
         resend = SimpleNamespace(sent_since=lambda _: self._answer(self.sent), body=lambda _: "<p>x</p>")
         notion = SimpleNamespace(enrolments=lambda _: [])
-        return cast("Outside", SimpleNamespace(prefect=prefect, resend=resend, notion=notion))
+        return cast("Outside", SimpleNamespace(prefect=prefect, resend=resend, notion=notion, mailbox=None))
 
     @staticmethod
     def _answer(what: Any) -> Any:

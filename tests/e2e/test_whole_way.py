@@ -30,7 +30,7 @@ ALL = ("signup", "noshow", "postcall", "onboarding")
 def test_sixteen_of_sixteen(theatre: Theatre) -> None:
     record = theatre.play(*ALL)
     assert record.passed, [record.verdict, record.diagnosis, [one.problems for one in record.enrolments + record.mails]]
-    assert record.verdict == "16 of 16 mails delivered, each once: all as it should be"
+    assert record.verdict == "16 of 16 mails in the mailbox, each once: all as it should be"
     assert [len(one.mails) for one in record.enrolments] == [7, 3, 3, 3]
     assert list(record.pictures) == ["filled in", "answered"]
     pictures = [*record.pictures.values(), *(mail.picture for mail in record.mails)]
@@ -58,7 +58,7 @@ def test_same_command_against_what_a_file_names(
     assert "nobody is there to be asked; --yes" in capsys.readouterr().err
     assert theatre.world.services.resend.store.mails == []
     assert main([*command, "--yes"]) == 0
-    assert capsys.readouterr().out.startswith("3 of 3 mails delivered, each once: all as it should be\n")
+    assert capsys.readouterr().out.startswith("3 of 3 mails in the mailbox, each once: all as it should be\n")
     assert json.loads((out / "report.json").read_text())["against"] == "production"
     assert "## End to end, in production\n\n- **Passed**: 3 of 3" in status.read_text()
 

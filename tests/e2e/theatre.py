@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from e2e.target import Target
+    from sandbox.mail import MailServer
     from tests.flows.world import World
 
+MAILBOX = "delivered@resend.dev"
 MINUTE = 2.0
 TAG = "e2e-{}"
 _AHEAD = timedelta(seconds=1)
@@ -83,8 +85,8 @@ class Worker(threading.Thread):
 class Theatre:
     """The campaign and its `.env`."""
 
-    def __init__(self, world: World, folder: Path) -> None:
-        self.world, self.folder = world, folder
+    def __init__(self, world: World, post: MailServer, folder: Path) -> None:
+        self.world, self.post, self.folder = world, post, folder
         self._stack = contextlib.ExitStack()
         self.values: dict[str, str] = {}
 
@@ -95,12 +97,16 @@ class Theatre:
             "PREFECT_API_URL": str(PREFECT_API_URL.value()),
             "HUBLAB_PUBLIC_URL": self.hooks_url,
             "FUNNEL_URL": f"{self.page_url}{PATH}",
-            "TESTING_ADDRESS": "delivered@resend.dev",
+            "TESTING_ADDRESS": MAILBOX,
+            "TESTING_MAILBOX": self.post.imap,
             "HUBLAB_TESTING_MINUTE_SECONDS": str(MINUTE),
         }
         # A test may play for another of Resend's addresses.
         more = {"TESTING_ADDRESS": self.world.environment["TESTING_ADDRESS"]}
         settings = from_environment(self.values | more)
+        delivery = self.world.services.resend.delivery
+        delivery.relay(self.post.smtp)
+        self._stack.callback(delivery.relay, None)
         self._stack.enter_context(settings_at_prefect())
         write(settings)
         self.receiver = contextlib.ExitStack()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox.standins.delivery import fate
+from sandbox.standins.mime import original
 from tests.worker.world import wait_for
 
 if TYPE_CHECKING:
@@ -67,20 +68,20 @@ def test_body_that_is_no_object_is_refused(resend: Service, body: Any) -> None:
     assert resend.ask("POST", "/emails", body)[0] == 422
 
 
-def test_answer_has_who_gets_a_copy_and_the_original_its_headers(resend: Service) -> None:
+def test_answer_has_who_gets_a_copy_and_the_original_its_headers(resend: Service, both: StandIns) -> None:
     more = {"cc": "delivered+b@resend.dev", "bcc": ["delivered+c@resend.dev"], "reply_to": "r@hublab.test"}
     _, made = resend.ask("POST", "/emails", MAIL | more)
     _, shown = resend.ask("GET", f"/emails/{made['id']}")
     assert shown["cc"] == ["delivered+b@resend.dev"]
     assert shown["bcc"] == ["delivered+c@resend.dev"]
     assert shown["reply_to"] == ["r@hublab.test"]
-    raw = resend.client.get(f"/_standin/originals/{made['id']}").content
-    original = email.message_from_bytes(raw, policy=email.policy.default)
-    assert original["Message-ID"] == shown["message_id"]
-    assert original["List-Unsubscribe"] == "<https://h.test/u>"
-    assert original["Cc"] == "delivered+b@resend.dev"
-    assert original["Bcc"] is None
-    html = original.get_body(("html",))
+    raw = original(both.resend.store.find(made["id"]))
+    leaves = email.message_from_bytes(raw, policy=email.policy.default)
+    assert leaves["Message-ID"] == shown["message_id"]
+    assert leaves["List-Unsubscribe"] == "<https://h.test/u>"
+    assert leaves["Cc"] == "delivered+b@resend.dev"
+    assert leaves["Bcc"] is None
+    html = leaves.get_body(("html",))
     assert html is not None
     assert html.get_content().strip() == "<p>Grüße</p>"
 
