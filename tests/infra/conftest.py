@@ -27,6 +27,7 @@ try:
     SETTINGS = limited(deploy_settings.load())
 except deploy_settings.SettingsError as error:
     raise pytest.UsageError(str(error)) from None
+APPLICATIONS = [target for target in SETTINGS.hosts if target.application]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,8 +48,17 @@ def pytest_configure(config: pytest.Config) -> None:
         lines += [f"  IdentityFile {Path(SETTINGS.ssh_key).expanduser()}", "  IdentitiesOnly yes"]
     ssh_config.write_text("\n".join(lines) + "\n")
     config.option.ssh_config = str(ssh_config)
-    config.option.hosts = ",".join(f"ssh://{item.user}@{item.address}:{item.port}" for item in SETTINGS.hosts)
-    config.option.sudo = any(item.user != "root" for item in SETTINGS.hosts)
+    config.option.hosts = ",".join(f"ssh://{item.user}@{item.address}:{item.port}" for item in SETTINGS.ssh_hosts)
+    config.option.sudo = any(item.user != "root" for item in SETTINGS.ssh_hosts)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what is about a kind of host that is not there; without one, testinfra would take this machine."""
+    absent = {name for name, there in {"host": SETTINGS.ssh_hosts, "application": APPLICATIONS}.items() if not there}
+    out = [item for item in items if absent & set(getattr(item, "fixturenames", ()))]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in out]
 
 
 def _disconnect(folder: Path) -> None:
@@ -69,6 +79,12 @@ def settings() -> deploy_settings.Settings:
 def number(request: pytest.FixtureRequest) -> int:
     """Each worker that the settings ask for."""
     return int(request.param)
+
+
+@pytest.fixture(params=APPLICATIONS, ids=lambda target: target.address)
+def application(request: pytest.FixtureRequest) -> spec.WorkerHost:
+    """Each application of Coolify's, and what is wanted of it."""
+    return spec.worker_host(SETTINGS, request.param)
 
 
 @pytest.fixture
