@@ -58,7 +58,7 @@ def find(host: spec.WorkerHost, state: HostState) -> list[Problem]:
     ]
     found += [
         Problem(
-            f"{words}; what lies there would be run, or believed, as root",
+            words,
             "look at what it is, and remove it or give it to root alone; a deploy makes its own folders and accounts",
         )
         for words in state.doubts

@@ -58,15 +58,16 @@ def doubts(query: dict[str, Any]) -> list[str]:
     base, before = query["base"], query["before"]
     places = [base, f"{base}/releases", f"{base}/wheels", f"{base}/root", query["kept_units"], before, query["audit"]]
     places += [query["lock_folder"], query["config"], *(str(path) for path in Path(base, "releases").glob("*"))]
-    found = [doubt(path, info) for place in places for path, info in way(place)]
-    return [*dict.fromkeys(filter(None, found)), *accounts(query["user"])]
+    found = dict.fromkeys(filter(None, (doubt(path, info) for place in places for path, info in way(place))))
+    return [f"{words}; what lies there would be run, or believed, as root" for words in found] + accounts(query["user"])
 
 
 def accounts(prefix: str) -> list[str]:
-    """Accounts of people that go by the name of one of ours: a worker would run as that person."""
+    """Accounts of people that go by the name of one of ours."""
+    found = [entry for entry in pwd.getpwall() if entry.pw_name == prefix or entry.pw_name.startswith(f"{prefix}-")]
+    people = [entry for entry in found if entry.pw_uid >= FIRST_HUMAN or not entry.pw_shell.endswith(NO_LOGIN)]
     return [
-        f"the account {entry.pw_name} (uid {entry.pw_uid}, shell {printable(entry.pw_shell)}) is a person's"
-        for entry in pwd.getpwall()
-        if entry.pw_name == prefix or entry.pw_name.startswith(f"{prefix}-")
-        if entry.pw_uid >= FIRST_HUMAN or not entry.pw_shell.endswith(NO_LOGIN)
+        f"the account {entry.pw_name} (uid {entry.pw_uid}, shell {printable(entry.pw_shell)}) is a person's; "
+        "a worker would run as that person"
+        for entry in people
     ]

@@ -50,7 +50,7 @@ def test_host_that_answers_nothing() -> None:
 
 def test_place_that_is_not_roots() -> None:
     what, remedy = barred(bare(doubts=("/opt/hublab belongs to eve",)))
-    assert what == "/opt/hublab belongs to eve; what lies there would be run, or believed, as root"
+    assert what == "/opt/hublab belongs to eve"
     assert "remove it or give it to root alone" in remedy
 
 

@@ -69,7 +69,7 @@ def test_what_is_not_roots_alone_is_not_believed(
 ) -> None:
     do, undo, said = PLACES[place]
     until_then(do, undo)
-    refused(operator, machine, said, "would be run, or believed, as root", HUBLAB_CONCURRENCY="9")
+    refused(operator, machine, said, HUBLAB_CONCURRENCY="9")
 
 
 def test_one_host_by_two_addresses(
