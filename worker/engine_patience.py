@@ -3,7 +3,8 @@
 Prefect's client waits 2, 4, 8 ... 1,024 s, so that an outage of T costs up to 2 T, and its settings do not tell one
 request from another. Here:
 
-- While the API is away, every request to it waits, with pauses of a few seconds, for as long as `_AWAY_SECONDS`.
+- While the API is away, every request to it waits, with pauses of a few seconds, for as long as `_AWAY_SECONDS`. That
+  goes for logs, too: an engine ends when its last ones have left, and Prefect's client would sleep for half a minute.
 - A refusal (401, 403, 500) of what concerns the run itself is waited out as well: a proxy restarts, a credential is
   rotated. While everything else is refused too, that is as if the API were away; a request that is refused alone is
   given up sooner. Any other request of the flow's is repeated for seconds, and then the flow hears of it.
@@ -54,6 +55,10 @@ _TIMEOUT = {"connect": 5.0, "read": 20.0, "write": 20.0, "pool": 60.0}
 _ABOUT_RUN = re.compile(r"/flow_runs/(?P<run>[0-9a-f-]{36})(?P<set>/set_state)?$")
 
 
+class GivenUpError(httpx.NetworkError):
+    """The API was away for too long. No error of those that Prefect's client answers with another minute of its own."""
+
+
 class Patience:
     """What one engine process knows of the API and of its claim."""
 
@@ -92,10 +97,16 @@ class Patience:
         if self.begun and status in _REFUSED and status != httpx.codes.INTERNAL_SERVER_ERROR:
             patience = _REFUSED_SECONDS
         since = self._away_since if self.begun else self._began
-        if now - since > patience or request.url.path.endswith("/logs/"):
+        if now - since > patience:
             return None
         self._tell(now, f"answers {status}" if status else "cannot be reached")
         return min(2.0 ** min(attempt - 1, 10), _LONGEST_PAUSE) * random.uniform(0.5, 1.0)  # noqa: S311 - to spread
+
+    def given_up(self, error: httpx.TransportError, request: httpx.Request) -> httpx.TransportError:
+        """What the caller is told in place of the error of the last attempt."""
+        if self._prefects_own:
+            return error
+        return GivenUpError(f"{type(error).__name__}: {error}", request=request)
 
     def _tell(self, now: float, what: str) -> None:
         """Once in an outage, and once at its end, in the journal."""
@@ -178,10 +189,10 @@ def _exchange(
                 content = yield "read", response
         except httpx.UnsupportedProtocol:
             raise
-        except httpx.TransportError:
+        except httpx.TransportError as error:
             wait = patience.pause(request, None, attempt)
             if wait is None:
-                raise
+                raise patience.given_up(error, request)  # noqa: B904 - it may be the very same
         else:
             # Prefect's client answers a missing token itself, with a new one.
             token = response.status_code == httpx.codes.FORBIDDEN and b"CSRF" in content

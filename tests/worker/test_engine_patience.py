@@ -16,7 +16,7 @@ from worker import engine_patience
 from worker.engine_patience import Patience, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 RUN, OTHER = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
 API = "http://prefect.example.com/api"
@@ -32,10 +32,11 @@ def flows_own(path: str = "/variables/") -> httpx.Request:
     return httpx.Request("POST", f"{API}{path}", json={})
 
 
-@given(st.integers(1, 2000), st.sampled_from(AWAY))
-def test_pauses_are_short_however_long_the_api_is_away(attempt: int, status: int | None) -> None:
+@given(st.integers(1, 2000), st.sampled_from(AWAY), st.sampled_from(["/variables/", "/logs/"]))
+def test_pauses_are_short_however_long_the_api_is_away(attempt: int, status: int | None, path: str) -> None:
+    """Of logs, too: an engine's process does not end before they have left, and its place is taken until then."""
     patience = Patience("", "")
-    pause = patience.pause(flows_own(), status, attempt)
+    pause = patience.pause(flows_own(path), status, attempt)
     assert pause is not None
     assert 0 < pause <= 8
 
@@ -197,15 +198,35 @@ def test_what_is_refused_alone_is_given_up_sooner_than_what_is_refused_with_all_
     assert credentials == {about.headers.get("authorization") or httpx.BasicAuth("a", "b")._auth_header}
 
 
+@pytest.fixture
+def _installed() -> Iterator[None]:
+    engine_patience.install()
+    yield
+    clients: tuple[Any, ...] = (PrefectHttpxSyncClient, PrefectHttpxAsyncClient)
+    for kind in clients:
+        kind.__init__ = inspect.getclosurevars(kind.__init__).nonlocals["plain"]
+
+
+@pytest.mark.usefixtures("_installed")
 def test_other_services_are_asked_as_ever() -> None:
     """Prefect's client alone is changed: httpx itself, which a flow uses for all else, is as it was."""
-    engine_patience.install()
-    try:
-        with httpx.Client() as client:
-            assert type(client._transport) is httpx.HTTPTransport
-        with PrefectHttpxSyncClient() as ours:
-            assert type(ours._transport) is Transport
-    finally:
-        clients: tuple[Any, ...] = (PrefectHttpxSyncClient, PrefectHttpxAsyncClient)
-        for kind in clients:
-            kind.__init__ = inspect.getclosurevars(kind.__init__).nonlocals["plain"]
+    with httpx.Client() as client:
+        assert type(client._transport) is httpx.HTTPTransport
+    with PrefectHttpxSyncClient() as ours:
+        assert type(ours._transport) is Transport
+
+
+@pytest.mark.usefixtures("_installed")
+def test_what_is_given_up_is_not_begun_anew_by_prefects_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would repeat everything five times more, with pauses of 2 to 32 s."""
+    now = [1000.0]
+
+    def away(_: httpx.Request) -> httpx.Response:
+        raise httpx.ReadError("away")
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now.append(now.pop() + seconds))
+    client = PrefectHttpxSyncClient(base_url=API, transport=httpx.MockTransport(away))
+    with client, pytest.raises(httpx.NetworkError, match="ReadError: away"):
+        client.get("/variables/")
+    assert 2400 < now[0] - 1000 < 2420
