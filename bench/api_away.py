@@ -59,7 +59,8 @@ class Outage:
         lived = alive(self.worker.process.pid)
         status = self.worker.term().exit() if lived else self.worker.process.poll()
         print(
-            f"{self.mode:7} working again after {self.idle:.1f} s (two starts before it took {self.usual:.1f} s); runs {states}, started {begun}, "
+            f"{self.mode:7} working again after {self.idle:.1f} s (two starts before it took {self.usual:.1f} s); "
+            f"runs {states}, started {begun}, "
             f"worker lived on: {lived}, exit status {status}"
         )
         return "" if (states, begun, lived, status) == (["COMPLETED"] * 3, [1] * 3, True, 0) else self.mode

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Entry = dict[str, Any]
 
 SERVER_ERROR = 500
-PAUSE_FIRST, PAUSE_MOST = 0.5, 10.0
+PAUSE_FIRST, PAUSE_MOST = 0.5, 5.0
 BATCH = 50  # events that share one query of Notion's
 log = logging.getLogger("hublab.webhooks")
 

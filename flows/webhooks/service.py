@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from flows.services.prefect_api import Prefect
 from flows.services.settings import BadSettingError, MissingSettingError, Settings
@@ -82,7 +83,10 @@ def main(arguments: list[str] | None = None) -> int:
         app, host=asked.host, port=asked.port, loop="asyncio", lifespan="on", access_log=False,
         timeout_graceful_shutdown=15, forwarded_allow_ips=settings.get("webhook-proxies"), **http.options(),
     )  # fmt: skip
-    Service(config, Notifier.from_environment(os.environ), app.state.describe).run()
+    # The forwarders repeat what fails, with short pauses. Prefect's client would sleep for up to half a minute more
+    # when Prefect is back, and mails would go to who had left meanwhile.
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        Service(config, Notifier.from_environment(os.environ), app.state.describe).run()
     return 0
 
 

@@ -9,13 +9,16 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import pytest
 import uvicorn
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES
+from starlette.testclient import TestClient
 
 from flows.webhooks.app import build
+from flows.webhooks.forwarding import Forwarder
 from flows.webhooks.http import Bounded
 from flows.webhooks.service import EX_CONFIG, Service, main, read_secrets
 from sandbox.standins.serve import bound
@@ -150,3 +153,23 @@ def test_without_a_file_the_secrets_are_prefects(world: World, tmp_path: Path, m
     (config,) = served
     assert (config.port, config.loop) == (1, "asyncio")
     assert (config.http, config.ws, config.forwarded_allow_ips) == (Bounded, "none", "127.0.0.1")
+
+
+def test_what_forwards_does_not_sleep_in_prefects_client_when_prefect_is_back(
+    secrets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the very thread that forwards: who has left is to be on record before the next mail is on its way."""
+    seen: list[int] = []
+
+    def serve(service: Service) -> None:
+        with TestClient(cast("Any", service.config.app)):
+            pass
+
+    def forward(_: Forwarder) -> int:
+        seen.append(PREFECT_CLIENT_MAX_RETRIES.value())
+        return 0
+
+    monkeypatch.setattr(Service, "run", serve)
+    monkeypatch.setattr(Forwarder, "once", forward)
+    assert main(["--spool", str(tmp_path / "spool"), "--secrets", str(secrets)]) == 0
+    assert set(seen) == {0}
