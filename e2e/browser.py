@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from playwright.sync_api import Error, sync_playwright
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-    from e2e.record import Record
+    from e2e.record import Mail, Record
 
 # Nothing but what a page asks for leaves the machine; --no-sandbox, since root may not have Chromium's own.
 _FLAGS = (
@@ -29,6 +29,12 @@ _FLAGS = (
     "--disable-sync",
 )
 _MAIL_WIDTH, _MAIL_HEIGHT = 640, 820
+# How a mail is shown: name → colour scheme and width.
+WAYS: dict[str, tuple[Literal["light", "dark"], int]] = {
+    "light": ("light", _MAIL_WIDTH),
+    "dark": ("dark", _MAIL_WIDTH),
+    "375 px wide": ("light", 375),
+}
 _MOST_HEIGHT = 4000
 _LOAD_MILLISECONDS = 15_000
 
@@ -75,21 +81,25 @@ class Album:
 
 
 def picture_mails(browser: Browser, record: Record, folder: Path) -> None:
-    """A picture of each mail that was sent, as a mail program shows it: images load, scripts do not run.
+    """Pictures of each mail, as mail programs show it: images load, scripts do not run.
 
     A mail that the browser cannot show is a problem of that mail.
     """
-    context = browser.new_context(java_script_enabled=False)
+    for number, (way, (scheme, width)) in enumerate(WAYS.items()):
+        context = browser.new_context(java_script_enabled=False, color_scheme=scheme)
+        try:
+            page = context.new_page()
+            for mail in record.mails:
+                page.set_viewport_size({"width": width, "height": _MAIL_HEIGHT})
+                if mail.html:
+                    _picture(page, mail, way, folder / f"mail-{mail.sequence}-{mail.step}-{number}.png")
+        finally:
+            context.close()
+
+
+def _picture(page: Page, mail: Mail, way: str, path: Path) -> None:
     try:
-        page = context.new_page()
-        for mail in record.mails:
-            page.set_viewport_size({"width": _MAIL_WIDTH, "height": _MAIL_HEIGHT})
-            if not mail.html:
-                continue
-            try:
-                page.set_content(mail.html, wait_until="load", timeout=_LOAD_MILLISECONDS)
-                mail.picture = shot(page, folder / f"mail-{mail.sequence}-{mail.step}.png")
-            except Error as error:
-                mail.problems.append(f"The browser could not show it: {error.message.splitlines()[0]}")
-    finally:
-        context.close()
+        page.set_content(mail.html, wait_until="load", timeout=_LOAD_MILLISECONDS)
+        mail.pictures[way] = shot(page, path)
+    except Error as error:
+        mail.problems.append(f"The browser could not show it ({way}): {error.message.splitlines()[0]}")

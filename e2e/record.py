@@ -48,7 +48,7 @@ class Mail:
         noted: The value of `Email n Sent` in Notion, exact to the minute.
         problems: What is wrong with it, in sentences; empty when all is well.
         lost_at: The hop, one of `HOPS`, that it did not pass; empty when it passed all.
-        picture: A screenshot of the mail as rendered.
+        pictures: Way of showing it (light, dark, narrow) → a screenshot of the mail.
     """
 
     sequence: str
@@ -79,7 +79,7 @@ class Mail:
     noted: datetime | None = None
     problems: list[str] = field(default_factory=list)
     lost_at: str = ""
-    picture: Path | None = None
+    pictures: dict[str, Path] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -91,6 +91,12 @@ class Mail:
         """The body as its reader gets it, or else as it was sent; empty while there is none."""
         letter = self.received or self.letter
         return letter.html if letter else ""
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """Its headers as the mailbox holds them, in order; none where no mailbox was looked into."""
+        found = (self.received.headers if self.received else None) or {}
+        return [(name, value) for name, values in found.items() for value in values]
 
     @property
     def in_mailbox(self) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from e2e import announce, browser, contract, diagnose, enter, guard, judge, report, system
+from e2e import announce, browser, contract, diagnose, enter, fetch, guard, judge, report, system
 from e2e.errors import AwayError, RefusedError
 from e2e.outside import opened
 from e2e.record import Record
@@ -87,6 +87,7 @@ def run(target: Target, wish: Wish, interfere: Callable[[Record], Interference] 
         record.versions = system.versions(target, outside, chromium)
         _follow(target, wish, record, Watch(outside, record, tag, say), chromium, interfere)
         judge.judge(record, templates, terms)
+        fetch.fetch(record, terms)
         browser.picture_mails(chromium, record, wish.out / "pictures")
     record.links = system.links(target, record)
     report.write(record, wish.out)

@@ -31,6 +31,7 @@ def text(record: Record) -> str:
     for enrolment, found in zip(record.enrolments, whole["enrolments"], strict=True):
         for mail, seen in zip(enrolment.mails, found["mails"], strict=True):
             seen.pop("letter")
+            seen.pop("received")
             seen |= {"name": mail.name, "html": _measured(mail.html), "missing": facts.missing(mail)}
     return json.dumps(whole, indent=1, default=_plain) + "\n"
 

@@ -66,7 +66,7 @@ def _given(record: Record) -> dict[str, Any]:
         "hops": hops,
         "strips": strips.draw(hops),
         "form": [_shot(title, f"Screenshot of the form: {title}", path) for title, path in record.pictures.items()],
-        "mails": [(mail, _mail_shot(mail)) for mail in record.mails],
+        "mails": [(mail, *_mail_shots(mail)) for mail in record.mails],
     }
 
 
@@ -80,8 +80,12 @@ def _shot(title: str, alt: str, path: Path) -> Shot:
     return Shot(title, alt, source, "" if source else f"{path.name} is not there or is no picture")
 
 
-def _mail_shot(mail: Mail) -> Shot:
+def _mail_shots(mail: Mail) -> tuple[Shot, list[Shot]]:
+    """The picture that stands for a mail, and the others."""
     title = mail.subject or mail.wanted_subject or mail.template
-    if mail.picture:
-        return _shot(title, f"The mail {mail.name} as rendered: {title}", mail.picture)
-    return Shot(title, "", "", "never sent" if mail.accepted is None else "no picture was taken")
+    shots = [
+        _shot(title if way == "light" else way, f"The mail {mail.name} as rendered, {way}: {title}", path)
+        for way, path in mail.pictures.items()
+    ]
+    none = Shot(title, "", "", "never sent" if mail.accepted is None else "no picture was taken")
+    return (shots[0], shots[1:]) if shots else (none, [])

@@ -13,6 +13,7 @@ from junitparser import JUnitXml
 from matplotlib.figure import Figure
 
 from e2e import report
+from e2e.browser import WAYS
 from e2e.record import Enrolment, Event, Mail, Record
 from e2e.report import facts, words
 from e2e.report.facts import Hop
@@ -58,7 +59,7 @@ def _mail(sequence: str, step: int, posted: float, picture: Path) -> Mail:
         sent_to=(to,),
         letter=written(to, subject, _at(due + 3), html=f"<p>The body of {sequence} {step}</p>"),
         noted=_at(due),
-        picture=picture,
+        pictures=dict.fromkeys(WAYS, picture),
     )
 
 
@@ -93,7 +94,8 @@ def _well(picture: Path) -> Record:
 
 
 def _lose(mail: Mail) -> None:
-    mail.started = mail.accepted = mail.delivered = mail.noted = mail.picture = None
+    mail.started = mail.accepted = mail.delivered = mail.noted = None
+    mail.pictures = {}
     mail.event = mail.subject = ""
     mail.letter = None
     mail.copies, mail.state, mail.reason = 0, "Crashed", "the worker was killed"
@@ -162,7 +164,7 @@ def test_it_can_be_read(
         assert visit.flaws() == []
         assert [url for url in visit.asked if not url.startswith("data:")] == [path.as_uri()]
         assert visit.tell("document.documentElement.scrollWidth") <= width
-        assert visit.tell("document.querySelectorAll('h1, .about dd').length") == 5
+        assert visit.tell("document.querySelectorAll('h1, .about dd').length") == 6
 
 
 @pytest.mark.parametrize("case", _CASES)
@@ -233,7 +235,7 @@ def test_the_picture_follows_the_theme(reports: dict[str, tuple[Record, Path]], 
 
 def test_a_screenshot_opens_larger(reports: dict[str, tuple[Record, Path]], browser: Browser) -> None:
     with Visit(browser, reports["well"][1], width=375) as visit:
-        shot = visit.page.get_by_alt_text("The mail signup 2 as rendered: signup: letter 2")
+        shot = visit.page.get_by_alt_text("The mail signup 2 as rendered, light: signup: letter 2")
         before = shot.bounding_box()
         shot.click()
         after = shot.bounding_box()
@@ -281,7 +283,7 @@ def test_bodies_and_pictures_are_named_not_repeated(reports: dict[str, tuple[Rec
     first, lost = (json.loads(text)["enrolments"][0]["mails"][index] for index in (0, 3))
     body = b"<p>The body of signup 1</p>"
     assert first["html"] == {"length": len(body), "sha256": hashlib.sha256(body).hexdigest()}
-    assert (first["picture"], lost["picture"], lost["html"]) == ("mail.png", None, None)
+    assert (first["pictures"], lost["pictures"], lost["html"]) == (dict.fromkeys(WAYS, "mail.png"), {}, None)
     assert "The body of" not in text
 
 

@@ -33,8 +33,9 @@ def test_sixteen_of_sixteen(theatre: Theatre) -> None:
     assert record.verdict == "16 of 16 mails in the mailbox, each once: all as it should be"
     assert [len(one.mails) for one in record.enrolments] == [7, 3, 3, 3]
     assert list(record.pictures) == ["filled in", "answered"]
-    pictures = [*record.pictures.values(), *(mail.picture for mail in record.mails)]
-    assert all(path and path.stat().st_size > 1000 for path in pictures)
+    pictures = [*record.pictures.values(), *(path for mail in record.mails for path in mail.pictures.values())]
+    assert len(pictures) == 2 + 3 * 16
+    assert all(path.stat().st_size > 1000 for path in pictures)
     told = (theatre.folder / "out/report.json").read_text() + (theatre.folder / "out/report.html").read_text()
     assert not [secret for secret in secrets(theatre.values) if secret in told]
     assert json.loads((theatre.folder / "out/report.json").read_text())["delivered"] == 16
@@ -42,7 +43,7 @@ def test_sixteen_of_sixteen(theatre: Theatre) -> None:
         for scheme, width in (("light", 1280), ("dark", 375)):
             with Visit(chromium, theatre.folder / "out/report.html", scheme, width) as visit:
                 assert visit.flaws() == []
-                assert visit.tell("document.images.length") == 2 + 16
+                assert visit.tell("document.images.length") == 2 + 3 * 16
                 assert visit.tell("document.documentElement.scrollWidth") <= width
 
 
