@@ -115,7 +115,9 @@ class Ledger:
             if error.status != CONFLICT:
                 raise
             found = self.lock()
-            raise LockError(found.words if found else "somebody else was faster") from None
+            if found is None or found.token != token:
+                raise LockError(found.words if found else "somebody else was faster") from None
+            self._held = found.id
         self._value = {**owner, "token": token, "since": since}
         return taken
 

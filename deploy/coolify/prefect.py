@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from deploy.onhost.prefect_api import ApiError, request, server_now
@@ -9,7 +10,8 @@ from deploy.onhost.prefect_api import ApiError, request, server_now
 if TYPE_CHECKING:
     from datetime import datetime
 
-HTTP_NOT_FOUND = 404
+HTTP_NOT_FOUND, HTTP_BUSY = 404, 503
+PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0)
 
 
 class Prefect:
@@ -19,7 +21,14 @@ class Prefect:
         self._access = access
 
     def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
-        """One question."""
+        """One question; put again while the server's database is busy, which has done nothing then."""
+        for pause in PAUSES_SECONDS:
+            try:
+                return request(self._access, path, body, method)
+            except ApiError as error:
+                if error.status != HTTP_BUSY:
+                    raise
+            time.sleep(pause)
         return request(self._access, path, body, method)
 
     def find(self, path: str, body: Any = None) -> Any:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from deploy.coolify import prefect
 from deploy.coolify.errors import CoolifyError
 from deploy.coolify.ledger import LEASE_SECONDS, LockError
 from deploy.coolify.mover import RolloutError
+from deploy.onhost.prefect_api import ApiError
 from tests.deploy.coolify.script import TOKEN
 from tests.deploy.coolify.theatre import APP, NEW, OLD, OWNER, RELEASES, Theatre
 
@@ -273,3 +275,23 @@ def test_history_keeps_the_latest_lines_that_fit() -> None:
     lines = theatre.mover.ledger.history()
     assert lines[-1]["at"] == "99"
     assert 10 < len(lines) < 30
+
+
+def test_server_whose_database_is_busy_is_asked_again_and_no_other_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[object] = [ApiError(503, "busy"), ApiError(503, "busy"), "3.8.8", ApiError(401, "who")]
+    slept: list[float] = []
+
+    def request(*_: object) -> object:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(prefect, "request", request)
+    monkeypatch.setattr("time.sleep", slept.append)
+    server = prefect.Prefect({})
+    assert server.version() == "3.8.8"
+    assert slept == [0.5, 1.0]
+    with pytest.raises(ApiError, match="who"):
+        server.ask("/variables/")
+    assert answers == []
