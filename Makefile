@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 UV := $(BIN)/uv
+comma := ,
 export UV_NO_PROGRESS := 1
 # Byte code is what makes a second start fast.
 unexport PYTHONDONTWRITEBYTECODE
@@ -35,41 +36,38 @@ lock: .venv/ready ## regenerate both locks from pyproject.toml, and the list of 
 
 .PHONY: audit
 audit: .venv/ready ## is a vulnerability known in what the lock names? Says so when its service cannot be asked
-	@$(BIN)/python -m deploy.release.audit
+	@./hublab audit
 
-# Without a .env that names hosts, a sandbox is booted and deployed to; with one, nothing is booted. It is decided once.
-WHERE = HUBLAB_ENV_FILE=$$($(BIN)/python -m deploy.fleet where) || exit $$?; \
-	test -n "$$HUBLAB_ENV_FILE" || { $(BIN)/python -m sandbox up $(if $(HOSTS),--hosts $(HOSTS)) $(if $(PAST),--past) \
-	&& HUBLAB_ENV_FILE=.sandbox/env; } || exit $$?; export HUBLAB_ENV_FILE
-PYINFRA = $(BIN)/pyinfra $(if $(WAVE),--data wave=$(WAVE))
+# What is typed here goes on to ./hublab, which has more to offer. Without a terminal nobody is there to be asked.
+UNASKED = $$(test -t 0 || echo --yes) $(if $(WAVE),--wave $(WAVE))
 
 .PHONY: deploy
 deploy: .venv/ready ## turn the hosts of .env (or a sandbox) into worker hosts [LIMIT=host] [WAVE=n: hosts side by side at the most] [PAST=1 HOSTS=n for the sandbox]
-	@$(WHERE); $(PYINFRA) -y deploy/inventory.py deploy/workers.py
+	@./hublab deploy $(UNASKED) $(if $(HOSTS),--hosts $(HOSTS)) $(if $(PAST),--past)
 
 .PHONY: plan
 plan: .venv/ready ## what a deploy would do; changes nothing [LIMIT=host]
-	@$(PYINFRA) --dry deploy/inventory.py deploy/workers.py
+	@./hublab plan $(if $(WAVE),--wave $(WAVE)) || test $$? = 2
 
 .PHONY: rollback
 rollback: .venv/ready ## back to the release before, or to RELEASE=id; builds nothing [LIMIT=host]
-	@$(PYINFRA) -y $(if $(RELEASE),--data release=$(RELEASE)) deploy/inventory.py deploy/rollback.py
+	@./hublab rollback $(UNASKED) $(if $(RELEASE),--to $(RELEASE))
 
 .PHONY: status
 status: .venv/ready ## what each host and worker does, and how it differs from the plan; exit 0 only if it does not [LIMIT=host] [JSON=1]
-	@$(BIN)/python -m deploy.fleet status
+	@./hublab status $(if $(JSON),--json)
 
 .PHONY: history
 history: .venv/ready ## who deployed what, when, and how it ended [LIMIT=host] [JSON=1]
-	@$(BIN)/python -m deploy.fleet history
+	@./hublab history $(if $(JSON),--json)
 
 .PHONY: run-again
 run-again: .venv/ready ## have flow runs run again that are lost or were given up; `make status` names them [RUNS="id id"]
-	@RUNS="$(RUNS)" $(BIN)/python -m deploy.fleet again
+	@./hublab run-again $(subst $(comma), ,$(RUNS))
 
 .PHONY: unlock
 unlock: .venv/ready ## remove the locks of deploys that are known to be dead [LIMIT=host]
-	@$(BIN)/python -m deploy.fleet unlock
+	@./hublab unlock
 
 .PHONY: coolify-list coolify-adopt
 coolify-list: .venv/ready ## the servers that Coolify manages, and what runs on each
@@ -79,13 +77,11 @@ coolify-adopt: .venv/ready ## replace a stock worker in a container of Coolify's
 
 .PHONY: verify
 verify: .venv/ready ## prove that the hosts are as they must be (testinfra) [LIMIT=host]
-	@rm -f .hublab/verify.xml
-	@$(BIN)/pytest -q tests/infra --junit-xml=.hublab/verify.xml; status=$$?; \
-	test ! -f .hublab/verify.xml || $(BIN)/python -m e2e.status .hublab/verify.xml && exit $$status
+	@./hublab verify
 
 .PHONY: e2e e2e-nightly
 e2e: .venv/ready ## from the form to sixteen delivered mails, in a browser, with a report: in a sandbox, or what .env names [SPEED=4 YES=1]
-	@$(BIN)/python -m e2e $(if $(SPEED),--speed $(SPEED)) $(if $(YES),--yes)
+	@./hublab e2e $(if $(SPEED),--speed $(SPEED)) $(if $(YES),--yes)
 e2e-nightly: .venv/ready ## the same in a sandbox, with minutes of sixty seconds (seven minutes)
 	@$(BIN)/python -m e2e --sandbox --speed 1
 

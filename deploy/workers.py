@@ -14,7 +14,7 @@ from deploy.service.configure import configure
 member = to_deploy(state.inventory.get_host(host.name), host.data.spec)
 
 preflight.demand(member.wanted)
-rollout = Rollout.shared(state, wave=host.data.get("wave", 0))
+rollout = Rollout.shared(state, wave=host.data.get("wave", 0), plan_file=host.data.get("plan_file") or "")
 rollout.join(state, member)
 
 hold(member=member, rollout=rollout, name="lock: nobody else changes the host meanwhile")

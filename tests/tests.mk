@@ -2,7 +2,7 @@
 takes.test := TESTS
 PYTEST = $(BIN)/pytest -q --durations=10
 # Tests that share nothing wait most of their time: three at once. Those with hosts share the hosts, so one at a time.
-APART = tests/deploy tests/worker tests/flows tests/standins
+APART = tests/cli tests/deploy tests/worker tests/flows tests/standins
 SPREAD = --numprocesses=3 --dist=worksteal
 LANES = $(MAKE) --no-print-directory --keep-going --output-sync=target
 # The sandboxes of one test run share their file trees.

@@ -64,6 +64,10 @@ def judge(
         lock=state.lock,
         drift=plan.words,
         trouble=tuple(trouble),
+        online=tuple(item.name for item in state.online),
+        in_flight=None,
+        deployed=dict(state.deploys[-1]) if state.deploys else {},
+        address=plan.address,
     )
 
 
@@ -111,3 +115,10 @@ def again(wanted: WorkerHost, runs: list[str]) -> str:
 
 def _ledger(wanted: WorkerHost) -> Ledger:
     return Ledger(Prefect(wanted.api_access()), wanted.application)
+
+
+@told
+def logs(wanted: WorkerHost, lines: int) -> str:
+    """What its running container has said last; empty when none runs."""
+    with client(wanted) as coolify:
+        return printable(coolify.logs(wanted.application, lines))

@@ -1,8 +1,8 @@
-"""`python -m deploy.fleet status | history | unlock | where | again`."""
+"""`python -m deploy.fleet status | history | unlock | where | again | logs`."""
 
 import sys
 
-from deploy.fleet import again, history, status, unlock, where
+from deploy.fleet import again, history, logs, status, unlock, where
 
 if __name__ == "__main__":
     programs = {
@@ -11,5 +11,6 @@ if __name__ == "__main__":
         "unlock": unlock.main,
         "where": where.main,
         "again": again.main,
+        "logs": logs.main,
     }
     sys.exit(programs[sys.argv[1]]())

@@ -36,3 +36,10 @@ def again(wanted: WorkerHost, runs: list[str]) -> str:
     from deploy.coolify import fleet  # noqa: PLC0415
 
     return fleet.again(wanted, runs)
+
+
+def logs(wanted: WorkerHost, lines: int) -> str:
+    """What its running container has said last."""
+    from deploy.coolify import fleet  # noqa: PLC0415
+
+    return fleet.logs(wanted, lines)

@@ -1,11 +1,16 @@
-"""`make status`: every host against its plan, and what its workers do. Exit status 0 only if all is as planned."""
+"""Every host against its plan, and what its workers do. Exit status 0 only if all is as planned.
+
+`python -m deploy.fleet status [words | json | openmetrics | watch]`
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -17,7 +22,7 @@ from deploy.fleet.connect import Reply, ask_all
 from deploy.words import last_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from deploy.fleet.connect import Host
     from deploy.fleet.report import Report
@@ -26,12 +31,17 @@ if TYPE_CHECKING:
 
 
 MOST_NAMED = 5
+WATCH_SECONDS = 2
 WAITS = "waiting for Prefect's API"  # worker.lifecycle's words
 
 
 @dataclass(frozen=True)
 class Status:
-    """One host in words: `drift` is what a deploy would do, `trouble` what a deploy would not cure."""
+    """One host in words: `drift` is what a deploy would do, `trouble` what a deploy would not cure.
+
+    `online`: those of its workers that Prefect's server hears; `in_flight`: their flow runs, None where nobody can say; `deployed`: the audit's
+    last line.
+    """
 
     host: str
     release: str = "none"
@@ -42,6 +52,11 @@ class Status:
     lock: str = ""
     drift: tuple[str, ...] = ()
     trouble: tuple[str, ...] = ()
+    online: tuple[str, ...] = ()
+    in_flight: int | None = 0
+    deployed: dict[str, Any] = field(default_factory=dict)
+    address: str = ""
+    reachable: bool = True
 
     @property
     def as_planned(self) -> bool:
@@ -82,6 +97,10 @@ def judge(wanted: spec.WorkerHost, plan: Plan, now: Report) -> Status:
         lock=now.lock["words"] if now.lock else "",
         drift=plan.words,
         trouble=tuple(trouble),
+        online=tuple(sorted(name for name in names.values() if name in state.online)),
+        in_flight=sum(worker.in_flight for worker in state.workers.values()),
+        deployed=dict(state.deploys[-1]) if state.deploys else {},
+        address=wanted.address,
     )
 
 
@@ -148,15 +167,65 @@ def _number(count: int | None) -> str:
 
 def unreachable(reply: Reply[Status]) -> Status:
     """A host that did not answer is not as planned. Pure."""
-    return Status(host=reply.address, release="unknown", last="unknown", trouble=(reply.error,))
+    return Status(
+        host=reply.address,
+        release="unknown",
+        last="unknown",
+        trouble=(reply.error,),
+        address=reply.address,
+        reachable=False,
+    )
+
+
+def look() -> list[Status]:
+    """Every host that is meant, asked at once."""
+    return [reply.answer or unreachable(reply) for reply in ask_all(ask, applications.status)]
+
+
+def as_words(found: Sequence[Status]) -> str:
+    """All hosts as text. Pure."""
+    return "\n".join([render(item) for item in found] + [summary(found)] * (len(found) > 1)) + "\n"
+
+
+def as_json(found: Sequence[Status]) -> str:
+    """All hosts as a JSON array. Pure."""
+    return json.dumps([{**asdict(item), "as_planned": item.as_planned} for item in found]) + "\n"
+
+
+def as_openmetrics(found: Sequence[Status]) -> str:
+    """All hosts as metrics. Pure."""
+    from deploy.fleet.metrics import exposition  # noqa: PLC0415 - only this form pays for it
+
+    return exposition(found)
+
+
+FORMS: dict[str, Callable[[Sequence[Status]], str]] = {
+    "words": as_words,
+    "json": as_json,
+    "openmetrics": as_openmetrics,
+}
 
 
 def main() -> int:
-    """0 when every host is as planned, else 1."""
-    found = [reply.answer or unreachable(reply) for reply in ask_all(ask, applications.status)]
-    if os.environ.get("JSON"):
-        sys.stdout.write(json.dumps([{**asdict(item), "as_planned": item.as_planned} for item in found]) + "\n")
-    else:
-        lines = [render(item) for item in found] + [summary(found)] * (len(found) > 1)
-        sys.stdout.write("\n".join(lines) + "\n")
+    """0 when every host is as planned, else 1; 130 when a watch was ended by the keyboard."""
+    form = sys.argv[2] if sys.argv[2:] else "json" if os.environ.get("JSON") else "words"
+    if form == "watch":
+        return watch()
+    found = look()
+    sys.stdout.write(FORMS[form](found))
     return 0 if all(item.as_planned for item in found) else 1
+
+
+def watch() -> int:
+    """Asks again and again, each time when the last answers are in."""
+    from rich.live import Live  # noqa: PLC0415 - only this form pays for it
+    from rich.text import Text  # noqa: PLC0415
+
+    try:
+        with Live(auto_refresh=False, screen=sys.stdout.isatty()) as screen:
+            while True:
+                text = as_words(look())
+                screen.update(Text(f"{datetime.now().astimezone():%H:%M:%S}\n{text}"), refresh=True)
+                time.sleep(WATCH_SECONDS)
+    except KeyboardInterrupt:
+        return 130

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import atexit
 import getpass
+import json
 import secrets
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyinfra import logger
@@ -14,7 +16,7 @@ from pyinfra.api.state import BaseStateCallback
 
 from deploy.rollout.conductor import Conductor
 from deploy.rollout.once import Once, side_by_side
-from deploy.rollout.report import announce, conclude
+from deploy.rollout.report import announce, as_data, conclude
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -29,18 +31,21 @@ if TYPE_CHECKING:
 class Rollout:
     """Collects the hosts of one run while pyinfra prepares; the first to be executed conducts for all."""
 
-    def __init__(self, what: str = "deploy", *, kept: bool = False, most: int = 0) -> None:
+    def __init__(self, what: str = "deploy", *, kept: bool = False, most: int = 0, plan_file: str = "") -> None:
         """`what`: the word for lock and audit line; `kept`: whether the plan needs the units of former releases.
 
-        `most`: how many hosts go side by side at the most; 0 for no bound.
+        `most`: how many hosts go side by side at the most; 0 for no bound. `plan_file`: where the plan goes as JSON.
         """
+        self.plan_file = plan_file
         self.what, self.kept, self.most, self.who, self.token = what, kept, most, whoami(), secrets.token_hex(8)
         self.members: dict[str, AnyMember] = {}
         self.held: Once[set[str]] = Once()
         self.conducted: Once[dict[str, Outcome]] = Once()
 
     @classmethod
-    def shared(cls, state: State, what: str = "deploy", *, kept: bool = False, wave: object = 0) -> Rollout:
+    def shared(
+        cls, state: State, what: str = "deploy", *, kept: bool = False, wave: object = 0, plan_file: str = ""
+    ) -> Rollout:
         """The one rollout of this run; pyinfra executes the deploy file once for each host, all of them meet here.
 
         Raises:
@@ -49,7 +54,7 @@ class Rollout:
         if not str(wave).isdecimal():
             raise DeployError(f"WAVE: {wave} is not a number of hosts; leave it out for no bound")
         if "hublab_rollout" not in state.__dict__:
-            state.__dict__["hublab_rollout"] = rollout = cls(what, kept=kept, most=int(str(wave)))
+            state.__dict__["hublab_rollout"] = rollout = cls(what, kept=kept, most=int(str(wave)), plan_file=plan_file)
             state.add_callback_handler(Unlock(rollout))  # type: ignore[no-untyped-call]
             atexit.register(conclude, state, rollout.members)
         return state.__dict__["hublab_rollout"]  # type: ignore[no-any-return]
@@ -64,6 +69,9 @@ class Rollout:
         self.members[member.address] = member
         if len(self.members) < len(state.active_hosts):
             return
+        if self.plan_file:
+            plans = [as_data(item.plan) for item in self.members.values()]
+            Path(self.plan_file).write_text(json.dumps(plans), encoding="utf-8")
         if barred := [item for item in self.members.values() if item.plan.problems]:
             raise DeployError(
                 f"{len(barred)} of {len(self.members)} hosts cannot be deployed to, see above. Nothing was changed."

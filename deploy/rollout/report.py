@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from pyinfra import logger
 from pyinfra.api.state import StateStage
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from deploy.coolify.state import ApplicationState
     from deploy.rollout.members import AnyMember
+    from deploy.coolify.plan import ApplicationPlan
+    from deploy.plan import Plan
     from deploy.state import Worker
 
 HEADINGS = ("host", "release", "Prefect", "uvloop", "workers online", "probe", "result")
@@ -126,6 +129,17 @@ def announce(member: AnyMember) -> None:
         lines.append(f"plan: nothing to do; release {plan.release}, {len(plan.workers)} workers as wanted")
     for line in lines:
         (logger.error if plan.problems else logger.info)("%s%s", member.host.print_prefix, line)
+
+
+def as_data(plan: Plan | ApplicationPlan) -> dict[str, Any]:
+    """The plan for one host as JSON's types. Pure."""
+    return {
+        "host": plan.address,
+        "release": plan.release,
+        "changes": plan.changes,
+        "words": list(plan.words),
+        "problems": [asdict(problem) for problem in plan.problems],
+    }
 
 
 def conclude(state: State, members: dict[str, AnyMember]) -> None:

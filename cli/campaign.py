@@ -1,0 +1,145 @@
+"""The campaign: what Prefect, Notion and Resend are told, what each mail looks like, who gets it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from cli.start import become, campaign_files, module
+
+app = typer.Typer(help="The campaign: register it, look at its mails, see how it does.", no_args_is_help=True)
+
+Template = Annotated[str, typer.Argument(metavar="TEMPLATE", help="A template's name in Notion.")]
+Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="A person's address.")]
+
+
+def _operator(name: str, *arguments: str | Path) -> NoReturn:
+    """One of the operator's programs takes over."""
+    become(module(f"flows.operator.{name}", *arguments), **campaign_files())
+
+
+@app.command()
+def secrets(
+    env: Annotated[Path, typer.Option("--env", exists=True, dir_okay=False, resolve_path=True)] = Path(".env"),
+) -> None:
+    """Secret blocks at Prefect from .env; prints names only.
+
+    Example: ./hublab campaign secrets
+    """
+    _operator("secret_blocks", "--env", env)
+
+
+@app.command()
+def register() -> None:
+    """Deployments and rate limits at Prefect.
+
+    Example: ./hublab campaign register
+    """
+    _operator("register")
+
+
+@app.command()
+def notion_setup(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only name what would be added.")] = False,
+) -> None:
+    """Add the project's own properties to the Notion workspace.
+
+    Example: ./hublab campaign notion-setup --dry-run
+    """
+    _operator("notion_setup", *(["--dry-run"] if dry_run else []))
+
+
+@app.command()
+def preflight() -> None:
+    """Is everything there that the next mail needs?
+
+    Example: ./hublab campaign preflight
+    """
+    _operator("preflight")
+
+
+@app.command()
+def preview(template: Template) -> None:
+    """The mail as HTML, text and PNG.
+
+    Example: ./hublab campaign preview noshow_recovery_email_1
+    """
+    _operator("preview", template)
+
+
+@app.command()
+def test_send(template: Template, to: Address) -> None:
+    """Send one mail to one address.
+
+    Example: ./hublab campaign test-send noshow_recovery_email_1 me@example.com
+    """
+    _operator("preview", template, "--to", to)
+
+
+@app.command()
+def pause() -> None:
+    """Stop all sends; none is lost.
+
+    Example: ./hublab campaign pause
+    """
+    _operator("operate", "pause")
+
+
+@app.command()
+def resume() -> None:
+    """Continue all sends.
+
+    Example: ./hublab campaign resume
+    """
+    _operator("operate", "resume")
+
+
+@app.command()
+def retry_failed(only_list: Annotated[bool, typer.Option("--list", help="Name it only.")] = False) -> None:
+    """Run again what failed, once its cause is mended.
+
+    Example: ./hublab campaign retry-failed --list
+    """
+    _operator("retry_failed", *(["--list"] if only_list else []))
+
+
+@app.command()
+def stop(person: Address) -> None:
+    """Nothing more goes to this person.
+
+    Example: ./hublab campaign stop ada@example.com
+    """
+    _operator("operate", "stop", person)
+
+
+@app.command()
+def erase(person: Address) -> None:
+    """Remove what is kept of a person.
+
+    Example: ./hublab campaign erase ada@example.com
+    """
+    _operator("erase", person)
+
+
+@app.command()
+def status(
+    json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    html: Annotated[Path | None, typer.Option(resolve_path=True, metavar="FILE", help="A page with a chart.")] = None,
+) -> None:
+    """Enrolled, due, sent, delivered, … per step. Exit 1 when it needs somebody.
+
+    Example: ./hublab campaign status
+    """
+    page: list[str | Path] = ["--html", html] if html else []
+    _operator("campaign_status", *(["--json"] if json_ else []), *page)
+
+
+@app.command()
+def alert_test() -> None:
+    """Send one message to every URL of ALERT_URLS.
+
+    Example: ./hublab campaign alert-test
+    """
+    _operator("alerting")

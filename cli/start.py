@@ -1,0 +1,72 @@
+"""How a command becomes a program: which one, with which environment, in which folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+from deploy import campaigns, env_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+USAGE = 2
+
+
+def module(name: str, *arguments: str | Path) -> list[str]:
+    """The command that runs a module of this checkout."""
+    return [sys.executable, "-m", name, *map(str, arguments)]
+
+
+def become(command: Sequence[str], **environment: str) -> NoReturn:
+    """Run it in the place of this process, in the checkout: its signals and its status are its own."""
+    sys.stdout.flush()
+    os.chdir(CHECKOUT)
+    os.execve(command[0], list(command), {**os.environ, **environment})  # noqa: S606 - no shell is what is wanted
+
+
+def run(command: Sequence[str], **environment: str) -> int:
+    """Run it, wait for it, and return its status; what the operator's keys send reaches it as well."""
+    sys.stdout.flush()
+    try:
+        return subprocess.run(command, cwd=CHECKOUT, env={**os.environ, **environment}, check=False).returncode
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def refuse(fault: object) -> NoReturn:
+    """Say what is wrong with the command line or the settings, and do nothing.
+
+    Raises:
+        typer.Exit: with status 2.
+    """
+    typer.echo(f"hublab: {fault}", err=True)
+    raise typer.Exit(USAGE)
+
+
+def hosts_file() -> Path | None:
+    """The file that names the hosts; None where the sandbox is meant."""
+    try:
+        return env_file.decide(CHECKOUT)
+    except env_file.SettingsError as error:
+        refuse(error)
+
+
+def campaign_files() -> dict[str, str]:
+    """The environment of a command that reads the operator's own campaigns."""
+    try:
+        return {campaigns.KEY: str(campaigns.folder() or "")}
+    except env_file.SettingsError as error:
+        refuse(error)
+
+
+def limit_to(hosts: str | None) -> None:
+    """Let the programs see only these hosts of the inventory."""
+    if hosts is not None:
+        os.environ["LIMIT"] = hosts

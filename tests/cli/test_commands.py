@@ -1,0 +1,221 @@
+"""What is typed after `./hublab` becomes the right program, or an error that helps."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cli import campaign, fleet, proof, sandbox, start
+from cli.app import app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import click
+
+HUBLAB = start.CHECKOUT / "hublab"
+ID = "0b9f6e0e-8a55-4a1e-9a35-1a0f2f5f0c11"
+
+
+def commands(group: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    """Every command with the words that call it."""
+    for name, command in getattr(group, "commands", {}).items():
+        if getattr(command, "commands", None):
+            yield from commands(command, (*path, name))
+        else:
+            yield " ".join((*path, name)), command
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+class Typed:
+    """The programs that a command line became, with the environment it gave them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.programs: list[list[str]] = []
+        self.environment: dict[str, str] = {}
+        self.plan: list[dict[str, Any]] = []
+        self.status = 0
+        for room in (fleet, campaign, sandbox, proof):
+            monkeypatch.setattr(room, "become", self.become)
+        monkeypatch.setattr(fleet, "run", self.run)
+
+    def become(self, command: list[str], **environment: str) -> None:
+        self.run(command, **environment)
+        raise typer.Exit(self.status)
+
+    def run(self, command: list[str], **environment: str) -> int:
+        self.programs.append([Path(command[0]).name, *command[1:]])
+        self.environment |= environment | {key: os.environ[key] for key in ("LIMIT",) if key in os.environ}
+        for word in command:
+            if word.startswith("plan_file=") and not self.status:
+                Path(word.partition("=")[2]).write_text(json.dumps(self.plan))
+        return self.status
+
+    def __call__(self, line: str) -> tuple[int, str]:
+        """Exit status, and what was said."""
+        done = CliRunner().invoke(app, shlex.split(line), prog_name="hublab")
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return done.exit_code, done.output
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Typed:
+    """A command line without any host or sandbox."""
+    monkeypatch.delenv("LIMIT", raising=False)
+    monkeypatch.setattr(fleet, "hosts_file", lambda: None)
+    return Typed(monkeypatch)
+
+
+@pytest.fixture
+def production(monkeypatch: pytest.MonkeyPatch, typed: Typed) -> Typed:
+    """The same where `.env` names hosts."""
+    monkeypatch.setattr(fleet, "hosts_file", lambda: Path(".env"))
+    return typed
+
+
+WORKERS = ["deploy/inventory.py", "deploy/workers.py"]
+
+
+@pytest.mark.parametrize(
+    ("line", "program"),
+    [
+        ("deploy --yes", ["pyinfra", "-y", *WORKERS]),
+        ("deploy -y --wave 3", ["pyinfra", "--data", "wave=3", "-y", *WORKERS]),
+        ("rollback -y", ["pyinfra", "-y", "deploy/inventory.py", "deploy/rollback.py"]),
+        (
+            "rollback -y --to 3.8.8-x",
+            ["pyinfra", "--data", "release=3.8.8-x", "-y", "deploy/inventory.py", "deploy/rollback.py"],
+        ),
+        ("status", ["python", "-m", "deploy.fleet", "status", "words"]),
+        ("status --json", ["python", "-m", "deploy.fleet", "status", "json"]),
+        ("status -w", ["python", "-m", "deploy.fleet", "status", "watch"]),
+        ("status --openmetrics", ["python", "-m", "deploy.fleet", "status", "openmetrics"]),
+        ("logs h1 2 -f", ["python", "-m", "deploy.fleet", "logs", "2", "100", "follow"]),
+        ("sandbox ssh hublab-1 ls -l", ["python", "-m", "sandbox", "ssh", "hublab-1", "ls", "-l"]),
+        ("campaign stop a@b.example", ["python", "-m", "flows.operator.operate", "stop", "a@b.example"]),
+        ("e2e --speed 4 -y", ["python", "-m", "e2e", "--speed", "4.0", "--yes"]),
+    ],
+)
+def test_line_becomes_a_program(production: Typed, line: str, program: list[str]) -> None:
+    assert production(line)[0] == 0
+    assert production.programs == [program]
+
+
+@pytest.mark.parametrize("command", ["plan", "deploy -y", "rollback -y", "status", "history", "unlock"])
+def test_limit_reaches_the_program(production: Typed, command: str) -> None:
+    production(f"{command} --limit h1,web-*")
+    assert production.environment["LIMIT"] == "h1,web-*"
+
+
+def test_without_hosts_a_sandbox_is_booted_first_and_nobody_is_asked(typed: Typed) -> None:
+    assert typed("deploy --hosts 2 --past")[0] == 0
+    assert typed.programs[0] == ["python", "-m", "sandbox", "up", "--hosts", "2", "--past"]
+    assert typed.programs[1] == ["pyinfra", "-y", *WORKERS]
+    assert typed.environment["HUBLAB_ENV_FILE"] == ".sandbox/env"
+
+
+def test_sandbox_that_does_not_boot_is_not_deployed_to(typed: Typed) -> None:
+    typed.status = 7
+    assert typed("deploy")[0] == 7
+    assert len(typed.programs) == 1
+
+
+@pytest.mark.parametrize("line", ["deploy", "rollback", "deploy --limit h1"])
+def test_hosts_of_others_are_not_changed_unasked(production: Typed, line: str) -> None:
+    status, said = production(line)
+    assert (status, production.programs) == (2, [])
+    assert "Say --yes" in said
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("dploy", "Did you mean 'deploy'?"),
+        ("deploy --limt h1", "--limit"),
+        ("deploy h1", "unexpected extra argument"),
+        ("deploy --yes --hosts 2", "--hosts and --past are the sandbox's"),
+        ("run-again", "Missing argument"),
+        ("run-again 17", "valid UUID"),
+        ("deploy --wave x", "as an integer"),
+        ("campaign erase", "Missing argument"),
+        ("status --json --watch", "one of them at a time"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(production: Typed, line: str, said: str) -> None:
+    status, output = production(line)
+    assert (status, production.programs) == (2, [])
+    assert said in re.sub(r"\s*[│\n]\s*", " ", output)
+
+
+@pytest.mark.parametrize(
+    ("plan", "failed", "status"),
+    [
+        ([{"host": "h1", "changes": False}], 0, 0),
+        ([{"host": "h1", "changes": False}, {"host": "h2", "changes": True}], 0, 2),
+        ([], 1, 1),
+    ],
+)
+def test_plan_tells_by_its_status_whether_there_is_something_to_do(
+    typed: Typed, plan: list[dict[str, Any]], failed: int, status: int
+) -> None:
+    typed.plan, typed.status = plan, failed
+    assert typed("plan")[0] == status
+    found, said = typed("plan --json")
+    assert (found, json.loads(said)) == (status, plan)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_an_example_that_can_be_typed(production: Typed, name: str) -> None:
+    found = re.search(r"Example: \./hublab (.+)", COMMANDS[name].help or "")
+    assert found, f"the help of {name} has no example"
+    assert found[1].startswith(name)
+    line = found[1] if name not in {"deploy", "rollback"} else f"{found[1]} -y"
+    if name == "campaign secrets":
+        line += f" --env {HUBLAB}"
+    production.plan = [{"changes": False}]
+    assert production(line)[0] == 0
+    assert production.programs
+
+
+def hublab(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The real thing, from a folder of its own."""
+    env = {**os.environ, **environment}
+    return subprocess.run([HUBLAB, *arguments], cwd="/", env=env, capture_output=True, text=True, check=False)
+
+
+def test_it_starts_from_any_folder_and_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "hublab").symlink_to(HUBLAB)
+    done = subprocess.run([tmp_path / "hublab", "--help"], cwd="/", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "rollback" in done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_it(shell: str) -> None:
+    done = hublab(_HUBLAB_COMPLETE=f"source_{shell}")
+    assert re.search(r"complete|compdef", done.stdout), done.stderr
+    assert "hublab" in done.stdout
+
+
+def test_bash_is_told_what_may_follow() -> None:
+    done = hublab(_HUBLAB_COMPLETE="complete_bash", COMP_WORDS="hublab ro", COMP_CWORD="1")
+    assert done.stdout.split() == ["rollback"]
+
+
+def test_status_of_the_program_is_its_own() -> None:
+    nowhere = {"HUBLAB_ENV_FILE": "/nonexistent/env"}
+    done = hublab("history", **nowhere)
+    assert done.returncode == 2
+    assert "HUBLAB_ENV_FILE" in done.stderr
