@@ -20,13 +20,11 @@ from cli.app import app
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import click
-
 HUBLAB = start.CHECKOUT / "hublab"
 ID = "0b9f6e0e-8a55-4a1e-9a35-1a0f2f5f0c11"
 
 
-def commands(group: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
     """Every command with the words that call it."""
     for name, command in getattr(group, "commands", {}).items():
         if getattr(command, "commands", None):
