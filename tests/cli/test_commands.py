@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
-from typer.testing import CliRunner
 
-from cli import campaign, fleet, proof, sandbox, start
+from cli import start
 from cli.app import app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.cli.conftest import Typed
 
 HUBLAB = start.CHECKOUT / "hublab"
 ID = "0b9f6e0e-8a55-4a1e-9a35-1a0f2f5f0c11"
@@ -34,53 +34,6 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]
 
 
 COMMANDS = dict(commands(typer.main.get_command(app)))
-
-
-class Typed:
-    """The programs that a command line became, with the environment it gave them."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.programs: list[list[str]] = []
-        self.environment: dict[str, str] = {}
-        self.plan: list[dict[str, Any]] = []
-        self.status = 0
-        for room in (fleet, campaign, sandbox, proof):
-            monkeypatch.setattr(room, "become", self.become)
-        monkeypatch.setattr(fleet, "run", self.run)
-
-    def become(self, command: list[str], **environment: str) -> None:
-        self.run(command, **environment)
-        raise typer.Exit(self.status)
-
-    def run(self, command: list[str], **environment: str) -> int:
-        self.programs.append([Path(command[0]).name, *command[1:]])
-        self.environment |= environment | {key: os.environ[key] for key in ("LIMIT",) if key in os.environ}
-        for word in command:
-            if word.startswith("plan_file=") and not self.status:
-                Path(word.partition("=")[2]).write_text(json.dumps(self.plan))
-        return self.status
-
-    def __call__(self, line: str) -> tuple[int, str]:
-        """Exit status, and what was said."""
-        done = CliRunner().invoke(app, shlex.split(line), prog_name="hublab")
-        if done.exception and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        return done.exit_code, done.output
-
-
-@pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch) -> Typed:
-    """A command line without any host or sandbox."""
-    monkeypatch.delenv("LIMIT", raising=False)
-    monkeypatch.setattr(fleet, "hosts_file", lambda: None)
-    return Typed(monkeypatch)
-
-
-@pytest.fixture
-def production(monkeypatch: pytest.MonkeyPatch, typed: Typed) -> Typed:
-    """The same where `.env` names hosts."""
-    monkeypatch.setattr(fleet, "hosts_file", lambda: Path(".env"))
-    return typed
 
 
 WORKERS = ["deploy/inventory.py", "deploy/workers.py"]

@@ -1,0 +1,75 @@
+"""What the pages say can be typed can be typed, and what they link to is there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli.start import CHECKOUT
+from deploy.options import EVERYWHERE, known_targets, strangers
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Typed
+
+PAGES = [
+    path
+    for path in sorted(CHECKOUT.rglob("*.md"))
+    if not any(part[0] == "." for part in path.relative_to(CHECKOUT).parts)
+]
+# The changelog speaks of what could be typed once, and of what is refused.
+TO_TYPE = [page for page in PAGES if page.name != "CHANGELOG.md"]
+MAKEFILES = [str(CHECKOUT / name) for name in ("Makefile", "flows/flows.mk", "tests/tests.mk")]
+CODE = re.compile(r"`([^`\n]+)`|^( {4}|\t)(.+)$|^((?:\./hublab|make) .+)$", re.MULTILINE)
+
+
+def typed_lines(page: Path, program: str) -> list[str]:
+    """What a page shows after a program's name, comments and placeholders' marks taken away."""
+    found = [
+        next(part for part in match.group(1, 3, 4) if part)
+        for match in CODE.finditer(page.read_text())
+        if any(match.group(1, 3, 4))
+    ]
+    lines = [line.partition("  #")[0].strip() for line in found]
+    return [line.removeprefix(program).strip() for line in lines if line.startswith(f"{program} ")]
+
+
+def title(path: Path) -> str:
+    return str(path.relative_to(CHECKOUT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=title)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", TO_TYPE, ids=title)
+def test_commands_of_hublab_can_be_typed(page: Path, production: Typed) -> None:
+    for line in typed_lines(page, "./hublab"):
+        if re.search(r"[…\[<]", line) or line.startswith("--"):
+            continue  # the shape of a command, not one to type
+        unasked = f"{line} -y" if line.split()[0] in {"deploy", "rollback"} and "-y" not in line else line
+        production.plan = [{"changes": False}]
+        status, said = production(unasked)
+        assert status == 0, f"{line}: {said}"
+
+
+def makes() -> dict[str, list[str]]:
+    """Target → the variables that it takes, as the makefiles say."""
+    text = "".join(Path(name).read_text() for name in MAKEFILES)
+    return {target: names.split() for target, names in re.findall(r"^takes\.([\w-]+) := (.+)$", text, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("page", TO_TYPE, ids=title)
+def test_targets_of_make_are_there_and_take_what_is_written_beside_them(page: Path) -> None:
+    targets, takes = known_targets(MAKEFILES), makes()
+    for line in typed_lines(page, "make"):
+        words = shlex.split(line.partition("|")[0].replace("…", "").strip(" .,"))
+        goals = [word for word in words if "=" not in word and re.fullmatch(r"[a-z][a-z0-9-]*", word)]
+        given = re.findall(r"\b([A-Z_]+)=", line)
+        assert strangers(goals[:1], targets) == [], line
+        assert [name for name in given if name not in (*takes.get(goals[0], []), *EVERYWHERE)] == [], line
