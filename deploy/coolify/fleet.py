@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate
 
 from deploy.coolify.ledger import Ledger
 from deploy.coolify.look import client, look
@@ -26,13 +26,15 @@ if TYPE_CHECKING:
     from deploy.spec import WorkerHost
 
 
-def told[Answer](question: Callable[[WorkerHost], Answer]) -> Callable[[WorkerHost], Answer]:
+def told[**More, Answer](
+    question: Callable[Concatenate[WorkerHost, More], Answer],
+) -> Callable[Concatenate[WorkerHost, More], Answer]:
     """A server that does not answer is said as that of a host that cannot be reached."""
 
     @wraps(question)
-    def asked(wanted: WorkerHost) -> Answer:
+    def asked(wanted: WorkerHost, /, *more: More.args, **named: More.kwargs) -> Answer:
         try:
-            return question(wanted)
+            return question(wanted, *more, **named)
         except (OSError, ValueError) as error:
             raise FleetError(f"did not answer: {printable(str(error))}") from None
 

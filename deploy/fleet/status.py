@@ -39,8 +39,8 @@ WAITS = "waiting for Prefect's API"  # worker.lifecycle's words
 class Status:
     """One host in words: `drift` is what a deploy would do, `trouble` what a deploy would not cure.
 
-    `online`: those of its workers that Prefect's server hears; `in_flight`: their flow runs, None where nobody can say; `deployed`: the audit's
-    last line.
+    `online`: those of its workers that Prefect's server hears; `in_flight`: their flow runs, None where nobody can say;
+    `deployed`: the audit's last line.
     """
 
     host: str

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from pyinfra.api import State
 
-    from deploy.coolify.state import ApplicationState
-    from deploy.rollout.members import AnyMember
     from deploy.coolify.plan import ApplicationPlan
+    from deploy.coolify.state import ApplicationState
     from deploy.plan import Plan
+    from deploy.rollout.members import AnyMember
     from deploy.state import Worker
 
 HEADINGS = ("host", "release", "Prefect", "uvloop", "workers online", "probe", "result")

@@ -51,7 +51,8 @@ class Typed:
 @pytest.fixture
 def typed(monkeypatch: pytest.MonkeyPatch) -> Typed:
     """A command line without any host or sandbox."""
-    monkeypatch.delenv("LIMIT", raising=False)
+    monkeypatch.setenv("LIMIT", "")  # so that what a command line sets is taken back
+    monkeypatch.delenv("LIMIT")
     monkeypatch.setattr(fleet, "hosts_file", lambda: None)
     return Typed(monkeypatch)
 
