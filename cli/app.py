@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cli import campaign, fleet, proof, sandbox
+from cli import campaign, coolify, fleet, proof, sandbox
 
 app = typer.Typer(
     name="hublab",
@@ -17,6 +17,7 @@ app = typer.Typer(
 for room in (fleet, proof):
     room.add_to(app)
 app.add_typer(campaign.app, name="campaign")
+app.add_typer(coolify.app, name="coolify")
 app.add_typer(sandbox.app, name="sandbox")
 
 

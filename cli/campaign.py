@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli.start import become, campaign_files, module
+from cli.start import become, campaign_files, module, refuse
 
 app = typer.Typer(help="The campaign: register it, look at its mails, see how it does.", no_args_is_help=True)
 
@@ -143,3 +143,21 @@ def alert_test() -> None:
     Example: ./hublab campaign alert-test
     """
     _operator("alerting")
+
+
+@app.command()
+def cutover(
+    person: Annotated[str | None, typer.Option("--person", metavar="ADDRESS", help="Show one person.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Do it; again and again without harm.")] = False,
+    back: Annotated[bool, typer.Option("--back", help="Give back what was taken over.")] = False,
+) -> None:
+    """Take over the campaign that another production runs: a plan, unless it is told to apply it.
+
+    Example: ./hublab campaign cutover --person ada@example.com
+    """
+    if apply and back:
+        refuse("--apply and --back: one of them.")
+    flags = {"--json": json_, "--apply": apply, "--back": back}
+    chosen = [flag for flag, given in flags.items() if given]
+    _operator("cutover", *(["--person", person] if person else []), *chosen)

@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cli import campaign, fleet, proof, sandbox
+from cli import campaign, coolify, fleet, proof, sandbox
 from cli.app import app
 
 
@@ -24,7 +24,7 @@ class Typed:
         self.environment: dict[str, str] = {}
         self.plan: list[dict[str, Any]] = []
         self.status = 0
-        for room in (fleet, campaign, sandbox, proof):
+        for room in (fleet, campaign, coolify, sandbox, proof):
             monkeypatch.setattr(room, "become", self.become)
         monkeypatch.setattr(fleet, "run", self.run)
 
