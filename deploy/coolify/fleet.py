@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any, Concatenate
 
 from deploy.coolify.ledger import Ledger
 from deploy.coolify.look import client, look
-from deploy.coolify.plan import SHORT, make
+from deploy.coolify.plan import make
 from deploy.coolify.prefect import Prefect
 from deploy.fleet.connect import FleetError
 from deploy.fleet.report import Report
-from deploy.fleet.status import Status, left_words
+from deploy.fleet.status import Status, last_deploy, left_words
 from deploy.onhost import report_host, run_again
 from deploy.onhost.api_facts import online
 from deploy.onhost.left_runs import left_runs
 from deploy.onhost.untrusted import printable
-from deploy.words import last_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +61,7 @@ def judge(
         workers=tuple((item.name, f"ONLINE, release {item.release or 'unknown'}") for item in state.online),
         due=queue["depth"] if queue else None,
         late=queue["late"] if queue else None,
-        last=_last(state),
+        last=last_deploy(state),
         lock=state.lock,
         drift=plan.words,
         trouble=tuple(trouble),
@@ -71,15 +70,6 @@ def judge(
         deployed=dict(state.deploys[-1]) if state.deploys else {},
         address=plan.address,
     )
-
-
-def _last(state: ApplicationState) -> str:
-    if not state.deploys:
-        return "never deployed"
-    if failure := last_failure(state):
-        return f"FAILED: {failure}"
-    last = state.deploys[-1]
-    return f"{last['what']} of {str(last.get('to'))[:SHORT]} by {last['who']} at {last['at']}: {last['result']}"
 
 
 @told

@@ -24,6 +24,7 @@ from deploy.words import last_failure
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from deploy.coolify.state import ApplicationState
     from deploy.fleet.connect import Host
     from deploy.fleet.report import Report
     from deploy.plan import Plan
@@ -93,7 +94,7 @@ def judge(wanted: spec.WorkerHost, plan: Plan, now: Report) -> Status:
         workers=tuple((names.get(unit, unit), words) for unit, words in sorted(now.doing.items())),
         due=now.queue["depth"] if now.queue else None,
         late=now.queue["late"] if now.queue else None,
-        last=_last(state),
+        last=last_deploy(state),
         lock=now.lock["words"] if now.lock else "",
         drift=plan.words,
         trouble=tuple(trouble),
@@ -125,7 +126,7 @@ def _foreign_drop_ins(state: HostState) -> list[str]:
     return sorted(path for path in found if not (spec.owns_drop_in(path) or path.startswith(("/usr/lib/", "/lib/"))))
 
 
-def _last(state: HostState) -> str:
+def last_deploy(state: HostState | ApplicationState) -> str:
     """The last deploy, in words."""
     if not state.deploys:
         return "never deployed"

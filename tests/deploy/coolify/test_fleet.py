@@ -1,0 +1,60 @@
+"""What status makes of an application."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deploy.coolify.fleet import judge
+from deploy.coolify.plan import make
+from deploy.coolify.state import ApplicationState, Kept, Running
+from deploy.fleet.status import Status, render
+from tests.deploy.coolify.test_plan import HOST, state
+from tests.deploy.coolify.theatre import APP, NEW
+
+LINE = {"at": "2026-01-02T03:04:05Z", "who": "ada@desk", "what": "deploy", "to": NEW, "result": "ok"}
+QUIET = {"depth": 0, "late": 0}
+
+
+def judged(found: ApplicationState, queue: dict[str, int] | None = QUIET, left: Any = ()) -> Status:
+    return judge(make(HOST, found), found, queue, list(left))
+
+
+def test_application_as_planned() -> None:
+    found = judged(state(deploys=(LINE,), kept=(Kept(NEW, "r-new", {}),)))
+    assert found.as_planned
+    assert render(found).splitlines() == [
+        f"worker (coolify:{APP})  as planned  release r-new",
+        f"  {APP}-1: ONLINE, release r-new",
+        "  due: 0, late: 0",
+        f"  last: deploy of release {NEW} by ada@desk at 2026-01-02T03:04:05Z: ok",
+    ]
+
+
+def test_what_a_deploy_would_not_cure_is_trouble() -> None:
+    assert judged(state(), None).trouble == ("Prefect's server did not say what is due",)
+    assert judged(state(), {"depth": 3, "late": 2}).trouble == ("2 flow runs are late",)
+    lost = {"id": "i", "name": "n", "problem": "lost", "again": True}
+    assert judged(state(), left=[lost]).trouble[0].startswith("1 flow run is lost: n (i) -> make run-again")
+    held = judged(state(lock="locked by bob", lock_orphaned=True))
+    assert (held.lock, held.trouble[0]) == (
+        "locked by bob",
+        "locked by bob: its owner is gone; the next deploy takes it over",
+    )
+
+
+def test_worker_that_is_gone_is_trouble_and_drift() -> None:
+    found = judged(state(running=(Running(f"{APP}-1", online=False, release="r-new"),)))
+    assert found.trouble == ("no worker of it is ONLINE at Prefect's server",)
+    assert found.release == "none"
+    assert "is not ONLINE at Prefect's server" in found.drift[-1]
+
+
+def test_application_that_cannot_be_looked_at_says_why() -> None:
+    found = judged(ApplicationState(problem="HUBLAB_COOLIFY_TOKEN: bad -> make one"), QUIET)
+    assert found.host == f"coolify:{APP}"
+    assert found.trouble == ("HUBLAB_COOLIFY_TOKEN: bad -> make one",)
+
+
+def test_deploy_that_failed_is_told() -> None:
+    line = LINE | {"result": "its deployment d1 is failed; rolled back"}
+    assert judged(state(deploys=(line,))).last.startswith(f"FAILED: release {NEW}: ada@desk's deploy of ")
