@@ -20,6 +20,7 @@ takes.run-again := RUNS
 takes.verify := LIMIT
 takes.coolify-adopt := APP BY LIST
 takes.e2e := SPEED YES
+takes.image := BASE TARGET
 
 .venv/ready: requirements-dev.lock deploy/bootstrap.sh
 	@deploy/bootstrap.sh
@@ -78,6 +79,10 @@ coolify-adopt: .venv/ready ## replace a stock worker in a container of Coolify's
 .PHONY: verify
 verify: .venv/ready ## prove that the hosts are as they must be (testinfra) [LIMIT=host]
 	@./hublab verify
+
+.PHONY: image
+image: .venv/ready ## the worker's image of this checkout, as Coolify builds it (Docker) [BASE=image@digest TARGET=webhooks]
+	@BASE="$(BASE)" TARGET="$(TARGET)" $(BIN)/python -m deploy.container.image
 
 .PHONY: e2e e2e-nightly
 e2e: .venv/ready ## from the form to sixteen delivered mails, in a browser, with a report: in a sandbox, or what .env names [SPEED=4 YES=1]

@@ -33,6 +33,8 @@ OPTIONS = {
     "RUNS": (r"[0-9a-fA-F-]{36}([ ,]+[0-9a-fA-F-]{36})*", "ids of flow runs, as `make status` shows them"),
     "APP": (r"(coolify:)?[a-z0-9-]{8,64}", "the uuid of an application, as `make coolify-list` shows it"),
     "BY": (r"(coolify:)?[a-z0-9-]{8,64}", "the uuid of an application that was made for this"),
+    "BASE": (r"[\w./:@-]+", "an image, like docker.io/library/python:3.12-slim-bookworm@sha256:…"),
+    "TARGET": ("worker|webhooks", "worker or webhooks"),
     "HTML": (r"[^\s'\"$;&|]+", "a file to write, like campaign.html"),
     "ENV": (r"[^\s'\"$;&|]+", "a file like .env"),
 }

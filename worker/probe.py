@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FLOW = "hublab-probe"
 ENTRYPOINT = "worker.probe_flow.hublab_probe"
+ENDED = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 _LOOK_SECONDS = 0.3
 
 
@@ -61,7 +62,8 @@ def probe(rest: Rest, verdict: Verdict, pool: str, since: datetime) -> None:
         ApiError: the API refused, or did not answer in time.
     """
     _wait_until_online(rest, verdict, pool, since)
-    verdict.flow_run_id = _create_run(rest, verdict.worker, pool)
+    # The request may be repeated.
+    verdict.flow_run_id = create_run(rest, verdict.worker, pool, f"hublab-probe-{uuid.uuid4()}")
     run = _wait_for_end(rest, verdict)
     verdict.message = run["state"].get("message")
     labels = run.get("labels") or {}
@@ -75,13 +77,7 @@ def probe(rest: Rest, verdict: Verdict, pool: str, since: datetime) -> None:
 
 def _wait_until_online(rest: Rest, verdict: Verdict, pool: str, since: datetime) -> None:
     while rest.seconds_left:
-        worker = workers(rest, pool).get(verdict.worker)
-        # The server's clock and this host's may differ; whole seconds is as exact as HTTP tells it.
-        fresh_from = rest.server_time(since) - timedelta(seconds=1)
-        if worker and worker.heartbeat:
-            verdict.heartbeat = worker.heartbeat
-            verdict.online = worker.status == "ONLINE" and datetime.fromisoformat(worker.heartbeat) >= fresh_from
-        if verdict.online:
+        if is_online(rest, verdict, pool, since):
             return
         time.sleep(min(_LOOK_SECONDS, rest.seconds_left))
     raise GateError(
@@ -90,16 +86,43 @@ def _wait_until_online(rest: Rest, verdict: Verdict, pool: str, since: datetime)
     )
 
 
-def _create_run(rest: Rest, worker: str, pool: str) -> str:
+def is_online(rest: Rest, verdict: Verdict, pool: str, since: datetime) -> bool:
+    """Whether the worker is ONLINE now, with a heartbeat after that instant by this host's clock."""
+    worker = workers(rest, pool).get(verdict.worker)
+    # The server's clock and this host's may differ; whole seconds is as exact as HTTP tells it.
+    fresh_from = rest.server_time(since) - timedelta(seconds=1)
+    if worker and worker.heartbeat:
+        verdict.heartbeat = worker.heartbeat
+        verdict.online = worker.status == "ONLINE" and datetime.fromisoformat(worker.heartbeat) >= fresh_from
+    return verdict.online
+
+
+def runs_of(rest: Rest, worker: str, life: str) -> list[dict[str, Any]]:
+    """The probe's flow runs that were made for this worker in this life of its container, the latest first."""
+    body = {
+        "flow_runs": {"name": {"any_": [f"probe-{worker}"]}, "tags": {"all_": [FLOW]}},
+        "sort": "EXPECTED_START_TIME_DESC",
+    }
+    found = rest.pages("/flow_runs/filter", body)
+    return [run for run in found if (run.get("idempotency_key") or "").startswith(key_of(worker, life))]
+
+
+def key_of(worker: str, life: str) -> str:
+    """How the keys of those runs begin. Two containers of one host may begin in the same instant."""
+    return f"{FLOW}-{worker}-{life}-"
+
+
+def create_run(rest: Rest, worker: str, pool: str, key: str) -> str:
+    """Have the worker run the probe's flow; the same key is the same run."""
     deployment = _deployment(rest, pool)
     run = rest.post(
         f"/deployments/{deployment}/create_flow_run",
         {
             "name": f"probe-{worker}",
-            "idempotency_key": f"hublab-probe-{uuid.uuid4()}",  # the request may be repeated
+            "idempotency_key": key,
             "parameters": {"worker": worker},
             "work_queue_name": probe_queue(worker),
-            "tags": ["hublab-probe"],
+            "tags": [FLOW],
             "state": {"type": "SCHEDULED"},
         },
     )
@@ -131,20 +154,31 @@ def _register(rest: Rest, name: str, pool: str) -> Any:
         "work_queue_name": FLOW,
         "enforce_parameter_schema": False,
         "description": "Put on one worker's own queue by the gate of a deploy.",
-        "tags": ["hublab-probe"],
+        "tags": [FLOW],
     }
     return rest.post("/deployments/", body)
 
 
-def _wait_for_end(rest: Rest, verdict: Verdict) -> Any:
-    while rest.seconds_left:
+def follow(rest: Rest, verdict: Verdict) -> Any:
+    """The probe's flow run once it has ended, or as it is at the time limit.
+
+    Raises:
+        GateError: it was deleted.
+    """
+    while True:
         run = rest.get(f"/flow_runs/{verdict.flow_run_id}")
         if run is None:
             raise GateError(f"the probe's flow run {verdict.flow_run_id} was deleted")
         verdict.state = run["state"]["type"]
-        if verdict.state in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}:
+        time.sleep(0 if verdict.state in ENDED else min(_LOOK_SECONDS, rest.seconds_left))
+        if verdict.state in ENDED or not rest.seconds_left:
             return run
-        time.sleep(min(_LOOK_SECONDS, rest.seconds_left))
+
+
+def _wait_for_end(rest: Rest, verdict: Verdict) -> Any:
+    run = follow(rest, verdict)
+    if verdict.state in ENDED:
+        return run
     # Not taken: a worker that comes later must not find it. Taken: its worker would wait for it before it stops.
     withdrawn = "CANCELLED" if verdict.state == "SCHEDULED" else "CANCELLING"
     state = {"type": withdrawn, "message": "The gate has given up."}

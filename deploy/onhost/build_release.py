@@ -94,7 +94,7 @@ def finish(release: Path, query: dict[str, Any]) -> None:
         raise HostError(f"{release}: the code that arrived is not the code that was sent")
     must(str(release / "venv/bin/python"), "-I", "-c", CHECK, str(release))
     written = {
-        "id": release.name,
+        "id": query["release"],
         "prefect": query["prefect"],
         "python": query["python_version"],
         "lock": hashlib.sha256((release / "requirements.lock").read_bytes()).hexdigest(),
