@@ -28,6 +28,12 @@ def mapped(sequence: Sequence, mapping: dict[str, str], details: dict[str, Any])
     }
 
 
+def who(details: dict[str, Any]) -> str:
+    """How lists in Notion name a person: the name, and the business where there is one; else the address."""
+    named = [str(details[key]) for key in ("first_name", "business_name") if details.get(key)]
+    return ", ".join(named) or str(details["email"])
+
+
 def find_contacts(notion: NotionGateway, email: str) -> list[Page]:
     """The pages of an address's contact, the oldest first: one, as a rule. Raises NotionError."""
     return notion.equals(schema.CONTACTS, Email=email)
@@ -36,10 +42,12 @@ def find_contacts(notion: NotionGateway, email: str) -> list[Page]:
 def write_contact(notion: NotionGateway, sequence: Sequence, details: dict[str, Any], contacts: list[Page]) -> Page:
     """Create or update the contact; a status by which it has left stays as it is. Raises NotionError."""
     email = details["email"]
-    wanted = {"Email": email} | mapped(sequence, sequence.contact, details)
+    wanted = {schema.TITLE: who(details), "Email": email} | mapped(sequence, sequence.contact, details)
     if contacts:
         if schema.read(contacts[0], STATUS) in ENDS:
             wanted.pop(STATUS, None)
+        if schema.read(contacts[0], schema.TITLE):
+            wanted.pop(schema.TITLE)  # a person's own words stay
         return notion.update(schema.CONTACTS, contacts[0]["id"], wanted)
     return notion.create_once(schema.CONTACTS, wanted, lambda: notion.equals(schema.CONTACTS, Email=email))
 
@@ -55,6 +63,7 @@ def create_enrolment(
     """Create the page of an enrolment. Raises NotionError."""
     key = sequence.key_of(details)
     wanted = {
+        schema.TITLE: f"{who(details)}: {sequence.type or sequence.label}",
         "Email": details["email"],
         "Campaign": sequence.label,
         "Template Type": sequence.type,

@@ -1,6 +1,7 @@
-"""`python -m flows.operator.notion_setup`: adds to the Notion workspace the properties that are the project's own.
+"""`python -m flows.operator.notion_setup`: adds to the Notion workspace the properties that are nowhere in it.
 
-The only place that changes a database's properties; nothing else ever does. `--dry-run` only names them.
+The only place that changes a database's properties; nothing else ever does. It says what it adds before it does, and
+adds nothing while something only nearly fits: that would be there twice. `--dry-run` only says.
 """
 
 from __future__ import annotations
@@ -9,23 +10,68 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from flows.campaigns.model import sequences
+from flows.operator import notion_fit
 from flows.services import notion_schema as schema
 from flows.services.clients import notion_client
+from flows.services.notion_mapping import FILE, MappingError
 from flows.services.prefect_api import Prefect
 
 if TYPE_CHECKING:
+    from flows.operator.notion_fit import Fit
     from flows.services.notion_gateway import NotionGateway
 
+PURPOSES = {
+    "Enrolment Key": "by which the flows find a record; nobody types into it",
+    "Cancelled": "which a person ticks to end the mails of one enrolment",
+    "Contact": "from a record to its contact",
+    "Contact Status": "which shows the contact's status on the record",
+    "Contact Booking": "which shows the contact's booking on the record",
+}
 
-def missing(notion: NotionGateway) -> dict[str, dict[str, Any]]:
-    """What is to be added: database (its block) → property → definition. Raises NotionError."""
-    found: dict[str, dict[str, Any]] = {}
-    for block, added in schema.ADDED.items():
-        there = notion.database(block)["properties"]
-        wanted = {name: _definition(notion, name, kind) for name, kind in added.items() if name not in there}
-        if wanted:
-            found[block] = wanted
-    return found
+
+def fits(notion: NotionGateway) -> dict[str, list[Fit]]:
+    """Every property of the five databases, against the workspace. Raises NotionError, CampaignError."""
+    options = notion_fit.chosen(sequences().values())
+    return {
+        block: notion_fit.compared(block, notion.database(block)["properties"], notion.mapping, options[block])
+        for block in schema.TITLES
+    }
+
+
+def missing(notion: NotionGateway, found: dict[str, list[Fit]]) -> dict[str, dict[str, Any]]:
+    """What is to be added: database (its block) → property as it is called there → definition.
+
+    Raises:
+        NotionError: Notion cannot be asked.
+        WrongDatabaseError: a database that has next to nothing of what it should.
+    """
+    wanted: dict[str, dict[str, Any]] = {}
+    for block, each in found.items():
+        absent = [fit.name for fit in each if fit.adds]
+        live = set(schema.LIVE[block])
+        if len(live & set(absent)) > len(live) / 2:
+            raise WrongDatabaseError(block, len(live & set(absent)), len(live))
+        definitions = {name: _definition(notion, name, schema.SCHEMA[block][name]) for name in absent}
+        if definitions:
+            wanted[block] = definitions
+    return wanted
+
+
+class WrongDatabaseError(LookupError):
+    """A database that lacks most of its properties; names the setting that says which it is."""
+
+    def __init__(self, block: str, count: int, whole: int) -> None:
+        """`count` of its `whole` properties are missing."""
+        setting = block.upper().replace("-", "_")
+        super().__init__(f"{schema.TITLES[block]!r} lacks {count} of {whole} properties: is {setting} its id in .env?")
+
+
+def in_words(block: str, name: str, kind: str) -> str:
+    """What is added, for a person."""
+    what = kind.replace("rich_text", "text").replace("_", " ")
+    purpose = f", {PURPOSES[name]}" if name in PURPOSES else ""
+    return f"{name!r} ({what}) to {schema.TITLES[block]}{purpose}"
 
 
 def _definition(notion: NotionGateway, name: str, kind: str) -> dict[str, Any]:
@@ -38,7 +84,11 @@ def _definition(notion: NotionGateway, name: str, kind: str) -> dict[str, Any]:
             }
         }
     if kind == "rollup":
-        recipe = {"relation_property_name": "Contact", "rollup_property_name": schema.ROLLUPS[name]}
+        relation = notion.mapping.place(schema.SEQUENCE, "Contact")
+        shown = notion.mapping.place(schema.CONTACTS, schema.ROLLUPS[name])
+        assert relation is not None  # noqa: S101 - both are among those that the flows cannot do without
+        assert shown is not None  # noqa: S101
+        recipe = {"relation_property_name": relation.name, "rollup_property_name": shown.key}
         return {"rollup": recipe | {"function": "show_original"}}
     return {kind: {}}
 
@@ -54,18 +104,30 @@ def add(notion: NotionGateway, wanted: dict[str, dict[str, Any]]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Add what is missing, and print it."""
+    """Say what is missing, and add it; 1 when something is to be settled first."""
     parser = argparse.ArgumentParser(prog="python -m flows.operator.notion_setup", description=__doc__)
     parser.add_argument("--dry-run", action="store_true", help="only name what would be added")
     dry = parser.parse_args(arguments).dry_run
-    with Prefect() as prefect, notion_client(prefect, prefect.settings()) as notion:
-        wanted = missing(notion)
-        if not dry:
-            add(notion, wanted)
-    for block, properties in wanted.items():
-        for name, one in properties.items():
-            verb = "would add" if dry else "added"
-            sys.stdout.write(f"{verb} {name!r} ({next(iter(one))}) to {schema.TITLES[block]}\n")
+    try:
+        with Prefect() as prefect, notion_client(prefect, prefect.settings()) as notion:
+            found = fits(notion)
+            if lines := notion_fit.pasted(found, notion.mapping):
+                problems = [fit.problem for each in found.values() for fit in each if fit.line]
+                sys.stderr.write("".join(f"{one}\n" for one in problems))
+                sys.stderr.write(f"nothing is added before {FILE} says so; paste, `make secrets`, and again:\n\n")
+                sys.stdout.write("".join(f"{one}\n" for one in lines))
+                return 1
+            wanted = missing(notion, found)
+            for block, properties in wanted.items():
+                for name, one in properties.items():
+                    verb = "would add" if dry else "adds"
+                    sys.stdout.write(f"{verb} {in_words(block, name, next(iter(one)))}\n")
+            sys.stdout.flush()
+            if not dry:
+                add(notion, wanted)
+    except (MappingError, WrongDatabaseError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     if not wanted:
         sys.stdout.write("nothing to add: every property is there\n")
     return 0

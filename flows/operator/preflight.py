@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -14,13 +16,15 @@ from flows.campaigns import payloads
 from flows.campaigns.model import CampaignError, sequences
 from flows.campaigns.values import MAX_LIST, MAX_NAME, MAX_PROSE, MAX_TEXT
 from flows.operator import deployments as at_prefect
-from flows.operator import register
+from flows.operator import notion_fit, register
 from flows.sending import mail, template_store
 from flows.sending.templates import UnusableTemplateError, render
 from flows.sending.templates import variables as template_variables
 from flows.services import notion_schema as schema
 from flows.services.clients import notion_client, resend_client
 from flows.services.errors import NotionError, ResendFailedError
+from flows.services.notion_mapping import FILE, MappingError
+from flows.services.notion_mapping import VARIABLE as MAPPING
 from flows.services.prefect_api import NOTION_LIMIT, RESEND_LIMIT, NotRegisteredError, Prefect
 from flows.services.settings import BLOCKS, DEFAULTS, SEVEN, BadSettingError, MissingSettingError
 
@@ -48,11 +52,12 @@ SAMPLES = {
 
 @dataclass(frozen=True)
 class Row:
-    """One check: what, whether it holds, and the remedy where it does not."""
+    """One check: what, whether it holds, and the remedy where it does not; `lines` are to be pasted."""
 
     area: str
     what: str
     problem: str = ""
+    lines: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -100,33 +105,44 @@ def secrets(settings: Settings) -> Iterator[Row]:
     for name in (
         *(n for n in DEFAULTS if n.endswith(("SECONDS", "HOURS", "MINUTE", "MINUTES", "SECOND"))),
         "testing-mode",
+        "HUBLAB_TIMEZONE",
     ):
         try:
-            _ = settings.testing if name in BLOCKS else settings.number(name)
+            if name == "HUBLAB_TIMEZONE":
+                _ = settings.zone
+            else:
+                _ = settings.testing if name in BLOCKS else settings.number(name)
         except BadSettingError as error:
             yield Row("setting", name, str(error))
 
 
 def properties(notion: NotionGateway) -> Iterator[Row]:
-    """Every property of the five databases, with its type."""
-    for block, wanted in schema.SCHEMA.items():
-        title = schema.TITLES[block]
+    """Every property of the five databases, as the mapping has it; the mapping for what nearly fits."""
+    options, compared = notion_fit.chosen(sequences().values()), dict[str, list[notion_fit.Fit]]()
+    for block, title in schema.TITLES.items():
         try:
             there = notion.database(block)["properties"]
         except (NotionError, MissingSettingError) as error:
             yield Row("Notion", title, str(error))
             continue
-        problems = []
-        for name, kind in wanted.items():
-            found = there.get(name, {}).get("type")
-            remedy = (
-                "python -m flows.operator.notion_setup" if name in schema.ADDED.get(block, {}) else "add it in Notion"
-            )
-            if found is None:
-                problems.append(f"property {name!r} ({kind}) is missing: {remedy}")
-            elif found != kind:
-                problems.append(f"property {name!r} is {found}, not {kind}: change its type in Notion")
-        yield Row("Notion", f"{title}: {len(wanted)} properties", "; ".join(problems))
+        compared[block] = notion_fit.compared(block, there, notion.mapping, options[block])
+        problems = [fit.problem for fit in compared[block] if fit.problem]
+        yield Row("Notion", f"{title}: {len(schema.SCHEMA[block])} properties", "; ".join(problems))
+    if lines := notion_fit.pasted(compared, notion.mapping):
+        remedy = f"put the lines below into {FILE}, then `make secrets`"
+        yield Row("Notion", "properties that nearly fit", remedy, ("", f"# {FILE}", *lines))
+
+
+def mapping_kept(prefect: Prefect, path: Path) -> Iterator[Row]:
+    """Whether Prefect has `notion.toml` as it is here."""
+    if not path.is_file():
+        return
+    try:
+        same = tomllib.loads(path.read_text("utf-8")) == (prefect.variable(MAPPING) or {})
+    except tomllib.TOMLDecodeError as error:
+        yield Row("Notion", FILE, f"not TOML: {error}; correct it")
+        return
+    yield Row("Notion", FILE, "" if same else "Prefect has another: `make secrets`")
 
 
 def templates(notion: NotionGateway, settings: Settings) -> Iterator[Row]:
@@ -144,7 +160,7 @@ def templates(notion: NotionGateway, settings: Settings) -> Iterator[Row]:
             if not problem:
                 try:
                     for values in samples:
-                        render(found[name], values, sequence.variables, zone=settings.get("HUBLAB_TIMEZONE"))
+                        render(found[name], values, sequence.variables, zone=settings.zone)
                 except UnusableTemplateError as error:
                     problem = str(error)
             if not problem and sequence.confirm and name in sequence.steps[0].templates:
@@ -290,12 +306,14 @@ def rows(pool: str | None = None) -> list[Row]:
         except CampaignError as error:
             return [*found, Row("campaign", "files", str(error))]
         if all(row.ok for row in found):
-            found.append(testing(settings))
+            found += [testing(settings), *mapping_kept(prefect, Path(FILE))]
             try:
                 with notion_client(prefect, settings) as notion:
                     found += [*properties(notion), *templates(notion, settings), sender(prefect, settings)]
             except NotRegisteredError as error:  # a service is not asked before its limit is there
                 found.append(Row("Notion", "databases, templates", f"not looked at: {error}"))
+            except MappingError as error:
+                found.append(Row("Notion", FILE, str(error)))
         else:
             found.append(Row("Notion", "databases, templates", "not looked at: settings are missing, see above"))
         return [*found, *deployments(prefect, settings, pool)]
@@ -311,6 +329,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(
             f"{'ok  ' if row.ok else 'FAIL'} {row.area:8} {row.what:{width}} {row.problem}\n".rstrip() + "\n"
         )
+    sys.stdout.write("".join(f"{line}\n" for row in found for line in row.lines))
     bad = sum(not row.ok for row in found)
     sys.stdout.write(f"{len(found)} checks, {bad} to be put right\n" if bad else f"{len(found)} checks, all well\n")
     return 1 if bad else 0

@@ -6,12 +6,16 @@ Run again it changes what differs (a rotation) and nothing else.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect.blocks.system import Secret
 
+from flows.services.notion_mapping import FILE, MappingError, NotionMapping
+from flows.services.notion_mapping import VARIABLE as MAPPING
 from flows.services.prefect_api import Prefect
 from flows.services.settings import BLOCKS, PLAIN, SEVEN, VARIABLE, environment_name, from_environment
 
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 TESTING = "testing-mode"
 LINKS = "unsubscribe-secret"
 SECRETS_OF_LINKS = 10
+MOST_OF_A_VARIABLE = 5_000
 
 
 def _with_older(value: str, there: str) -> str:
@@ -63,6 +68,30 @@ def write(wanted: Mapping[str, str]) -> dict[str, str]:
     return done
 
 
+def write_mapping(path: Path) -> str:
+    """Make Prefect have `notion.toml`, if there is one; what was done: `set`, `unchanged`, `removed` or nothing.
+
+    Raises:
+        MappingError: it cannot be used; Prefect keeps what it has.
+    """
+    try:
+        data = tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
+    except tomllib.TOMLDecodeError as error:
+        raise MappingError(f"{path}: not TOML: {error}; correct it") from None
+    NotionMapping(data)
+    if len(json.dumps(data)) > MOST_OF_A_VARIABLE:
+        raise MappingError(f"{path}: over {MOST_OF_A_VARIABLE} characters: leave out what is called the same there")
+    with Prefect() as prefect:
+        before = prefect.variable(MAPPING) or {}
+        if data == before:
+            return "unchanged" if data else ""
+        if not data:
+            prefect.forget(MAPPING)
+            return "removed"
+        prefect.remember(MAPPING, data)
+    return "set"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Write them; 1 when one of the seven is neither in the file nor at Prefect."""
     # The operator's machine has python-dotenv; the workers, which import this package too, need it nowhere else.
@@ -77,6 +106,12 @@ def main(arguments: list[str] | None = None) -> int:
     found = {key: value for key, value in dotenv_values(path, interpolate=False).items() if value}
     for name, what in write(from_environment(found)).items():
         sys.stdout.write(f"{what:9} {name}\n")
+    try:
+        if what := write_mapping(path.parent / FILE):
+            sys.stdout.write(f"{what:9} {FILE}\n")
+    except MappingError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     with Prefect() as prefect:
         settings = prefect.settings()
     missing = [name for name in SEVEN if not settings.has(name)]

@@ -57,7 +57,7 @@ def of(contacts: list[dict[str, Any]]) -> ContactState:
 def _property(page: dict[str, Any], name: str) -> dict[str, Any]:
     found = page["properties"].get(name)
     if found is None:
-        remedy = "was it renamed? Name it so again, or run `python -m flows.operator.notion_setup`"
+        remedy = "was it renamed? Say so in notion.toml, or run `make notion-setup`; `make preflight` has the lines"
         raise UnreadableRecordError(f"the database 'Email Sequence' has no property {name!r}: {remedy}")
     return dict(found)
 
@@ -69,7 +69,7 @@ def _whole(rollup: dict[str, Any], count: int) -> bool:
 
 def _contact(notion: NotionGateway, identity: str) -> dict[str, Any] | None:
     try:
-        page = notion.page(identity)
+        page = notion.page(schema.CONTACTS, identity)
     except NotionMissingError:
         return None
     return None if page.get("in_trash") or page.get("archived") else page

@@ -96,4 +96,5 @@ def happened(notion: NotionGateway, rows: Rows, label: str, event: dict[str, Any
 
 
 def _create(notion: NotionGateway, label: str, values: dict[str, Any], find: Any) -> dict[str, Any]:
-    return notion.create_once(schema.ANALYTICS, {"Campaign": label} | values, find)
+    title = f"{values['Template ID']} to {values['Email']}"
+    return notion.create_once(schema.ANALYTICS, {schema.TITLE: title, "Campaign": label} | values, find)

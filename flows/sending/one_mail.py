@@ -119,14 +119,14 @@ class Sending:
         waits = self._sequence.confirm and self._mail.number != self._plan[0].number
         if waits and not confirmation.confirmed(self._prefect, self._enrolment["key"]):
             return "the enrolment is not confirmed"
-        page = self._page = self._notion.page(self._enrolment["page"])
+        page = self._page = self._notion.page(schema.SEQUENCE, self._enrolment["page"])
         state = contact.state(self._notion, page, self._enrolment["email"])
         return control.why_not(page, state, self._sequence, self._mail.number)
 
     def _wait_for_the_day(self) -> None:
         """Keep the sequence's quiet hours. Raises NotYetError."""
         now, quiet = datetime.now(UTC), self._sequence.quiet
-        until = quiet.until(now, self._settings.get("HUBLAB_TIMEZONE")) if quiet is not None else None
+        until = quiet.until(now, self._settings.zone) if quiet is not None else None
         if until is not None and not self._enrolment.get("testing"):
             raise NotYetError(until, "the quiet hours are not over")
 
@@ -167,7 +167,7 @@ class Sending:
         try:
             page = self._notion.update(schema.SEQUENCE, self._enrolment["page"], wanted)
         except NotionError:
-            if self._notion.page(self._enrolment["page"]).get("in_trash"):
+            if self._notion.page(schema.SEQUENCE, self._enrolment["page"]).get("in_trash"):
                 return  # a person threw the record away while the mail was on its way
             raise
         if self._all_sent(page) and not schema.read(page, "Sequence Completed"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from flows.services.notion_mapping import VARIABLE, NotionMapping
 from flows.services.notion_schema import TITLES
 from flows.services.prefect_api import NOTION_LIMIT, RESEND_LIMIT
 
@@ -21,12 +22,17 @@ SOURCES = "hublab_data_sources"  # the variable that keeps database id → data 
 
 @contextmanager
 def notion_client(prefect: Prefect, settings: Settings) -> Iterator[NotionGateway]:
-    """Notion, limited; what is learnt of its data sources is kept for every later run."""
+    """Notion, limited, by the workspace's mapping; what is learnt of its data sources is kept for every later run.
+
+    Raises:
+        MappingError: `notion.toml`, as it is at Prefect, cannot be used.
+    """
     from flows.services.notion_gateway import NotionGateway  # noqa: PLC0415 - the SDK is imported by runs that call Notion only
 
-    kept = prefect.client.read_variable_by_name(SOURCES)
-    known: dict[str, Any] = kept.value if kept is not None and isinstance(kept.value, dict) else {}
-    notion = NotionGateway(settings, lambda: prefect.wait_for(NOTION_LIMIT), known)
+    kept = prefect.variables([SOURCES, VARIABLE])  # in one answer
+    known: dict[str, Any] = kept.get(SOURCES) or {}
+    mapping = NotionMapping(kept.get(VARIABLE))
+    notion = NotionGateway(settings, lambda: prefect.wait_for(NOTION_LIMIT), known, mapping)
     try:
         yield notion
     finally:

@@ -15,6 +15,10 @@ class NotionMissingError(NotionError):
     """What was asked for is not there, or not shared with the integration."""
 
 
+class NotionNoOptionError(NotionError):
+    """A filter named an option that its property does not have."""
+
+
 class NotionUnavailableError(NotionError, UnavailableError):
     """Notion is away."""
 

@@ -1,4 +1,7 @@
-"""The one client of Notion: limited, retried only where that is safe, typed errors, no token in any of them."""
+"""The one client of Notion: limited, retried only where that is safe, typed errors, no token in any of them.
+
+It is called with the flows' names of properties; the mapping makes of them what they are called in the workspace.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from notion_client import Client
 from notion_client.errors import HTTPResponseError, RequestTimeoutError
 
 from flows.services import notion_schema as schema
-from flows.services.errors import NotionError, NotionMissingError, NotionUnavailableError
+from flows.services.errors import NotionError, NotionMissingError, NotionNoOptionError, NotionUnavailableError
+from flows.services.notion_mapping import NotionMapping
 from flows.services.notion_trouble import Trouble
 
 if TYPE_CHECKING:
@@ -29,9 +33,13 @@ class NotionGateway:
     """Calls on the five databases. `limiter` waits for the shared limit; `calls` counts what was sent."""
 
     def __init__(
-        self, settings: Settings, limiter: Callable[[], None], sources: Mapping[str, str] | None = None
+        self,
+        settings: Settings,
+        limiter: Callable[[], None],
+        sources: Mapping[str, str] | None = None,
+        mapping: NotionMapping | None = None,
     ) -> None:
-        """`sources` are data source ids already known, by database id.
+        """`sources` are data source ids already known, by database id; `mapping`, where the properties are.
 
         Raises:
             MissingSettingError: no token.
@@ -50,32 +58,39 @@ class NotionGateway:
         self._patience = settings.number("HUBLAB_RETRY_SECONDS")
         self._lag = settings.number("HUBLAB_NOTION_LAG_SECONDS")
         self.sources = dict(sources or {})
+        self.mapping = mapping or NotionMapping()
         self.calls = 0
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def page(self, page_id: str) -> dict[str, Any]:
-        """A page as it is now. Raises NotionError."""
-        return self._safe(f"read page {page_id}", lambda: self._client.pages.retrieve(page_id))
+    def page(self, block: str, page_id: str) -> dict[str, Any]:
+        """A page of a database as it is now. Raises NotionError."""
+        found = self._safe(f"read page {page_id}", lambda: self._client.pages.retrieve(page_id))
+        return self.mapping.shown(block, found)
 
     def markdown(self, page_id: str) -> str:
-        """A page's content. Raises NotionError, also when Notion cuts it off."""
+        """A page's content. Raises NotionError, also when Notion cuts it off or leaves something out."""
         found = self._safe(f"read content of {page_id}", lambda: self._client.pages.retrieve_markdown(page_id))
         if found.get("truncated"):
             raise NotionError(f"the content of page {page_id} is too long: Notion cut it off; shorten it")
+        if left_out := found.get("unknown_block_ids"):
+            raise NotionError(
+                f"the content of page {page_id} has {len(left_out)} blocks that Notion does not show its integration: "
+                f"share them with it, or take them out"
+            )
         return str(found["markdown"])
 
     def database(self, block: str) -> dict[str, Any]:
-        """A database's data source, with the definition of its properties. Raises NotionError."""
+        """A database's data source, with its properties as they are defined there. Raises NotionError."""
         what = f"read {schema.TITLES[block]}"
         read = self._client.data_sources.retrieve
         found = self._sourced(block, lambda source: self._safe(what, lambda: read(source)))
         return cast("dict[str, Any]", found)
 
     def alter(self, block: str, properties: dict[str, Any]) -> None:
-        """Add properties to a database. Raises NotionError."""
+        """Add properties, under their names there, to a database. Raises NotionError."""
         source = self.source(block)
         what = f"add properties to {schema.TITLES[block]}"
         self._safe(what, lambda: self._client.data_sources.update(source, properties=properties))
@@ -105,7 +120,14 @@ class NotionGateway:
 
     def find(self, block: str, condition: dict[str, Any]) -> list[dict[str, Any]]:
         """All pages that meet a filter, the oldest first. Raises NotionError, also for an incomplete answer."""
-        return cast("list[dict[str, Any]]", self._sourced(block, lambda source: self._query(source, block, condition)))
+        wanted = self.mapping.condition(block, condition)
+        try:
+            pages = self._sourced(block, lambda source: self._query(source, block, wanted))
+        except NotionNoOptionError:
+            if "or" in condition:
+                raise
+            return []  # what nobody has ever chosen is no option yet
+        return [self.mapping.shown(block, page) for page in pages]
 
     def _query(self, source: str, block: str, condition: dict[str, Any]) -> list[dict[str, Any]]:
         pages, cursor = list[dict[str, Any]](), None
@@ -158,9 +180,10 @@ class NotionGateway:
 
     def update(self, block: str, page_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """Write properties of a page; writing them twice is the same. Raises NotionError."""
-        properties = schema.written(block, values)
+        properties = self.mapping.written(block, values)
         what = f"write page {page_id} of {schema.TITLES[block]}"
-        return self._safe(what, lambda: self._client.pages.update(page_id, properties=properties))
+        found = self._safe(what, lambda: self._client.pages.update(page_id, properties=properties))
+        return self.mapping.shown(block, found)
 
     def trash(self, page_id: str) -> None:
         """Move a page to the trash; one that is there already is as good. Raises NotionError."""
@@ -174,7 +197,7 @@ class NotionGateway:
         `find` looks for what was saved; it is asked only after an attempt whose outcome is not known, and only once
         Notion's queries must show it. Raises NotionError.
         """
-        properties = schema.written(block, values)
+        properties = self.mapping.written(block, values)
         page = self._sourced(block, lambda source: self._create(block, source, properties, find))
         return cast("dict[str, Any]", page)
 
@@ -187,9 +210,9 @@ class NotionGateway:
         while True:
             trouble = self._attempt(lambda: self._client.pages.create(parent=parent, properties=properties))
             if not isinstance(trouble, Trouble):
-                return dict(trouble)
+                return self.mapping.shown(block, trouble)
             if trouble.committed:
-                return self.page(trouble.committed)
+                return self.page(block, trouble.committed)
             if not trouble.transient:
                 raise trouble.final(what) from None
             if not trouble.unsaved:

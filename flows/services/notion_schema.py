@@ -91,7 +91,11 @@ ADDED: dict[str, dict[str, str]] = {
         "Contact Booking": "rollup",
     }
 }
-SCHEMA = {block: properties | ADDED.get(block, {}) for block, properties in LIVE.items()}
+# What lists in Notion show of a page, where no other property is the database's title: written by its id, so that its
+# name there may be any.
+TITLE = "Name"
+TITLED: dict[str, dict[str, str]] = {block: {TITLE: "title"} for block in (SEQUENCE, CONTACTS, ANALYTICS)}
+SCHEMA = {block: LIVE[block] | ADDED.get(block, {}) | TITLED.get(block, {}) for block in LIVE}
 ROLLUPS = {"Contact Status": "Christmas Campaign Status", "Contact Booking": "Booking Status"}
 
 
@@ -131,26 +135,24 @@ def _units(character: str) -> int:
     return 2 if character > "\uffff" else 1
 
 
-def written(block: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Property values as a write has them; a value of None is left out.
-
-    Raises:
-        UnknownPropertyError: the schema has no such property.
-    """
-    return {name: _value(kind(block, name), value) for name, value in values.items() if value is not None}
+def text(given: Any) -> str:
+    """A value as a text; a number without the `.0` of a float."""
+    return str(int(given) if isinstance(given, float) and given.is_integer() else given)
 
 
-def _value(kind_: str, value: Any) -> dict[str, Any]:
+def value(kind_: str, given: Any) -> dict[str, Any]:
+    """One value as a write has it."""
     if kind_ in {"title", "rich_text"}:
-        return {kind_: pieces(str(value))}
-    if kind_ == "select":
+        return {kind_: pieces(text(given))}
+    if kind_ in {"select", "status", "multi_select"}:
         # A comma would be refused: Notion separates options by it.
-        return {"select": {"name": str(value).replace(",", " ")[:100]}}
+        option = {"name": str(given).replace(",", " ")[:100]}
+        return {kind_: [option] if kind_ == "multi_select" else option}
     if kind_ == "date":
-        return {"date": {"start": str(value)}}
+        return {"date": {"start": str(given)}}
     if kind_ == "relation":
-        return {"relation": [{"id": str(value)}]}
-    return {kind_: value}
+        return {"relation": [{"id": str(given)}]}
+    return {kind_: given}
 
 
 def read(page: Mapping[str, Any], name: str) -> Any:
@@ -159,17 +161,39 @@ def read(page: Mapping[str, Any], name: str) -> Any:
     if found is None:
         return None
     kind_ = found["type"]
-    value = found[kind_]
+    value_ = found[kind_]
     if kind_ == "rollup":
-        return [_plain(item["type"], item[item["type"]]) for item in value.get("array", [])]
-    return _plain(kind_, value)
+        return [plain(item["type"], item[item["type"]]) for item in value_.get("array", [])]
+    return plain(kind_, value_)
 
 
-def _plain(kind_: str, value: Any) -> Any:
+def plain(kind_: str, value_: Any) -> Any:
+    """The plain value of a property of that kind, as Notion shows it."""
     if kind_ in {"title", "rich_text"}:
-        return "".join(piece["plain_text"] for piece in value)
-    if kind_ == "select":
-        return value["name"] if value else None
+        return "".join(piece["plain_text"] for piece in value_)
+    if kind_ in {"select", "status"}:
+        return value_["name"] if value_ else None
+    if kind_ == "multi_select":
+        return ", ".join(one["name"] for one in value_) or None
     if kind_ == "date":
-        return value["start"] if value else None
-    return value
+        return value_["start"] if value_ else None
+    return value_
+
+
+def raw(kind_: str, plain_: Any) -> Any:
+    """What Notion shows of a plain value in a property of that kind; the other way round than `plain`."""
+    empty = plain_ is None or plain_ == ""
+    if kind_ in {"title", "rich_text"}:
+        return [] if empty else [{"type": "text", "plain_text": text(plain_)}]
+    if empty:
+        return None
+    if kind_ in {"select", "date"}:
+        return {"name" if kind_ == "select" else "start": plain_}
+    return _number(plain_) if kind_ == "number" else plain_
+
+
+def _number(text_: Any) -> float | None:
+    try:
+        return float(text_)
+    except ValueError:
+        return None

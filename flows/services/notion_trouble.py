@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 
 import httpx
 from notion_client.errors import HTTPResponseError, RequestTimeoutError
 
-from flows.services.errors import NotionError, NotionMissingError
+from flows.services.errors import NotionError, NotionMissingError, NotionNoOptionError
 
 TRANSIENT = frozenset({500, 502, 503, 504, 529})
+_NO_OPTION = re.compile(r"(?:select|status) option .* not found", re.IGNORECASE)
+_NO_PROPERTY = re.compile(
+    r"is not a property that exists|Could not find property|is expected to be|does not match filter"
+)
 _REFUSED, _CONFLICT, _MISSING = 429, 409, 404
 
 
@@ -34,7 +39,16 @@ class Trouble(Exception):  # noqa: N818 - becomes one of those in errors.py
 
     def final(self, what: str) -> NotionError:
         """The error of a call that is not tried again."""
-        return (NotionMissingError if self.status == _MISSING else NotionError)(f"{what}: {self}")
+        kind = NotionMissingError if self.status == _MISSING else NotionError
+        if self.code == "validation_error" and _NO_OPTION.search(str(self)):
+            kind = NotionNoOptionError
+        return kind(f"{what}: {self}{self._remedy()}")
+
+    def _remedy(self) -> str:
+        found = _NO_PROPERTY.search(str(self)) if self.code == "validation_error" else None
+        if found is None:
+            return ""
+        return ". Was it renamed, or is it of another kind? `make preflight` says so, with the lines for notion.toml"
 
 
 def _hints(error: Exception) -> tuple[float | None, str | None]:

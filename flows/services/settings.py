@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +27,7 @@ MORE = (
     "resend-webhook-secret",
     "unsubscribe-secret",
     "alert-urls",
+    "heartbeat-url",
 )
 # Of the webhook app alone, and so in no Secret block, which every flow can read: WEBHOOK_SECRET_<ROUTE> and the like.
 WEBHOOKS = "webhook-"
@@ -163,6 +165,21 @@ class Settings:
         if not 0 <= value < float("inf"):
             raise BadSettingError(f"{name}: {text!r} is not a number from 0; correct it in .env and run `make secrets`")
         return value
+
+    @property
+    def zone(self) -> str:
+        """The time zone of dates, quiet hours and hours of the day.
+
+        Raises:
+            BadSettingError: there is none of that name.
+        """
+        name = self.get("HUBLAB_TIMEZONE")
+        try:
+            return ZoneInfo(name).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise BadSettingError(
+                f"HUBLAB_TIMEZONE: {name!r} is no time zone; write one as America/Toronto in .env, `make secrets`"
+            ) from None
 
     def tests(self, email: str) -> bool:
         """Whether an address's mails go out minutes apart: in testing mode, and for TESTING_ADDRESS alone.

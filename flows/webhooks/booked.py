@@ -59,7 +59,8 @@ def _show(notion: NotionGateway, booking: dict[str, Any], wait: Callable[[], Any
         notion.update(schema.CONTACTS, one["id"], values | more)
     if not contacts and booking["status"] == bookings.BOOKED:
         first = {"First Name": booking["details"].get("first_name")}
-        made = values | {"Email": email, STATUS: PREPARING} | first
+        title = {schema.TITLE: records.who(booking["details"] | {"email": email})}
+        made = values | title | {"Email": email, STATUS: PREPARING} | first
         notion.create_once(schema.CONTACTS, made, lambda: records.find_contacts(notion, email))
 
 

@@ -100,7 +100,8 @@ def mark(notion: NotionGateway, email: str, status: str) -> None:
     values = {STATUS: status}
     contacts = records.find_contacts(notion, email)
     if not contacts:
-        notion.create_once(schema.CONTACTS, values | {"Email": email}, lambda: records.find_contacts(notion, email))
+        made = values | {"Email": email, schema.TITLE: email}
+        notion.create_once(schema.CONTACTS, made, lambda: records.find_contacts(notion, email))
     for one in contacts:
         if schema.read(one, STATUS) != status:
             notion.update(schema.CONTACTS, one["id"], values)

@@ -60,15 +60,22 @@ _EXACT: dict[str, Test] = {
     "equals": lambda found, wanted: found == wanted,
     "does_not_equal": lambda found, wanted: found != wanted,
 }
+_MANY: dict[str, Test] = {
+    "contains": lambda found, wanted: wanted in (found or []),
+    "does_not_contain": lambda found, wanted: wanted not in (found or []),
+    **_PRESENCE,
+}
 _TICKED: dict[str, Test] = dict(_EXACT)
 _KINDS: tuple[tuple[dict[str, Test], tuple[type, ...]], ...] = ((_NUMBER, (int, float)), (_TICKED, (bool,)))
 TESTS: dict[str, dict[str, Test]] = {
-    **dict.fromkeys(("title", "rich_text", "email", "url"), _TEXT),
+    **dict.fromkeys(("title", "rich_text", "email", "url", "phone_number"), _TEXT),
     "number": _NUMBER,
     "date": _DATE,
     "select": {**_EXACT, **_PRESENCE},
+    "status": {**_EXACT, **_PRESENCE},
+    "multi_select": _MANY,
     "checkbox": _TICKED,
-    "relation": {"contains": lambda found, wanted: wanted in (found or []), **_PRESENCE},
+    "relation": _MANY,
 }
 
 

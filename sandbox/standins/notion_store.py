@@ -37,6 +37,19 @@ class Source:
         """Property name → type."""
         return {name: _kind(definition) for name, definition in self.schema.items()}
 
+    def named(self, key: str) -> str:
+        """The name of a property, which a request may give by its id as well; an unknown one as it is."""
+        if key in self.schema:
+            return key
+        return next((name for name, kind in self.kinds().items() if property_id(name, kind) == key), key)
+
+    def options(self, name: str) -> set[str] | None:
+        """The options that a property has; None for one that has none by its kind."""
+        kind = self.kinds().get(name)
+        if kind not in {"select", "status", "multi_select"}:
+            return None
+        return {one["name"] for one in self.schema[name].setdefault(kind, {}).setdefault("options", [])}
+
 
 def _kind(definition: dict[str, Any]) -> str:
     return str(definition.get("type") or next(key for key in definition if key not in {"id", "name"}))
@@ -123,13 +136,28 @@ class NotionStore:
 
     def _values(self, source: Source, properties: dict[str, Any]) -> dict[str, Any]:
         kinds, values = source.kinds(), {}
-        for name, value in properties.items():
+        for key, value in properties.items():
+            name = source.named(key)
             if name not in kinds:
                 raise InvalidRequest(f"{name} is not a property that exists.")
+            if name in values:
+                raise InvalidRequest(f"{name} is there by its name and by its id.")
             values[name] = written(name, kinds[name], value)
+            self._chosen(source, name, kinds[name], values[name])
             if kinds[name] == "relation":
                 self._related(source.schema[name], values[name])
         return values
+
+    @staticmethod
+    def _chosen(source: Source, name: str, kind: str, value: Any) -> None:
+        """A new option of a select is added by who writes it; a status has those that a person gave it."""
+        if (known := source.options(name)) is None:
+            return
+        for option in plain("multi_select", value if kind == "multi_select" else [value] if value else []):
+            if option not in known and kind == "status":
+                raise InvalidRequest(f'Invalid status option. Status option "{option}" does not exist.')
+            if option not in known:
+                source.schema[name][kind]["options"].append({"name": option})
 
     def _related(self, definition: dict[str, Any], items: list[dict[str, str]]) -> None:
         """Whether what a relation names is there, in the data source that it leads to. Raises NotFound."""
@@ -159,7 +187,7 @@ class NotionStore:
                 f"body failed validation: body.page_size should be ≤ `{MAX_PAGE_SIZE}`, instead was `{size}`."
             )
         kinds = source.kinds()
-        matches = matcher(body.get("filter"), kinds)
+        matches = matcher(named(source, body.get("filter")), kinds)
         rows = sorter(body.get("sorts"), kinds)([page for page in self.visible(source) if matches(page)])
         start = self._start(rows, body.get("start_cursor"))
         capped = rows[:MAX_RESULTS]
@@ -214,6 +242,28 @@ class NotionStore:
                 kind = self.sources[other["source"]].kinds()[recipe["rollup_property_name"]]
                 found.append({"type": kind, kind: other["values"].get(recipe["rollup_property_name"])})
         return {"type": "array", "array": found, "function": recipe.get("function", "show_original")}
+
+
+def named(source: Source, condition: Any) -> Any:
+    """A filter with properties by their names, where it has some by their ids.
+
+    Raises:
+        InvalidRequest: an option that the property does not have.
+    """
+    if not isinstance(condition, dict):
+        return condition
+    for joint in ("and", "or"):
+        if isinstance(condition.get(joint), list):
+            return condition | {joint: [named(source, part) for part in condition[joint]]}
+    if "property" not in condition:
+        return condition
+    name = source.named(str(condition["property"]))
+    known, kind = source.options(name), source.kinds().get(name, "")
+    asked = condition.get(kind)
+    for option in asked.values() if isinstance(asked, dict) else ():
+        if known is not None and isinstance(option, str) and option not in known:
+            raise InvalidRequest(f'{kind} option "{option}" not found for property "{name}".')
+    return condition | {"property": name}
 
 
 def property_id(name: str, kind: str) -> str:

@@ -14,7 +14,11 @@ MAX_TEXT = 2000
 MAX_ITEMS = 100
 MAX_EMAIL = 200
 MAX_OPTION = 100
-WRITABLE = frozenset({"title", "rich_text", "email", "number", "select", "date", "checkbox", "relation", "url"})
+MAX_PHONE = 200
+WRITABLE = frozenset(
+    {"title", "rich_text", "email", "number", "select", "date", "checkbox", "relation", "url", "phone_number"}
+    | {"status", "multi_select"}
+)
 
 
 class InvalidRequest(Exception):  # noqa: N818 - the name of Notion's error is validation_error
@@ -102,6 +106,12 @@ def _url(name: str, value: Any) -> str | None:
     return value
 
 
+def _phone(name: str, value: Any) -> str | None:
+    if value is not None and (not isinstance(value, str) or not value or units(value) > MAX_PHONE):
+        raise InvalidRequest(f"{name} is expected to be phone_number.")
+    return value
+
+
 def _number(name: str, value: Any) -> float | None:
     if value is not None and (
         isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
@@ -119,6 +129,12 @@ def _select(name: str, value: Any) -> dict[str, Any] | None:
     if "," in option:
         raise InvalidRequest(f"Invalid select option, commas not allowed: {option}")
     return {"id": option.lower()[:4], "name": option, "color": "default"}
+
+
+def _options(name: str, value: Any) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or len(value) > MAX_ITEMS or None in value:
+        raise InvalidRequest(f"body failed validation: body.properties.{name}.multi_select should be an array.")
+    return [_select(name, item) or {} for item in value]
 
 
 # Python reads more than the documentation has: weeks, days without hyphens, any sign between day and time.
@@ -178,6 +194,9 @@ _CHECKS = {
     "url": _url,
     "number": _number,
     "select": _select,
+    "status": _select,
+    "multi_select": _options,
+    "phone_number": _phone,
     "date": _date,
     "checkbox": _checkbox,
     "relation": _relation,
@@ -186,6 +205,7 @@ EMPTY: dict[str, Any] = {
     "title": [],
     "rich_text": [],
     "relation": [],
+    "multi_select": [],
     "checkbox": False,
 }
 
@@ -194,8 +214,10 @@ def plain(kind: str, value: Any) -> Any:
     """What a filter or a sort compares: text joined, an option's name, a date's start."""
     if kind in {"title", "rich_text"}:
         return "".join(piece["plain_text"] for piece in value or [])
-    if kind == "select":
+    if kind in {"select", "status"}:
         return value["name"] if value else None
+    if kind == "multi_select":
+        return [one["name"] for one in value or []]
     if kind == "date":
         return value["start"] if value else None
     if kind == "relation":

@@ -87,7 +87,12 @@ def put_template(store: NotionStore, source: Source, name: str, subject: str, bo
 
 def furnish(store: NotionStore) -> dict[str, str]:
     """Create the five databases and the sixteen templates; Secret block name → database id."""
-    sources = {block: store.create_database(block, schema) for block, schema in SCHEMAS.items()}
+    return fill(store, SCHEMAS)
+
+
+def fill(store: NotionStore, schemas: dict[str, dict[str, dict[str, Any]]]) -> dict[str, str]:
+    """Create databases with these properties, and the sixteen templates; Secret block name → database id."""
+    sources = {block: store.create_database(block, schema) for block, schema in schemas.items()}
     templates = sources["notion-email-templates-db-id"]
     for name, line in TEMPLATES.items():
         put_template(store, templates, name, f"{name}: a word for {{{{first_name}}}}", PAGE.format(line=line))

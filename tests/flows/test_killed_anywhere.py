@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from flows.campaigns.model import sequence as find_sequence
 from flows.services import notion_schema as schema
+from flows.services.notion_mapping import NotionMapping
 from flows.services.prefect_api import Prefect
 from tests.flows.killing import Tries, tries
 from tests.flows.zygote import DONE, LATER
@@ -95,7 +96,7 @@ def test_a_mail_killed_before_and_after_each_of_its_calls(world: World, doomed: 
     def fresh() -> list[Any]:
         email = world.address()
         linked = {"Email": email, "Contact": contact["id"]}
-        page = store.create_page(source, schema.written(schema.SEQUENCE, linked))["id"]
+        page = store.create_page(source, NotionMapping().written(schema.SEQUENCE, linked))["id"]
         return [enrolment | {"key": find_sequence("christmas", "signup").key(email), "email": email, "page": page}, 2]
 
     for (one, _), where in killed_at_each_call(doomed, "send", fresh, "POST /emails"):

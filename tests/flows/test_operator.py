@@ -135,7 +135,7 @@ def test_preflight_names_every_fault_with_its_remedy(world: World, capsys: pytes
     kept = dict(source.schema)
     try:
         del source.schema["Cancelled"]
-        source.schema["Segment"] = {"rich_text": {}}
+        source.schema["Segment"] = {"number": {}}
         world.edit(schema.TEMPLATES, world.template("christmas_email_4"), Email_Body_HTML="{{frist_name}}")
         store.update_page(world.template("noshow_recovery_email_1")["id"], {"in_trash": True})
         world.services.resend.store.domains["hublab.test"] = "pending"
@@ -145,8 +145,8 @@ def test_preflight_names_every_fault_with_its_remedy(world: World, capsys: pytes
         source.schema.update(kept)
         world.services.resend.store.domains["hublab.test"] = "verified"
     for part in (
-        "property 'Cancelled' (checkbox) is missing: python -m flows.operator.notion_setup",
-        "property 'Segment' is rich_text, not select: change its type in Notion",
+        "property 'Cancelled' (checkbox) is missing: `make notion-setup` would add it",
+        "property 'Segment' is number, not select: change its type in Notion, or name another in notion.toml",
         "christmas_email_4",
         "{{frist_name}}",
         "'noshow_recovery_email_1' is not in the database 'Email Templates': create it in Notion",
@@ -217,6 +217,22 @@ def test_preview_writes_the_mail_and_test_send_sends_one(
     assert len(world.accepted(to)) == 2
     assert preview.main(["no_such_template"]) == 1
     assert "no_such_template" in capsys.readouterr().err
+
+
+def test_pause_names_who_else_is_in_the_queue(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    with Prefect() as prefect:
+        flow = prefect.client.create_flow_from_name("of-somebody-else")
+        body = {"name": "of-somebody-else", "flow_id": str(flow), "work_pool_name": "default", "entrypoint": "x.py:x"}
+        made = prefect.client.request("POST", "/deployments/", json=body | {"work_queue_name": "default"}).json()
+        try:
+            assert operate.main(["pause"]) == 0
+            told = capsys.readouterr().out
+        finally:
+            assert operate.main(["resume"]) == 0
+            prefect.client.delete_deployment(made["id"])
+    assert "with it of-somebody-else, not the campaign's: a queue of the campaign's own (HUBLAB_CAMPAIGN_QUEUE" in told
+    assert operate.main(["resume"]) == 0
+    assert "not the campaign's" not in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_pause_stops_the_queue_of_all_sends_and_resume_continues_it(world: World) -> None:

@@ -16,6 +16,7 @@ from flows.recipients import suppression
 from flows.recipients.contact import UnreadableRecordError
 from flows.recipients.mailbox import mailbox
 from flows.services import notion_schema as schema
+from flows.services.notion_mapping import NotionMapping
 from flows.services.prefect_api import RESEND_LIMIT, Prefect
 from flows.webhooks import events
 from flows.webhooks.forwarding import Forwarder
@@ -131,7 +132,9 @@ def test_of_two_contacts_of_an_address_either_may_say_that_it_has_left(world: Wo
     enrolment = world.quickly("signup")
     store = world.services.notion.store
     source = store.database(world.services.databases[schema.CONTACTS])
-    store.create_page(source, schema.written(schema.CONTACTS, {"Email": enrolment["email"], STATUS: "Unsubscribed"}))
+    store.create_page(
+        source, NotionMapping().written(schema.CONTACTS, {"Email": enrolment["email"], STATUS: "Unsubscribed"})
+    )
     state = enrol("christmas", "noshow", world.payload("noshow", email=enrolment["email"]), None)
     assert state.name == "Skipped"
 
@@ -140,7 +143,7 @@ def test_an_unsubscribe_is_shown_on_every_contact_of_the_address(world: World, t
     enrolment = world.quickly("signup")
     store = world.services.notion.store
     source = store.database(world.services.databases[schema.CONTACTS])
-    store.create_page(source, schema.written(schema.CONTACTS, {"Email": enrolment["email"]}))
+    store.create_page(source, NotionMapping().written(schema.CONTACTS, {"Email": enrolment["email"]}))
     forwarder = Forwarder(Spool(tmp_path))
     forwarder.spool.put("one", {"kind": "event", "event": events.unsubscribed(enrolment["email"])})
     assert forwarder.once() == 1

@@ -12,6 +12,7 @@ import pytest
 
 from flows.campaigns.model import sequence as find_sequence
 from flows.services import notion_schema as schema
+from flows.services.notion_mapping import NotionMapping
 from tests.flows.killing import Tries, tries
 from tests.flows.zygote import DONE
 
@@ -51,7 +52,7 @@ class Mail:
         email, store = self.world.address(), self.world.services.notion.store
         record = store.page(self._enrolment["page"])
         link = {"Contact": record["values"]["Contact"][0]["id"]}
-        written = schema.written(schema.SEQUENCE, {"Email": email} | link)
+        written = NotionMapping().written(schema.SEQUENCE, {"Email": email} | link)
         page = store.create_page(store.sources[record["source"]], written)["id"]
         key = find_sequence("christmas", "signup").key(email)
         return [self._enrolment | {"key": key, "email": email, "page": page}, 2]

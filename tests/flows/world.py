@@ -21,6 +21,7 @@ from flows.operator.register import flow_of
 from flows.send_email_flow import send_email
 from flows.services import notion_gateway, resend_operations
 from flows.services import notion_schema as schema
+from flows.services.notion_mapping import NotionMapping
 from flows.services.prefect_api import Prefect
 from flows.services.settings import BLOCKS, VARIABLE, Settings, from_environment
 from sandbox.standins.faults import Fault
@@ -214,7 +215,7 @@ class World:
 
     def edit(self, block: str, page: dict[str, Any], **values: Any) -> None:
         """Change a page as a person would, in Notion itself."""
-        written = schema.written(block, {name.replace("_", " "): value for name, value in values.items()})
+        written = NotionMapping().written(block, {name.replace("_", " "): value for name, value in values.items()})
         self.services.notion.store.update_page(page["id"], {"properties": written})
 
     def template(self, name: str) -> dict[str, Any]:

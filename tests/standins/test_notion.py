@@ -141,3 +141,32 @@ def test_product_cuts_text_as_notion_counts_it(notion: Service, source: str, con
     assert status == 200
     shown = page["properties"]["First Name"]["rich_text"]
     assert "".join(one["plain_text"] for one in shown) == content
+
+
+def test_a_property_goes_by_its_name_or_by_its_id_and_not_by_both(notion: Service, source: str, both: StandIns) -> None:
+    _, shown = notion.ask("GET", f"/data_sources/{source}")
+    number = shown["properties"]["Red Systems"]["id"]
+    body = {"parent": {"data_source_id": source}, "properties": {"title": {"title": []}, number: {"number": 3}}}
+    status, page = notion.ask("POST", "/pages", body)
+    assert (status, page["properties"]["Red Systems"]["number"]) == (200, 3)
+    asked = {"filter": {"and": [{"property": number, "number": {"equals": 3}}]}}
+    assert [one["id"] for one in notion.ask("POST", f"/data_sources/{source}/query", asked)[1]["results"]] == [
+        page["id"]
+    ]
+    twice = {"properties": {number: {"number": 1}, "Red Systems": {"number": 2}}}
+    assert notion.ask("PATCH", f"/pages/{page['id']}", twice)[0] == 400
+
+
+def test_options_a_select_gains_them_a_status_does_not_and_a_filter_knows_only_what_is_there(
+    notion: Service, source: str, both: StandIns
+) -> None:
+    both.notion.store.sources[source].schema["State"] = {"status": {"options": [{"name": "Done"}]}}
+    asked = {"filter": {"property": "Segment", "select": {"equals": "URGENT"}}}
+    status, answer = notion.ask("POST", f"/data_sources/{source}/query", asked)
+    assert (status, answer["message"]) == (400, 'select option "URGENT" not found for property "Segment".')
+    parent = {"parent": {"data_source_id": source}}
+    chosen = {"Segment": {"select": {"name": "URGENT"}}, "State": {"status": {"name": "Done"}}}
+    assert notion.ask("POST", "/pages", parent | {"properties": chosen})[0] == 200
+    assert len(notion.ask("POST", f"/data_sources/{source}/query", asked)[1]["results"]) == 1
+    status, answer = notion.ask("POST", "/pages", parent | {"properties": {"State": {"status": {"name": "New"}}}})
+    assert (status, "does not exist" in answer["message"]) == (400, True)
