@@ -20,6 +20,7 @@ OPTIONS = {
     "PAST": ("1", "1, or leave it out"),
     "JSON": ("1", "1, or leave it out"),
     "LIST": ("1", "1, or leave it out"),
+    "CUSTOMERS": ("1", "1, or leave it out"),
     "YES": ("1", "1, or leave it out"),
     "SPEED": (r"\d+(\.\d+)?", "a number"),
     "EVERY": (r"\d+(\.\d+)?", "a number of seconds"),

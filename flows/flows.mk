@@ -6,7 +6,7 @@ takes.chaos := ENROLMENTS EVERY
 takes.secrets := ENV
 takes.preview := TEMPLATE
 takes.test-send := TEMPLATE TO
-takes.retry-failed := LIST
+takes.retry-failed := LIST CUSTOMERS
 takes.stop-person := TO
 takes.erase-person := TO
 takes.campaign-status := JSON HTML
@@ -37,8 +37,8 @@ pause-campaign: .venv/ready ## stop all sends; none is lost
 	@$(FLOWS) flows.operator.operate pause
 resume: .venv/ready ## continue all sends
 	@$(FLOWS) flows.operator.operate resume
-retry-failed: .venv/ready ## run again what failed, once its cause is mended [LIST=1: name it only]
-	@$(FLOWS) flows.operator.retry_failed $(if $(LIST),--list)
+retry-failed: .venv/ready ## run again what failed, once its cause is mended [LIST=1: name it only] [CUSTOMERS=1: what customers did not get, too]
+	@$(FLOWS) flows.operator.retry_failed $(if $(LIST),--list) $(if $(CUSTOMERS),--customers)
 stop-person: .venv/ready ## TO=address: nothing more goes to it
 	@$(FLOWS) flows.operator.operate stop $(TO)
 erase-person: .venv/ready ## TO=address: remove what is kept of a person

@@ -1,4 +1,7 @@
-"""The watch: looks at the campaign as it is, and tells the operator what is new; on Mondays a summary."""
+"""The watch: looks at the campaign as it is, and tells the operator what is new; on Mondays a summary.
+
+While all is well it calls HEARTBEAT_URL: its silence is then heard of, whatever it comes from.
+"""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,7 +9,7 @@ from typing import Any
 from prefect import flow, runtime
 from prefect.states import Completed
 
-from flows.operator import alerting, summary
+from flows.operator import alerting, heartbeat, summary
 from flows.operator.concerns import concerns
 from flows.operator.watch_schedule import EVERY
 from flows.services.prefect_api import Prefect
@@ -20,8 +23,14 @@ def watch(pool: str = "default", summary_due: bool = False) -> Any:
         return Completed(name="Skipped", message="a later one looks as well")
     with Prefect() as prefect:
         settings = prefect.settings()
-        if not settings.has("alert-urls"):
+        tells, beats = settings.has("alert-urls"), settings.has(heartbeat.SETTING)
+        if not tells and (summary_due or not beats):
             return Completed(name="Skipped", message="ALERT_URLS is not set: nobody to tell")
         if summary_due:
             return Completed(message=summary.send(prefect, settings, now, due or now))
-        return Completed(message=alerting.tell(prefect, settings, concerns(prefect, pool, now), now))
+        found = concerns(prefect, pool, now)
+        done = [alerting.tell(prefect, settings, found, now)] if tells else []
+        if beats:
+            reason = heartbeat.held_back(found, alerting.undelivered(prefect), told=tells)
+            done.append(f"no heartbeat: {reason}" if reason else heartbeat.beat(settings))
+        return Completed(message="; ".join(done))

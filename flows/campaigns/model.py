@@ -13,9 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.campaigns import quiet
+from flows.campaigns import clock, quiet
 
 if TYPE_CHECKING:
+    from datetime import time
+
     from flows.campaigns.quiet import Quiet
 
 HERE = Path(__file__).parent
@@ -43,13 +45,15 @@ class CampaignError(ValueError):
 class Step:
     """One mail of a sequence: `number` from 1, `template` by its name in Notion, `delay` from enrolment.
 
-    `by_segment` has, where a step's template depends on the contact's segment, one for each; `template` is then empty.
+    With `at` it goes when that delay is over and the local clock shows this time of day. `by_segment` has, where a
+    step's template depends on the contact's segment, one for each; `template` is then empty.
     """
 
     number: int
     template: str
     delay: timedelta
     by_segment: dict[str, str] = field(default_factory=dict)
+    at: time | None = None
 
     @property
     def templates(self) -> tuple[str, ...]:
@@ -125,11 +129,13 @@ class Sequence:
             raise CampaignError(f"{self.campaign}/{self.name}: step {number} is not 1..{len(self.steps)}")
         return self.steps[number - 1]
 
-    def due(self, number: int, enrolled: datetime, *, testing: bool, minute: float = 60) -> datetime:
-        """When a step goes out; in testing mode one minute (of `minute` seconds) after the other."""
+    def due(self, number: int, enrolled: datetime, *, testing: bool, minute: float = 60, zone: str = "UTC") -> datetime:
+        """When a step goes out, by the clocks of `zone`; in testing mode minutes (of `minute` seconds) apart."""
         step = self.step(number)
-        delay = timedelta(seconds=(self.testing_first_minute + number - 1) * minute) if testing else step.delay
-        return enrolled + delay
+        if testing:
+            return enrolled + timedelta(seconds=(self.testing_first_minute + number - 1) * minute)
+        after = enrolled + step.delay
+        return after if step.at is None else clock.next_at(after, step.at, zone)
 
     def key_of(self, details: dict[str, Any]) -> str:
         """The key of the enrolment that a payload asks for."""
@@ -199,6 +205,9 @@ def _sequence(data: dict[str, Any], name: str, table: dict[str, Any], source: st
             rest["quiet"] = quiet.parse(table["quiet"])
         except ValueError as error:
             raise CampaignError(f"{where}.quiet: {error}") from None
+        if never := [step for step in steps if step.at is not None and rest["quiet"].has(step.at)]:
+            at = f"{never[0].at:%H:%M}"
+            raise CampaignError(f"{where}.steps[{never[0].number}].at: {at!r} is within quiet; move one of the two")
     return Sequence(data["campaign"], data["label"], name, steps=steps, **rest)
 
 
@@ -227,13 +236,18 @@ def _delay(text: Any) -> timedelta | None:
 
 def _step(where: str, number: int, raw: dict[str, Any]) -> Step:
     delay, template = _delay(raw.get("after")), raw.get("template")
-    if delay is None or not template or set(raw) - {"after", "template"}:
-        raise CampaignError(f"{where}.steps[{number}]: needs template and after (as 5min, 48h or 2d), not {raw}")
+    if delay is None or not template or set(raw) - {"after", "template", "at"}:
+        wanted = "needs template and after (as 5min, 48h or 2d), and may have at (as 09:00)"
+        raise CampaignError(f"{where}.steps[{number}]: {wanted}, not {raw}")
+    try:
+        at = clock.parse(raw["at"]) if "at" in raw else None
+    except ValueError as error:
+        raise CampaignError(f"{where}.steps[{number}].at: {error}") from None
     if isinstance(template, str):
-        return Step(number, template, delay)
+        return Step(number, template, delay, at=at)
     if not isinstance(template, dict) or set(template) != set(SEGMENTS):
         raise CampaignError(f"{where}.steps[{number}].template: a name, or one for each of {', '.join(SEGMENTS)}")
-    return Step(number, "", delay, dict(template))
+    return Step(number, "", delay, dict(template), at)
 
 
 @cache

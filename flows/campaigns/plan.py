@@ -26,18 +26,24 @@ class Planned:
     due: datetime
 
 
-def made(
-    sequence: Sequence, enrolled: datetime, segment: str | None, *, testing: bool = False, minute: float = 60
+def made(  # noqa: PLR0913 - what a plan depends on
+    sequence: Sequence,
+    enrolled: datetime,
+    segment: str | None,
+    *,
+    testing: bool = False,
+    minute: float = 60,
+    zone: str = "UTC",
 ) -> tuple[Planned, ...]:
-    """The plan of who is enrolled now."""
-    return tuple(
-        Planned(
-            step.number,
-            step.template_for(segment),
-            sequence.due(step.number, enrolled, testing=testing, minute=minute),
-        )
-        for step in sequence.steps
-    )
+    """The plan of who is enrolled now; a step that waits for its hour is not overtaken by one behind it."""
+    found: list[Planned] = []
+    waited: datetime | None = None
+    for step in sequence.steps:
+        due = sequence.due(step.number, enrolled, testing=testing, minute=minute, zone=zone)
+        due = max(due, waited) if waited is not None else due
+        waited = due if step.at is not None or waited is not None else None
+        found.append(Planned(step.number, step.template_for(segment), due))
+    return tuple(found)
 
 
 def planned(plan: tuple[Planned, ...], number: int) -> Planned:

@@ -19,12 +19,16 @@ class Quiet:
     start: time
     end: time
 
+    def has(self, clock: time) -> bool:
+        """Whether a time of day is one of the quiet hours."""
+        by_day, by_night = self.start <= clock < self.end, clock >= self.start or clock < self.end
+        return by_day if self.start < self.end else by_night
+
     def until(self, now: datetime, zone: str) -> datetime | None:
         """The end of the quiet hours that a moment falls into, by the clock of a zone; None when it falls into none."""
         local = now.astimezone(ZoneInfo(zone))
         clock = local.time()
-        by_day, by_night = self.start <= clock < self.end, clock >= self.start or clock < self.end
-        if not (by_day if self.start < self.end else by_night):
+        if not self.has(clock):
             return None
         day = local.date() + timedelta(days=clock >= self.end)
         ends = (datetime.combine(day, self.end.replace(fold=fold), ZoneInfo(zone)).astimezone(UTC) for fold in (0, 1))

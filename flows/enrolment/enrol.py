@@ -129,10 +129,11 @@ def described(  # noqa: PLR0913 - what an enrolment consists of
     *,
     testing: bool = False,
     minute: float = 60,
+    zone: str = "UTC",
 ) -> dict[str, Any]:
     """What the run of each mail is given: everything that is not in Notion, and the id of what is."""
     variables = payloads.variables(sequence, details)
-    plan = plans.made(sequence, enrolled, variables.get("segment"), testing=testing, minute=minute)
+    plan = plans.made(sequence, enrolled, variables.get("segment"), testing=testing, minute=minute, zone=zone)
     return {
         "key": sequence.key_of(details),
         "campaign": sequence.campaign,
@@ -160,7 +161,7 @@ def _schedule(  # noqa: PLR0913 - what an enrolment consists of
     after the campaign's file was edited mixes nothing.
     """
     testing, minute = settings.tests(details["email"]), settings.number("HUBLAB_TESTING_MINUTE_SECONDS")
-    enrolment = described(sequence, details, page, enrolled, testing=testing, minute=minute)
+    enrolment = described(sequence, details, page, enrolled, testing=testing, minute=minute, zone=settings.zone)
     first = start_mail(prefect, sequence, enrolment, plans.of(sequence, enrolment)[0])
     enrolment = first.parameters["enrolment"]
     plan = plans.of(sequence, enrolment)

@@ -97,6 +97,11 @@ def tell(prefect: Prefect, settings: Settings, found: list[Concern], now: dateti
     return done
 
 
+def undelivered(prefect: Prefect) -> str:
+    """What went wrong with the last message; empty when it was taken."""
+    return str((prefect.variable(VARIABLE) or {}).get("undelivered") or "")
+
+
 def trouble(prefect: Prefect, settings: Settings, now: datetime, silence: timedelta) -> str:
     """Why the operator might not hear of something; empty when he would, or when no URL is set."""
     if not settings.has("alert-urls"):

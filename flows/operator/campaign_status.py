@@ -45,7 +45,7 @@ class Trouble:
 class Status:
     """How the campaign stands at `at`. `untold`: why Notion could not be asked, `foreign`: runs of another system.
 
-    `alerts`: why the operator might not hear of something.
+    `alerts`: why the operator might not hear of something; `testing`: whether testing mode is on.
     """
 
     at: datetime
@@ -55,6 +55,7 @@ class Status:
     foreign: int = 0
     untold: str = ""
     alerts: str = ""
+    testing: bool = False
 
     @property
     def needs_somebody(self) -> bool:
@@ -98,6 +99,7 @@ def read(now: datetime) -> Status:
             len(found) - len(mails),
             untold,
             alerting.trouble(prefect, settings, now, SILENCE),
+            settings.testing,
         )
 
 
@@ -117,6 +119,8 @@ def remedies(status: Status) -> list[str]:
         found.append(f"delivered, opened and bounced are not known: {status.untold}")
     if status.alerts:
         found.append(status.alerts)
+    if status.testing:
+        found.append("testing mode is on, for TESTING_ADDRESS alone; take TESTING_MODE out of .env, `make secrets`")
     return found
 
 
@@ -137,6 +141,7 @@ def document(status: Status) -> str:
         "troubles": [vars(one) | {"again": RETRY} for one in status.troubles],
         "late": status.late,
         "other_systems_runs": status.foreign,
+        "testing": status.testing,
         "remedies": remedies(status),
     }
     return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from flows.operator.alerting import MANY
 from flows.operator.deployments import workers
 from flows.operator.figures import LATE, instant
 from flows.operator.register import ENTRYPOINTS, flow_of
-from flows.operator.retry_failed import DAYS, PAGE, cause, failed
+from flows.operator.retry_failed import DAYS, PAGE, cause, failed, withheld
 from flows.operator.watch_schedule import ENTRYPOINT as WATCH
 from flows.recipients.suppression import TAG
 from flows.services.prefect_api import ALARM
@@ -40,7 +41,11 @@ class Concern:
 def concerns(prefect: Prefect, pool: str, now: datetime) -> list[Concern]:
     """Everything that somebody should hear of now. Raises httpx.HTTPError when Prefect cannot be asked."""
     found = [*ended_badly(prefect, now), late(prefect, now), postponed(prefect), silent(prefect, pool, now)]
-    return [one for one in (*found, suppressed(prefect), alarms(prefect, now), earlier(prefect)) if one.items]
+    return [
+        one
+        for one in (*found, customers(prefect), suppressed(prefect), alarms(prefect, now), earlier(prefect))
+        if one.items
+    ]
 
 
 def ended_badly(prefect: Prefect, now: datetime) -> list[Concern]:
@@ -97,6 +102,17 @@ def silent(prefect: Prefect, pool: str, now: datetime) -> Concern:
         if SILENT < silence < GONE and len(items) < MANY:
             items[one["name"][:60]] = f"{one['name']}, for {int(silence.total_seconds() / 60)} minutes"
     return Concern("silent", f"{len(items)} workers silent", items, "`make status` says what became of them")
+
+
+def customers(prefect: Prefect) -> Concern:
+    """What a paying customer must get, and does not, because the address is suppressed or the record says so."""
+    items = {
+        run.state.id.hex[-8:]: f"{run.name}: {cause(run)}"
+        for run in islice(withheld(prefect, DAYS), MANY)
+        if run.state is not None
+    }
+    remedy = "reach them another way, or `operate allow ADDRESS`, then `make retry-failed CUSTOMERS=1`"
+    return Concern("customers", f"{len(items)} of a customer's enrolments or mails skipped", items, remedy)
 
 
 def suppressed(prefect: Prefect) -> Concern:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
 
 from flows.campaigns.model import sequences
+from flows.operator import register
 from flows.recipients import suppression
 from flows.sending.frozen import thaw
 from flows.services.prefect_api import Prefect
@@ -18,8 +19,10 @@ class NothingThereError(LookupError):
     """The queue or the mail that was named does not exist."""
 
 
-def pause(pool: str | None, *, paused: bool) -> str:
-    """Stop or continue the queue that all sends wait in: a run that is due waits and none is lost; the queue's name.
+def pause(pool: str | None, *, paused: bool) -> tuple[str, list[str]]:
+    """Stop or continue the queue that all sends wait in: a run that is due waits and none is lost.
+
+    The queue's name, and the deployments in it that are not the campaign's: they stop and continue with it.
 
     Raises:
         NothingThereError: the pool has no such queue.
@@ -32,7 +35,10 @@ def pause(pool: str | None, *, paused: bool) -> str:
             raise NothingThereError(f"work pool {pool!r} is not at Prefect")
         path = f"/work_pools/{pool}/queues/{name}"
         prefect.client.request("PATCH", path, json={"is_paused": paused})
-        return name
+        ours = {register.flow_of(one).name for one in register.ENTRYPOINTS}
+        asked = {"sort": "NAME_ASC", "work_pools": {"name": {"any_": [pool]}}}
+        each = prefect.pages("/deployments/filter", asked)
+        return name, [one["name"] for one in each if one.get("work_queue_name") == name and one["name"] not in ours]
 
 
 def forget(key: str) -> None:
@@ -83,9 +89,14 @@ def main(arguments: list[str] | None = None) -> int:
         elif asked.verb in {"stop", "allow"}:
             done = stop(asked.email) if asked.verb == "stop" else allow(asked.email)
         else:
-            queue = pause(asked.pool, paused=asked.verb == "pause")
+            queue, others = pause(asked.pool, paused=asked.verb == "pause")
             state = "paused; every run in it waits, none is lost" if asked.verb == "pause" else "running again"
             done = f"queue {queue!r} is {state}"
+            if others:
+                remedy = (
+                    "a queue of the campaign's own (HUBLAB_CAMPAIGN_QUEUE in .env, `make secrets`, `make register`)"
+                )
+                done += f"; with it {', '.join(others)}, not the campaign's: {remedy} spares them"
     except NothingThereError as problem:
         sys.stderr.write(f"{problem}\n")
         return 1

@@ -1,7 +1,8 @@
 """`python -m flows.operator.retry_failed`: what failed is listed with its cause and run again, once that is mended.
 
 Running it again does no harm: a mail that Resend has is not sent a second time, and what is still amiss fails again.
-With `--list` nothing is run; the exit status is 1 when something has failed.
+With `--list` nothing is run; the exit status is 1 when something has failed. With `--customers`, what customers must
+get and was skipped is run again too, as after `operate allow`.
 """
 
 from __future__ import annotations
@@ -17,12 +18,17 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterExpectedStartTime,
     FlowRunFilterState,
+    FlowRunFilterStateName,
     FlowRunFilterStateType,
+    FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import StateType
 from prefect.states import Scheduled
 
+from flows.campaigns.model import GENERIC_HANDLER, sequences
+from flows.enrolment.enrol import SEND
 from flows.operator.register import ENTRYPOINTS, flow_of
+from flows.recipients.suppression import TRANSACTIONAL
 from flows.services.prefect_api import Prefect
 
 if TYPE_CHECKING:
@@ -31,6 +37,8 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, State
 
 PAGE, DAYS = 200, 30
+# Reasons of a skipped mail that somebody has given, or that are none.
+MEANT = ("already sent", "cancelled", "sequence completed")
 
 
 def failed(prefect: Prefect, days: float) -> Iterator[FlowRun]:
@@ -49,6 +57,30 @@ def failed(prefect: Prefect, days: float) -> Iterator[FlowRun]:
     yield from found
 
 
+def withheld(prefect: Prefect, days: float) -> Iterator[FlowRun]:
+    """Enrolments and mails of transactional sequences that were skipped, but for what a person meant to stop."""
+    kept = {(one.campaign, one.name): one for one in sequences().values() if one.kind == TRANSACTIONAL}
+    since = datetime.now(UTC) - timedelta(days=days)
+    skipped = FlowRunFilter(
+        state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Skipped"])),
+        expected_start_time=FlowRunFilterExpectedStartTime.model_validate({"after_": since}),
+    )
+    tags = FlowRunFilterTags(any_=sorted({f"sequence:{name}" for _, name in kept}))
+    own = {one.handler for one in kept.values()} - {GENERIC_HANDLER}
+    asked = [
+        (own, skipped),
+        ({GENERIC_HANDLER}, skipped),
+        ({SEND.partition("/")[0]}, skipped.model_copy(update={"tags": tags})),
+    ]
+    for names, wanted in asked if kept else ():
+        flows = FlowFilter(name=FlowFilterName(any_=sorted(names)))
+        for run in prefect.client.read_flow_runs(flow_filter=flows, flow_run_filter=wanted, limit=PAGE):
+            given = run.parameters.get("enrolment") or run.parameters
+            ours = names == own or (given.get("campaign"), given.get("sequence")) in kept
+            if ours and not cause(run).partition(": ")[2].startswith(MEANT):
+                yield run
+
+
 def cause(run: FlowRun) -> str:
     """Why a run ended as it did, in one line."""
     return " ".join(str(run.state.message if run.state else "").split())[:200]
@@ -58,10 +90,11 @@ def main(arguments: list[str] | None = None) -> int:
     """List them, and run them again unless `--list` is given."""
     parser = argparse.ArgumentParser(prog="python -m flows.operator.retry_failed", description=__doc__)
     parser.add_argument("--list", action="store_true", help="run nothing")
+    parser.add_argument("--customers", action="store_true", help="also what customers must get and was skipped")
     parser.add_argument("--days", type=float, default=DAYS, help="how far back to look (30)")
     asked = parser.parse_args(arguments)
     with Prefect() as prefect:
-        found = list(failed(prefect, asked.days))
+        found = [*failed(prefect, asked.days), *(withheld(prefect, asked.days) if asked.customers else ())]
         for run in found:
             sys.stdout.write(f"{run.state_name or '':9} {run.name}  {cause(run)}\n")
             if not asked.list:

@@ -1,4 +1,4 @@
-"""When the watch runs: only where there is somebody to tell."""
+"""When the watch runs: only where there is somebody to tell, or to be called."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
+
+from flows.operator.heartbeat import SETTING
 
 if TYPE_CHECKING:
     from flows.services.settings import Settings
@@ -22,11 +24,18 @@ def of(pool: str, settings: Settings) -> dict[str, Any]:
 
 
 def schedules(settings: Settings) -> list[DeploymentScheduleCreate]:
-    """Every ten minutes, and on Monday at eight in HUBLAB_TIMEZONE for the summary; none without ALERT_URLS."""
-    if not settings.has("alert-urls"):
+    """Every ten minutes, and on Monday at eight in HUBLAB_TIMEZONE for the summary, where ALERT_URLS names somebody.
+
+    None without ALERT_URLS and HEARTBEAT_URL.
+    """
+    tells = settings.has("alert-urls")
+    if not tells and not settings.has(SETTING):
         return []
-    monday = CronSchedule(cron=MONDAY_MORNING, timezone=settings.get("HUBLAB_TIMEZONE"))
+    looks = [DeploymentScheduleCreate(schedule=IntervalSchedule(interval=EVERY), slug="watch")]
+    if not tells:
+        return looks
+    monday = CronSchedule(cron=MONDAY_MORNING, timezone=settings.zone)
     return [
-        DeploymentScheduleCreate(schedule=IntervalSchedule(interval=EVERY), slug="watch"),
+        *looks,
         DeploymentScheduleCreate(schedule=monday, slug="summary", parameters={"summary_due": True}),
     ]

@@ -41,7 +41,7 @@ def compose(
         MissingSettingError: a sender or an address for unsubscribing is not set.
     """
     found = links(settings, enrolment["email"], enrolment["key"] if sequence.confirm else None)
-    zone = settings.get("HUBLAB_TIMEZONE")
+    zone = settings.zone
     rendered = render(template, enrolment["variables"] | found, sequence.variables, zone=zone)
     payload: dict[str, Any] = {
         "from": settings.get("HUBLAB_SENDER"),

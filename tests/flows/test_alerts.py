@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prefect.states import Crashed, Failed, Scheduled
 
-from flows.operator import alerting, concerns, register, summary, watch_schedule
+from flows import watch_flow
+from flows.operator import alerting, concerns, heartbeat, operate, register, retry_failed, summary, watch_schedule
 from flows.operator.alerting import VARIABLE, tell
 from flows.operator.campaign_status import Status
 from flows.operator.concerns import Concern
 from flows.recipients import suppression
+from flows.services import notion_schema as schema
 from flows.services.prefect_api import Prefect
 from flows.services.settings import Settings
 from flows.watch_flow import watch
@@ -33,14 +35,20 @@ NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 class Service:
-    """What Apprise's `json://` talks to: keeps what it is told; `status` is its answer."""
+    """What Apprise's `json://` talks to: keeps what it is told; `status` is its answer. `beats` are calls of a path."""
 
     def __init__(self) -> None:
         self.told: list[dict[str, Any]] = []
+        self.beats: list[str] = []
         self.status = 200
         service = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                service.beats.append(self.path)
+                self.send_response(service.status)
+                self.end_headers()
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if service.status == 200:
@@ -53,6 +61,7 @@ class Service:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"json://user:pass-word-1@127.0.0.1:{self._server.server_port}/"
+        self.heart = f"http://127.0.0.1:{self._server.server_port}/ping/heart-secret-1"
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -288,3 +297,82 @@ def test_register_schedules_the_watch_where_somebody_is_to_be_told(world: World)
     world.setenv("ALERT_URLS", "")
     assert schedules() == []
     assert watch_schedule.schedules(Settings({})) == []
+    # To be called it must look, and has nobody to send a summary to.
+    assert [one.slug for one in watch_schedule.schedules(Settings({"heartbeat-url": "http://x"}))] == ["watch"]
+
+
+LATE = Concern("late", "3 late", {"late": "due for long"}, "`make preflight`")
+
+
+@pytest.mark.parametrize(
+    ("found", "undelivered", "told", "wanted"),
+    [
+        ([], "", True, ""),
+        ([failures("a")], "", True, ""),  # the operator was told
+        ([failures("a")], "", False, "1 failed"),  # nobody was
+        ([failures("a"), LATE, SILENT], "", True, "3 late, 1 workers silent"),
+        ([], "URL 1 did not take it", True, "an alert could not be delivered"),
+        ([], "", False, ""),
+    ],
+)
+def test_the_heartbeat_is_kept_back_while_something_is_wrong(
+    found: list[Concern], undelivered: str, told: bool, wanted: str
+) -> None:
+    assert heartbeat.held_back(found, undelivered, told=told) == wanted
+
+
+def test_the_watch_calls_the_heartbeat_while_all_is_well_and_never_shows_its_address(
+    world: World, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.setenv("HEARTBEAT_URL", service.heart)
+    for alerts in (service.url, ""):
+        world.setenv("ALERT_URLS", alerts)
+        found: list[Concern] = []
+        monkeypatch.setattr(watch_flow, "concerns", lambda *_, found=found: found)
+        service.beats.clear()
+        assert watch.fn("default").message.endswith("heartbeat")
+        assert service.beats == ["/ping/heart-secret-1"]
+        found.append(LATE)
+        assert "no heartbeat: 3 late" in watch.fn("default").message
+        assert len(service.beats) == 1
+    found.clear()
+    service.status = 500
+    assert watch.fn("default").message == "heartbeat: answered 500"
+    world.setenv("HEARTBEAT_URL", "http://127.0.0.1:9/heart-secret-1")
+    assert watch.fn("default").message == "heartbeat: no answer (ConnectError)"
+    assert "heart-secret" not in world.settings.without_secrets(world.settings.get("heartbeat-url"))
+
+
+def test_what_a_customer_must_get_and_does_not_is_a_concern_and_is_run_again_when_it_is_lifted(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    payload = world.payload("onboarding")
+    with Prefect() as prefect:
+        suppression.record(prefect, payload["email"], "Bounced", "2026-01-02T03:04:05Z", "x")
+    enrolment = world.enrol("onboarding", payload)
+    assert world.run(enrolment).name == "Skipped"
+    found = told_apart("customers")
+    assert f"{enrolment.name}: not enrolled: the address is suppressed: bounced" in found
+    # One that is enrolled, and bounces before its second mail; and one whose mails a person has stopped.
+    email, (_, second, third) = world.enrolled("onboarding")
+    with Prefect() as prefect:
+        suppression.record(prefect, email, "Bounced", "2026-01-02T03:04:05Z", "x")
+    assert world.run(second).name == "Skipped"
+    world.edit(schema.SEQUENCE, world.record(email), Cancelled=True)
+    assert world.run(third).name == "Skipped"
+    # A marketing mail that is skipped is as it should be.
+    left, (mail, *_) = world.enrolled("noshow")
+    with Prefect() as prefect:
+        suppression.record(prefect, left, "Unsubscribed", "2026-01-02T03:04:05Z", "x")
+    assert world.run(mail).name == "Skipped"
+    found = told_apart("customers")
+    assert [f"{run.name}:" in str(found) for run in (second, third, mail)] == [True, False, False]
+
+    assert operate.main(["allow", payload["email"]]) == 0
+    assert retry_failed.main(["--list"]) in {0, 1}
+    assert enrolment.name not in capsys.readouterr().out
+    assert retry_failed.main(["--customers"]) == 0
+    assert enrolment.name in capsys.readouterr().out
+    assert world.run(enrolment).name == "Completed"
+    assert len(world.mails(payload["email"])) == 3
+    assert enrolment.name not in str(told_apart("customers"))
