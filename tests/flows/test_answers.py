@@ -1,0 +1,94 @@
+"""What services answer at the edges: not the whole of it, or after somebody else was first. No server."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import httpx
+import pytest
+
+from flows.services import notion_gateway
+from flows.services import notion_schema as schema
+from flows.services.errors import NotionError
+from flows.services.notion_gateway import NotionGateway
+from flows.services.prefect_api import Prefect
+from sandbox.standins import notion_store
+from tests.flows.in_memory import NotionClient, Services
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def services() -> Services:
+    return Services()
+
+
+@pytest.fixture
+def notion(services: Services) -> Iterator[NotionGateway]:
+    client = NotionClient(services)
+    with patch.object(notion_gateway, "Client", lambda **_: client):
+        yield NotionGateway(services.settings, lambda: None)
+
+
+def test_an_incomplete_query_is_an_error_and_never_taken_for_all_there_is(
+    services: Services, notion: NotionGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = services.sources[schema.CONTACTS]
+    for _ in range(3):
+        services.notion.create_page(source, {"Email": {"email": "ada@salon.example"}})
+    assert len(notion.equals(schema.CONTACTS, Email="ADA@salon.example")) == 3  # Notion's filters know no case
+    monkeypatch.setattr(notion_store, "MAX_RESULTS", 2)
+    with pytest.raises(NotionError, match="query BusinessX contacts: Notion's answer is incomplete"):
+        notion.equals(schema.CONTACTS, Email="ada@salon.example")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"markdown": "Dear", "truncated": True, "unknown_block_ids": []}, "is too long: Notion cut it off"),
+        (
+            {"markdown": "Dear", "truncated": False, "unknown_block_ids": ["b"]},
+            "has 1 blocks that Notion does not show",
+        ),
+    ],
+)
+def test_a_page_that_is_not_shown_whole_becomes_no_mail(
+    notion: NotionGateway, answer: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notion._client, "pages", SimpleNamespace(retrieve_markdown=lambda _: answer))
+    with pytest.raises(NotionError, match=said):
+        notion.markdown("page")
+
+
+class Server:
+    """Prefect's answers about one variable: `races` times somebody else creates it just before we do."""
+
+    def __init__(self, races: int) -> None:
+        self.value: Any = None
+        self.races = races
+
+    def request(self, method: str, path: str, **more: Any) -> Any:
+        status = 204
+        if method == "PATCH":
+            status = 404 if self.value is None else 204
+            self.value = self.value and more["json"]["value"]
+        elif self.races:
+            self.races -= 1
+            self.value, status = "another's", 409
+        else:
+            self.value = more["json"]["value"]
+        answer = httpx.Response(status, request=httpx.Request(method, f"http://prefect{path}"))
+        answer.raise_for_status()
+        return answer
+
+
+@pytest.mark.parametrize("races", [0, 1])
+def test_of_two_who_write_a_variable_that_is_not_there_neither_fails(races: int) -> None:
+    prefect = Prefect.__new__(Prefect)
+    server = Server(races)
+    prefect._client = SimpleNamespace(request=server.request)  # type: ignore[assignment]
+    prefect.remember("first", {"mine": True})
+    assert server.value == {"mine": True}
