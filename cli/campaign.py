@@ -97,12 +97,15 @@ def resume() -> None:
 
 
 @app.command()
-def retry_failed(only_list: Annotated[bool, typer.Option("--list", help="Name it only.")] = False) -> None:
+def retry_failed(
+    only_list: Annotated[bool, typer.Option("--list", help="Name it only.")] = False,
+    customers: Annotated[bool, typer.Option(help="Also what customers must get and was skipped.")] = False,
+) -> None:
     """Run again what failed, once its cause is mended.
 
     Example: ./hublab campaign retry-failed --list
     """
-    _operator("retry_failed", *(["--list"] if only_list else []))
+    _operator("retry_failed", *(["--list"] if only_list else []), *(["--customers"] if customers else []))
 
 
 @app.command()
