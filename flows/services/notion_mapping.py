@@ -120,7 +120,9 @@ class NotionMapping:
             where = f"{schema.TITLES[block]!r}: {name!r}"
             raise NotionError(f"{FILE}: {where} is false, and records are asked for by it; give it a property")
         ((operator, wanted),) = condition[schema.kind(block, name)].items()
-        if place.kind in OPTIONS | {"multi_select"}:
+        if isinstance(wanted, bool):
+            pass  # is empty, is not empty, is ticked
+        elif place.kind in OPTIONS | {"multi_select"}:
             # An option that is never written is not found either: its own name stands for it.
             wanted = _option(place, wanted) or wanted
             operator = "contains" if place.kind == "multi_select" else operator

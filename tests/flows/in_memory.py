@@ -61,9 +61,9 @@ class Virtual(Clock):
 
 @dataclass
 class Try:
-    """One try of a run: which call it is at, and what happens before or after which."""
+    """One try of a run: which call it is at, and what happens before or after which: its number, or how it begins."""
 
-    plan: dict[tuple[int, str], list[Callable[[], None]]]
+    plan: dict[tuple[int | str, str], list[Callable[[], None]]]
     calls: list[str] = field(default_factory=list)
     lost: bool = False
 
@@ -98,7 +98,7 @@ class Services:
         self.artifacts: dict[str, tuple[str, dict[str, Any]]] = {}
         self.tries: list[Try] = []
         self.current: list[Run] = []
-        self.quota = False
+        self.quota, self.numbers = False, 0
         self.sources = {block: self.notion.create_database(block, one) for block, one in SCHEMAS.items()}
         for name, kind in schema.ADDED[schema.SEQUENCE].items():
             recipe = {"relation_property_name": "Contact", "rollup_property_name": schema.ROLLUPS.get(name)}
@@ -118,12 +118,17 @@ class Services:
         mine = self.tries[-1]
         mine.calls.append(name)
         number = len(mine.calls)
-        for act in mine.plan.pop((number, "before"), ()):
-            act()
+        self._around(mine, number, name, "before")
         answer = work()
-        for act in mine.plan.pop((number, "after"), ()):
-            act()
+        self._around(mine, number, name, "after")
         return answer
+
+    @staticmethod
+    def _around(mine: Try, number: int, name: str, when: str) -> None:
+        for which in [one for one in mine.plan if one[1] == when]:
+            if which[0] == number or (isinstance(which[0], str) and name.startswith(which[0])):
+                for act in mine.plan.pop(which, ()):
+                    act()
 
 
 class Prefect:
@@ -148,13 +153,14 @@ class Prefect:
         key: str,
         *,
         due: datetime | None = None,
+        state: Any = None,
         name: str | None = None,
         tags: tuple[str, ...] = (),
     ) -> Run:
         def start() -> Run:
             if key not in self._all.runs:
                 when = due or self._all.clock.now()
-                run = Run(f"run-{len(self._all.runs)}", name or key, key, parameters, when, Pending())
+                run = Run(f"run-{len(self._all.runs)}", name or key, key, parameters, when, state or Pending())
                 self._all.runs[key] = run
             return self._all.runs[key]
 
@@ -202,7 +208,8 @@ class Prefect:
 
     def keep(self, key: str, kind: str, data: dict[str, Any], *, run: str | None = None) -> Artifact:
         def keep() -> Artifact:
-            identity = f"artifact-{self._all.clock.now().timestamp()}-{len(self._all.artifacts)}-{kind}-{run}"
+            self._all.numbers += 1
+            identity = f"{kind}-{self._all.numbers}-of-{run}"
             self._all.artifacts[identity] = (key, data)
             return Artifact(identity, data)
 

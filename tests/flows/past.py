@@ -10,6 +10,7 @@ import httpx
 
 from flows.campaigns.model import sequence as find_sequence
 from flows.services import notion_schema as schema
+from flows.services.notion_mapping import NotionMapping
 from flows.services.prefect_api import Prefect
 from sandbox.past import campaign as before
 
@@ -64,7 +65,7 @@ class Past:
 
     def _page(self, block: str, values: dict[str, Any]) -> dict[str, Any]:
         store = self.world.services.notion.store
-        written = schema.written(block, {name: value for name, value in values.items() if value != ""})
+        written = NotionMapping().written(block, {name: value for name, value in values.items() if value != ""})
         return store.create_page(store.database(self.world.services.databases[block]), written)
 
     def mail(self, email: str, step: int, at: datetime) -> None:

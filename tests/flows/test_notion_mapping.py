@@ -78,6 +78,11 @@ def test_a_filter_asks_in_the_workspaces_own_words() -> None:
             {"property": "no", "rich_text": {"equals": "2"}},
         ]
     }
+    filled = {"property": "Email", "email": {"is_not_empty": True}}
+    assert NotionMapping(said).condition(schema.ANALYTICS, filled) == {
+        "property": "title",
+        "title": {"is_not_empty": True},
+    }
     with pytest.raises(NotionError, match=r"notion\.toml: 'Email Sequence': 'Segment' is false"):
         NotionMapping({"Email Sequence": {"Segment": False}}).condition(
             schema.SEQUENCE, {"property": "Segment", "select": {"equals": "URGENT"}}
