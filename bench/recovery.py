@@ -192,11 +192,9 @@ def _lasting(seconds: float) -> str:
     return f"{seconds:g} s" if seconds < 60 else f"{seconds / 60:g} min"  # noqa: PLR2004
 
 
-# Masked, so that it does not start again by itself; the database does not.
-KILL_SERVER = "systemctl mask --runtime --quiet {0}; systemctl kill --signal=KILL --kill-whom=all {0}".format(
-    "prefect-server"
-)
-START_SERVER = "systemctl unmask --runtime --quiet {0}; systemctl start {0}".format("prefect-server")
+# Stopped as well, so that it does not start again by itself; the database does not anyway.
+KILL_SERVER = "systemctl kill --signal=KILL --kill-whom=all prefect-server; systemctl stop prefect-server"
+START_SERVER = "systemctl start prefect-server"
 KILL_DATABASE = f"{DATABASE_UNITS}; systemctl kill --signal=KILL --kill-whom=all $units"
 START_DATABASE = f"systemctl reset-failed; {DATABASE_UNITS}; systemctl start $units prefect-server"
 

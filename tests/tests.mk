@@ -48,12 +48,9 @@ test-rest-rollout: .venv/ready
 test-chaos: .venv/ready ## a twentieth of `make chaos`, with its verdict as a test (ten minutes, root)
 	@$(PYTEST) tests/hosts/test_6_chaos.py
 
-.PHONY: test-old-server
-OLD_SERVER = .hublab/prefect-3.4.1
-test-old-server: .venv/ready ## what finds lost runs, against a server of Prefect 3.4.1 (ten minutes)
-	@test -x $(OLD_SERVER)/bin/prefect || { $(UV) venv -q --python $(BIN)/python $(OLD_SERVER) && \
-	$(UV) pip sync -q --python $(OLD_SERVER)/bin/python sandbox/past/requirements.lock; }
-	@HUBLAB_TEST_PREFECT=$(CURDIR)/$(OLD_SERVER)/bin/prefect $(PYTEST) tests/worker/test_recovery.py
+.PHONY: test-other-servers
+test-other-servers: .venv/ready ## what finds lost runs, against servers of Prefect 3.4.1 and 3.9.1 (also in `make test-all`)
+	@$(PYTEST) $(SPREAD) tests/worker/test_recovery_on_other_servers.py
 
 # Two lanes side by side, each with hosts of its own. HUBLAB_FAULTS names the run; by its name one is gone on with.
 .PHONY: faults faults-one-host faults-many-hosts

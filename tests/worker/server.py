@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,8 @@ from tests.worker.world import AUTH, POOL, environment, free_port, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+PREFECT = str(Path(sys.executable).parent / "prefect")
 
 
 class Api:
@@ -105,12 +106,10 @@ class Api:
 
 
 @contextlib.contextmanager
-def prefect_server(home: Path) -> Iterator[int]:
-    """A real server on loopback; yields its port."""
+def prefect_server(home: Path, program: str = PREFECT) -> Iterator[int]:
+    """A real server on loopback, of this program of Prefect's; yields its port."""
     port = free_port()
-    # `make test-old-server` names the one of another version.
-    prefect = os.environ.get("HUBLAB_TEST_PREFECT") or str(Path(sys.executable).parent / "prefect")
-    command = [prefect, "server", "start", "--port", str(port), "--no-ui"]
+    command = [program, "server", "start", "--port", str(port), "--no-ui"]
     with (home / "server.log").open("wb") as log:
         env = environment(home, PREFECT_SERVER_API_AUTH_STRING=AUTH, PREFECT_API_URL=f"http://127.0.0.1:{port}/api")
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=home)
