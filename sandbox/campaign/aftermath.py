@@ -10,6 +10,7 @@ from flows.recipients.suppression import TAG
 from sandbox.campaign.leaving import Leavers, too_late
 from sandbox.campaign.mails import accepted_by_place, pages, runs_of
 from sandbox.campaign.verdict import Outcome, judge
+from sandbox.server import await_ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,11 @@ def settled(
         keys: The enrolments.
         last_fault: When things were last disturbed, by `time.monotonic`; now, if it is not given.
         leavers: Who has unsubscribed in the midst. With them, all that is left to be done by hand counts as well.
+
+    Raises:
+        SandboxError: Prefect's server does not come back.
     """
+    await_ready(campaign.sandbox.server, campaign.sandbox.auth)  # it may have been struck last
     since = time.monotonic() if last_fault is None else last_fault
     deadline = max(since + _SETTLED_SECONDS, time.monotonic() + _LOOK_EVERY)
     while True:
