@@ -182,7 +182,8 @@ class Reconciler:
         if act == "lose" and not await self._api.set_state(run, _state("CRASHED", LOST, why)):
             return
         if again:
-            due = {"state_details": {"scheduled_time": now.isoformat()}}
+            # As early as it was due before: it has its turn again, and does not wait behind all that came after it.
+            due = {"state_details": {"scheduled_time": min(run.due or now, now).isoformat()}}
             await self._api.set_state(run, _state("SCHEDULED", AGAIN, f"{why} To be run again.") | due)
 
     async def _lose_inside(self, flow_run_id: str) -> None:

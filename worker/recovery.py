@@ -69,7 +69,7 @@ class Claimed:
 
 @dataclass(frozen=True)
 class Run:
-    """A flow run in some state. `since`: by the server's clock."""
+    """A flow run in some state. `since`: by the server's clock. `due`: when it was to begin."""
 
     id: str
     state_id: str
@@ -80,6 +80,7 @@ class Run:
     owner: Owner | None = None
     process: str = ""
     pid: int = 0
+    due: datetime | None = None
 
     @staticmethod
     def read(raw: Mapping[str, Any]) -> Run:
@@ -96,6 +97,7 @@ class Run:
             owner=claim.owner if claim else _labelled(raw.get("labels") or {}),
             process=claim.process if claim else "",
             pid=int(pid) if pid.isascii() and pid.isdigit() else 0,
+            due=datetime.fromisoformat(due) if (due := raw.get("expected_start_time")) else None,
         )
 
 

@@ -104,6 +104,10 @@ def test_killed_with_its_engine_the_run_is_found_by_the_next_start(
         assert api.wait_state(run, "COMPLETED") == "COMPLETED"
         names = history(api, run)
         assert names[names.index("Running") :][:3] == ["Running", "Lost", "RunAgain"]
+        states = api.get(f"/flow_run_states/?flow_run_id={run}")
+        due = {state["name"]: state["state_details"]["scheduled_time"] for state in states}
+        # It is due as early as it was, before all that came after it.
+        assert datetime.fromisoformat(due["RunAgain"]) <= datetime.fromisoformat(states[0]["timestamp"])
     else:
         assert api.wait_state(run, "CRASHED") == "CRASHED"
         assert history(api, run)[-1] == "Lost"
