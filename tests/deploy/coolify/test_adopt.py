@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from deploy.coolify import drain
 from deploy.coolify.adopt import Adoption
 from deploy.coolify.errors import CoolifyError
 from deploy.coolify.mover import Mover, RolloutError
@@ -235,3 +236,13 @@ def test_healthy_application_of_ours_has_no_fault() -> None:
 )
 def test_name_of_a_worker(text: str, name: str) -> None:
     assert worker_name(text) == name
+
+
+def test_run_that_was_polled_just_before_the_queues_were_paused_is_waited_for() -> None:
+    run, slept = {"name": "late", "labels": {}}, list[float]()
+    answers = [[], [run], [run], [run], [run], [], []]
+
+    server = FakePrefect()
+    server.ask = lambda *_: answers.pop(0)  # type: ignore[method-assign]
+    assert drain.wait(server, "p", "", 900, slept.append) == []
+    assert len(slept) == 6

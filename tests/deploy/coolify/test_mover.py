@@ -11,7 +11,7 @@ from deploy.coolify.ledger import LEASE_SECONDS, LockError
 from deploy.coolify.mover import RolloutError
 from deploy.onhost.prefect_api import ApiError
 from tests.deploy.coolify.script import TOKEN
-from tests.deploy.coolify.theatre import APP, NEW, OLD, OWNER, RELEASES, Theatre
+from tests.deploy.coolify.theatre import APP, NEW, OLD, OWNER, RELEASES, STAYS, Theatre
 
 PATCH, DEPLOY = f"PATCH /applications/{APP}", "POST /deploy"
 
@@ -295,3 +295,23 @@ def test_server_whose_database_is_busy_is_asked_again_and_no_other_refusal(monke
     with pytest.raises(ApiError, match="who"):
         server.ask("/variables/")
     assert answers == []
+
+
+def test_finished_deployment_that_left_the_old_container_is_not_taken_for_a_new_one() -> None:
+    """The release is the same when settings alone have changed: only a worker that was not there shows it."""
+    theatre = Theatre()
+    theatre.served(NEW)
+    theatre.mover.ledger.take("token", OWNER)
+    theatre.coolify.app["limits_memory"] = "1g"
+    theatre.coolify.lies = [STAYS]
+    failed(theatre, "has finished, and no new worker is ONLINE")
+
+
+def test_way_back_of_a_second_try_leads_to_what_was_before_the_first(theatre: Theatre) -> None:
+    theatre.coolify.fails[DEPLOY] = [httpx.Response(400, json={"message": "no"})]
+    failed(theatre, "no", CoolifyError)
+    assert theatre.coolify.app["git_commit_sha"] == NEW
+    theatre.coolify.ends = ["failed"]
+    failed(theatre, "is failed")
+    theatre.mover.undo()
+    assert theatre.coolify.app["git_commit_sha"] == OLD
