@@ -3,7 +3,8 @@
     python -m bench.deploy_compare [--hosts 1,5,10] [--first 1] [--no-op 5]    (0: leave that half out)
 
 Root, on Debian: it boots its own sandbox hosts. All tools bring the same wheels, lock, code and units; all restart
-worker by worker through the same probe. Rounds alternate between the tools, so that a busy machine is busy for all.
+worker by worker through the same probe, in the same waves of hosts. Rounds alternate between the tools and begin with
+another each time, so that a busy machine is busy for all.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import results
 from bench.boxes import boot
 from bench.rivals import artefacts, tools
 
@@ -43,8 +45,18 @@ def show(title: str, times: Mapping[str, list[float]]) -> None:
         print(f"  {name:22} {middle:7.2f}s {min(found):7.2f}s {max(found):7.2f}s {middle / floor:7.2f}", flush=True)
 
 
-def compare(sandbox: Sandbox, count: int, first: int, noop: int) -> None:
-    """All figures for one number of hosts."""
+def table(found: Mapping[str, Mapping[str, list[float]]]) -> results.Table:
+    """Medians and their ratio to the floor."""
+    names = list(next(iter(found.values())))
+    rows = []
+    for what, times in found.items():
+        middle = {name: statistics.median(times[name]) for name in names}
+        rows.append([what, *(f"{middle[name]:.2f} s, {middle[name] / middle[FLOOR]:.1f} ×" for name in names)])
+    return results.Table([f"{artefacts.WORKERS} workers a host; waves of one, a quarter, the rest", *names], rows)
+
+
+def compare(sandbox: Sandbox, count: int, first: int, noop: int, found: dict[str, dict[str, list[float]]]) -> None:
+    """All figures for one number of hosts, put into `found`."""
     with tempfile.TemporaryDirectory() as folder:
         made = artefacts.make(sandbox, Path(folder))
         ours = partial(tools.hublab, sandbox)
@@ -53,12 +65,13 @@ def compare(sandbox: Sandbox, count: int, first: int, noop: int) -> None:
         mitogen = partial(tools.ansible, made, mitogen=True)
         deploys = {FLOOR: floor, "hublab": ours, "ansible, pipelining": pipelined, "ansible, mitogen": mitogen}
         times: dict[str, list[float]] = {name: [] for name in deploys}
-        for _ in range(first):
-            for name, job in deploys.items():
+        for number in range(first):
+            for name in results.rotated(list(deploys), number):
                 tools.clear(made.hosts)
-                times[name].append(timed(job))
+                times[name].append(timed(deploys[name]))
         if first:
             show(f"first deploy, {count} hosts × {artefacts.WORKERS} workers, {first} rounds", times)
+            found[f"{count} hosts, first deploy (of {first})"] = times
         if not noop:
             return
         # The last to have deployed must be this project, whose release carries a record of itself.
@@ -68,11 +81,12 @@ def compare(sandbox: Sandbox, count: int, first: int, noop: int) -> None:
         for job in deploys.values():
             job()
         before = tools.pids(made.hosts)
-        for _ in range(noop):
-            for name, job in deploys.items():
-                times[name].append(timed(job))
+        for number in range(noop):
+            for name in results.rotated(list(deploys), number):
+                times[name].append(timed(deploys[name]))
         assert tools.pids(made.hosts) == before, "a tool found something to do"
         show(f"nothing to do, {count} hosts × {artefacts.WORKERS} workers, {noop} rounds", times)
+        found[f"{count} hosts, nothing to do (of {noop})"] = times
 
 
 def main() -> None:
@@ -83,12 +97,14 @@ def main() -> None:
     options.add_argument("--no-op", type=int, default=5, dest="noop")
     given = options.parse_args()
     tools.install_ansible()
+    found: dict[str, dict[str, list[float]]] = {}
     for count in sorted(int(item) for item in given.hosts.split(",")):
         box = boot("hosts", count)
         try:
-            compare(box, count, given.first, given.noop)
+            compare(box, count, given.first, given.noop, found)
         finally:
             box.down()
+    results.write("deploy_compare", table(found), found)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ import resource
 import time
 from typing import Any
 
+from bench import results
+
 NOTION_PER_DAY, RESEND_PER_DAY = 180 * 60 * 24, 10 * 86_400
 MAILS = 7
 
@@ -88,6 +90,13 @@ def main() -> None:
         f"Notion: {notion:.1f} calls a signup (at most 17), {first} the very first of a workspace: "
         f"{NOTION_PER_DAY / notion:,.0f} signups a day at its limit, without what Resend tells of the mails"
     )
+    rows = [
+        ["calls to Notion, a signup of seven", f"{notion:.0f}, and {first} the very first of a workspace"],
+        ["calls to Resend, a mail", f"{resend / MAILS:.2f}"],
+        ["CPU seconds a mail, one process without an engine", f"{found['cpu'] / mails:.2f}"],
+    ]
+    raw = {"notion": notion, "first": first, "resend": resend, "signups": signups, **found}
+    results.write("flows_calls", results.Table(["what", "found"], rows), raw)
     print(f"Resend: {resend / MAILS:.2f} calls a mail: {RESEND_PER_DAY * MAILS / resend:,.0f} mails a day at its limit")
     print(
         f"one process, no engine: {found['cpu'] / mails:.2f} CPU s and {found['wall'] / mails:.2f} s a mail, ", end=""

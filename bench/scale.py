@@ -11,7 +11,6 @@ the time for one worker alone is the one to reckon with.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import statistics
@@ -23,6 +22,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import results
 from bench.boxes import boot
 from deploy.rollout.waves import waves
 from deploy.settings import ROOT
@@ -166,8 +166,19 @@ def measure(box: Sandbox, hosts: list[int], workers: list[int], sizes: list[tupl
         ended = load.finish()
     print(on_paper(found))
     print(f"flow runs meanwhile: {ended.count(('COMPLETED', 1))} of {len(ended)} completed, each once")
-    print(json.dumps({"cores": os.cpu_count(), "load": os.getloadavg(), "raw": [item.__dict__ for item in found]}))
     assert set(ended) == {("COMPLETED", 1)}, ended
+    heads = [
+        "hosts × workers, all restarted",
+        "hosts side by side",
+        "wall time",
+        "one worker, stop to passed gate (median)",
+    ]
+    results.write("scale", results.Table(heads, [_told(one) for one in found]), [one.__dict__ for one in found])
+
+
+def _told(one: Rollout) -> list[str]:
+    widths = f"one at a time (`WAVE={one.wave}`)" if one.wave == 1 else " + ".join(map(str, one.widths))
+    return [f"{one.hosts} × {one.workers}", widths, f"{one.wall:.0f} s", f"{statistics.median(one.moves):.1f} s"]
 
 
 if __name__ == "__main__":

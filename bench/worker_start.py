@@ -11,7 +11,6 @@ claim, to Running. Memory is what four waiting engines and the fork server take 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import struct
@@ -19,10 +18,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from bench import results
 from tests.worker.server import Api, prefect_server
 from tests.worker.world import AUTH, POOL, Trial, environment, title, wait_for
 from worker import domain
@@ -146,23 +146,45 @@ def domain_milliseconds(home: Path, times: int = 50) -> float:
     return float(statistics.median(spent)) * 1000
 
 
+def table(medians: dict[str, Cost]) -> results.Table:
+    """The medians, each with its ratio to Prefect's own worker as it is installed."""
+    stock = medians["stock"]
+    fields = {
+        "runs_per_minute": "runs a minute",
+        "cpu_seconds": "CPU a run, s",
+        "delay_seconds": "from the claim to Running, s",
+        "megabytes": "memory an engine, MB",
+    }
+    rows = [
+        [
+            what,
+            *(
+                f"{getattr(one, name):.2f}, {getattr(one, name) / getattr(stock, name):.2f} ×"
+                for one in medians.values()
+            ),
+        ]
+        for name, what in fields.items()
+    ]
+    return results.Table([f"{CONCURRENCY} runs at a time", *medians], rows)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    results: dict[str, list[Cost]] = {variant: [] for variant in VARIANTS}
+    costs: dict[str, list[Cost]] = {variant: [] for variant in VARIANTS}
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         print(f"entering a domain: {domain_milliseconds(home):.2f} ms of CPU a run (median of 50)")
         with prefect_server(home) as port:
             api = Api(port)
             for number in range(options.rounds):
-                for variant in VARIANTS:
-                    results[variant].append(measure(api, variant, options.runs, home))
-                    print(f"round {number + 1}, {variant}: {results[variant][-1]}", file=sys.stderr)
-    medians = {v: Cost(*map(statistics.median, zip(*map(astuple, r), strict=True))) for v, r in results.items()}
+                for variant in results.rotated(VARIANTS, number):
+                    costs[variant].append(measure(api, variant, options.runs, home))
+                    print(f"round {number + 1}, {variant}: {costs[variant][-1]}", file=sys.stderr)
+    medians = {v: Cost(*map(statistics.median, zip(*map(astuple, r), strict=True))) for v, r in costs.items()}
     stock = medians["stock"]
     for variant, cost in medians.items():
         print(
@@ -171,8 +193,8 @@ def main() -> None:
             f"  {cost.delay_seconds:5.2f} s to Running ({cost.delay_seconds / stock.delay_seconds:.2f}×)"
             f"  {cost.megabytes:4.0f} MB/engine ({cost.megabytes / stock.megabytes:.2f}×)"
         )
-    raw = {variant: [astuple(cost) for cost in costs] for variant, costs in results.items()}
-    print(json.dumps({"load": os.getloadavg(), "cores": os.cpu_count(), "raw": raw}))
+    raw = {variant: [asdict(cost) for cost in each] for variant, each in costs.items()}
+    results.write("worker_start", table(medians), raw)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.rivals.artefacts import SCRIPTS, WORKERS, Artefacts
 from deploy import spec
+from deploy.rollout.waves import waves
 from deploy.settings import ROOT
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def hublab(sandbox: Sandbox) -> None:
 
 
 def bash(made: Artefacts) -> None:
-    """The floor: what must be done, by one shell over one ssh per host and stage; all hosts at once but to activate."""
+    """The floor: what must be done, by one shell over one ssh per host and stage; the hosts activate in waves."""
     checks = [(host, f"bash -c {shlex.quote(made.check(host))}", None) for host in made.hosts]
     wrong = [host for host, status in _everywhere(checks) if status]
     build = (SCRIPTS / "build.sh").read_text()
@@ -39,12 +40,10 @@ def bash(made: Artefacts) -> None:
     assert not failed, f"the build failed on {failed}"
     activate = (SCRIPTS / "activate.sh").read_text()
     arguments = f"{made.release} {spec.USER} {made.pool} {made.api}"
-    for host in wrong:
-        subprocess.run(
-            [*host.ssh_command(), f"bash -c {shlex.quote(activate)} activate {arguments}"],
-            check=True,
-            capture_output=True,
-        )
+    command = f"bash -c {shlex.quote(activate)} activate {arguments}"
+    for wave in waves(wrong):
+        failed = [host.name for host, status in _everywhere([(host, command, None) for host in wave]) if status]
+        assert not failed, f"the gate failed on {failed}"
 
 
 def ansible(made: Artefacts, *, mitogen: bool = False) -> None:
@@ -60,7 +59,9 @@ def ansible(made: Artefacts, *, mitogen: bool = False) -> None:
     if mitogen:
         plugins = next(VENV.glob("lib/python3*/site-packages/ansible_mitogen/plugins/strategy"))
         environment |= {"ANSIBLE_STRATEGY": "mitogen_linear", "ANSIBLE_STRATEGY_PLUGINS": str(plugins)}
-    _run([str(VENV / "bin/ansible-playbook"), "-i", str(_inventory(made)), str(SCRIPTS / "playbook.yml")], environment)
+    sizes = json.dumps({"waves": [len(wave) for wave in waves(made.hosts)]})
+    command = [str(VENV / "bin/ansible-playbook"), "-i", str(_inventory(made)), "--extra-vars", sizes]
+    _run([*command, str(SCRIPTS / "playbook.yml")], environment)
 
 
 def install_ansible() -> None:

@@ -1,0 +1,121 @@
+"""What a benchmark found, as JSON below bench/results/, and the tables of the docs, made from it and nothing else.
+
+    python -m bench.results [--check]    (--check: change nothing, exit 1 where a page differs)
+
+A table stands between `<!-- bench: NAME -->` and `<!-- /bench -->`. A result says with which commit, when, on what
+machine and under which load it was measured; of one from before there were such files, the load is not known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = Path(__file__).with_name("results")
+PAGES = ("README.md", "docs/campaign.md")
+_BLOCK = re.compile(r"(<!-- bench: ([\w-]+) -->\n)(.*?)(<!-- /bench -->)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of figures: its heads, and its rows as the docs show them."""
+
+    heads: list[str]
+    rows: list[list[str]]
+
+
+def write(name: str, table: Table, raw: Any, folder: Path = FOLDER) -> Path:
+    """Keep what a run has just found; its path.
+
+    Args:
+        name: The benchmark's.
+        table: What the docs show of it.
+        raw: Every single figure.
+        folder: Where to.
+    """
+    found = {
+        "commit": _git("describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"),
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "load": ", ".join(f"{one:.1f}" for one in os.getloadavg()),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Linux {'.'.join(platform.release().split('.')[:2])}",
+        "command": f"python -m bench.{name} {' '.join(sys.argv[1:])}".strip(),
+        "heads": table.heads,
+        "rows": table.rows,
+        "raw": raw,
+    }
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def shown(found: dict[str, Any]) -> str:
+    """A result as the docs have it: the table, and below it how it was measured. Pure."""
+    lines = [_row(found["heads"]), "|---" * len(found["heads"]) + "|", *map(_row, found["rows"])]
+    load = found["load"]
+    under = "load unknown, as that commit's docs had it" if load is None else f"load average {load}"
+    lines += ["", f"`{found['command']}` at commit `{found['commit']}`, {found['date']}, {found['machine']}, {under}."]
+    return "\n".join(lines) + "\n"
+
+
+def rotated[Name](names: Sequence[Name], number: int) -> list[Name]:
+    """The order of a round: each begins with another, so that nobody is always first on a machine that was idle."""
+    turn = number % len(names)
+    return [*names[turn:], *names[:turn]]
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def renewed(text: str, folder: Path = FOLDER) -> str:
+    """A page with each of its tables made anew.
+
+    Raises:
+        FileNotFoundError: There is no result of a table's name.
+    """
+
+    def table(block: re.Match[str]) -> str:
+        found = json.loads((folder / f"{block[2]}.json").read_text("utf-8"))
+        return f"{block[1]}{shown(found)}{block[4]}"
+
+    return _BLOCK.sub(table, text)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Make all tables; 1 where `--check` finds one that is not as its result."""
+    parser = argparse.ArgumentParser(prog="python -m bench.results")
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args(arguments).check
+    wrong = []
+    for page in PAGES:
+        path = ROOT / page
+        before = path.read_text("utf-8")
+        if (after := renewed(before)) != before:
+            wrong.append(page)
+            if not check:
+                path.write_text(after, "utf-8")
+    for page in wrong:
+        print(f"{page}: {'its tables differ from bench/results; python -m bench.results' if check else 'renewed'}")
+    return 1 if check and wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
