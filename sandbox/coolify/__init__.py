@@ -1,0 +1,1 @@
+"""A Docker daemon of the sandbox's own, for containers as Coolify runs them, and the base of their images."""
