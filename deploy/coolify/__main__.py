@@ -12,7 +12,7 @@ from deploy.coolify.errors import CoolifyError
 from deploy.coolify.ledger import LockError
 from deploy.coolify.mover import RolloutError
 from deploy.coolify.prefect import Prefect
-from deploy.env_values import COOLIFY
+from deploy.env_values import APPLICATION, COOLIFY
 from deploy.fleet.connect import USAGE
 from deploy.rollout.activate import whoami
 from deploy.settings import Settings, SettingsError, Target, load
@@ -42,10 +42,11 @@ def listed(client: Client, _: Settings) -> int:
 
 def adopt(client: Client, settings: Settings) -> int:
     """Replaces the worker of APP; with LIST=1, says what it would do."""
-    uuid = os.environ.get("APP", "").removeprefix(COOLIFY)
-    if not uuid:
-        sys.stderr.write("APP: names no application; `make coolify-list` shows them\n")
-        return USAGE
+    uuid, by = (os.environ.get(name, "").removeprefix(COOLIFY) for name in ("APP", "BY"))
+    for name, value in {"APP": uuid, "BY": by or uuid}.items():
+        if not APPLICATION.fullmatch(f"{COOLIFY}{value}"):
+            sys.stderr.write(f"{name}: {value!r} is not the uuid of an application; `make coolify-list` shows them\n")
+            return USAGE
     wanted = replace(worker_host(settings, Target(f"{COOLIFY}{uuid}", "", 0)), coolify=settings.coolify)
     adoption = Adoption(wanted, client, Prefect(wanted.api_access()), say)
     found = adoption.find()
@@ -57,7 +58,7 @@ def adopt(client: Client, settings: Settings) -> int:
     say("      ended; then it is stopped, and the queues are open again. Nothing is deleted")
     if os.environ.get("LIST"):
         return 0
-    new = adoption.run(found, whoami(), os.environ.get("BY", "").removeprefix(COOLIFY))
+    new = adoption.run(found, whoami(), by)
     say(f"done. Put {COOLIFY}{new} into HUBLAB_HOSTS of {settings.source}, and run `make status`")
     return 0
 

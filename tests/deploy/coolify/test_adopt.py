@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from deploy.coolify import drain
+from deploy.coolify.__main__ import adopt
 from deploy.coolify.adopt import Adoption
 from deploy.coolify.errors import CoolifyError
 from deploy.coolify.mover import Mover, RolloutError
@@ -246,3 +247,14 @@ def test_run_that_was_polled_just_before_the_queues_were_paused_is_waited_for() 
     server.ask = lambda *_: answers.pop(0)  # type: ignore[method-assign]
     assert drain.wait(server, "p", "", 900, slept.append) == []
     assert len(slept) == 6
+
+
+@pytest.mark.parametrize(("app", "by"), [("", ""), ("../servers", ""), ("Worker", ""), (OLD_APP, "x y")])
+def test_what_is_no_uuid_reaches_no_address(
+    app: str, by: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("APP", app)
+    monkeypatch.setenv("BY", by)
+    nobody: Any = None
+    assert adopt(nobody, nobody) == 2
+    assert capsys.readouterr().err.startswith(f"{'BY' if by else 'APP'}: {by or app!r} is not the uuid")
