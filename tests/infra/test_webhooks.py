@@ -89,6 +89,8 @@ def test_webhooks_answer_and_know_their_callers(host: Host, webhooks: Webhooks) 
 def test_webhooks_reach_no_metadata_service(host: Host, settings: Settings, pid: str) -> None:
     """Held to the unit's rules, by trying. What root cannot reach either, since no route leads there, says nothing."""
     tried = [address for address, came in asked(host, SEND, METADATA).items() if came == "sent"]
+    if not tried:
+        pytest.skip("NOT TRIED: no route of this host leads to a metadata service")
     found = asked(host, SEND, ["127.0.0.1", *tried], pid)
     assert found.pop("127.0.0.1") == "sent", "their callers come from there"
     wanted = {address: "sent" if may_reach(settings, address) else "PermissionError" for address in tried}
