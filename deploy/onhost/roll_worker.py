@@ -23,7 +23,7 @@ def main(query: dict[str, Any]) -> int:
     try:
         verify(query["unit"], query["text"])
         make_room(query)
-    except HostError as error:
+    except (HostError, OSError) as error:
         say(f"{query['worker']}: FAILED: {error}; it was not touched")
         return 1
     previous, before = read(Path(query["units"], query["unit"])).decode(), Path(query["before"])
