@@ -88,14 +88,6 @@ def test_one_host_by_two_addresses(
     )  # fmt: skip
 
 
-def test_root_file_system_that_is_read_only(
-    operator: Operator, machine: Machine, until_then: Callable[[str, str], None]
-) -> None:
-    until_then("mount -o remount,bind,ro /", "mount -o remount,bind,rw /")
-    refused(operator, machine, "Read-only file system", HUBLAB_CONCURRENCY="9")
-    assert left_behind(machine) == ""
-
-
 def test_shell_that_ends_at_once(operator: Operator, machine: Machine, until_then: Callable[[str, str], None]) -> None:
     """Status 0 and no word: nothing was run, and nothing is taken for done."""
     pids = main_pids(machine)
@@ -145,17 +137,3 @@ def test_odd_shell_and_a_tmp_that_nothing_can_be_run_from(
     writable = machine.ssh(f"find {places} -xdev ! -type l -perm /022 ! -path '/var/lib/hublab/*/*'").stdout
     assert [line for line in writable.splitlines() if line.startswith("/")] == []
     assert "/run/hublab/lock" not in left_behind(machine)
-
-
-def test_sshd_that_grants_one_session(
-    operator: Operator, machine: Machine, until_then: Callable[[str, str], None]
-) -> None:
-    """The lock's sign of life finds no session while a step has the only one: that is no silence."""
-    config = "/etc/ssh/sshd_config.d/one.conf"
-    until_then(f"echo 'MaxSessions 1' > {config} && systemctl reload ssh", f"rm {config}; systemctl reload ssh")
-    result = operator.deploy()
-    assert result.status == 0, result.text
-    result = operator.deploy(HUBLAB_CONCURRENCY="8")
-    assert result.status == 0, result.text
-    assert "hanging up" not in result.text
-    assert operator.deploy().status == 0

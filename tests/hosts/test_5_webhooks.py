@@ -25,11 +25,6 @@ LINES = (
 )
 PATH = f"/etc/systemd/system/{UNIT}"
 LOOSENED = f"sed -i -E '/^({LINES})=/d' {PATH} && systemctl daemon-reload && systemctl restart {UNIT}"
-# Only where a route leads there does a refusal say something.
-OPENED = (
-    "ip route replace 169.254.169.254/32 dev $(ip -o route show | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p' | head -n 1)"
-    f" && sed -i '/^IPAddressDeny=/d' {PATH} && systemctl daemon-reload && systemctl restart {UNIT}"
-)
 CHECKS = ("test_webhooks", "test_a_unit_that_nobody_asked_for")
 
 
@@ -111,9 +106,8 @@ def verify(
             "true",
             ["test_webhooks_answer_and_know_their_callers"],
         ),
-        (OPENED, "true", ["test_webhooks_reach_no_metadata_service"]),
     ],
-    ids=["stopped", "loosened", "readable", "another secret", "metadata"],
+    ids=["stopped", "loosened", "readable", "another secret"],
 )
 def test_what_is_broken_is_noticed_and_put_right_by_a_deploy(
     operator: Operator, machine: Machine, settings: dict[str, str], broken: str, undone: str, noticed: list[str]
