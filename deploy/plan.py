@@ -135,7 +135,9 @@ def towards(host: spec.WorkerHost, state: HostState, release: str, *, build: boo
         lock=state.lock,
         automations=lost_runs.to_remove(host.work_pool, state.automations),
     )
-    return replace(plan, words=(*words.describe(plan, state), *words.closed(plan, host.webhooks)))
+    credential = bool(host.auth_string or host.api_key)
+    told = (*words.exposed(plan, state, credential=credential), *words.closed(plan, host.webhooks))
+    return replace(plan, words=(*words.describe(plan, state), *told))
 
 
 def _paths_to_fix(host: spec.WorkerHost, state: HostState) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from packaging.version import InvalidVersion, Version
@@ -98,6 +99,15 @@ def _webhooks_words(plan: Plan) -> Iterator[str]:
     if plan.webhooks and plan.webhooks.reasons:
         verb = "started" if plan.webhooks.reasons == ("new",) else "restarted"
         yield f"{spec.WEBHOOKS_UNIT} will be {verb}: {', '.join(plan.webhooks.reasons)}"
+
+
+def exposed(plan: Plan, state: HostState, *, credential: bool) -> tuple[str, ...]:
+    """That Prefect's API has answered this host, which showed no `credential`: it answers whoever reaches it."""
+    if credential or state.api_status != HTTPStatus.OK or not plan.restarts:
+        return ()
+    risk = "whoever reaches it runs code on this host and reads every secret"
+    remedy = "set PREFECT_SERVER_API_AUTH_STRING at the server and PREFECT_API_AUTH_STRING in .env"
+    return (f"Prefect's API answers without a credential: {risk}; {remedy}",)
 
 
 def closed(plan: Plan, webhooks: Webhooks | None) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from flows.campaigns.model import MAX_STEPS, sequences
 from flows.enrolment.enrol import SEND
-from flows.operator import alerting, figures
+from flows.operator import alerting, deployments, figures
 from flows.operator.retry_failed import DAYS, cause, failed
 from flows.recipients.suppression import TAG
 from flows.services import notion_schema as schema
@@ -45,7 +45,8 @@ class Trouble:
 class Status:
     """How the campaign stands at `at`. `untold`: why Notion could not be asked, `foreign`: runs of another system.
 
-    `alerts`: why the operator might not hear of something; `testing`: whether testing mode is on.
+    `alerts`: why the operator might not hear of something; `testing`: whether testing mode is on; `exposed`: that
+    Prefect's API answers anybody.
     """
 
     at: datetime
@@ -56,6 +57,7 @@ class Status:
     untold: str = ""
     alerts: str = ""
     testing: bool = False
+    exposed: bool = False
 
     @property
     def needs_somebody(self) -> bool:
@@ -100,6 +102,7 @@ def read(now: datetime) -> Status:
             untold,
             alerting.trouble(prefect, settings, now, SILENCE),
             settings.testing,
+            exposed=deployments.answers_anybody(),
         )
 
 
@@ -121,6 +124,8 @@ def remedies(status: Status) -> list[str]:
         found.append(status.alerts)
     if status.testing:
         found.append("testing mode is on, for TESTING_ADDRESS alone; take TESTING_MODE out of .env, `make secrets`")
+    if status.exposed:
+        found.append(deployments.ANSWERS_ANYBODY)
     return found
 
 

@@ -140,7 +140,5 @@ def alarms(prefect: Prefect, now: datetime) -> Concern:
 def earlier(prefect: Prefect) -> Concern:
     """Mails that the system before this one has scheduled: this release refuses their parameters."""
     count = _scheduled(prefect, "/flow_runs/count", {"tags": {"any_": [EARLIER]}})
-    items = (
-        {"earlier": "this release cannot run them: take them over or cancel them before they are due"} if count else {}
-    )
+    items = {"earlier": "`make cutover` takes them over: docs/cutover.md"} if count else {}
     return Concern("earlier", f"{count} mails of the earlier system wait", items, "they need a decision")

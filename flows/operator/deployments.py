@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import httpx
+from prefect.settings import PREFECT_API_URL
 from prefect.utilities.callables import parameter_schema
 
 from flows.campaigns.model import sequences
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 RUN_AGAIN = "run-again"
 # A worker of this project polls a queue that bears its name: its gate's.
 GATE_QUEUE = "probe-{}"
+ANSWERS_ANYBODY = (
+    "Prefect's API answers without a credential: whoever reaches it runs code on the workers and reads every secret; "
+    "set PREFECT_SERVER_API_AUTH_STRING at the server and PREFECT_API_AUTH_STRING in .env"
+)
 
 
 def wanted(flow: Any, entrypoint: str, pool: str, settings: Settings) -> dict[str, Any]:
@@ -119,3 +125,12 @@ def strangers(prefect: Prefect, pool: str) -> list[str]:
     queues = prefect.client.request("POST", f"/work_pools/{pool}/queues/filter", json={}).json()
     gates = {one["name"] for one in queues}
     return [name for name in online(prefect, pool) if GATE_QUEUE.format(name) not in gates]
+
+
+def answers_anybody() -> bool:
+    """Whether Prefect's API tells somebody who shows no credential what there is."""
+    url = f"{str(PREFECT_API_URL.value()).rstrip('/')}/work_pools/filter"
+    try:
+        return httpx.post(url, json={"limit": 1}, timeout=10).is_success
+    except httpx.HTTPError:
+        return False

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 
 from flows.campaigns.model import sequence as find_sequence
 from flows.services import notion_schema as schema
@@ -15,6 +18,8 @@ from flows.services.prefect_api import Prefect
 from sandbox.past import campaign as before
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.flows.world import World
 
 SEND, SIGNUP = "christmas-send-email", "christmas-signup-handler"
@@ -85,10 +90,10 @@ class Past:
         body = {"state": {"type": kind, "name": kind.title()}, "force": True}
         self.api.post(f"/flow_runs/{run}/set_state", json=body).raise_for_status()
 
-    def person(self, out: int = 3, email: str = "", **more: Any) -> str:
-        """Somebody in the midst: so many mails are out, the next is due in an hour; returns the address."""
+    def person(self, out: int = 3, email: str = "", seconds: float = 3600, **more: Any) -> str:
+        """Somebody in the midst: so many mails are out, the next is due in so many seconds; returns the address."""
         email = email or self.world.address()
-        enrolled = datetime.now(UTC) + timedelta(hours=1) - DELAYS[out + 1]
+        enrolled = datetime.now(UTC) + timedelta(seconds=seconds) - DELAYS[out + 1]
         sent = tuple(range(1, out + 1))
         self.contact(email, **more)
         self.page(email, enrolled, sent)
@@ -119,3 +124,28 @@ class Past:
             if address.lower() == email.lower():
                 found.append(run)
         return found
+
+
+class Stopped(BaseException):
+    """As a kill: nothing that comes after it is done."""
+
+
+@contextlib.contextmanager
+def stopped_after(number: int) -> Iterator[list[str]]:
+    """Raise once so many writes were made, whichever client makes them; they are listed."""
+    done, real, mine = list[str](), httpx.HTTPTransport.handle_request, threading.get_ident()
+    reading = ("/filter", "/count", "/query", "/increment", "/workers/heartbeat")
+
+    def handle(self: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        answer = real(self, request)
+        writes = request.method != "GET" and threading.get_ident() == mine
+        if writes and not request.url.path.endswith(reading):
+            done.append(f"{request.method} {request.url.path}")
+            if len(done) == number:
+                answer.read()
+                raise Stopped
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx.HTTPTransport, "handle_request", handle)
+        yield done

@@ -8,7 +8,6 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from flows.campaigns.model import sequence as find_sequence
@@ -21,7 +20,7 @@ from flows.recipients import suppression
 from flows.services import notion_schema as schema
 from flows.services.prefect_api import Prefect
 from sandbox.past import campaign as before
-from tests.flows.past import SCORES, SEND, SIGNUP, Past, client_of
+from tests.flows.past import SCORES, SEND, SIGNUP, Past, Stopped, client_of, stopped_after
 from tests.flows.test_before import run_of
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ def test_the_plan_works_before_anything_is_registered_and_refuses_without_resend
     assert len(planned(capsys)["people"]) == 1
     past.world.resend_fault("refuse", status=401, code="restricted_api_key", times=None)
     assert main([]) == 1
-    assert "no plan can be made" in capsys.readouterr().err
+    assert "it could not be done" in capsys.readouterr().err
 
 
 def test_signups_that_wait_are_in_the_plan(past: Past, capsys: pytest.CaptureFixture[str]) -> None:
@@ -308,6 +307,19 @@ def test_everything_goes_back_at_the_old_times_as_theirs_takes_it(past: Past) ->
     assert main(["--back"]) == 1  # there is nothing to go back to
 
 
+def test_who_registered_first_is_taken_over_too_and_told_that_no_way_leads_back(
+    past: Past, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ada = past.person(5)
+    register("default")
+    assert "no way leads back" in " ".join(planned(capsys)["warnings"])
+    taken(past)
+    assert set(live(past, ada)) == {6, 7}
+    assert main(["--back"]) == 1
+    assert "nothing was taken over" in capsys.readouterr().err
+    assert set(live(past, ada)) == {6, 7}
+
+
 def test_back_and_taken_over_again(past: Past) -> None:
     ada = past.person(3)
     taken(past)
@@ -344,30 +356,6 @@ def test_a_mail_that_is_out_and_not_recorded_is_not_handed_back(past: Past) -> N
     back()
     assert set(theirs(past, ada)) == {5, 6, 7}
     assert schema.read(past.world.record(ada), "Email 4 Sent")
-
-
-class Stopped(BaseException):
-    """As a kill: nothing that comes after it is done."""
-
-
-@contextlib.contextmanager
-def stopped_after(number: int) -> Iterator[list[str]]:
-    """Raise once so many writes were made, whichever client makes them; they are listed."""
-    done, real = list[str](), httpx.HTTPTransport.handle_request
-    reading = ("/filter", "/count", "/query", "/increment", "/workers/heartbeat")
-
-    def handle(self: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
-        answer = real(self, request)
-        if request.method != "GET" and not request.url.path.endswith(reading):
-            done.append(f"{request.method} {request.url.path}")
-            if len(done) == number:
-                answer.read()
-                raise Stopped
-        return answer
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(httpx.HTTPTransport, "handle_request", handle)
-        yield done
 
 
 def nothing_is_lost(past: Past, email: str, steps: set[int], where: str) -> None:

@@ -9,6 +9,8 @@ import argparse
 import sys
 from collections import Counter
 
+import httpx
+
 from flows.campaigns.model import normalised
 from flows.operator.cutover import going_back, plan, taking, words
 from flows.operator.cutover.taking import BlockedError, Outcome
@@ -36,9 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     except BlockedError as problem:
         sys.stderr.write(f"nothing was changed:\n{problem}\n")
         return 1
-    except (NotionError, ResendFailedError, LookupError) as problem:
+    except (NotionError, ResendFailedError, LookupError, httpx.HTTPError) as problem:
         again = "; what was written stays, run it again" if changes else ""
-        sys.stderr.write(f"no plan can be made: {problem}{again}\n")
+        sys.stderr.write(f"it could not be done: {problem}{again}\n")
         return 1
     if changes and not asked.json:
         sys.stdout.write(words.outcome(outcome.done, outcome.busy))

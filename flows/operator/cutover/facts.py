@@ -41,6 +41,7 @@ class OldRun:
     since: datetime
     parameters: dict[str, Any] = field(default_factory=dict)
     key: str = ""
+    pool: str = ""
 
     @property
     def standing(self) -> str:

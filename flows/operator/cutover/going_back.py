@@ -33,6 +33,7 @@ class GoingBack:
         """Nothing is called yet."""
         self._prefect, self._notion, self._settings = prefect, notion, settings
         self._schemas: dict[str, Any] = {}
+        self._pools: dict[str, str] = {}
         self.done = Counter[str]()
 
     def run(self) -> Outcome:
@@ -46,6 +47,7 @@ class GoingBack:
         if not kept:
             raise BlockedError("nothing was taken over, or everything is back already: no deployments were kept")
         self._schemas = {name: one.get("parameter_openapi_schema") or {} for name, one in kept.items()}
+        self._pools = {name: str(one.get("work_pool_name")) for name, one in kept.items()}
         stage.enter(self._prefect, GOING_BACK)
         # From here on our workers begin nothing more of ours: the deployments name the code of before.
         stage.restore(self._prefect)
@@ -71,7 +73,8 @@ class GoingBack:
 
     def _plan(self, facts: Facts) -> list[tuple[Return, list[Write]]]:
         found = []
-        for one in returning.returns(facts, self._schemas):
+        calls = returning.calls(facts, self._schemas, self._pools)
+        for one in [*returning.returns(facts, self._schemas), *calls]:
             left = None if one.keeps or not one.step else suppression.why_not(self._prefect, one.email, one.sequence)
             kept = replace(one, keeps=left) if left else one
             found.append((kept, list(returning.of(kept, facts))))

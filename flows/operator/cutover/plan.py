@@ -48,7 +48,8 @@ def decided(facts: Facts) -> tuple[tuple[Case, ...], tuple[Signup, ...], dict[st
 def made(prefect: Prefect, notion: NotionGateway, settings: Settings, pool: str) -> Plan:
     """The plan as things are now. Raises as `read.facts`."""
     standing = stage.look(prefect, notion, settings, pool)
-    return Plan(standing, *decided(read.facts(prefect, notion, settings, datetime.now(UTC), standing.opened)))
+    ordinary = (standing.opened, pool) if standing.opened else None
+    return Plan(standing, *decided(read.facts(prefect, notion, settings, datetime.now(UTC), ordinary)))
 
 
 def now(pool: str | None = None) -> Plan:

@@ -43,14 +43,18 @@ class Looking(Prefect):
 
 
 def facts(
-    prefect: Prefect, notion: NotionGateway, settings: Settings, now: datetime, opened: datetime | None = None
+    prefect: Prefect,
+    notion: NotionGateway,
+    settings: Settings,
+    now: datetime,
+    ordinary: tuple[datetime, str] | None = None,
 ) -> Facts:
-    """Everything as it is now; `opened` is when the take-over began: a handler's run of later is ordinary traffic.
+    """Everything as it is now; a handler's run that came after the time and into the pool of `ordinary` is no past.
 
     Raises:
         NotionError, ResendFailedError: one of them could not be asked; httpx.HTTPError: Prefect could not.
     """
-    runs, ours = _runs(prefect, opened)
+    runs, ours = _runs(prefect, ordinary)
     records = _records(notion)
     emails = {normalised(run.email) for run in runs} | {normalised(record.email) for record in records}
     emails -= {""}
@@ -70,7 +74,7 @@ def facts(
     )
 
 
-def _runs(prefect: Prefect, opened: datetime | None) -> tuple[list[OldRun], dict[str, OurRun]]:
+def _runs(prefect: Prefect, ordinary: tuple[datetime, str] | None) -> tuple[list[OldRun], dict[str, OurRun]]:
     old, ours = list[OldRun](), dict[str, OurRun]()
     handlers = {one.handler: (one.campaign, one.name) for one in decide.sequences()}
     for flow in (SEND.partition("/")[0], *handlers):
@@ -79,9 +83,16 @@ def _runs(prefect: Prefect, opened: datetime | None) -> tuple[list[OldRun], dict
             key, given = str(run.get("idempotency_key") or ""), run.get("parameters") or {}
             if "enrolment" in given or "payload" in given:
                 ours[key] = _our_run(run)
-            elif flow not in handlers or opened is None or instant(run["created"]) <= opened:
+            elif flow not in handlers or not _is_ordinary(run, ordinary):
                 old.append(_old_run(run, key, handlers.get(flow)))
     return old, ours
+
+
+def _is_ordinary(run: dict[str, Any], ordinary: tuple[datetime, str] | None) -> bool:
+    """Whether somebody signed up after the take-over began, where our workers are."""
+    if ordinary is None or run.get("work_pool_name") != ordinary[1]:
+        return False
+    return instant(run["created"]) > ordinary[0]
 
 
 def _our_run(run: dict[str, Any]) -> OurRun:
@@ -105,7 +116,9 @@ def _old_run(run: dict[str, Any], key: str, handled: tuple[str, str] | None) -> 
     since = instant(state.get("timestamp") or run["created"])
     email = str(given.get("email") or "")
     told = sequence if email and (handled or step) else None
-    return OldRun(run["id"], email, told, step, instant(due), kind, name, since, given, key)
+    return OldRun(
+        run["id"], email, told, step, instant(due), kind, name, since, given, key, str(run.get("work_pool_name"))
+    )
 
 
 def _number(value: Any) -> int:

@@ -9,7 +9,7 @@ from flows.campaigns import plan as plans
 from flows.campaigns.model import normalised
 from flows.campaigns.model import sequences as all_sequences
 from flows.operator.cutover import attribution, fates, writes
-from flows.operator.cutover.facts import BACK, HANDED, OPEN, TAKEN, standing
+from flows.operator.cutover.facts import BACK, HANDED, OPEN, TAKEN, OurRun, standing
 from flows.operator.cutover.writes import Write
 from flows.recipients.suppression import ends
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from flows.campaigns.model import Sequence
-    from flows.operator.cutover.facts import Facts, OurRun
+    from flows.operator.cutover.facts import Facts
 
 FLAT = "hand back"
 # What theirs took, where their deployment does not say it any more.
@@ -28,7 +28,11 @@ INTEGER = "integer"
 
 @dataclass(frozen=True)
 class Return:
-    """One run of ours that goes back, or ends: `step` 0 is a handler's; `flat` are the parameters for theirs."""
+    """One run of ours that goes back, or ends: `step` 0 is a handler's; `flat` are the parameters for theirs.
+
+    `keeps` says why nothing is handed back of it, `sent_at` when its mail went out all the same, `marked` that Notion
+    has that, `ends` that the run is over with this.
+    """
 
     key: str
     email: str
@@ -41,13 +45,11 @@ class Return:
     sent_at: datetime | None = None
     page: str = ""
     marked: bool = True
+    ends: bool = True
 
 
 def returns(facts: Facts, schemas: Mapping[str, Mapping[str, Any]]) -> list[Return]:
-    """Every run of ours that has not done its work, and is in nobody's hands; `schemas` are their parameters by flow.
-
-    `keeps` says why nothing is handed back of one, `sent_at` when its mail went out all the same.
-    """
+    """Every run of ours with its work before it, and in nobody's hands; `schemas` are their parameters by flow."""
     found = list[Return | None]()
     for key, run in facts.ours.items():
         if not is_unfinished(run, facts):
@@ -59,10 +61,29 @@ def returns(facts: Facts, schemas: Mapping[str, Mapping[str, Any]]) -> list[Retu
             numbers = [one["number"] for one in first.parameters["enrolment"].get("plan", ())]
             rest = [number for number in numbers if f"{key}:{number}" not in facts.ours]
             parts = [replace(run, parameters=first.parameters | {"step": number}) for number in rest]
-            found += [_mail(facts, f"{key}:{one.parameters['step']}", one, schemas) for one in parts]
+            mails = [_mail(facts, f"{key}:{one.parameters['step']}", one, schemas) for one in parts]
+            # It ends with the last of them: until then it tells that there are more.
+            found += [replace(one, ends=one is mails[-1]) for one in mails if one is not None]
         else:
             found.append(_handler(key, run, schemas))
     return [one for one in found if one is not None]
+
+
+def calls(facts: Facts, schemas: Mapping[str, Mapping[str, Any]], pools: Mapping[str, str]) -> list[Return]:
+    """The website's calls that wait, or died, in a pool that theirs does not poll; `pools` has its own, by flow."""
+    people = {normalised(record.email) for record in facts.records}
+    found = []
+    for run in facts.runs:
+        sequence = all_sequences().get(run.sequence) if run.sequence and not run.step else None
+        if sequence is None or run.pool == pools.get(sequence.handler) or run.key.startswith(BACK):
+            continue
+        lost = run.state in {"FAILED", "CRASHED"} and facts.now - run.due <= fates.GRACE
+        email = normalised(run.email)
+        if run.standing == OPEN or (lost and email not in people and sequence.key_of(run.parameters) not in facts.ours):
+            flat = _flat(run.parameters, schemas.get(sequence.handler, {}))
+            same = OurRun(run.id, run.state, run.state_name, run.since, run.since, run.due)
+            found.append(Return(run.id, email, sequence, 0, same, flat, run.due))
+    return found
 
 
 def is_busy(run: OurRun, facts: Facts) -> bool:
@@ -132,7 +153,8 @@ def of(one: Return, facts: Facts) -> Iterator[Write]:
         if not one.marked:
             mark = {f"Email {one.step} Sent": one.sent_at.isoformat(timespec="seconds")}
             yield Write(writes.PAGE, one.page, one.step, values=mark)
-        yield Write(writes.SETTLE, one.run.id, one.step, name="Skipped", message="sent already")
+        if one.ends:
+            yield Write(writes.SETTLE, one.run.id, one.step, name="Skipped", message="sent already")
         return
     key = f"{BACK}{one.key}"
     if not one.keeps:
@@ -141,5 +163,7 @@ def of(one: Return, facts: Facts) -> Iterator[Write]:
             yield Write(FLAT, key, one.step, one.due, one.flat)
         elif there.state == "CANCELLED" and there.state_name == TAKEN:
             yield Write(writes.REVIVE, there.id, one.step, one.due)
+    if not one.ends:
+        return
     why = f"not handed back: {one.keeps}" if one.keeps else key
     yield Write(writes.CANCEL, one.run.id, one.step, name=HANDED, message=why)

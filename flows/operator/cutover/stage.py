@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from prefect.settings import PREFECT_API_URL
 
 from flows.enrolment.enrol import SEND
 from flows.enrolment.takeover import VARIABLE
@@ -79,6 +78,12 @@ def deployments(prefect: Prefect) -> dict[str, dict[str, Any]]:
     return found
 
 
+def theirs(prefect: Prefect) -> dict[str, dict[str, Any]]:
+    """Those that name code of somebody else."""
+    there = deployments(prefect).items()
+    return {name: one for name, one in there if one.get("entrypoint") not in register.ENTRYPOINTS}
+
+
 def differing(prefect: Prefect, settings: Settings, pool: str) -> dict[str, str]:
     """The deployments that are there and are not what this release registers, with what differs."""
     there, found = deployments(prefect), {}
@@ -92,15 +97,16 @@ def differing(prefect: Prefect, settings: Settings, pool: str) -> dict[str, str]
 
 
 def keep(prefect: Prefect) -> None:
-    """Write down the deployments as they are, once: what is there after that may be ours."""
+    """Write down the deployments as they are, once, and of those only that are not ours already."""
     if prefect.artifact(SNAPSHOT) is not None:
         return
     kept = {}
-    for name, one in deployments(prefect).items():
+    for name, one in theirs(prefect).items():
         limit = (one.get("global_concurrency_limit") or {}).get("limit")
         schedules = [{key: each[key] for key in ("schedule", "active")} for each in one.get("schedules") or []]
         kept[name] = {part: one.get(part) for part in PARTS} | {"concurrency_limit": limit, "schedules": schedules}
-    prefect.keep(SNAPSHOT, KIND, kept)
+    if kept:
+        prefect.keep(SNAPSHOT, KIND, kept)
 
 
 def kept(prefect: Prefect) -> dict[str, dict[str, Any]]:
@@ -131,8 +137,10 @@ def look(prefect: Prefect, notion: NotionGateway, settings: Settings, pool: str)
     there = deployments(prefect)
     pools = sorted({str(one.get("work_pool_name")) for one in there.values()} - {"None"})
     differ = differing(prefect, settings, pool)
-    blockers = tuple(_blockers(prefect, notion, settings, pool))
-    return Stage(current, opened, differ, pool, tuple(pools), blockers, tuple(_warnings(prefect, pool, pools)))
+    blockers, warnings = _blockers(prefect, notion, settings, pool), list(_warnings(prefect, pool, pools))
+    if not theirs(prefect) and prefect.artifact(SNAPSHOT) is None:
+        warnings.append("the deployments are this release's, and nobody has kept what they were: no way leads back")
+    return Stage(current, opened, differ, pool, tuple(pools), tuple(blockers), tuple(warnings))
 
 
 def _blockers(prefect: Prefect, notion: NotionGateway, settings: Settings, pool: str) -> Iterator[str]:
@@ -152,20 +160,8 @@ def _blockers(prefect: Prefect, notion: NotionGateway, settings: Settings, pool:
 
 
 def _warnings(prefect: Prefect, pool: str, pools: list[str]) -> Iterator[str]:
-    if is_open():
-        yield (
-            "Prefect's API answers without a credential: whoever reaches it runs code on the workers and reads every "
-            "secret; set PREFECT_SERVER_API_AUTH_STRING at the server and PREFECT_API_AUTH_STRING in .env"
-        )
+    if at_prefect.answers_anybody():
+        yield at_prefect.ANSWERS_ANYBODY
     for other in (one for one in pools if one != pool):
         polling = ", ".join(at_prefect.online(prefect, other)) or "nobody"
         yield f"the deployments move from the pool {other} (polled by {polling}) to {pool}, and their runs with them"
-
-
-def is_open() -> bool:
-    """Whether Prefect's API tells anybody who asks without a credential what there is."""
-    url = f"{str(PREFECT_API_URL.value()).rstrip('/')}/work_pools/filter"
-    try:
-        return httpx.post(url, json={"limit": 1}, timeout=10).is_success
-    except httpx.HTTPError:
-        return False

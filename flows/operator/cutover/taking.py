@@ -52,7 +52,7 @@ class Taking:
     def __init__(self, prefect: Prefect, notion: NotionGateway, settings: Settings, pool: str) -> None:
         """Nothing is called yet."""
         self._prefect, self._notion, self._settings, self._pool = prefect, notion, settings, pool
-        self._opened: datetime | None = None
+        self._opened = datetime.now(UTC)
         self._deadline = time.monotonic() + PATIENCE
         self._given: dict[str, dict[str, Any]] = {}  # what the mails of an enrolment were given
         self.outcome = Outcome(Counter())
@@ -78,7 +78,8 @@ class Taking:
         return self.outcome
 
     def _facts(self) -> Facts:
-        return read.facts(self._prefect, self._notion, self._settings, datetime.now(UTC), self._opened)
+        now = datetime.now(UTC)
+        return read.facts(self._prefect, self._notion, self._settings, now, (self._opened, self._pool))
 
     def _busy(self, facts: Facts) -> int:
         return sum(fates.is_busy(run, facts.now) for run in facts.runs)
