@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from flows.campaigns.model import sequence as find_sequence
-from flows.operator.cutover import attribution, decide, plan, writes
+from flows.operator.cutover import attribution, decide, plan, words, writes
 from flows.operator.cutover.facts import Contact, Facts, Mail, OldRun, OurRun, Record
+from flows.operator.cutover.stage import Stage
 
 NOW = datetime(2025, 11, 29, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -337,3 +338,14 @@ def test_a_subject_that_is_nothing_but_a_variable_tells_nothing() -> None:
         [mail(0, NOW, "Same"), mail(0, NOW, "Ada")], attribution.steps(SIGNUP, subjects)
     )
     assert (known, len(unknown)) == ({}, 2)
+
+
+def test_what_others_wrote_cannot_write_on_the_operators_terminal() -> None:
+    evil = "ada@salon.ca\x1b[2J\x9b31m\nto do: nothing"
+    runs = tuple(replace(one, email=evil) for one in world(START, 3).runs)
+    facts = replace(world(START, 3), runs=runs, records=(record(START, email=evil),))
+    standing = Stage("", None, {}, "default", (), (), ())
+    shown = words.report(plan.Plan(standing, *plan.decided(facts)))
+    assert "ada@salon.ca?[2J?31m?to do: nothing" in shown
+    assert "\x1b" not in shown
+    assert "\nto do: nothing" not in shown

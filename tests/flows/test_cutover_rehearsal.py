@@ -1,18 +1,18 @@
-"""The past is taken over under load, given back, and taken over again: to the last mail nothing is lost or doubled.
+"""The past is taken over, given back, and taken over again: to the last mail nothing is lost or doubled.
 
-Signups come all the while, mails are due, workers of theirs die with a mail and with an enrolment in their hands, and
-the command itself is killed in the midst. What is asked at the end is Resend: each person has each mail once.
+A mail is due, a worker of theirs dies with an enrolment in its hands, and the command itself is killed in the midst.
+What is asked at the end is Resend: each person has each mail once.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from flows.enrolment import takeover
@@ -32,23 +32,6 @@ if TYPE_CHECKING:
 POOL = "ours"
 
 
-class Website(threading.Thread):
-    """Posts signups as the site does: new people, some of them twice, and people who are in the campaign already."""
-
-    def __init__(self, past: Past, pause: float) -> None:
-        super().__init__(daemon=True)
-        self.past, self.pause, self.halted, self.emails = past, pause, threading.Event(), list[str]()
-        self.api = client_of(os.environ["PREFECT_API_URL"])
-        self.known = list(past.people)
-
-    def run(self) -> None:
-        while not self.halted.wait(self.pause):
-            email = self.past.world.address()
-            self.emails.append(email)
-            for one in (email, email, self.known[len(self.emails) % len(self.known)]):
-                assert before.website_signup(self.api, self.past.ids[SIGNUP], self.past.fields(one))
-
-
 class Rehearsal:
     """Everything that a rehearsal needs: the past, a pool and workers for each side."""
 
@@ -58,7 +41,9 @@ class Rehearsal:
         self.past.forget()
         self.past.api.post("/work_pools/", json={"name": POOL, "type": "process"})
         self.past.api.post(f"/work_pools/{POOL}/queues", json={"name": "probe-hublab-1"})
-        self.workers = list[Worker]()
+        self.past.api.post(f"/work_pools/{POOL}/workers/heartbeat", json={"name": "hublab-1"}).raise_for_status()
+        self.workers, self.over = list[Worker](), threading.Event()
+        threading.Thread(target=self.beat, daemon=True).start()
 
     def worker(self, pool: str, work: Any, dies_at: str = "") -> Worker:
         found = Worker(self.past, self.api_url, pool, work)
@@ -67,12 +52,18 @@ class Rehearsal:
         found.start()
         return found
 
+    def beat(self) -> None:
+        """Our worker's heartbeat: without one for 90 seconds it counts as offline, and a busy machine takes longer."""
+        api = client_of(self.api_url)
+        while not self.over.wait(10):
+            with contextlib.suppress(httpx.HTTPError):
+                api.post(f"/work_pools/{POOL}/workers/heartbeat", json={"name": "hublab-1"})
+
     def command(self, *arguments: str) -> int:
-        self.past.api.post(f"/work_pools/{POOL}/workers/heartbeat", json={"name": "hublab-1"}).raise_for_status()
         return main([*arguments, "--pool", POOL])
 
     def until_done(self, *arguments: str) -> None:
-        wait(lambda: self.command(*arguments) == 0, 120)
+        wait(lambda: self.command(*arguments) == 0, 600)
 
     def sent(self) -> int:
         return len(self.past.world.services.resend.store.mails)
@@ -102,7 +93,7 @@ class Rehearsal:
         return {"people": len(people), "mails": self.sent(), "lost": lost, "doubled": doubled}
 
 
-def wait(state: Callable[[], bool], seconds: float = 60) -> None:
+def wait(state: Callable[[], bool], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not state():
         assert time.monotonic() < deadline, "the state that is waited for does not come"
@@ -116,6 +107,7 @@ def rehearsal(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehears
     monkeypatch.setattr(taking, "PAUSE", 0.5)
     found = Rehearsal(world)
     yield found
+    found.over.set()
     for worker in found.workers:
         if worker.is_alive():
             worker.stop()
@@ -126,55 +118,12 @@ def rehearsal(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehears
     found.past.api.delete(f"/work_pools/{POOL}")
 
 
-def rehearse(rehearsal: Rehearsal, people: list[tuple[int, float]], pause: float) -> dict[str, Any]:
-    """The whole of it; what Resend says at the end."""
-    past = rehearsal.past
-    for out, seconds in people:
-        past.person(out, seconds=seconds)
-    site = Website(past, pause)
-    site.start()
-    rehearsal.until_done("--json")  # the plan
-    for point in ("sent", "scheduled 3"):
-        dying = rehearsal.worker("default", theirs, point)
-        wait(lambda dying=dying: dying.dead)  # type: ignore[misc]
-    rehearsal.worker("default", theirs)
-    with contextlib.suppress(Stopped), stopped_after(40) as done:
-        rehearsal.command("--apply")
-    assert done, "the command was to be killed in the midst"
-    rehearsal.worker(POOL, ours)
-    rehearsal.until_done("--apply")
-    count = rehearsal.sent()
-    wait(lambda: rehearsal.sent() > count, 120)  # ours sends
-    rehearsal.until_done("--back")
-    there = len(site.emails)
-    wait(lambda: len(site.emails) > there + 1)  # theirs enrols
-    rehearsal.until_done("--apply")
-    site.halted.set()
-    site.join(30)
-    wait(lambda: rehearsal.command("--apply") == 0 and not open_of_theirs(past), 120)
-    for worker in rehearsal.workers:
-        if worker.is_alive():
-            worker.stop()
-    rehearsal.end()
-    return rehearsal.verdict([*past.people, *site.emails])
-
-
 def open_of_theirs(past: Past) -> list[Any]:
     """Runs of theirs that still wait."""
     return [run for run in past.runs() if "enrolment" not in run["parameters"] and run["state_type"] == "SCHEDULED"]
 
 
-@pytest.mark.long
-def test_taken_over_under_load_and_back_and_again(rehearsal: Rehearsal, capsys: pytest.CaptureFixture[str]) -> None:
-    found = rehearse(rehearsal, [(1, 0), (2, 1), (3, 2), (4, 20), (5, 40), (6, 3600), (2, 60)], 4)
-    with capsys.disabled():
-        print(json.dumps(found))  # noqa: T201 - the report
-    assert found["lost"] == []
-    assert found["doubled"] == []
-    assert found["people"] > 10
-
-
-def test_the_same_in_small(rehearsal: Rehearsal) -> None:
+def test_there_and_back_and_there_again(rehearsal: Rehearsal) -> None:
     """One person in the midst and one whom a dying worker has half enrolled; one after the other, without load."""
     past, new = rehearsal.past, rehearsal.past.world.address()
     past.person(5, seconds=-1)

@@ -46,8 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(words.outcome(outcome.done, outcome.busy))
     person = normalised(asked.person)
     sys.stdout.write(words.document(found, person) if asked.json else words.report(found, person))
-    blocked = bool(found.stage.blockers) and not asked.back
-    return 1 if blocked or outcome.busy else 0
+    return 1 if outcome.busy or (found.stage.blockers and not changes) else 0
 
 
 if __name__ == "__main__":

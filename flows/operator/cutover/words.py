@@ -40,7 +40,8 @@ def report(plan: Plan, person: str = "") -> str:
         lines.append(f"{person} is in no sequence of the production before, or is this release's own")
     if not person:
         lines += _sums(plan)
-    return "\n".join(lines) + "\n"
+    # Addresses and subjects are other people's words: none of them moves the cursor or begins a line.
+    return "".join("".join(one if one.isprintable() else "?" for one in line) + "\n" for line in lines)
 
 
 def outcome(done: Mapping[str, int], busy: int) -> str:
@@ -124,7 +125,7 @@ def document(plan: Plan, person: str = "") -> str:
             {"email": one.run.email, "key": one.key, "enrolled": one.known, "doubt": one.doubt} for one in plan.signups
         ],
     }
-    return json.dumps(whole, indent=1, ensure_ascii=False, default=str) + "\n"
+    return json.dumps(whole, indent=1, default=str) + "\n"
 
 
 def _person(case: Case, todo: Sequence[Write]) -> dict[str, Any]:
