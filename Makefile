@@ -13,6 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 takes.deploy := LIMIT WAVE PAST HOSTS
 takes.plan := LIMIT WAVE
 takes.rollback := LIMIT WAVE RELEASE
+takes.decommission := LIMIT
 takes.status := LIMIT JSON
 takes.history := LIMIT JSON
 takes.unlock := LIMIT
@@ -53,6 +54,10 @@ plan: .venv/ready ## what a deploy would do; changes nothing [LIMIT=host]
 .PHONY: rollback
 rollback: .venv/ready ## back to the release before, or to RELEASE=id; builds nothing [LIMIT=host]
 	@./hublab rollback $(UNASKED) $(if $(RELEASE),--to $(RELEASE))
+
+.PHONY: decommission
+decommission: .venv/ready ## drain hosts that leave, remove all that deploys put there, and say what is left LIMIT=host
+	@$(BIN)/pyinfra -y deploy/inventory.py deploy/decommission.py
 
 .PHONY: status
 status: .venv/ready ## what each host and worker does, and how it differs from the plan; exit 0 only if it does not [LIMIT=host] [JSON=1]

@@ -16,4 +16,4 @@ def boot(name: str, hosts: int = 1) -> Sandbox:
         SandboxError: it could not be booted.
     """
     trees = Path(os.environ.get("HUBLAB_SANDBOX_TREES") or ROOT / ".hublab/trees")
-    return Sandbox.up(hosts=hosts, root=ROOT / ".hublab/bench" / name, trees=trees)
+    return Sandbox.up(hosts=hosts, root=ROOT / ".hublab/bench" / name, trees=trees, python=True)

@@ -21,7 +21,9 @@ HOST = re.compile(
 )
 # The worker's own rule for the names of pools, queues and workers: what it refuses at start is refused here.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(?:/[A-Za-z0-9._~/-]*)?/api")
+# A server's ends in /api; Prefect Cloud's goes on with the account and the workspace.
+WORKSPACE = r"/accounts/[0-9a-fA-F-]{1,36}/workspaces/[0-9a-fA-F-]{1,36}"
+URL = re.compile(rf"https?://[A-Za-z0-9.:\[\]_-]+(?:/[A-Za-z0-9._~/-]*)?/api(?:{WORKSPACE})?")
 # An application of Coolify's among the hosts; a host that is called so has a port of digits behind it.
 COOLIFY = "coolify:"
 APPLICATION = re.compile(r"coolify:(?!\d{1,5}$)[a-z0-9-]{8,64}")
@@ -120,7 +122,7 @@ class Reader:
         return paths
 
     def hosts(self, key: str) -> tuple[tuple[str, str, int], ...]:
-        """Address, user and port of each host."""
+        """Address, user and port of each host; an empty user or 0 where they are not named."""
         targets: dict[str, tuple[str, str, int]] = {}
         for part in filter(None, (part.strip() for part in self.raw(key).split(","))):
             target = (part, "", 0) if APPLICATION.fullmatch(part) else _ssh_target(part)
@@ -180,9 +182,11 @@ class Reader:
 
 
 def _ssh_target(text: str) -> tuple[str, str, int] | None:
+    """Address, user and port; an empty user or 0 where they are not named. None for what is no host."""
     match = HOST.fullmatch(text)
-    port = int(match["port"] or 22) if match else 0
-    return (match["host"].strip("[]"), match["user"] or "root", port) if match and 0 < port <= HIGHEST_PORT else None
+    if not match or (match["port"] and not 0 < int(match["port"]) <= HIGHEST_PORT):
+        return None
+    return match["host"].strip("[]"), match["user"] or "", int(match["port"] or 0)
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -10,11 +10,13 @@ from pyinfra import config, logger
 from deploy.limit import limited
 from deploy.remedies import ConnectRemedies
 from deploy.settings import SettingsError, load
-from deploy.spec import connection, worker_host
+from deploy.spec import worker_host
+from deploy.ssh import connection
 
 logger.addFilter(ConnectRemedies())
 try:
     _settings = limited(load())
+    _connections = {target.address: connection(_settings, target) for target in _settings.hosts}
 except SettingsError as error:
     for line in str(error).splitlines():
         logger.error(line)
@@ -33,7 +35,7 @@ if any(target.application for target in _settings.hosts):
 workers = [
     (
         f"@coolify/{target.application}" if target.application else target.address,
-        {"spec": worker_host(_settings, target), **connection(_settings, target)},
+        {"spec": worker_host(_settings, target), **_connections[target.address]},
     )
     for target in _settings.hosts
 ]

@@ -11,6 +11,7 @@ from paramiko import SSHException
 from pyinfra.api import DeployError, StringCommand
 
 from deploy.onhost.untrusted import printable
+from deploy.release.interpreter import settle
 from deploy.remote import launcher, program
 from deploy.session import patiently
 from deploy.state import parse, question
@@ -47,7 +48,7 @@ def look(host: Host, wanted: WorkerHost, *, kept: bool = False) -> HostState:
     if not done:
         said = output.output_lines[-1] if output.output_lines else "it said nothing"
         raise DeployError(f"{host.name} could not be looked at: {printable(said)}")
-    return parse(answer(host.name, output.stdout_lines))
+    return settle(parse(answer(host.name, output.stdout_lines)), wanted.python)
 
 
 def answer(name: str, lines: list[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from deploy.release import identity
 from deploy.service import unit, webhooks_unit
 
 if TYPE_CHECKING:
+    from deploy.problem import Problem
     from deploy.state import HostState, Legacy, LegacyUnit, Worker
 
 MODES = {
@@ -39,10 +40,11 @@ class Plan:
     """All that a deploy will do on one host."""
 
     address: str
-    problems: tuple[problems.Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()
     release: str = ""
     previous: str | None = None
     build: bool = False
+    brings: str = ""
     create_users: tuple[str, ...] = ()
     fix_paths: tuple[str, ...] = ()
     workers: tuple[WorkerStep, ...] = ()
@@ -55,6 +57,7 @@ class Plan:
     switch: bool = False
     unfinished: bool = False
     automations: tuple[str, ...] = ()
+    leaves: bool = False
     # Two plans that differ in these alone are the same: they change by themselves while nothing on the host does.
     lock: str = field(default="", compare=False)
     words: tuple[str, ...] = field(default=(), compare=False)
@@ -95,11 +98,21 @@ class Plan:
     @property
     def changes(self) -> bool:
         """Whether the deploy will do anything at all."""
-        return bool(self.build or self.create_users or self.fix_paths or self.activates or self.lock)
+        return bool(
+            self.build
+            or self.brings
+            or self.leaves
+            or self.create_users
+            or self.fix_paths
+            or self.activates
+            or self.lock
+        )
 
 
 def make(host: spec.WorkerHost, state: HostState) -> Plan:
     """What to do on a host, or why nothing can be done."""
+    if state.problem == "python" and state.brings:
+        return Plan(host.address, brings=state.brings, words=words.brings(state))
     found = (*problems.find(host, state), *problems.webhooks_port(host, state))
     if found:
         return Plan(host.address, found)
@@ -121,6 +134,7 @@ def towards(host: spec.WorkerHost, state: HostState, release: str, *, build: boo
         release=release,
         previous=state.current,
         build=build,
+        brings=state.brings,
         create_users=tuple(name for name in host.users() if name not in state.users),
         fix_paths=tuple(_paths_to_fix(host, state)),
         workers=steps,

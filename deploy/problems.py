@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deploy import spec
+from deploy import pool, spec
+from deploy.problem import Problem
 
 if TYPE_CHECKING:
     from deploy.state import HostState
@@ -18,14 +18,6 @@ HTTP_OK = 200
 MOST_SKEW = 60.0  # seconds; runs are due by the minute
 
 
-@dataclass(frozen=True)
-class Problem:
-    """What stands in the way of a deploy, where, and what to do about it."""
-
-    what: str
-    remedy: str
-
-
 def find(host: spec.WorkerHost, state: HostState) -> list[Problem]:
     """What stands in the way on a host, whatever the plan; the first questions first."""
     early = {
@@ -34,14 +26,24 @@ def find(host: spec.WorkerHost, state: HostState) -> list[Problem]:
             "give the user sudo without a password, or name root in HUBLAB_HOSTS",
         ),
         "python": Problem(
-            f"HUBLAB_PYTHON: no Python {host.python} on the host (found: {state.found or 'none'})",
-            "install Python 3.12 or 3.13 there, or give the interpreter's absolute path in HUBLAB_PYTHON",
+            f"HUBLAB_PYTHON: no Python {_wish(host)} on the host (found: {state.found or 'none'})",
+            "install Python 3.12 or 3.13 there, or give the interpreter's absolute path in HUBLAB_PYTHON"
+            if host.python.startswith("/") or not state.libc.startswith("glibc-")
+            else "`make deploy` brings one",
         ),
         "silent": Problem("the host answered nothing to the first question", "run with -vvv to see what it printed"),
     }
     if state.problem:
         return [early[state.problem]]
     found = []
+    if not (state.python_fits or state.brings):
+        found.append(
+            Problem(
+                f"HUBLAB_PYTHON: the host has no Python {_wish(host)} (found: {state.python_version}), "
+                f"and none is known that could be brought ({state.machine}, {state.libc or 'an unknown C library'})",
+                "install Python 3.12 or 3.13 there, or name one that is there in HUBLAB_PYTHON",
+            )
+        )
     if not state.booted or state.systemd < OLDEST_SYSTEMD:
         found.append(
             Problem(
@@ -71,7 +73,7 @@ def find(host: spec.WorkerHost, state: HostState) -> list[Problem]:
                 "set the clock that is wrong (timedatectl); runs would begin that much too early or too late",
             )
         )
-    if state.python_prefix.startswith(("/root", "/home")):
+    if state.python_prefix.startswith(spec.HIDDEN):
         found.append(
             Problem(
                 f"HUBLAB_PYTHON: {state.python} lies in a home folder, which the workers' sandbox hides",
@@ -86,6 +88,8 @@ def find(host: spec.WorkerHost, state: HostState) -> list[Problem]:
     ]
     if state.api_status != HTTP_OK or state.api_error:
         found.append(_api_problem(host, state))
+    else:
+        found += [*pool.server_problems(host, state), *pool.problems(host, state)]
     found += [
         Problem(
             f"{name} on the host goes by the name of a unit of this deploy; it is neither that nor a worker's own unit",
@@ -96,6 +100,10 @@ def find(host: spec.WorkerHost, state: HostState) -> list[Problem]:
     ]
     found += [disk(path, free, SPARE_BYTES) for path, free in state.free.items() if free < SPARE_BYTES]
     return found
+
+
+def _wish(host: spec.WorkerHost) -> str:
+    return " or ".join(spec.PYTHONS) if host.python == spec.AUTO else host.python
 
 
 def _api_problem(host: spec.WorkerHost, state: HostState) -> Problem:

@@ -9,16 +9,20 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deploy import spec
 from deploy.onhost.lock import LOST
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pyinfra.api import Host
 
 ONHOST = Path(__file__).with_name("onhost")
 
-# Finds the interpreter that the settings ask for and hands it the program that arrives on standard input. The lines
-# become one: it goes through the login shell in single quotes, which csh ends with the line, and without a backslash,
-# which fish reads there.
+# Finds the interpreter that the settings ask for and hands it the program that arrives on standard input: one that a
+# release can be built for, else any that can look at the host, which is told that it does not fit. The lines become
+# one: it goes through the login shell in single quotes, which csh ends with the line, and without a backslash, which
+# fish reads there.
 LAUNCH = """
 sudo=;
 if [ "$(id -u)" != 0 ]; then
@@ -27,13 +31,25 @@ if [ "$(id -u)" != 0 ]; then
 fi;
 for candidate in {candidates}; do
     path=$(command -v "$candidate") || continue;
-    case $("$path" -I -c 'import sys; print("%d.%d" % sys.version_info[:2])' </dev/null 2>/dev/null) in
+    case $("$path" -I -c '{probe}' </dev/null 2>/dev/null) in
         {accepted}) exec $sudo {wrap} "$path" -I -X utf8 - ;;
     esac;
 done;
+for candidate in {lookers}; do
+    path=$(command -v "$candidate") || continue;
+    "$path" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' </dev/null 2>/dev/null || continue;
+    exec $sudo {wrap} "$path" -I -X utf8 - unfit;
+done;
 found=$(python3 --version 2>&1 | head -n 1 | tr -dc '[:alnum:]. ');
-echo '{{"problem": "python", "found": "'"$found"'"}}'
+libc=$(getconf GNU_LIBC_VERSION 2>/dev/null | tr ' ' -);
+echo '{{"problem": "python", "found": "'"$found"'", "machine": "'"$(uname -m)"'", "libc": "'"$libc"'"}}'
 """
+# Its version, where a worker finds in it what it needs.
+PROBE = (
+    "import sys; from importlib.util import find_spec; "
+    'needs = ("_bz2", "_ctypes", "_hashlib", "_lzma", "_sqlite3", "_ssl", "venv", "zlib"); '
+    'all(map(find_spec, needs)) and print("%d.%d.%d" % sys.version_info[:3])'
+)
 
 
 # A step that must not be cut in two runs as a unit of the host's own: it goes on when SSH or the operator's machine
@@ -51,24 +67,43 @@ def launcher(python: str, *, detached: bool = False, limit: float = LIMIT_SECOND
     """The shell command that runs a program from standard input, as root, with the wanted interpreter.
 
     Args:
-        python: `3.12`, `3.13` or an absolute path.
+        python: as in HUBLAB_PYTHON: `auto`, `3.12`, `3.12.16` or an absolute path.
         detached: run it as a unit `hublab-rollout-N`, so that it ends what it began.
         limit: seconds after which the host itself ends it.
     """
     wrap = (DETACHED if detached else ATTACHED).format(limit=f"{limit:.0f}")
-    if python.startswith("/"):
-        return _one_line(LAUNCH.format(candidates=shlex.quote(python), accepted="3.12|3.13", wrap=wrap))
-    names = (
-        f"/usr/local/bin/python{python}",
-        f"/usr/bin/python{python}",
-        f"/opt/python{python}/bin/python{python}",
-        f"python{python}",
+    fixed, exact = python.startswith("/"), python.count(".") > 1 and not python.startswith("/")
+    minors = spec.PYTHONS if python == spec.AUTO or fixed else (".".join(python.split(".")[:2]),)
+    return one_line(
+        LAUNCH.format(
+            candidates=shlex.quote(python) if fixed else " ".join(_places(minors)),
+            probe=PROBE,
+            accepted=python if exact else "|".join(f"{minor}.*" for minor in minors),
+            lookers="" if fixed else "/usr/bin/python3 python3",
+            wrap=wrap,
+        )
     )
-    return _one_line(LAUNCH.format(candidates=" ".join(names), accepted=python, wrap=wrap))
 
 
-def _one_line(script: str) -> str:
+def one_line(script: str) -> str:
+    """A shell's script whose lines end as commands do, in one."""
     return " ".join(line.strip() for line in script.strip().splitlines())
+
+
+def others_own() -> str:
+    """The shell's command that prints something where another than root can put a Python: root would run it."""
+    return f"find {spec.BASE}/. {spec.PYTHON}/. -maxdepth 0 -perm /022 -o -not -user root 2>&1"
+
+
+def _places(minors: Sequence[str]) -> list[str]:
+    """The shell's words: the system's own, what a deploy brought (the newest first), and whatever the PATH has."""
+    brought = f"ls -d {spec.PYTHON}/*/bin/python{{0}} 2>/dev/null | sort -rV"
+    system = ("/usr/local/bin/python{0}", "/usr/bin/python{0}", "/opt/python{0}/bin/python{0}")
+    return [
+        *(place.format(minor) for minor in minors for place in system),
+        *(f'$([ -z "$({others_own()})" ] && {brought.format(minor)})' for minor in minors),
+        *(f"python{minor}" for minor in minors),
+    ]
 
 
 # Makes those modules importable from memory, then calls the program's main() with its question; not when the lock

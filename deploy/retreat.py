@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from deploy import problems
 from deploy.plan import Plan, towards
+from deploy.problem import Problem
+from deploy.release.identity import set_of
 from deploy.service.unit import escape
 
 if TYPE_CHECKING:
@@ -19,34 +21,44 @@ def make(host: WorkerHost, state: HostState, release: str = "") -> Plan:
     found = tuple(problems.find(host, state))
     if found:
         return Plan(host.address, found)
-    target = release or (state.current if state.rollout_open else state.previous) or ""
+    target = _here(release, state) or (state.current if state.rollout_open else state.previous) or ""
     if problem := _unusable(state, target):
         return Plan(host.address, (problem,))
-    plan = towards(host, state, target)
+    # A worker whose unit was not kept with the release gets one that shows it that release's interpreter.
+    prefix = state.releases[target].python_prefix or state.python_prefix
+    plan = towards(host, replace(state, python_prefix=prefix), target)
     if problem := _elsewhere(host, plan):
         return Plan(host.address, (problem,))
     return replace(plan, prune=())
 
 
-def _elsewhere(host: WorkerHost, plan: Plan) -> problems.Problem | None:
+def _here(release: str, state: HostState) -> str:
+    """The release that was asked for; on a host with another Python, that of the same lock and code, built for it."""
+    if release in state.releases:
+        return release
+    alike = sorted(item.id for item in state.releases.values() if item.intact and set_of(item.id) == set_of(release))
+    return alike[-1] if alike else release
+
+
+def _elsewhere(host: WorkerHost, plan: Plan) -> Problem | None:
     """The units of a release come with their settings, but no credential is kept: both must be of one server."""
     line = f"Environment=PREFECT_API_URL={escape(host.api_url)}\n"
     for step in plan.workers:
         if line not in step.unit:
-            return problems.Problem(
+            return Problem(
                 f"RELEASE: {plan.release} spoke to another address than PREFECT_API_URL: {host.api_url}",
                 "put the address and the credential of that time into .env for the rollback, or deploy instead",
             )
     return None
 
 
-def _unusable(state: HostState, target: str) -> problems.Problem | None:
+def _unusable(state: HostState, target: str) -> Problem | None:
     usable = sorted(item.id for item in state.releases.values() if item.intact)
     remedy = f"name one that is there: make rollback RELEASE={' or '.join(usable)}" if usable else "run `make deploy`"
     if not target:
-        return problems.Problem("there is no release before this one", remedy)
+        return Problem("there is no release before this one", remedy)
     if target not in state.releases:
-        return problems.Problem(f"RELEASE: {target} is not on the host", remedy)
+        return Problem(f"RELEASE: {target} is not on the host", remedy)
     if not state.releases[target].intact:
-        return problems.Problem(f"RELEASE: {target} is not whole, or was changed since it was built", remedy)
+        return Problem(f"RELEASE: {target} is not whole, or was changed since it was built", remedy)
     return None

@@ -71,7 +71,7 @@ KNOWN_KEYS = (
     "PREFECT_API_AUTH_STRING",
     "PREFECT_API_KEY",
 )
-PYTHON = re.compile(r"3\.1[23]|/[A-Za-z0-9._/+-]+")
+PYTHON = re.compile(r"auto|3\.1[23](\.\d{1,3})?|/[A-Za-z0-9._/+-]+")
 WHEELS = re.compile(r"push|index")
 YES_OR_NO = re.compile(r"yes|no")
 PREFLIGHT = re.compile(r"off|required")
@@ -80,11 +80,14 @@ MEMORY = re.compile(r"[1-9]\d{0,5}[MG]")
 
 @dataclass(frozen=True)
 class Target:
-    """One host as SSH sees it, or an application of Coolify's by its uuid: `coolify:<uuid>`."""
+    """One host as SSH sees it, or an application of Coolify's by its uuid: `coolify:<uuid>`.
+
+    No user or port: as ssh_config says, else root and 22.
+    """
 
     address: str
-    user: str = "root"
-    port: int = 22
+    user: str = ""
+    port: int = 0
 
     @property
     def application(self) -> str:
@@ -102,7 +105,7 @@ class Settings:
     auth_string: Secret | None = None
     api_key: Secret | None = None
     ssh_key: str | None = None
-    ssh_known_hosts: str = "~/.ssh/known_hosts"
+    ssh_known_hosts: str | None = None
     workers: int = 3
     work_pool: str = "default"
     work_queues: tuple[str, ...] = ("default",)
@@ -111,7 +114,7 @@ class Settings:
     gate_seconds: int = 180
     canary_seconds: int = 0
     memory_max: str = "4G"
-    python: str = "3.12"
+    python: str = "auto"
     read_paths: tuple[str, ...] = ()
     write_paths: tuple[str, ...] = ()
     allow_networks: tuple[str, ...] = ()
@@ -181,7 +184,7 @@ def parse(values: Mapping[str, str | None], source: Path) -> Settings:
         auth_string=auth,
         api_key=key,
         ssh_key=read.file("HUBLAB_SSH_KEY"),
-        ssh_known_hosts=read.file("HUBLAB_SSH_KNOWN_HOSTS") or "~/.ssh/known_hosts",
+        ssh_known_hosts=read.file("HUBLAB_SSH_KNOWN_HOSTS"),
         workers=read.number("HUBLAB_WORKERS", 3, 1, 64),
         work_pool=read.text("HUBLAB_WORK_POOL", "default", NAME, "is not a name: letters, digits, '.', '_' and '-'"),
         work_queues=read.names("HUBLAB_WORK_QUEUES", "default"),
@@ -190,7 +193,12 @@ def parse(values: Mapping[str, str | None], source: Path) -> Settings:
         gate_seconds=read.number("HUBLAB_GATE_SECONDS", 180, 10, 3_600),
         canary_seconds=read.number("HUBLAB_CANARY_SECONDS", 0, 0, 86_400),
         memory_max=read.text("HUBLAB_MEMORY_MAX", "4G", MEMORY, "is not a size such as 512M or 4G"),
-        python=read.text("HUBLAB_PYTHON", "3.12", PYTHON, "is neither 3.12, 3.13 nor an absolute path"),
+        python=read.text(
+            "HUBLAB_PYTHON",
+            "auto",
+            PYTHON,
+            "is neither auto, 3.12, 3.13, a version such as 3.12.16 nor an absolute path",
+        ),
         read_paths=read.folders("HUBLAB_READ_PATHS"),
         write_paths=read.folders("HUBLAB_WRITE_PATHS", hidden=KEPT),
         allow_networks=(networks := read.networks("HUBLAB_ALLOW_NETWORKS")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from deploy.secret import Secret
@@ -15,6 +15,13 @@ BASE = "/opt/hublab"
 RELEASES = f"{BASE}/releases"
 CURRENT = f"{BASE}/current"
 WHEELS = f"{BASE}/wheels"
+# The interpreters that a deploy brought, one folder each, `3.12.16-1f2e3d4c5b`.
+PYTHON = f"{BASE}/python"
+# The versions that a release can be built for, the preferred first; `auto` is the first of them that is there.
+PYTHONS = ("3.12", "3.13")
+AUTO = "auto"
+# Where no interpreter of a release can be: the workers' sandbox hides them.
+HIDDEN = ("/root", "/home")
 # The empty folder that a worker sees as its root.
 ROOT_FOLDER = f"{BASE}/root"
 CONFIG = "/etc/hublab"
@@ -134,21 +141,6 @@ def worker_host(settings: Settings, target: Target) -> WorkerHost:
         application=target.application,
         coolify=settings.coolify if target.application else None,
     )
-
-
-def connection(settings: Settings, target: Target) -> dict[str, Any]:
-    """How pyinfra reaches one host, in the words of its SSH connector; nothing for an application of Coolify's."""
-    if target.application:
-        return {}
-    return {
-        "ssh_user": target.user,
-        "ssh_port": target.port,
-        "ssh_known_hosts_file": settings.ssh_known_hosts,
-        # The connector's own default, accept-new, would beat any stricter ssh_config.
-        "ssh_strict_host_key_checking": "yes",
-        **({"ssh_key": settings.ssh_key} if settings.ssh_key else {}),
-        "_sudo": target.user != "root",
-    }
 
 
 def unit_name(number: int) -> str:

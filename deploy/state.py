@@ -138,6 +138,18 @@ class PortFault:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """The work pool at the server; `there`: it exists. `template`: its base job template, whatever that is."""
+
+    there: bool
+    type: str = ""
+    paused: bool = False
+    limit: int | None = None
+    paused_queues: tuple[str, ...] = ()
+    template: Any = None
+
+
+@dataclass(frozen=True)
 class Release:
     """One release folder as it is."""
 
@@ -148,6 +160,7 @@ class Release:
     code_changed: bool = False
     guard: bool = True
     prefect: str = ""
+    python_prefix: str = ""
 
     @property
     def intact(self) -> bool:
@@ -167,6 +180,9 @@ class HostState:
     `faults`: what could not be looked at, and why.
     `doubts`: who else than root decides what is where the deploy keeps things.
     `skew`: how far its clock is ahead of the server's.
+    `python_fits`: a release can be built for the interpreter that answered. `brings`: where it cannot, the version that
+    a deploy brings; `python`, `python_prefix` and `python_version` are that one's then.
+    `api_open`: the server answers without a credential. `pool`: None where it was not asked for.
     `strangers`: units that go by the name of one of ours and are neither ours nor a worker's.
     """
 
@@ -181,6 +197,8 @@ class HostState:
     python: str = ""
     python_prefix: str = ""
     python_version: str = ""
+    python_fits: bool = True
+    brings: str = ""
     free: dict[str, int] = field(default_factory=dict)
     users: frozenset[str] = frozenset()
     reach: tuple[str, ...] = ()
@@ -207,6 +225,8 @@ class HostState:
     api_status: int | None = None
     api_error: str = ""
     api_version: str = ""
+    api_open: bool = False
+    pool: Pool | None = None
     online: frozenset[str] = frozenset()
     automations: dict[str, str] | None = None
     deploys: tuple[dict[str, Any], ...] = ()
@@ -220,7 +240,9 @@ class HostState:
 def parse(raw: dict[str, Any]) -> HostState:
     """Pure: the JSON of `inspect_host.py` as typed data."""
     if "problem" in raw:
-        return HostState(problem=raw["problem"], found=raw.get("found", ""))
+        told = (str(raw.get(key, "")) for key in ("problem", "found", "machine", "libc"))
+        problem, found, machine, libc = told
+        return HostState(problem=problem, found=found, machine=machine, libc=libc)
     return HostState(
         **{
             key: raw[key]
@@ -246,6 +268,7 @@ def parse(raw: dict[str, Any]) -> HostState:
         python=raw["python"]["executable"],
         python_prefix=raw["python"]["prefix"],
         python_version=raw["python"]["version"],
+        python_fits=raw["python"]["fits"],
         releases={name: _release(name, item) for name, item in raw["releases"].items()},
         wheels=frozenset(raw["wheels"]),
         workers={int(number): _worker(int(number), item) for number, item in raw["workers"].items()},
@@ -262,10 +285,21 @@ def parse(raw: dict[str, Any]) -> HostState:
         api_status=raw["api"]["status"],
         api_error=raw["api"].get("error", ""),
         api_version=raw["api"].get("version", ""),
+        api_open=raw["api"].get("open", False),
+        pool=_pool(raw["api"]),
         online=frozenset(raw["api"].get("online", ())),
         automations=raw["api"].get("automations"),
         deploys=tuple(raw["deploys"]),
     )
+
+
+def _pool(api: dict[str, Any]) -> Pool | None:
+    if "pool" not in api:
+        return None
+    found = api["pool"]
+    if found is None:
+        return Pool(there=False)
+    return Pool(there=True, **{**found, "paused_queues": tuple(found["paused_queues"])})
 
 
 def _legacy(item: dict[str, Any]) -> Legacy:
@@ -283,6 +317,7 @@ def _release(name: str, item: dict[str, Any]) -> Release:
         code_changed=item["code_changed"],
         guard=item["guard"],
         prefect=item["revision"].get("prefect", ""),
+        python_prefix=item["prefix"],
     )
 
 

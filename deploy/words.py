@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from packaging.version import InvalidVersion, Version
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
     from deploy.coolify.state import ApplicationState
     from deploy.plan import Plan
+    from deploy.spec import WorkerHost
     from deploy.state import HostState, Release
     from deploy.webhooks import Webhooks
 
@@ -32,7 +36,7 @@ TAKES_EVENTS = Version("3.6.14")
 
 def describe(plan: Plan, state: HostState) -> tuple[str, ...]:
     """What a deploy will do on one host, a sentence for each thing."""
-    words = [*_release_words(plan, state), *_host_words(plan, state), *legacy(plan, state)]
+    words = [*brings(state), *_release_words(plan, state), *_host_words(plan, state), *legacy(plan, state)]
     for step in plan.restarts:
         verb = "started" if step.reasons == ("new",) else "drained and restarted"
         words.append(f"{step.name} will be {verb}: {', '.join(step.reasons)}{_waiting(state, step.number)}")
@@ -50,6 +54,31 @@ def describe(plan: Plan, state: HostState) -> tuple[str, ...]:
     return tuple(words)
 
 
+def warnings(host: WorkerHost, state: HostState) -> tuple[str, ...]:
+    """What is not as it should be, and keeps no deploy from its work."""
+    if not state.api_open or _is_loopback(urlsplit(host.api_url).hostname or ""):
+        return ()
+    what = f"the API at {host.api_url} asks for no credential: whoever reaches it starts code on these hosts"
+    remedy = "start the server with PREFECT_SERVER_API_AUTH_STRING, and put it into .env as PREFECT_API_AUTH_STRING"
+    return (f"{what} -> {remedy}",)
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name.lower() == "localhost"
+
+
+def brings(state: HostState) -> tuple[str, ...]:
+    """That an interpreter is brought, and why; of a host without any, nothing else can be told yet."""
+    if not state.brings:
+        return ()
+    had = f"it has {state.found.removeprefix('Python ')}" if re.match(r"(Python )?\d", state.found) else "it has none"
+    what = f"Python {state.brings} will be brought to {spec.PYTHON}: {had}"
+    return (what, "what else is to be done is seen when it is there") if state.problem else (what,)
+
+
 def _release_words(plan: Plan, state: HostState) -> Iterator[str]:
     if plan.build:
         wanted = identity.release_id(state.python_version, state.python_prefix)
@@ -57,9 +86,11 @@ def _release_words(plan: Plan, state: HostState) -> Iterator[str]:
             if item.complete and not item.intact and item.id.startswith(wanted):
                 yield f"release {item.id} was tampered with ({_damage(item)}): a fresh one is built beside it"
         prefect = identity.locked_versions()["prefect"]
-        yield f"release {plan.release} will be built (Prefect {prefect}, Python {state.python_version}, no uvloop)"
+        name = "a release" if plan.brings else f"release {plan.release}"
+        yield f"{name} will be built (Prefect {prefect}, Python {state.python_version}, no uvloop)"
     if plan.switch:
-        yield f"release of record: {plan.previous or 'none'} → {plan.release}{_prefect_change(plan, state)}"
+        to = "the new one" if plan.brings else plan.release
+        yield f"release of record: {plan.previous or 'none'} → {to}{_prefect_change(plan, state)}"
     failure = state.failure(plan.release)
     if failure and plan.restarts:
         yield f"release {plan.release} is tried once more: {told(failure)}"

@@ -1,8 +1,9 @@
-"""The deploy: `pyinfra deploy/inventory.py deploy/workers.py`. Looks, plans; locks, installs, configures, activates."""
+"""The deploy: `pyinfra deploy/inventory.py deploy/workers.py`. Plans; locks, installs, configures, activates."""
 
 from pyinfra import host, state
 
 from deploy import preflight
+from deploy.release.bring import bring
 from deploy.release.install import install
 from deploy.rollout.activate import Rollout, activate
 from deploy.rollout.hold import hold
@@ -17,6 +18,8 @@ preflight.demand(member.wanted)
 rollout = Rollout.shared(state, wave=host.data.get("wave", 0), plan_file=host.data.get("plan_file") or "")
 rollout.join(state, member)
 
+if isinstance(member, Member):
+    bring(member=member, name="interpreter: a Python that fits, where the host has none")
 hold(member=member, rollout=rollout, name="lock: nobody else changes the host meanwhile")
 if isinstance(member, Member):  # an application is built, and told its settings, by Coolify
     install(member=member, name=f"install: release {member.plan.release}")

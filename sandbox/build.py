@@ -30,7 +30,7 @@ def trees(layout: Layout, suite: str | None = None) -> tuple[Path, list[Path]]:
         SandboxError: A builder failed; the others have been ended.
     """
     group = builders(layout)
-    prefect = layout.trees / f"prefect-{interpreter.find().version}-{server.digest()}"
+    prefect = layout.trees / f"prefect-py{interpreter.find().version}-{server.digest()}"
 
     def make_venv() -> None:
         if not prefect.exists():
@@ -43,13 +43,14 @@ def trees(layout: Layout, suite: str | None = None) -> tuple[Path, list[Path]]:
         try:
             base = tree.base(layout, group)
             postgresql = tree.postgresql(layout, base, group)
+            python = interpreter.layer(layout)
             hosts = tree.base(layout, group, suite) if suite else base
         except BaseException:
             group.kill()  # the other builder would keep the error from being seen for minutes
             raise
         other.result()
         shutil.rmtree(layout.temporary, ignore_errors=True)
-    return hosts, [prefect, postgresql, base]
+    return hosts, [prefect, postgresql, python, base]
 
 
 def together(calls: Iterable[Callable[[], object]]) -> None:

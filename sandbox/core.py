@@ -48,7 +48,7 @@ class Sandbox:
         return cls(layout(root, trees))
 
     @classmethod
-    def up(
+    def up(  # noqa: PLR0913 - what it can be
         cls,
         hosts: int = 1,
         *,
@@ -56,6 +56,7 @@ class Sandbox:
         root: Path | None = None,
         trees: Path | None = None,
         suite: str | None = None,
+        python: bool = False,
     ) -> Self:
         """Bring the sandbox up and return it: bridge, server, and at least ``hosts`` worker hosts, all reachable.
 
@@ -69,6 +70,7 @@ class Sandbox:
             trees: As in ``at``.
             suite: Debian's name for what new hosts get, ``bookworm`` or ``trixie``; HUBLAB_SANDBOX_SUITE, or else what
                 this machine's Python was built for, by default.
+            python: Whether new hosts have the server's Python; without, none of ours, as a stock Debian.
 
         Raises:
             SandboxError: Something is missing here, or did not work in time. A sandbox that was not up before has then
@@ -79,17 +81,18 @@ class Sandbox:
         sandbox = cls.at(root, trees)
         needs.ensure(sandbox.layout.root)
         with teardown.locked(sandbox.layout):
-            sandbox.ensure(hosts, past=past, suite=suite or os.environ.get("HUBLAB_SANDBOX_SUITE") or None)
+            suite = suite or os.environ.get("HUBLAB_SANDBOX_SUITE") or None
+            sandbox.ensure(hosts, past=past, suite=suite, python=python)
         return sandbox
 
-    def ensure(self, hosts: int, *, past: bool, suite: str | None = None) -> None:
+    def ensure(self, hosts: int, *, past: bool, suite: str | None = None, python: bool = False) -> None:
         """Do what ``up`` says; the caller holds the lock. What was up before stays, whatever goes wrong here."""
         was_up = self.layout.ready.exists() and place.is_own(self.layout)
         if not was_up:
             teardown.clear(self.layout)
         place.claim(self.layout)
         try:
-            self._up(hosts, suite)
+            self._up(hosts, suite, python=python)
             if past:
                 from sandbox import past as before  # noqa: PLC0415 - it imports this module
 
@@ -205,7 +208,6 @@ class Sandbox:
             "HUBLAB_HOSTS": hosts,
             "HUBLAB_SSH_KEY": self.layout.key,
             "HUBLAB_SSH_KNOWN_HOSTS": self.layout.known_hosts,
-            "HUBLAB_PYTHON": interpreter.find().version,
             "PREFECT_API_URL": self.api_url,
             "PREFECT_API_AUTH_STRING": self.auth,
             # The stand-ins for Notion and Resend are there; what else is near, flows do not reach.
@@ -213,7 +215,7 @@ class Sandbox:
         }
         write_whole(self.env_file, "".join(f"{key}={value}\n" for key, value in lines.items()), mode=0o600)
 
-    def _up(self, hosts: int, suite: str | None) -> None:
+    def _up(self, hosts: int, suite: str | None, *, python: bool) -> None:
         here = self.layout
         first = not here.ready.exists()
         base, below_server = build.trees(here, suite)
@@ -227,7 +229,7 @@ class Sandbox:
         machines = [Machine(name, here) for name in sorted(wanted, key=here.number)]
         for machine in machines:
             if not machine.prepared:
-                machine.prepare([base])
+                machine.prepare([interpreter.layer(here), base] if python else [base])
         everyone = [self.server, *machines]
         write_whole(here.known_hosts, "".join(identity.known_hosts(machine) for machine in everyone), mode=0o644)
         with step(f"boot {' '.join(machine.name for machine in everyone)}"):

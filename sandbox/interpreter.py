@@ -1,37 +1,24 @@
-"""The Python that machines get: a copy of the one that runs the operator's virtual environment.
+"""The Python of the server, and of the workers of before: the one that runs the operator's virtual environment, moved.
 
-Debian 12 has only 3.11, and a machine without a route can fetch none. The operator's 3.12 (or 3.13) is there, works,
-and is what the lock was resolved for. Under /usr/local of the tree it is where the `python:3.12` images have theirs.
+Worker hosts are stock Debian, without it: there the deploy has to see to a Python itself.
 """
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import sys
-import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from deploy import spec
+from deploy.release import movable
 from sandbox.errors import SandboxError
-from sandbox.shell import run
+from sandbox.shell import run, step
 
-_SUPPORTED = ((3, 12), (3, 13))
-_LEFT_OUT = shutil.ignore_patterns(
-    "test",
-    "tests",
-    "tkinter",
-    "idlelib",
-    "turtledemo",
-    "site-packages",
-    "dist-packages",
-    "__pycache__",
-    "config-*",
-    "*.a",
-)
-# What a Prefect worker and uv need of the interpreter; each of these sits on a shared library of the system's.
-_PROBE = "import bz2, ctypes, encodings.idna, hashlib, lzma, readline, sqlite3, ssl, uuid, venv, zlib"
+if TYPE_CHECKING:
+    from sandbox.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -41,17 +28,15 @@ class Interpreter:
     Attributes:
         version: Major and minor, such as ``3.12``: the name of the program and of its library folder.
         executable: The program itself, not a virtual environment's link to it.
-        library: Its standard library.
     """
 
     version: str
     executable: Path
-    library: Path
 
     @property
     def inside(self) -> Path:
-        """Path of the copy on a machine."""
-        return Path("/usr/local/bin") / f"python{self.version}"
+        """Path of the copy on a machine that has it."""
+        return Path(f"/opt/python{self.version}/bin/python{self.version}")
 
 
 def find() -> Interpreter:
@@ -60,55 +45,59 @@ def find() -> Interpreter:
     Raises:
         SandboxError: It is neither 3.12 nor 3.13.
     """
-    if sys.version_info[:2] not in _SUPPORTED:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if version not in spec.PYTHONS:
         raise SandboxError(
-            f"{sys.executable} is Python {platform.python_version()}; the lock is for 3.12 and 3.13; "
+            f"{sys.executable} is Python {platform.python_version()}; the lock is for {' and '.join(spec.PYTHONS)}; "
             "remedy: run `make deploy`, whose bootstrap looks for one, or call .venv/bin/python -m sandbox"
         )
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
     executable = Path(sys.base_prefix, "bin", f"python{version}").resolve()
     if not executable.exists():
         raise SandboxError(f"{executable}: not there, though {sys.executable} says it comes from {sys.base_prefix}")
-    return Interpreter(version, executable, Path(sysconfig.get_path("stdlib")))
+    return Interpreter(version, executable)
 
 
-def copy_into(tree: Path, interpreter: Interpreter) -> None:
-    """Put the interpreter under /usr/local of ``tree``, byte-compiled, and prove that it starts there.
+def copy_into(tree: Path) -> None:
+    """Put the interpreter under /usr/local of ``tree``, where the `python:3.12` images have theirs, byte-compiled.
 
     Raises:
-        SandboxError: It does not start in the tree: it was built for newer system libraries than Debian's.
+        SandboxError: It cannot be moved.
     """
-    local = tree / "usr/local"
-    library = local / "lib" / f"python{interpreter.version}"
-    (local / "bin").mkdir(parents=True, exist_ok=True)
-    program = local / "bin" / f"python{interpreter.version}"
-    shutil.copy2(interpreter.executable, program)
-    shutil.copytree(interpreter.library, library, ignore=_LEFT_OUT, dirs_exist_ok=True, symlinks=True)
-    (library / "site-packages").mkdir(exist_ok=True)
-    for name in sorted((Path(sys.base_prefix) / "lib").glob(f"libpython{interpreter.version}*.so*")):
-        shutil.copy2(name, local / "lib", follow_symlinks=False)
-    include = Path("include") / f"python{interpreter.version}"
-    if (sys.base_prefix / include).is_dir():
-        shutil.copytree(sys.base_prefix / include, local / include, dirs_exist_ok=True)
-    for path in [local, *local.rglob("*")]:
-        os.chown(path, 0, 0, follow_symlinks=False)
-    run(["chroot", tree, "ldconfig"], timeout=60)
-    proof = run(["chroot", tree, interpreter.inside, "-c", _PROBE], timeout=60, check=False)
-    if proof.returncode:
+    moved = tree / "usr/local/.moved"
+    _move(moved, "/usr/local")
+    shutil.copytree(moved, tree / "usr/local", symlinks=True, dirs_exist_ok=True)
+    shutil.rmtree(moved)
+
+
+def _move(inside: Path, prefix: str) -> None:
+    found = find()
+    try:
+        movable.own(inside)
+    except movable.InterpreterError as error:
         raise SandboxError(
-            f"{interpreter.executable} does not run in the sandbox's Debian:\n  {proof.stderr.strip()}\n"
-            "  remedy: a Python built for older systems: `uv python install 3.12`, then rm -r .venv and call make again"
-        )
-    run(
-        [
-            "chroot",
-            tree,
-            interpreter.inside,
-            "-m",
-            "compileall",
-            "-q",
-            "-j2",
-            f"/usr/local/lib/python{interpreter.version}",
-        ],
-        timeout=180,
-    )
+            f"{found.executable} cannot be moved to a machine: {error}; "
+            "remedy: `uv python install 3.12`, then rm -r .venv and call make again"
+        ) from error
+    compiler = [str(inside / f"bin/python{found.version}"), "-I", "-m", "compileall", "-q", "-j2"]
+    run([*compiler, "-s", str(inside), "-p", prefix, str(inside / "lib")], timeout=180)
+
+
+def layer(layout: Layout) -> Path:
+    """Return the layer that has the interpreter below /opt; build it when it is not there.
+
+    Raises:
+        SandboxError: It cannot be moved.
+    """
+    found = find()
+    tree = layout.trees / f"python-{platform.python_version()}"
+    if tree.exists():
+        return tree
+    building = tree.with_name(f"{tree.name}.partial")
+    shutil.rmtree(building, ignore_errors=True)
+    inside = building / f"opt/python{found.version}"
+    with step(f"Python {found.version} from this machine"):
+        _move(inside, f"/opt/python{found.version}")
+    (building / "usr/local/bin").mkdir(parents=True)
+    (building / "usr/local/bin" / found.inside.name).symlink_to(found.inside)
+    building.rename(tree)
+    return tree

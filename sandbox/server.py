@@ -98,7 +98,7 @@ def await_ready(machine: Machine, auth: str) -> None:
                     f"{api_url(machine.layout)} is not healthy after {_READY_SECONDS:.0f} s; its journal:\n{journal}"
                 )
             time.sleep(0.1)
-        _ensure_pool(api)
+        ensure_pool(api)
 
 
 def check_reach(host: Machine) -> None:
@@ -148,12 +148,13 @@ def _healthy(api: httpx.Client) -> bool:
     return answer.status_code == httpx.codes.OK and answer.json() is True
 
 
-def _ensure_pool(api: httpx.Client) -> None:
-    if api.get(f"/work_pools/{POOL}").status_code == httpx.codes.OK:
+def ensure_pool(api: httpx.Client, name: str = POOL) -> None:
+    """Create a work pool as Prefect does by default, unless it is there."""
+    if api.get(f"/work_pools/{name}").status_code == httpx.codes.OK:
         return
     known = api.get("/collections/views/aggregate-worker-metadata").raise_for_status().json()
     template = known["prefect"]["process"]["default_base_job_configuration"]
-    api.post("/work_pools/", json={"name": POOL, "type": "process", "base_job_template": template}).raise_for_status()
+    api.post("/work_pools/", json={"name": name, "type": "process", "base_job_template": template}).raise_for_status()
 
 
 def digest() -> str:

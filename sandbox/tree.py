@@ -1,4 +1,4 @@
-"""The read-only file trees that machines share: Debian with Python, and PostgreSQL above it.
+"""The read-only file trees that machines share: a stock Debian, and PostgreSQL above it.
 
 Each is built under a temporary name and renamed when it is complete, so that a tree which exists is whole.
 """
@@ -10,7 +10,6 @@ import shlex
 import shutil
 from typing import TYPE_CHECKING
 
-from sandbox import interpreter
 from sandbox.cgroup import Cgroup, run_in
 from sandbox.errors import SandboxError
 from sandbox.shell import run, step
@@ -20,16 +19,10 @@ if TYPE_CHECKING:
 
     from sandbox.layout import Layout
 
-# The shared libraries are those that the copied Python stands on; the rest is what a Debian server has.
-_COMMON = (
-    "systemd-sysv,dbus,libpam-systemd,openssh-server,sudo,iproute2,procps,less,curl,ca-certificates,python3,"
-    "libffi8,libbz2-1.0,liblzma5,zlib1g,libncursesw6,libexpat1,libuuid1,libsqlite3-0"
-)
-# Newest release of the C library that a suite can serve → suite and its names of the packages that were renamed.
-_SUITES = {
-    (2, 36): ("bookworm", "libssl3,libreadline8,libgdbm6"),
-    (2, 41): ("trixie", "libssl3t64,libreadline8t64,libgdbm6t64"),
-}
+# What a Debian server has, and nothing that is there for the deploy's sake.
+_STOCK = "systemd-sysv,dbus,libpam-systemd,openssh-server,sudo,iproute2,procps,less,curl,ca-certificates,python3"
+# Newest release of the C library that a suite can serve → suite.
+_SUITES = {(2, 36): "bookworm", (2, 41): "trixie"}
 # Fetched while apt's lists are at hand, installed later, in the server's own layer.
 _FETCH = (
     # Only what PostgreSQL adds: the packages of the tree itself are still in the cache at this point.
@@ -56,8 +49,8 @@ done
 """
 
 
-def suite(wanted: str | None = None) -> tuple[str, str]:
-    """Return a Debian suite whose C library can run the operator's Python, and its packages' names.
+def suite(wanted: str | None = None) -> str:
+    """Return a Debian suite whose C library can run the operator's Python.
 
     Args:
         wanted: Its name; the oldest that can by default.
@@ -65,13 +58,13 @@ def suite(wanted: str | None = None) -> tuple[str, str]:
     Raises:
         SandboxError: The operator's C library is newer than that suite's, or than any suite's known here.
     """
-    names = [answer[0] for answer in _SUITES.values()]
+    names = list(_SUITES.values())
     if wanted is not None and wanted not in names:
         raise SandboxError(f"--suite: {wanted!r} is none of {', '.join(names)}")
     name, version = platform.libc_ver()
     have = tuple(int(part) for part in version.split(".")[:2]) if name == "glibc" else (99, 0)
     for newest, answer in sorted(_SUITES.items()):
-        if have <= newest and wanted in (None, answer[0]):
+        if have <= newest and wanted in (None, answer):
             return answer
     raise SandboxError(
         f"Python here stands on {name or 'an unknown C library'} {version}; "
@@ -80,10 +73,9 @@ def suite(wanted: str | None = None) -> tuple[str, str]:
 
 
 def base(layout: Layout, cgroup: Cgroup, wanted: str | None = None) -> Path:
-    """Return the tree with Debian, sshd and Python; build it first when it is not there."""
-    found = interpreter.find()
-    name, renamed = suite(wanted)
-    tree = layout.trees / f"base-{name}-{found.version}"
+    """Return the tree with a stock Debian and sshd; build it first when it is not there."""
+    name = suite(wanted)
+    tree = layout.trees / f"base-{name}"
     if tree.exists():
         return tree
     building = fresh(tree)
@@ -92,12 +84,10 @@ def base(layout: Layout, cgroup: Cgroup, wanted: str | None = None) -> Path:
     with step(f"Debian {name} by mmdebstrap"):
         run_in(
             cgroup,
-            ["mmdebstrap", "--mode=root", "--quiet", "--variant=minbase", f"--include={_COMMON},{renamed}",
+            ["mmdebstrap", "--mode=root", "--quiet", "--variant=minbase", f"--include={_STOCK}",
              f"--customize-hook={_FETCH.format(debs=debs)}", name, building],
             temporary=layout.temporary, timeout=900,
         )  # fmt: skip
-    with step(f"Python {found.version} from this machine"):
-        interpreter.copy_into(building, found)
     _settle(building)
     building.rename(tree)
     return tree

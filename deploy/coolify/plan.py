@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploy.coolify import problems
 from deploy.coolify.wanted import environment, fields, present
-from deploy.problems import Problem
+from deploy.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

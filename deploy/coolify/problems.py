@@ -12,7 +12,7 @@ from deploy.coolify.wanted import (
     grace_seconds,
 )
 from deploy.coolify.wanted import environment as entries
-from deploy.problems import Problem
+from deploy.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -19,16 +19,15 @@ from deploy.remedies import remedy_for
 from deploy.remote import last_line, launcher, program
 from deploy.settings import SettingsError, load
 from deploy.spec import worker_host
+from deploy.ssh import arguments
 from deploy.state import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from deploy.settings import Settings, Target
     from deploy.spec import WorkerHost
 
 USAGE = 2
-CONNECT_SECONDS = 10
 ANSWER_SECONDS = 60
 SSH_FAILED = 255
 SIDE_BY_SIDE = 64
@@ -97,21 +96,6 @@ def _remedy(stderr: str) -> str:
     return f"\n    -> {remedy}" if remedy else ""
 
 
-def command_for(settings: Settings, target: Target) -> tuple[str, ...]:
-    """The ssh command up to the host, as strict as the deploy's own connection. Pure."""
-    options = [
-        "BatchMode=yes",
-        "StrictHostKeyChecking=yes",
-        f'UserKnownHostsFile="{settings.ssh_known_hosts}"',
-        f"ConnectTimeout={CONNECT_SECONDS}",
-        f"ServerAliveInterval={CONNECT_SECONDS}",
-        "LogLevel=ERROR",
-    ]
-    key = ["-i", settings.ssh_key, "-o", "IdentitiesOnly=yes"] if settings.ssh_key else []
-    flags = [part for option in options for part in ("-o", option)]
-    return ("ssh", *flags, *key, "-p", str(target.port), "-l", target.user, target.address)
-
-
 def ask_all[Answer](
     question: Callable[[Host], Answer], of_application: Callable[[WorkerHost], Answer] | None = None
 ) -> list[Reply[Answer]]:
@@ -126,7 +110,8 @@ def ask_all[Answer](
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(USAGE)
-    hosts = [Host(worker_host(settings, target), command_for(settings, target)) for target in settings.hosts]
+    ways = {target: () if target.application else arguments(settings, target) for target in settings.hosts}
+    hosts = [Host(worker_host(settings, target), way) for target, way in ways.items()]
     with ThreadPoolExecutor(max_workers=min(len(hosts), SIDE_BY_SIDE)) as pool:
         return list(pool.map(lambda host: _ask(host, question, of_application), hosts))
 

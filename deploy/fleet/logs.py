@@ -7,9 +7,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from deploy import spec
+from deploy import spec, ssh
 from deploy.fleet import applications
-from deploy.fleet.connect import USAGE, FleetError, command_for
+from deploy.fleet.connect import USAGE, FleetError
 from deploy.limit import limited
 from deploy.settings import SettingsError, load
 
@@ -39,7 +39,8 @@ def command(settings: Settings, unit: str, lines: int, *, follow: bool) -> list[
     journal = ["journalctl", "--no-pager", "--output=short-iso", f"--lines={lines}", *(["--follow"] if follow else [])]
     asked = shlex.join([*journal, *(f"--unit={name}" for name in units)])
     terminal = ["-t"] if follow and sys.stdout.isatty() else []  # so that Ctrl-C ends it on the host as well
-    return [*command_for(settings, target), *terminal, asked if target.user == "root" else f"sudo -n {asked}"]
+    root = ssh.user(settings, target) == ssh.DEFAULT_USER
+    return [*ssh.arguments(settings, target), *terminal, asked if root else f"sudo -n {asked}"]
 
 
 def _all() -> list[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from deploy import spec
+from deploy.release.interpreter import settle
 from deploy.state import HostState, question
 from deploy.state import parse as parse_state
 
@@ -47,7 +48,8 @@ def ask(host: Host, *, whole: bool) -> Report:
         "pool": host.wanted.work_pool,
         **host.wanted.api_access(),
     }
-    return parse(host.ask_json("report_host", query))
+    report = parse(host.ask_json("report_host", query))
+    return replace(report, state=settle(report.state, host.wanted.python)) if whole else report
 
 
 def parse(raw: dict[str, Any]) -> Report:

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from deploy import plan as planning
 from deploy import spec
+from deploy.env_values import COOLIFY
 from deploy.fleet import applications, report
 from deploy.fleet.connect import Reply, ask_all
-from deploy.words import last_failure
+from deploy.leaving import names_of
+from deploy.words import last_failure, warnings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,6 +44,7 @@ class Status:
 
     `online`: those of its workers that Prefect's server hears; `in_flight`: their flow runs, None where nobody can say;
     `deployed`: the audit's last line.
+    `warnings`: what is as planned, and not as it should be. `others`: workers of the pool that are not this host's.
     """
 
     host: str
@@ -58,6 +61,8 @@ class Status:
     deployed: dict[str, Any] = field(default_factory=dict)
     address: str = ""
     reachable: bool = True
+    warnings: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     @property
     def as_planned(self) -> bool:
@@ -102,6 +107,8 @@ def judge(wanted: spec.WorkerHost, plan: Plan, now: Report) -> Status:
         in_flight=sum(worker.in_flight for worker in state.workers.values()),
         deployed=dict(state.deploys[-1]) if state.deploys else {},
         address=wanted.address,
+        warnings=warnings(wanted, state),
+        others=tuple(sorted(state.online - set(names.values()) - names_of(state))),
     )
 
 
@@ -151,6 +158,7 @@ def render(status: Status) -> str:
     lines += [f"  lock: {status.lock}"] if status.lock else []
     lines += [f"  drift: {words}" for words in status.drift]
     lines += [f"  trouble: {words}" for words in status.trouble]
+    lines += [f"  warning: {words}" for words in status.warnings]
     return "\n".join(lines)
 
 
@@ -159,6 +167,24 @@ def summary(found: Sequence[Status]) -> str:
     wrong = [item.host for item in found if not item.as_planned]
     return f"{len(found) - len(wrong)} of {len(found)} hosts as planned" + (
         f"; not: {', '.join(wrong)}" if wrong else ""
+    )
+
+
+def of_nobody(found: Sequence[Status]) -> list[str]:
+    """Workers that are ONLINE in the pool and of nobody that answered. Pure."""
+    hosts = [set(item.others) for item in found if not item.address.startswith(COOLIFY)]
+    return sorted(set.intersection(*hosts) - {name for item in found for name in item.online}) if hosts else []
+
+
+def vanished(found: Sequence[Status]) -> str:
+    """That workers of hosts that are named no more go on; empty when there are none, or not all hosts were asked."""
+    whole = "LIMIT" not in os.environ and all(item.reachable for item in found)
+    names = of_nobody(found) if whole else []
+    if not names:
+        return ""
+    return (
+        f"ONLINE in the pool, and of no host in HUBLAB_HOSTS: {', '.join(names)} -> put their hosts back, and "
+        "take them out of service with `make decommission LIMIT=host`; where they are others', nothing is to be done"
     )
 
 
@@ -184,8 +210,10 @@ def look() -> list[Status]:
 
 
 def as_words(found: Sequence[Status]) -> str:
-    """All hosts as text. Pure."""
-    return "\n".join([render(item) for item in found] + [summary(found)] * (len(found) > 1)) + "\n"
+    """All hosts as text."""
+    gone = vanished(found)
+    lines = [render(item) for item in found] + [summary(found)] * (len(found) > 1) + [gone] * bool(gone)
+    return "\n".join(lines) + "\n"
 
 
 def as_json(found: Sequence[Status]) -> str:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from deploy.onhost.prefect_api import ApiError, pages, request, server_now
 from deploy.onhost.untrusted import printable
 
 HTTP_OK, HTTP_NOT_FOUND = 200, 404
+CLOUD = "prefect.cloud"
+"""Its API has no /admin/version: it is the newest, and asks for a key always."""
 
 
 def api(query: dict[str, Any]) -> dict[str, Any]:
     """Who the server is and which workers it believes to be online, or the error."""
     found: dict[str, Any] = {"status": HTTP_OK, "version": "", "online": []}
     try:
-        found["version"] = version(query)
+        found["version"] = "" if is_cloud(query) else version(query)
+        found["open"] = not is_cloud(query) and is_open(query)
+        found["pool"] = pool(query)
         found["online"] = online(query)
         found["automations"] = automations(query)
         found["skew"] = skew(query)
@@ -29,12 +33,48 @@ def api(query: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def is_cloud(query: dict[str, Any]) -> bool:
+    """Whether the address is one of Prefect Cloud's."""
+    host = urlsplit(query["api_url"]).hostname or ""
+    return host == CLOUD or host.endswith(f".{CLOUD}")
+
+
+def is_open(query: dict[str, Any]) -> bool:
+    """Whether it answers without any credential."""
+    if not (query["auth"] or query["key"]):
+        return True
+    try:
+        version({**query, "auth": "", "key": ""})
+    except ApiError:
+        return False
+    return True
+
+
+def pool(query: dict[str, Any]) -> dict[str, Any] | None:
+    """The work pool as the server has it, with the names of its queues that are paused; None where there is none."""
+    path = f"/work_pools/{quote(query['pool'])}"
+    try:
+        found = request(query, path)
+    except ApiError as error:
+        if error.status == HTTP_NOT_FOUND:
+            return None
+        raise
+    queues = pages(query, f"{path}/queues/filter", {})
+    return {
+        "type": printable(str(found["type"])),
+        "paused": bool(found["is_paused"]),
+        "limit": found.get("concurrency_limit"),
+        "paused_queues": sorted(printable(str(item["name"])) for item in queues if item["is_paused"]),
+        "template": found.get("base_job_template"),
+    }
+
+
 def online(query: dict[str, Any]) -> list[str]:
-    """The workers of the pool that the server believes to be online; none where there is no such pool yet."""
+    """The workers of the pool that the server believes to be online; none where there is no such pool."""
     try:
         answer = request(query, f"/work_pools/{quote(query['pool'])}/workers/filter", {})
     except ApiError as error:
-        if error.status == HTTP_NOT_FOUND:  # the first worker creates it
+        if error.status == HTTP_NOT_FOUND:
             return []
         raise
     return [str(item["name"]) for item in answer if item["status"] == "ONLINE"]

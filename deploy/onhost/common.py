@@ -1,4 +1,4 @@
-"""What the on-host programs share. Standard library only, Python 3.12 or later."""
+"""What the on-host programs share. Standard library only, Python 3.11 or later."""
 
 from __future__ import annotations
 

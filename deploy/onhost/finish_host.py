@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,15 @@ def prune_units(folder: Path, base: Path) -> None:
             shutil.rmtree(kept, ignore_errors=True)
 
 
+def prune_interpreters(base: Path) -> None:
+    """What a deploy brought goes with the last release that stands on it; not what runs this."""
+    used = [Path(os.path.realpath(python)) for python in base.glob("releases/*/venv/bin/python")]
+    for folder in (base / "python").glob("*"):
+        if not any(path.is_relative_to(folder) for path in [*used, Path(sys.executable).resolve()]):
+            shutil.rmtree(folder, ignore_errors=True)
+            say(f"{folder} is removed: no release stands on it any more")
+
+
 def audit(query: dict[str, Any]) -> None:
     """Appends one line to the host's own record of deploys; `seconds` is how long the host was locked for it."""
     line = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **query["audit"]}
@@ -77,6 +87,7 @@ def main(query: dict[str, Any]) -> int:
     if query["ended"]:
         keep_units(Path(query["kept_units"], query["release"]), Path(query["units"]), query["kept"])
         prune_units(Path(query["kept_units"]), base)
+        prune_interpreters(base)
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         retire(Path(query["before"]), Path(query["state"], "retired", f"drop-ins-{stamp}"))
         clear(Path(query["before"]))

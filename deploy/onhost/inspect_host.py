@@ -41,6 +41,7 @@ def release(path: Path) -> dict[str, Any]:
     found, built = set(packages(path)), set(written["packages"])
     return {
         "complete": True,
+        "prefix": str(Path(os.path.realpath(path / "venv/bin/python")).parent.parent),
         "revision": {key: value for key, value in written.items() if isinstance(value, str)},
         "added": sorted(found - built),
         "missing": sorted(built - found),
@@ -153,7 +154,12 @@ def facts(query: dict[str, Any]) -> dict[str, Any]:
         "api": lambda: api(query),
         "deploys": lambda: deploys(query["audit"]),
     }
-    python = {"executable": sys.executable, "prefix": sys.base_prefix, "version": platform.python_version()}
+    python = {
+        "executable": sys.executable,
+        "prefix": sys.base_prefix,
+        "version": platform.python_version(),
+        "fits": "unfit" not in sys.argv,  # the launcher's word
+    }
     return {"python": python, **answers(questions)}
 
 

@@ -62,22 +62,27 @@ def locked_versions(lock: Path = LOCK) -> Mapping[str, str]:
 
 
 def release_id(python_version: str, python_prefix: str) -> str:
-    """`<Prefect's version>-<digest>`: the same inputs give the same name on every host.
+    """`<Prefect's version>-<digest>-<Python's digest>`: the same inputs give the same name on every host.
 
     Args:
         python_version: of the host's interpreter, `3.12.1`.
         python_prefix: where it lies; the release's venv points there.
     """
-    total = hashlib.sha256()
-    for part in (
-        LOCK.read_bytes(),
-        python_version.encode(),
-        python_prefix.encode(),
-        shipped_code().digest.encode(),
-        GUARD.encode(),
-    ):
-        total.update(hashlib.sha256(part).digest())
-    return f"{locked_versions()['prefect']}-{total.hexdigest()[:10]}"
+    content = _digest(LOCK.read_bytes(), shipped_code().digest.encode(), GUARD.encode())
+    python = _digest(python_version.encode(), python_prefix.encode())
+    return f"{locked_versions()['prefect']}-{content[:10]}-{python[:6]}"
+
+
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+
+def set_of(release: str) -> str:
+    """What releases of one lock and code have in common, whatever Python each was built for: `3.9.1-1a2b3c4d5e`.
+
+    One that an earlier version built has its Python in its only digest: it is a set of its own.
+    """
+    return "-".join(release.split("-")[:2])
 
 
 def choose(wanted: str, releases: Mapping[str, Release]) -> tuple[str, bool]:

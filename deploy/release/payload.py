@@ -54,7 +54,7 @@ def _write(archive: Path, house: wheels.Wheelhouse, files: Mapping[str, bytes]) 
     fresh = archive.with_suffix(".partial")
     fresh.unlink(missing_ok=True)
     with fresh.open("xb") as out:
-        stream = _Digest(out)
+        stream = scratch.Digest(out)
         # Of known files alone, in one order, without times or owners: the same content is the same archive.
         with tarfile.open(fileobj=stream, mode="w|") as tar:
             for name in sorted(house.hashes):
@@ -69,15 +69,3 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     member = tarfile.TarInfo(name)
     member.size, member.mode = len(content), 0o644
     tar.addfile(member, io.BytesIO(content))
-
-
-class _Digest(io.RawIOBase):
-    """A file to write to, and the digest of what was meant: what somebody does to the file meanwhile is not in it."""
-
-    def __init__(self, out: io.BufferedWriter) -> None:
-        self.total, self._out = hashlib.sha256(), out
-
-    def write(self, data: bytes) -> int:  # type: ignore[override]
-        """All of it, to both."""
-        self.total.update(data)
-        return self._out.write(data)

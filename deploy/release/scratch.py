@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import io
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,6 +14,14 @@ from deploy.env_file import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import Protocol
+
+    class Writer(Protocol):
+        """What bytes can be written to."""
+
+        def write(self, data: bytes, /) -> int:
+            """How many it took: all of them."""
+
 
 SCRATCH = ROOT / ".hublab"
 KEEP_SECONDS = 3600.0
@@ -41,3 +51,15 @@ def prune(folder: Path, pattern: str) -> None:
     for path in folder.glob(pattern):
         if time.time() - path.stat().st_mtime > KEEP_SECONDS:
             path.unlink(missing_ok=True)
+
+
+class Digest(io.RawIOBase):
+    """A file to write to, and the digest of what was meant: what somebody does to the file meanwhile is not in it."""
+
+    def __init__(self, out: Writer) -> None:
+        self.total, self._out = hashlib.sha256(), out
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        """All of it, to both."""
+        self.total.update(data)
+        return self._out.write(data)

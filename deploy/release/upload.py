@@ -40,12 +40,27 @@ def send(host: Host, file: Path) -> str:
     Raises:
         UploadError: the host refused it, or was silent for SILENCE_SECONDS.
     """
-    command = f"sh -c {shlex.quote(AS_ROOT.format(receive=shlex.quote(RECEIVE)))}"
+    return last_line(pour_into(host, RECEIVE, file))
+
+
+def pour_into(host: Host, receive: str, file: Path, silence: float = SILENCE_SECONDS) -> str:
+    """What a shell's program says that root runs on the host with a file on its standard input.
+
+    Args:
+        host: the host.
+        receive: the program, in one line: a login shell of another kind ends its quotes with the line.
+        file: the file.
+        silence: seconds.
+
+    Raises:
+        UploadError: it failed, or the host was silent for so long.
+    """
+    command = f"sh -c {shlex.quote(AS_ROOT.format(receive=shlex.quote(receive)))}"
     try:
         channel = patiently(host.connector.client.get_transport().open_session)  # type: ignore[attr-defined]
     except (OSError, EOFError, SSHException) as error:
         raise UploadError(f"the host grants no session ({error or 'it was silent'})") from error
-    channel.settimeout(SILENCE_SECONDS)
+    channel.settimeout(silence)
     try:
         channel.exec_command(command)
         _pour(file, channel)
@@ -56,7 +71,7 @@ def send(host: Host, file: Path) -> str:
         raise UploadError(f"the connection broke ({error or 'it was silent'})") from error
     finally:
         channel.close()
-    return last_line(str(said))
+    return str(said)
 
 
 def _pour(file: Path, channel: Channel) -> None:

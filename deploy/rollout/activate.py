@@ -14,6 +14,7 @@ from pyinfra import logger
 from pyinfra.api import DeployError, FunctionCommand, operation
 from pyinfra.api.state import BaseStateCallback
 
+from deploy.release.identity import set_of
 from deploy.rollout.conductor import Conductor
 from deploy.rollout.once import Once, side_by_side
 from deploy.rollout.report import announce, as_data, conclude
@@ -43,8 +44,15 @@ class Rollout:
         self.conducted: Once[dict[str, Outcome]] = Once()
 
     @classmethod
-    def shared(
-        cls, state: State, what: str = "deploy", *, kept: bool = False, wave: object = 0, plan_file: str = ""
+    def shared(  # noqa: PLR0913 - what a run can be
+        cls,
+        state: State,
+        what: str = "deploy",
+        *,
+        kept: bool = False,
+        wave: object = 0,
+        plan_file: str = "",
+        table: bool = True,
     ) -> Rollout:
         """The one rollout of this run; pyinfra executes the deploy file once for each host, all of them meet here.
 
@@ -56,7 +64,8 @@ class Rollout:
         if "hublab_rollout" not in state.__dict__:
             state.__dict__["hublab_rollout"] = rollout = cls(what, kept=kept, most=int(str(wave)), plan_file=plan_file)
             state.add_callback_handler(Unlock(rollout))  # type: ignore[no-untyped-call]
-            atexit.register(conclude, state, rollout.members)
+            if table:
+                atexit.register(conclude, state, rollout.members)
         return state.__dict__["hublab_rollout"]  # type: ignore[no-any-return]
 
     def join(self, state: State, member: AnyMember) -> None:
@@ -82,7 +91,7 @@ class Rollout:
         """Refuses hosts that do not go together.
 
         Raises:
-            DeployError: two of them have one name, or they would go back to different releases.
+            DeployError: two of them have one name, or they would go back to different locks or code.
         """
         # Two hosts of one name would run workers of one name, and each would answer for the other's.
         names: dict[str, str] = {}
@@ -93,11 +102,11 @@ class Rollout:
                 )
             if member.name:
                 names[member.name] = address
-        # An application is known by its commit, a host by its release's id.
-        kinds = {(item.wanted.application == "", item.plan.release) for item in self.members.values()}
+        # An application is known by its commit, a host by its release's lock and code, whatever its Python.
+        kinds = {(item.wanted.application == "", set_of(item.plan.release)) for item in self.members.values()}
         if self.what == "rollback" and len(kinds) > len({kind for kind, _ in kinds}):
             raise DeployError(
-                "The hosts would go back to different releases, see above. Nothing was changed. "
+                "The hosts would go back to different releases, of other locks or code: see above. Nothing changed. "
                 "Name one with RELEASE=, or take the hosts one at a time with LIMIT=."
             )
 

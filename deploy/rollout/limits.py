@@ -40,5 +40,6 @@ def seconds(program: str, query: dict[str, Any], wanted: spec.WorkerHost, plan: 
         "roll_back": (count + 2) * move,  # and a step of the same deploy that it may have to wait for
         "watch_canary": wanted.canary_seconds + LIMIT_SECONDS,
         "legacy.workers": (1 + len(plan.legacy)) * (wanted.drain_seconds + SLACK_SECONDS),
+        "decommission": len(state.workers) * (stop + LIMIT_SECONDS) + SLACK_SECONDS,
         "finish_host": len(plan.surplus) * (stop + LIMIT_SECONDS) + SLACK_SECONDS,
     }.get(program, LIMIT_SECONDS)

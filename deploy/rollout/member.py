@@ -158,6 +158,11 @@ class Member(SshSteps):
             self._release(token)
         self.given_back = True
 
+    def forget_lock(self) -> None:
+        """It is gone with all that was on the host; nothing more is begun there."""
+        self.token, self.given_back = "", True
+        self._stop_refreshing()
+
     def _release(self, token: str) -> None:
         trouble = self.trouble
         self.run("lock", {"phase": "release", "token": token, "folder": spec.LOCK})

@@ -10,7 +10,7 @@ from pyinfra.api.state import StateStage
 
 from deploy.state import HostState
 from deploy.table import render as table
-from deploy.words import last_failure
+from deploy.words import last_failure, warnings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -122,6 +122,8 @@ def announce(member: AnyMember) -> None:
     lines += [f"cannot be deployed to: {problem.what}\n    -> {problem.remedy}" for problem in plan.problems]
     if failure := last_failure(member.state):
         lines.append(f"note: {failure}")
+    if isinstance(member.state, HostState):
+        lines += [f"warning: {word}" for word in warnings(member.wanted, member.state)]
     lines += [f"plan: {word}" for word in plan.words]
     if plan.lock:
         lines.append(f"plan: {plan.lock}: it is waited for, and its lock removed if its owner is gone")

@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
     from sandbox.layout import Layout
 
-# The libraries that the copied Python stands on; `usr-is-merged` in the place of a package that brings Perl.
-_INCLUDED = (
-    "ca-certificates,libffi8,libbz2-1.0,liblzma5,zlib1g,libncursesw6,libexpat1,libuuid1,libsqlite3-0,usr-is-merged"
-)
+# `usr-is-merged` in the place of a package that brings Perl.
+_INCLUDED = "ca-certificates,usr-is-merged"
 # Of no use to a container; Debian's own slim images leave out the same.
 _LEFT_OUT = ("doc", "man", "info", "locale")
 
@@ -28,7 +26,7 @@ _LEFT_OUT = ("doc", "man", "info", "locale")
 def base(layout: Layout) -> Path:
     """The tree of it; built when it is not there."""
     found = interpreter.find()
-    name, renamed = tree.suite()
+    name = tree.suite()
     whole = layout.trees / f"image-{name}-{found.version}"
     if whole.exists():
         return whole
@@ -40,15 +38,14 @@ def base(layout: Layout) -> Path:
         with step(f"a base image of Debian {name} by mmdebstrap"):
             run_in(
                 cgroup,
-                ["mmdebstrap", "--mode=root", "--quiet", "--variant=essential", f"--include={_INCLUDED},{renamed}",
+                ["mmdebstrap", "--mode=root", "--quiet", "--variant=essential", f"--include={_INCLUDED}",
                  "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
                  *(f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _LEFT_OUT), name, building],
                 temporary=layout.temporary, timeout=900,
             )  # fmt: skip
     finally:
         cgroup.kill()
-    interpreter.copy_into(building, found)
-    for alias in ("python3", "python"):
-        (building / "usr/local/bin" / alias).symlink_to(found.inside.name)
+    interpreter.copy_into(building)
+    (building / "usr/local/bin/python").symlink_to(found.inside.name)
     building.rename(whole)
     return whole

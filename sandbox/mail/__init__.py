@@ -99,7 +99,7 @@ def _run(layout: Layout, group: Cgroup, installed: Path, folder: Path) -> None:
 def _tree(layout: Layout) -> Path:
     """The tree with both programs; built when it is not there. Nothing in it is configured, so nothing is started."""
     needs.ensure(layout.root)
-    suite, _ = tree.suite()
+    suite = tree.suite()
     found = layout.trees / f"mail-{suite}"
     with folder_locked(layout.trees):
         if found.exists():

@@ -119,7 +119,7 @@ def _number(machine: Machine) -> str:
 
 def _layer(layout: Layout) -> Path:
     digest = hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:8]
-    tree = layout.trees / f"past-{interpreter.find().version}-{digest}"
+    tree = layout.trees / f"past-py{interpreter.find().version}-{digest}"
     with folder_locked(layout.trees):
         if not tree.exists():
             with step("Prefect 3.4.1 with uvloop from sandbox/past"):
@@ -131,7 +131,8 @@ def _give(host: Machine, layer: Path, api_url: str) -> None:
     if host.ssh(f"{VENV}/bin/python -c 'import uvloop'", check=False).returncode:
         host.kill()
         shutil.rmtree(host.upper / HOME.relative_to("/"), ignore_errors=True)  # what a deploy changed there
-        host.set_layers([layer, *(tree for tree in host.layers if tree != layer)])
+        needed = [layer, interpreter.layer(host.layout)]
+        host.set_layers([*needed, *(tree for tree in host.layers if tree not in needed)])
         host.boot()
     if host.ssh(f"systemctl is-active {UNIT}", check=False).returncode:
         _start_unit(host, api_url)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from deploy import spec
 from deploy.fleet import connect, status, unlock
-from deploy.fleet.connect import FleetError, Host, ask_all, command_for
+from deploy.fleet.connect import FleetError, Host, ask_all
 from deploy.settings import Settings, Target
 from tests.deploy.factories import wanted
 from tests.deploy.test_remote import on_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # The last argument is the remote command; ssh hands it to the login shell.
 RUN = 'for last; do :; done; exec sh -c "$last"'
@@ -33,17 +36,6 @@ def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def host(python: str = sys.executable) -> Host:
     return Host(wanted(python=python), ("ssh", "h1"))
-
-
-def test_command_is_as_strict_as_the_deploys_own_connection() -> None:
-    settings = Settings(Path("env"), (), "", ssh_key="/k y", ssh_known_hosts="/known hosts")
-    command = command_for(settings, Target("h1", "ada", 2222))
-    assert command[0] == "ssh"
-    assert command[-6:] == ("IdentitiesOnly=yes", "-p", "2222", "-l", "ada", "h1")
-    for option in ("BatchMode=yes", "StrictHostKeyChecking=yes", 'UserKnownHostsFile="/known hosts"'):
-        assert command[command.index(option) - 1] == "-o"
-    assert command[command.index("-i") + 1] == "/k y"
-    assert "-i" not in command_for(Settings(Path("env"), (), ""), Target("h1"))
 
 
 @pytest.mark.usefixtures("ssh")

@@ -31,7 +31,7 @@ def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_name_begins_with_prefects_version() -> None:
-    assert re.fullmatch(r"3\.\d+\.\d+-[0-9a-f]{10}", release_id("3.12.1", "/usr/local"))
+    assert re.fullmatch(r"3\.\d+\.\d+-[0-9a-f]{10}-[0-9a-f]{6}", release_id("3.12.1", "/usr/local"))
 
 
 def test_same_inputs_same_name(inputs: Path) -> None:

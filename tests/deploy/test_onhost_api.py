@@ -9,18 +9,23 @@ import threading
 import time
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from deploy.onhost import api_facts, prefect_api
 from deploy.plan import make
+from deploy.settings import parse
 from tests.deploy.factories import SENTINEL, bare, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+CLOUD_URL = "https://api.prefect.cloud/api/accounts/0a0a/workspaces/0b0b"
 
 
 def reply(status: int, body: bytes = b"", **headers: str) -> Answer:
@@ -62,8 +67,13 @@ class Api:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server.server_address[1]}/api"
 
-    def ask(self) -> dict[str, Any]:
-        return api_facts.api({"api_url": self.url, "auth": f"admin:{SENTINEL}", "key": "", "pool": "a pool"})
+    def ask(self, **access: str) -> dict[str, Any]:
+        return api_facts.api({"api_url": self.url, "auth": f"admin:{SENTINEL}", "key": "", "pool": "a pool", **access})
+
+    def is_well(self) -> None:
+        """It is Prefect, has the pool, and nothing else."""
+        self.answers |= {VERSION: closed(b'"3.8.8"'), POOL: reply(200, PLAIN)}
+        self.answers |= dict.fromkeys((QUEUES, WORKERS, AUTOMATIONS), reply(200, b"[]"))
 
     def told(self) -> str:
         """The line that the operator reads."""
@@ -83,29 +93,68 @@ def api() -> Iterator[Api]:
     found.server.server_close()
 
 
+def closed(body: bytes) -> Answer:
+    """What only those get who have a credential."""
+    return lambda handler: reply(200 if handler.headers.get("Authorization") else 401, body)(handler)
+
+
 VERSION = "/api/admin/version"
+POOL = "/api/work_pools/a%20pool"
+QUEUES = f"{POOL}/queues/filter"
+PLAIN = b'{"type": "process", "is_paused": false, "concurrency_limit": null, "base_job_template": {}}'
 WORKERS = "/api/work_pools/a%20pool/workers/filter"
 AUTOMATIONS = "/api/automations/filter"
 
 
 def test_prefect_itself(api: Api) -> None:
-    api.answers[VERSION] = reply(200, b'"3.8.8"')
+    api.is_well()
+    api.answers[QUEUES] = reply(200, b'[{"name": "a", "is_paused": true}, {"name": "b", "is_paused": false}]')
     api.answers[WORKERS] = reply(200, b'[{"name": "h-1", "status": "ONLINE"}, {"name": "h-2", "status": "OFFLINE"}]')
     api.answers[AUTOMATIONS] = reply(200, b'[{"name": "a", "description": "b", "enabled": true}]')
+    pool = {"type": "process", "paused": False, "limit": None, "paused_queues": ["a"], "template": {}}
+    told = {"version": "3.8.8", "online": ["h-1"], "automations": {"a": "b"}, "open": False, "pool": pool}
     found = api.ask()
     assert abs(found.pop("skew")) < 60
-    assert found == {"status": 200, "version": "3.8.8", "online": ["h-1"], "automations": {"a": "b"}}
-    assert {path for path, _ in api.seen} == {VERSION, WORKERS, AUTOMATIONS}
+    assert found == {"status": 200, **told}
+    assert {path for path, _ in api.seen} == {VERSION, POOL, QUEUES, WORKERS, AUTOMATIONS}
 
 
-def test_pool_that_is_not_there_yet_is_no_fault(api: Api) -> None:
+def test_pool_that_is_not_there_is_told(api: Api) -> None:
+    api.is_well()
+    del api.answers[POOL], api.answers[WORKERS]
+    found = api.ask()
+    assert (found["status"], found["pool"], found["online"]) == (200, None, [])
+
+
+@pytest.mark.parametrize(("access", "told"), [({}, True), ({"auth": ""}, True)])
+def test_server_that_asks_for_no_credential_is_known(api: Api, access: dict[str, str], told: bool) -> None:
+    api.is_well()
+    assert api.ask()["open"] is False
     api.answers[VERSION] = reply(200, b'"3.8.8"')
-    api.answers[AUTOMATIONS] = reply(200, b"[]")
-    assert {"status": 200, "version": "3.8.8", "online": [], "automations": {}}.items() <= api.ask().items()
+    assert api.ask(**access)["open"] is told
+
+
+def test_prefect_cloud_is_taken_as_it_is_documented(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An account and a workspace in the address, a key as the bearer's, and no page that tells a version."""
+    workspace = "/api/accounts/0a0a0a0a-0000-4000-8000-00000000000a/workspaces/0b0b0b0b-0000-4000-8000-00000000000b"
+    api.is_well()
+    api.answers = {path.replace("/api", workspace, 1): answer for path, answer in api.answers.items()}
+    del api.answers[VERSION.replace("/api", workspace, 1)]
+    monkeypatch.setattr(api_facts, "CLOUD", "127.0.0.1")
+    found = api.ask(api_url=api.url.replace("/api", workspace), auth="", key="pnu_0123456789")
+    assert (found["status"], found["version"], found["open"]) == (200, "", False)
+    assert found["pool"]["type"] == "process"
+    assert {header for _, header in api.seen} == {"Bearer pnu_0123456789"}
+    settings = parse({"HUBLAB_HOSTS": "h", "PREFECT_API_URL": CLOUD_URL, "PREFECT_API_KEY": "pnu_0"}, Path(".env"))
+    assert settings.api_url == CLOUD_URL
+    assert api_facts.is_cloud({"api_url": CLOUD_URL}) is False, "here it is 127.0.0.1"
+    monkeypatch.undo()
+    assert api_facts.is_cloud({"api_url": CLOUD_URL})
+    assert not api_facts.is_cloud({"api_url": "https://prefect.cloud.example.com/api"})
 
 
 def test_automations_that_the_credential_does_not_reach_are_unknown(api: Api) -> None:
-    api.answers[VERSION] = reply(200, b'"3.8.8"')
+    api.is_well()
     api.answers[AUTOMATIONS] = reply(403)
     assert api.ask()["automations"] is None
 
@@ -151,7 +200,7 @@ def test_each_answer_is_one_clear_line(api: Api, answer: Answer, line: str) -> N
 
 @pytest.mark.parametrize("body", [b"{}", b"[1]", b"null", b'[{"name": "x"}]', b'"text"'])
 def test_workers_of_another_shape_are_no_traceback(api: Api, body: bytes) -> None:
-    api.answers[VERSION] = reply(200, b'"3.8.8"')
+    api.is_well()
     api.answers[WORKERS] = reply(200, body)
     assert api.ask()["status"] == 200
     if body != b"{}":

@@ -49,6 +49,7 @@ def release(tmp_path: Path) -> Path:
 def test_release_as_it_was_built(release: Path) -> None:
     found = inspect_host.release(release)
     assert found.pop("revision")["prefect"] == "3.8.8"
+    assert found.pop("prefix") == str(release / "venv"), "no link leads to an interpreter elsewhere"
     assert found == {"complete": True, "added": [], "missing": [], "code_changed": False, "guard": True}
 
 

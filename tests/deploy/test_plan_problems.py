@@ -37,7 +37,9 @@ def test_sudo_refused() -> None:
 @pytest.mark.parametrize(("found", "told"), [("Python 3.9.2", "Python 3.9.2"), ("", "none")])
 def test_python_missing_or_too_old(found: str, told: str) -> None:
     what, remedy = barred(HostState(problem="python", found=found))
-    assert what == f"HUBLAB_PYTHON: no Python 3.12 on the host (found: {told})"
+    assert what == f"HUBLAB_PYTHON: no Python 3.12 on the host (found: {told})", (
+        "no C library is known to bring one for"
+    )
     assert "3.12 or 3.13" in remedy
     assert "absolute path in HUBLAB_PYTHON" in remedy
 

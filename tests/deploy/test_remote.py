@@ -69,6 +69,8 @@ def root(tmp_path: Path) -> dict[str, str]:
     return on_path(tmp_path / "bin", id="echo 0")
 
 
+# A name that no interpreter of this machine has in the system's own places.
+OTHER = "3.99"
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -113,12 +115,27 @@ def test_wrong_version_is_a_problem_and_runs_nothing(tmp_path: Path) -> None:
         tmp_path / "bin", id="echo 0", python3="echo Python 3.9.2", shim='test "$2" = -c && echo 3.9 || echo RUN'
     )
     found = answer(str(tmp_path / "bin/shim"), "print('ran')", env)
-    assert found == {"problem": "python", "found": "Python 3.9.2"}
+    assert (found["problem"], found["found"]) == ("python", "Python 3.9.2")
 
 
 def test_absent_interpreter_is_a_problem(tmp_path: Path) -> None:
-    env = on_path(tmp_path / "bin", id="echo 0", python3="echo Python 3.9.2")
-    assert answer("/nowhere/python 3.12", "", env) == {"problem": "python", "found": "Python 3.9.2"}
+    """What a Python could be brought for is told by the shell: nothing else is there to tell it."""
+    tools = {"getconf": 'test "$1" = GNU_LIBC_VERSION && echo glibc 2.36', "uname": "echo aarch64"}
+    env = on_path(tmp_path / "bin", id="echo 0", python3="echo Python 3.9.2", **tools)
+    told = {"problem": "python", "found": "Python 3.9.2", "machine": "aarch64", "libc": "glibc-2.36"}
+    assert answer("/nowhere/python 3.12", "", env) == told
+
+
+def test_interpreter_that_lacks_what_a_worker_needs_does_not_fit(tmp_path: Path) -> None:
+    """Debian's `python3.12-minimal` has the name and the version, and neither SSL nor SQLite."""
+    text = 'import sys; print(\'{"argv": "%s"}\' % sys.argv[1:])'
+    whole = f'exec {sys.executable} "$@"'
+    poor = f'test "$2" != -c || set -- -I -c "import sys; sys.modules[\'_ssl\'] = None; $3"; exec {sys.executable} "$@"'
+    for line, told in ((whole, "[]"), (poor, "['unfit']")):
+        env = on_path(tmp_path / "bin", id="echo 0", python3=whole, **{f"python{OTHER.replace('.', '_')}": line})
+        launched = remote.launcher(OTHER).replace(f"{OTHER}.*)", f"{HERE}.*)").replace("/usr/bin/", "/nowhere/")
+        done = subprocess.run(["sh", "-c", launched], input=text, env=env, capture_output=True, text=True, check=False)
+        assert json.loads(done.stdout)["argv"] == told, done.stderr
 
 
 def test_refused_sudo_is_a_problem_by_the_users_name(tmp_path: Path) -> None:

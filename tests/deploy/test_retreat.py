@@ -85,3 +85,20 @@ def test_what_stands_in_the_way_is_named_with_what_would_do() -> None:
     (changed,) = plan(releases=broken).problems
     assert changed.what == f"RELEASE: {OLD} is not whole, or was changed since it was built"
     assert changed.remedy == "run `make deploy`"
+
+
+def test_release_of_the_same_lock_and_code_is_found_by_another_hosts_name() -> None:
+    """A fleet of Debian 12 and 13 has one release for each Python; naming one of them takes all hosts back."""
+    here, there = "3.8.0-0123456789-aaaaaa", "3.8.0-0123456789-bbbbbb"
+    found = state(releases=converged(HOST).releases | {here: finished(here)})
+    assert make(HOST, found, there).release == here
+    assert make(HOST, found, "3.8.0-0000000000-bbbbbb").problems
+
+
+def test_release_comes_back_with_its_own_interpreter() -> None:
+    """A worker whose unit was not kept with it is shown that one, not what would be built for today."""
+    brought = "/opt/hublab/python/3.12.9-0123456789"
+    found = state(releases=converged(HOST).releases | {OLD: finished(OLD, python_prefix=brought)})
+    steps = make(HOST, found).workers
+    assert all(f" {brought} " in step.unit for step in steps)
+    assert not any(brought in step.unit for step in make(HOST, state()).workers)

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.settings import Settings, SettingsError, Target, find_env_file, load, parse
-from deploy.spec import connection, worker_host
+from deploy.spec import worker_host
+from deploy.ssh import connection
 
 URL = "https://prefect.example.com/api"
 
@@ -21,11 +22,11 @@ def hosts(text: str) -> tuple[Target, ...]:
 @pytest.mark.parametrize(
     ("text", "read"),
     [
-        ("hublab", [Target("hublab", "root", 22)]),
+        ("hublab", [Target("hublab", "", 0)]),
         ("deploy@hublab.example.com:2222", [Target("hublab.example.com", "deploy", 2222)]),
-        ("10.0.0.1:65535", [Target("10.0.0.1", "root", 65_535)]),
-        (" a , b@c ,", [Target("a", "root", 22), Target("c", "b", 22)]),
-        ("root@[fd00::1]:2222, [fd00::2]", [Target("fd00::1", "root", 2222), Target("fd00::2", "root", 22)]),
+        ("10.0.0.1:65535", [Target("10.0.0.1", "", 65_535)]),
+        (" a , b@c ,", [Target("a", "", 0), Target("c", "b", 0)]),
+        ("root@[fd00::1]:2222, [fd00::2]", [Target("fd00::1", "root", 2222), Target("fd00::2", "", 0)]),
     ],
 )
 def test_forms(text: str, read: list[Target]) -> None:
@@ -166,7 +167,7 @@ def test_applications_of_coolify_stand_beside_hosts() -> None:
 
 
 def test_host_that_is_called_coolify_is_a_host() -> None:
-    assert hosts("coolify:2222") == (Target("coolify", "root", 2222),)
+    assert hosts("coolify:2222") == (Target("coolify", "", 2222),)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ ANSWER: dict[str, Any] = {
     "landlock": 7,
     "systemd": 252,
     "booted": True,
-    "python": {"executable": "/usr/local/bin/python3.12", "prefix": "/usr/local", "version": "3.12.1"},
+    "python": {"executable": "/usr/local/bin/python3.12", "prefix": "/usr/local", "version": "3.12.1", "fits": True},
     "free": {"/etc": 1},
     "users": ["hublab", "hublab-worker-1"],
     "reach": ["10.1.2.3"],
@@ -70,6 +70,7 @@ ANSWER: dict[str, Any] = {
         "half": {"complete": False},
         "r": {
             "complete": True,
+            "prefix": "/usr/local",
             "revision": {"prefect": "3.8.8"},
             "added": ["uvloop-0.21.0"],
             "missing": [],
@@ -127,7 +128,7 @@ def test_answer_is_read() -> None:
     )
     assert found.releases == {
         "half": Release("half", complete=False),
-        "r": Release("r", complete=True, added=("uvloop-0.21.0",), prefect="3.8.8"),
+        "r": Release("r", complete=True, added=("uvloop-0.21.0",), prefect="3.8.8", python_prefix="/usr/local"),
     }
     assert not found.releases["r"].intact
     assert found.workers[1] == Worker(1, "ab")

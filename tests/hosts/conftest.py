@@ -85,7 +85,7 @@ class Operator:
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     """One host with its past; left standing between runs with HUBLAB_KEEP_SANDBOX=1, otherwise removed."""
-    box = Sandbox.up(hosts=1, past=True, root=HOSTS, trees=TREES)
+    box = Sandbox.up(hosts=1, past=True, root=HOSTS, trees=TREES, python=True)
     yield box
     if not os.environ.get("HUBLAB_KEEP_SANDBOX"):
         box.down()

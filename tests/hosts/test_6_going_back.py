@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox import server
 from tests.hosts.conftest import WORKERS, copy_checkout, first_run
 from tests.hosts.faults import UNITS
 from tests.hosts.other_server import OtherServer, other_server, with_any_credential
@@ -39,8 +40,11 @@ if os.environ.get("HUBLAB_WORKER_NAME", "").endswith("-2") and _is_new():
 
 @pytest.fixture(scope="module")
 def other(sandbox: Sandbox) -> Iterator[OtherServer]:
-    with other_server(sandbox) as server:
-        yield server
+    with other_server(sandbox) as found, found.api() as theirs, sandbox.api() as ours:
+        for api in (theirs, ours):
+            server.ensure_pool(api)
+            server.ensure_pool(api, "elsewhere")
+        yield found
 
 
 @pytest.fixture(scope="module")

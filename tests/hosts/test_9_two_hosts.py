@@ -41,7 +41,7 @@ WAYS_IN = (
 @pytest.fixture(scope="module")
 def second(sandbox: Sandbox) -> Iterator[Machine]:
     """Another host in the same sandbox, bare; off when the module ends."""
-    Sandbox.up(hosts=2, root=HOSTS, trees=TREES)
+    Sandbox.up(hosts=2, root=HOSTS, trees=TREES, python=True)
     machine = sandbox.hosts[1]
     machine.put(f"{FLOWS}/flows.py", "")
     yield machine

@@ -48,7 +48,7 @@ def last_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def campaign() -> Iterator[Campaign]:
     """A campaign on a host that nothing was deployed to yet."""
-    box = Sandbox.up(hosts=1, root=HOSTS.with_name(f"{HOSTS.name}-upgrade"), trees=TREES)
+    box = Sandbox.up(hosts=1, root=HOSTS.with_name(f"{HOSTS.name}-upgrade"), trees=TREES, python=True)
     try:
         box.hosts[0].put(f"{FLOWS}/flows.py", (ROOT / "sandbox/past/flows.py").read_text())
         more = {"HUBLAB_READ_PATHS": str(FLOWS), "HUBLAB_DRAIN_SECONDS": "300", "HUBLAB_NOTION_LAG_SECONDS": "1"}

@@ -45,7 +45,7 @@ def picky():
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[Sandbox]:
     """Five bare hosts in a sandbox of their own."""
-    box = Sandbox.up(hosts=HOSTS, root=SCRATCH / "waves", trees=TREES)
+    box = Sandbox.up(hosts=HOSTS, root=SCRATCH / "waves", trees=TREES, python=True)
     for machine in box.hosts:
         machine.put(f"{FLOWS}/picky.py", PICKY)
     yield box

@@ -62,7 +62,7 @@ if os.environ.get("HUBLAB_WORKER_NAME") == "hublab-3-1":
 @pytest.fixture(scope="module")
 def machines(sandbox: Sandbox) -> Iterator[list[Machine]]:
     """The host of before and two more in the same sandbox; those two are off when the module ends."""
-    Sandbox.up(hosts=3, root=HOSTS, trees=TREES)
+    Sandbox.up(hosts=3, root=HOSTS, trees=TREES, python=True)
     three = sandbox.hosts[:3]
     yield three
     for machine in three[1:]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deploy import settings as deploy_settings
-from deploy import spec
+from deploy import spec, ssh
 from deploy.limit import limited
 
 if TYPE_CHECKING:
@@ -35,21 +35,18 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = Path(tempfile.mkdtemp(prefix="hublab-verify-"))
     config.add_cleanup(lambda: _disconnect(folder))
     ssh_config = folder / "ssh_config"
-    lines = [
-        "Host *",
-        f"  UserKnownHostsFile {Path(SETTINGS.ssh_known_hosts).expanduser()}",
-        "  StrictHostKeyChecking yes",
-        "  ConnectTimeout 20",
-        "  ControlMaster auto",
-        f"  ControlPath {folder}/%C",
-        "  ControlPersist 60",
-    ]
-    if SETTINGS.ssh_key:
-        lines += [f"  IdentityFile {Path(SETTINGS.ssh_key).expanduser()}", "  IdentitiesOnly yes"]
-    ssh_config.write_text("\n".join(lines) + "\n")
+    shared = ["Host *", "ControlMaster auto", f"ControlPath {folder}/%C", "ControlPersist 60"]
+    # The deploy's own way to its hosts.
+    ssh_config.write_text("\n".join(shared) + "\n" + ssh.config(SETTINGS))
     config.option.ssh_config = str(ssh_config)
-    config.option.hosts = ",".join(f"ssh://{item.user}@{item.address}:{item.port}" for item in SETTINGS.ssh_hosts)
-    config.option.sudo = any(item.user != "root" for item in SETTINGS.ssh_hosts)
+    config.option.hosts = ",".join(_uri(item) for item in SETTINGS.ssh_hosts)
+    config.option.sudo = any(ssh.user(SETTINGS, item) != "root" for item in SETTINGS.ssh_hosts)
+
+
+def _uri(item: deploy_settings.Target) -> str:
+    """A host in testinfra's words; an IPv6 address has brackets there."""
+    address = f"[{item.address}]" if ":" in item.address else item.address
+    return f"ssh://{item.user}{'@' * bool(item.user)}{address}{f':{item.port}' if item.port else ''}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -31,6 +31,15 @@ def test_interpreter_is_one_the_lock_is_made_for(host: Host, release: str) -> No
     assert host.check_output("%s --version", python(release)).split()[1].rpartition(".")[0] in {"3.12", "3.13"}
 
 
+def test_interpreter_that_was_brought_is_roots_and_serves_a_release(host: Host) -> None:
+    """It is what runs: nobody but root can write any of it, and none is left that no release stands on."""
+    brought = host.run("ls /opt/hublab/python 2>/dev/null").stdout.split()
+    assert not host.check_output("find /opt/hublab/python -xdev ! -user root 2>/dev/null || true")
+    assert not host.check_output("find /opt/hublab/python -xdev -perm /022 ! -type l 2>/dev/null || true")
+    stood_on = host.check_output("readlink -f /opt/hublab/releases/*/venv/bin/python").split()
+    assert [name for name in brought if not any(f"/python/{name}/" in path for path in stood_on)] == []
+
+
 def test_packages_equal_the_lock(host: Host, release: str) -> None:
     """An extra package is how uvloop came back; a missing one is a release that was damaged."""
     installed = {

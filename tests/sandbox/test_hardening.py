@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox import interpreter, server
+from sandbox import server
 
 if TYPE_CHECKING:
     from sandbox import Machine, Sandbox
@@ -19,7 +19,7 @@ ATTEMPTS = ("write", "see_others", "connect", "execute", "mount", "new_namespace
 @pytest.fixture
 def host(sandbox: Sandbox) -> Machine:
     host = sandbox.hosts[0]
-    start = f"{interpreter.find().inside} /etc/probe.py {sandbox.server.address} {server.PORT}"
+    start = f"/usr/bin/python3 /etc/probe.py {sandbox.server.address} {server.PORT}"
     host.put("/etc/probe.py", (HERE / "probe.py").read_text())
     for name in ("loose", "tight"):
         host.put(

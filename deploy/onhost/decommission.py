@@ -1,0 +1,122 @@
+"""Takes a host out of service: workers are drained, what deploys put there is removed, and what is left is named."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from deploy.onhost.common import HostError, must, say
+from deploy.onhost.finish_host import remove_worker
+from deploy.onhost.prefect_api import ApiError, request
+
+HTTP_NOT_FOUND = 404
+# What is in the state folder and is not the deploy's to throw away: what others had there before, and who did what.
+LEFT = {"retired": "what a deploy had moved aside of others' is kept there", "deploys.jsonl": "the record of deploys"}
+
+
+def stop_webhooks(unit: str, units: Path) -> None:
+    """What has been accepted stays in the spool."""
+    must("systemctl", "disable", "--quiet", "--now", unit, timeout=180)
+    (units / unit).unlink(missing_ok=True)
+    must("systemctl", "daemon-reload")
+    say(f"{unit} is stopped and removed")
+
+
+def waiting(spool: Path) -> int:
+    """How many payloads were answered 202 for, and are nowhere else."""
+    return sum(1 for path in spool.rglob("*") if path.is_file()) if spool.is_dir() else 0
+
+
+def forget(query: dict[str, Any], worker: str) -> None:
+    """The worker and the queue of its probes are no longer listed at Prefect's server; said, where that fails."""
+    pool = f"/work_pools/{quote(query['pool'])}"
+    for path in (f"{pool}/workers/{quote(worker)}", f"{pool}/queues/{quote('probe-' + worker)}"):
+        try:
+            request(query, path, method="DELETE")
+        except ApiError as error:
+            if error.status != HTTP_NOT_FOUND:
+                say(f"left at Prefect's server: {path} ({error})")
+        except OSError as error:
+            say(f"left at Prefect's server: {path} ({error})")
+
+
+def owned(user: str, folders: list[str]) -> str:
+    """The first thing in these folders that a user owns; empty when there is none."""
+    found = [
+        subprocess.run(
+            ["find", folder, "-xdev", "-user", user, "-print", "-quit"], capture_output=True, text=True, check=False
+        ).stdout.strip()
+        for folder in folders
+        if os.path.isdir(folder)
+    ]
+    return next(filter(None, found), "")
+
+
+def remove_user(name: str, folders: list[str]) -> None:
+    """A user goes, unless files of it remain: they would be the next user's who gets its number."""
+    if file := owned(name, folders):
+        say(f"left: user {name}, since {file} is its")
+        return
+    done = subprocess.run(["userdel", name], capture_output=True, text=True, check=False)
+    if done.returncode:
+        say(f"left: user {name} ({done.stderr.strip()})")
+
+
+def users(prefix: str) -> list[str]:
+    """Ours, the one whose group all others share last."""
+    ours = re.compile(rf"{re.escape(prefix)}(-webhooks|-worker-\d+)?")
+    return sorted((entry.pw_name for entry in pwd.getpwall() if ours.fullmatch(entry.pw_name)), reverse=True)
+
+
+def remove_state(state: Path) -> None:
+    """All of it but what is others', or was accepted and not yet delivered."""
+    for path in sorted(state.glob("*")):
+        if path.name in LEFT:
+            say(f"left: {path}: {LEFT[path.name]}")
+        elif count := waiting(path / "spool"):
+            say(f"left: {path}/spool: {count} payloads that were accepted and not handed on; deploy the webhooks again")
+        elif path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    if not any(state.glob("*")):
+        state.rmdir()
+
+
+def masked(units: Path) -> list[str]:
+    """The units of before that a deploy keeps from being started."""
+    links = (path for path in units.glob("*prefect*.service") if path.is_symlink())
+    return sorted(path.name for path in links if os.readlink(path) == "/dev/null")
+
+
+def main(query: dict[str, Any]) -> int:
+    """0: all that was put there is gone, but for what was named. 1: something could not be done; again, it goes on."""
+    os.umask(0o022)
+    units, state = Path(query["units"]), Path(query["state"])
+    try:
+        for unit in query["workers"]:
+            remove_worker(unit, units, query["seconds"])
+        if query["webhooks"]:
+            stop_webhooks(query["webhooks"], units)
+        for worker in query["names"]:
+            forget(query, worker)
+        for folder in (Path(query["config"]), Path(query["base"])):
+            if folder.is_dir():
+                shutil.rmtree(folder)
+        if state.is_dir():
+            remove_state(state)
+        for name in users(query["user"]):
+            remove_user(name, [str(state), *query["write_paths"]])
+    except (HostError, OSError) as error:
+        say(f"not everything could be removed: {error}")
+        return 1
+    for name in masked(units):
+        say(f"left: {name} is masked, so that the worker of before does not start: systemctl unmask {name}")
+    shutil.rmtree(query["lock"]["folder"], ignore_errors=True)
+    return 0

@@ -1,0 +1,35 @@
+"""What the end of a rollout takes away from a host."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from deploy.onhost import finish_host
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def stands_on(base: Path, release: str, python: Path) -> None:
+    link = base / "releases" / release / "venv/bin/python"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(python)
+
+
+def test_interpreter_goes_with_the_last_release_that_stands_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = {name: tmp_path / "python" / name / "bin/python3.12" for name in ("kept", "of-nobody", "runs-this")}
+    for program in programs.values():
+        program.parent.mkdir(parents=True)
+        program.touch()
+    stands_on(tmp_path, "a", programs["kept"])
+    monkeypatch.setattr(sys, "executable", str(programs["runs-this"]))
+    finish_host.prune_interpreters(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "python").iterdir()) == ["kept", "runs-this"]
+    (tmp_path / "releases/a/venv/bin/python").unlink()
+    finish_host.prune_interpreters(tmp_path)
+    assert [path.name for path in (tmp_path / "python").iterdir()] == ["runs-this"]
