@@ -33,7 +33,7 @@ def typed_lines(page: Path, program: str) -> list[str]:
         for match in CODE.finditer(page.read_text())
         if any(match.group(1, 3, 4))
     ]
-    lines = [line.partition("  #")[0].strip() for line in found]
+    lines = [re.split(r"  #|\s[>|&;]", line)[0].strip() for line in found]
     return [line.removeprefix(program).strip() for line in lines if line.startswith(f"{program} ")]
 
 
