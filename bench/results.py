@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path(__file__).with_name("results")
-PAGES = ("README.md", "docs/campaign.md")
+PAGES = ("docs/performance.md", "docs/campaign.md")
 _BLOCK = re.compile(r"(<!-- bench: ([\w-]+) -->\n)(.*?)(<!-- /bench -->)", re.DOTALL)
 
 

@@ -48,13 +48,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", TO_TYPE, ids=title)
-def test_commands_of_hublab_can_be_typed(page: Path, production: Typed) -> None:
+def test_commands_of_hublab_can_be_typed(page: Path, typed: Typed) -> None:
     for line in typed_lines(page, "./hublab"):
         if re.search(r"[…\[<]", line) or line.startswith("--"):
             continue  # the shape of a command, not one to type
         unasked = f"{line} -y" if line.split()[0] in {"deploy", "rollback"} and "-y" not in line else line
-        production.plan = [{"changes": False}]
-        status, said = production(unasked)
+        typed.plan = [{"changes": False}]
+        status, said = typed(unasked)
         assert status == 0, f"{line}: {said}"
 
 
