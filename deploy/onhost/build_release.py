@@ -75,7 +75,9 @@ def install(uv: Path, release: Path, query: dict[str, Any]) -> None:
     source = pushed if query["wheels"] == "push" else []
     # No build: a source distribution is a program that would run as root.
     common = ["--no-cache", "--no-config", "--no-build", "--link-mode", "copy"]
-    must(str(uv), "venv", "--quiet", "--no-config", "--no-project", "--python", query["python"], str(release / "venv"))
+    # Where it lies, not a link to it: a venv whose home is the link's folder looks for its library beside the link.
+    found = os.path.realpath(shutil.which(query["python"]) or query["python"])
+    must(str(uv), "venv", "--quiet", "--no-config", "--no-project", "--python", found, str(release / "venv"))
     lock = [str(release / "requirements.lock"), "--require-hashes", "--python", python]
     sync = [str(uv), "pip", "sync", "--quiet", *common, *source, *lock]
     sites = "venv/lib/python3*/site-packages"
