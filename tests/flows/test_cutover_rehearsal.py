@@ -1,12 +1,13 @@
-"""The past is taken over, given back, and taken over again: to the last mail nothing is lost or doubled.
+"""The past is taken over under load, given back, and taken over again: to the last mail nothing is lost or doubled.
 
-A mail is due, a worker of theirs dies with an enrolment in its hands, and the command itself is killed in the midst.
-What is asked at the end is Resend: each person has each mail once.
+Signups come all the while, mails are due, workers of theirs die with a mail and with an enrolment in their hands, and
+the command itself is killed in the midst. What is asked at the end is Resend: each person has each mail once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import threading
 import time
@@ -30,6 +31,23 @@ if TYPE_CHECKING:
     from tests.flows.world import World
 
 POOL = "ours"
+
+
+class Website(threading.Thread):
+    """Posts signups as the site does: new people, some of them twice, and people who are in the campaign already."""
+
+    def __init__(self, past: Past, pause: float) -> None:
+        super().__init__(daemon=True)
+        self.past, self.pause, self.halted, self.emails = past, pause, threading.Event(), list[str]()
+        self.api = client_of(os.environ["PREFECT_API_URL"])
+        self.known = list(past.people)
+
+    def run(self) -> None:
+        while len(self.emails) < 8 and not self.halted.wait(self.pause):
+            email = self.past.world.address()
+            self.emails.append(email)
+            for one in (email, email, self.known[len(self.emails) % len(self.known)]):
+                assert before.website_signup(self.api, self.past.ids[SIGNUP], self.past.fields(one))
 
 
 class Rehearsal:
@@ -118,9 +136,52 @@ def rehearsal(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehears
     found.past.api.delete(f"/work_pools/{POOL}")
 
 
+def rehearse(rehearsal: Rehearsal, people: list[tuple[int, float]], pause: float) -> dict[str, Any]:
+    """The whole of it; what Resend says at the end."""
+    past = rehearsal.past
+    for out, seconds in people:
+        past.person(out, seconds=seconds)
+    site = Website(past, pause)
+    site.start()
+    rehearsal.until_done("--json")  # the plan
+    for point in ("sent", "scheduled 3"):
+        dying = rehearsal.worker("default", theirs, point)
+        wait(lambda dying=dying: dying.dead)  # type: ignore[misc]
+    rehearsal.worker("default", theirs)
+    with contextlib.suppress(Stopped), stopped_after(40) as done:
+        rehearsal.command("--apply")
+    assert done, "the command was to be killed in the midst"
+    rehearsal.worker(POOL, ours)
+    rehearsal.until_done("--apply")
+    count = rehearsal.sent()
+    wait(lambda: rehearsal.sent() > count)  # ours sends
+    rehearsal.until_done("--back")
+    there = len(site.emails)
+    wait(lambda: len(site.emails) > there + 1 or not site.is_alive())
+    rehearsal.until_done("--apply")
+    site.halted.set()
+    site.join(30)
+    wait(lambda: rehearsal.command("--apply") == 0 and not open_of_theirs(past), 600)
+    for worker in rehearsal.workers:
+        if worker.is_alive():
+            worker.stop()
+    rehearsal.end()
+    return rehearsal.verdict([*past.people, *site.emails])
+
+
 def open_of_theirs(past: Past) -> list[Any]:
     """Runs of theirs that still wait."""
     return [run for run in past.runs() if "enrolment" not in run["parameters"] and run["state_type"] == "SCHEDULED"]
+
+
+@pytest.mark.faults
+def test_taken_over_under_load_and_back_and_again(rehearsal: Rehearsal, capsys: pytest.CaptureFixture[str]) -> None:
+    found = rehearse(rehearsal, [(1, 0), (2, 1), (3, 2), (4, 20), (5, 40), (6, 3600), (2, 60)], 4)
+    with capsys.disabled():
+        print(json.dumps(found))  # noqa: T201 - the report
+    assert found["lost"] == []
+    assert found["doubled"] == []
+    assert found["people"] > 10
 
 
 def test_there_and_back_and_there_again(rehearsal: Rehearsal) -> None:
