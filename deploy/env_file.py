@@ -26,6 +26,7 @@ CAMPAIGN_PREFIXES = (
     "FUNNEL_",
     "UNSUBSCRIBE_",
     "ALERT_",
+    "HEARTBEAT_",
 )
 FAULTS_SHOWN = 10
 

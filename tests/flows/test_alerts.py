@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import uuid
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from prefect.states import Crashed, Failed, Scheduled
 
@@ -233,9 +235,13 @@ def test_a_worker_that_was_there_and_is_silent_is_a_concern(world: World) -> Non
     with Prefect() as prefect:
         prefect.client.send_worker_heartbeat(work_pool_name="default", worker_name=name)
     now = datetime.now(UTC)
-    assert f"{name}, for" not in str(told_apart("silent", now))
-    assert f"{name}, for 7 minutes" in told_apart("silent", now + timedelta(minutes=7))
-    assert f"{name}, for" not in str(told_apart("silent", now + timedelta(days=2)))
+    try:
+        assert f"{name}, for" not in str(told_apart("silent", now))
+        assert f"{name}, for 7 minutes" in told_apart("silent", now + timedelta(minutes=7))
+        assert f"{name}, for" not in str(told_apart("silent", now + timedelta(days=2)))
+    finally:
+        with httpx.Client(base_url=os.environ["PREFECT_API_URL"]) as api:  # it would be a stranger to other tests
+            api.delete(f"/work_pools/default/workers/{name}").raise_for_status()
 
 
 def test_a_complaint_is_a_concern_without_the_address_and_an_unsubscribe_is_none(world: World) -> None:
