@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox import Sandbox, runs
+from sandbox import Sandbox, interpreter, runs
 from sandbox.campaign import setup
 from sandbox.campaign.aftermath import settled
 from sandbox.campaign.contacts import address
@@ -52,6 +52,8 @@ def campaign() -> Iterator[Campaign]:
     try:
         box.hosts[0].put(f"{FLOWS}/flows.py", (ROOT / "sandbox/past/flows.py").read_text())
         more = {"HUBLAB_READ_PATHS": str(FLOWS), "HUBLAB_DRAIN_SECONDS": "300", "HUBLAB_NOTION_LAG_SECONDS": "1"}
+        # The last release does not follow a link to an interpreter, and brings none.
+        more["HUBLAB_PYTHON"] = str(interpreter.find().inside)
         yield setup.prepare(box, speed=SPEED, settings=more)
     finally:
         box.down()
