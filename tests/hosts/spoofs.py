@@ -35,7 +35,7 @@ def spoof(seconds: float = 600):
 '''
 # In a virtual environment of its own, whose interpreter runs a .pth before it answers anything.
 VENV = f"""set -e
-python=$(command -v python3.12 python3.13 | head -n 1)
+python=$(readlink -f "$(command -v python3.12 python3.13 | head -n 1)")
 $python -m venv --without-pip {MARKS}.venv
 site=$(echo {MARKS}.venv/lib/python3*/site-packages)
 mkdir $site/prefect-3.4.1.dist-info $site/uvloop $site/uvloop-0.21.0.dist-info
