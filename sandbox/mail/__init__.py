@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import time
@@ -58,6 +59,8 @@ def start(layout: Layout, box: str) -> MailServer:
     group.kill()
     installed = _tree(layout)
     folder = layout.root / "mail"
+    # Dovecot takes any process that has the number of its last one for itself, and then does not start.
+    shutil.rmtree(folder / "dovecot", ignore_errors=True)
     smtp, imap = _free_ports()
     password = secrets.token_urlsafe(18)
     values = {"SMTP": smtp, "IMAP": imap, "PASSWORD": password, "USER": _USER}
