@@ -423,7 +423,7 @@ def back_stopped_at(past: Past, number: int) -> bool:
     return True
 
 
-@pytest.mark.long
+@pytest.mark.faults
 def test_the_way_back_stopped_after_each_write_and_run_again(past: Past) -> None:
     stops = 0
     while back_stopped_at(past, stops + 1):
@@ -436,7 +436,7 @@ def test_the_way_back_stopped_here_and_there(past: Past, number: int) -> None:
     assert back_stopped_at(past, number)
 
 
-@pytest.mark.long
+@pytest.mark.faults
 def test_stopped_after_each_write_and_run_again_nothing_is_lost_and_nothing_doubled(past: Past) -> None:
     stops = 0
     while stopped_at(past, stops + 1):
