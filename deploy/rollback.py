@@ -8,7 +8,8 @@ from deploy.rollout.member import Member
 from deploy.rollout.members import to_go_back
 from deploy.service.configure import configure
 
-member = to_go_back(state.inventory.get_host(host.name), host.data.spec, host.data.get("release") or "")
+# pyinfra takes an id that looks like a number for one.
+member = to_go_back(state.inventory.get_host(host.name), host.data.spec, str(host.data.get("release") or ""))
 
 rollout = Rollout.shared(state, "rollback", kept=True, wave=host.data.get("wave", 0))
 rollout.join(state, member)
