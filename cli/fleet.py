@@ -12,6 +12,7 @@ from uuid import UUID  # noqa: TC003 - typer reads it at run time
 import typer
 
 from cli.start import CHECKOUT, become, hosts_file, limit_to, module, refuse, run
+from deploy.fleet import where
 from deploy.settings import SettingsError, load
 
 TO_DO = 2
@@ -82,8 +83,7 @@ def deploy(
         if hosts or past:
             refuse("--hosts and --past are the sandbox's, and .env names hosts. Leave them out.")
         become(_pyinfra("workers", wave, *_asking(yes=yes)))
-    if (CHECKOUT / ".env").exists():
-        typer.echo(".env names no host: the sandbox is meant", err=True)
+    where.say_so(CHECKOUT)
     size = ["--hosts", str(hosts)] if hosts else []
     if failed := run(module("sandbox", "up", *size, *(["--past"] if past else []))):
         raise typer.Exit(failed)

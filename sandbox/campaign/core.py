@@ -120,25 +120,20 @@ class Campaign:
         """
         names = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
         environment = os.environ | {name: self.environment[name] for name in names}
-        done = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            cwd=self.checkout,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=_COMMAND_SECONDS,
-            check=False,
-        )
+        done = self._python(environment, module, *arguments)
         if check and done.returncode:
             raise SandboxError(f"{module}: exit status {done.returncode}\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
         return done
 
     def status(self) -> subprocess.CompletedProcess[str]:
         """What `make status` says; exit status 0 when every host and worker is as planned and no run is left behind."""
+        return self._python(os.environ | {"HUBLAB_ENV_FILE": str(self.env_file)}, "deploy.fleet", "status")
+
+    def _python(self, environment: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "deploy.fleet", "status"],
+            [sys.executable, "-m", *words],
             cwd=self.checkout,
-            env=os.environ | {"HUBLAB_ENV_FILE": str(self.env_file)},
+            env=environment,
             capture_output=True,
             text=True,
             timeout=_COMMAND_SECONDS,

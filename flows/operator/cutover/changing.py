@@ -1,4 +1,4 @@
-"""Changes of a run's state at Prefect, each only where the run still only waits a moment before."""
+"""The writes that both ways have. A run's state is changed only where the run still only waits a moment before."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from prefect.states import Cancelled, Completed, Scheduled
 
-from flows.operator.cutover import fates
+from flows.operator.cutover import fates, writes
+from flows.services import notion_schema as schema
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
     from flows.operator.cutover.writes import Write
+    from flows.services.notion_gateway import NotionGateway
     from flows.services.prefect_api import Prefect
 
 
@@ -23,6 +25,19 @@ def nobody_has(prefect: Prefect, run: str) -> bool:
         return False
     gone = datetime.now(UTC) - state.timestamp > fates.STALE
     return bool(state.is_scheduled() or state.is_paused() or state.is_failed() or state.is_crashed() or gone)
+
+
+def apply(prefect: Prefect, notion: NotionGateway, one: Write, name: str) -> bool:
+    """One of them; a run that is cancelled gets a state of that name. Whether it was done."""
+    if one.what == writes.PAGE:
+        notion.update(schema.SEQUENCE, one.at, one.values)
+    elif one.what == writes.REVIVE:
+        schedule_again(prefect, one)
+    elif one.what == writes.SETTLE:
+        return settle(prefect, one)
+    else:
+        return cancel(prefect, one, name)
+    return True
 
 
 def cancel(prefect: Prefect, one: Write, name: str) -> bool:

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from flows.enrolment.enrol import SEND
 from flows.enrolment.takeover import GOING_BACK
-from flows.operator.cutover import changing, read, returning, stage, taking, writes
+from flows.operator.cutover import changing, read, returning, stage, taking
 from flows.operator.cutover.facts import HANDED
 from flows.operator.cutover.taking import BlockedError, Outcome
 from flows.operator.cutover.writes import Write
 from flows.recipients import suppression
-from flows.services import notion_schema as schema
 from flows.services.clients import notion_client
 from flows.services.prefect_api import Prefect
 
@@ -81,18 +80,11 @@ class GoingBack:
         return found
 
     def _do(self, one: Return, write: Write) -> None:
-        done = True
-        if write.what == writes.PAGE:
-            self._notion.update(schema.SEQUENCE, write.at, write.values)
-        elif write.what == returning.FLAT:
+        if write.what == returning.FLAT:
             self._create(one, write)
-        elif write.what == writes.REVIVE:
-            changing.schedule_again(self._prefect, write)
-        elif write.what == writes.SETTLE:
-            done = changing.settle(self._prefect, write)
+            self.done[write.what] += 1
         else:
-            done = changing.cancel(self._prefect, write, HANDED)
-        self.done[write.what] += done
+            self.done[write.what] += changing.apply(self._prefect, self._notion, write, HANDED)
 
     def _create(self, one: Return, write: Write) -> None:
         """A run as theirs scheduled it; there is one of its key, however often this is done."""

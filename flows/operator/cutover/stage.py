@@ -78,15 +78,14 @@ def deployments(prefect: Prefect) -> dict[str, dict[str, Any]]:
     return found
 
 
-def theirs(prefect: Prefect) -> dict[str, dict[str, Any]]:
-    """Those that name code of somebody else."""
-    there = deployments(prefect).items()
-    return {name: one for name, one in there if one.get("entrypoint") not in register.ENTRYPOINTS}
+def theirs(there: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Those of the deployments that name code of somebody else. Pure."""
+    return {name: one for name, one in there.items() if one.get("entrypoint") not in register.ENTRYPOINTS}
 
 
-def differing(prefect: Prefect, settings: Settings, pool: str) -> dict[str, str]:
-    """The deployments that are there and are not what this release registers, with what differs."""
-    there, found = deployments(prefect), {}
+def differing(there: dict[str, dict[str, Any]], settings: Settings, pool: str) -> dict[str, str]:
+    """Those that are not what this release registers, with what differs."""
+    found = {}
     for entrypoint in register.ENTRYPOINTS:
         flow = register.flow_of(entrypoint)
         if flow.name in there:
@@ -101,7 +100,7 @@ def keep(prefect: Prefect) -> None:
     if prefect.artifact(SNAPSHOT) is not None:
         return
     kept = {}
-    for name, one in theirs(prefect).items():
+    for name, one in theirs(deployments(prefect)).items():
         limit = (one.get("global_concurrency_limit") or {}).get("limit")
         schedules = [{key: each[key] for key in ("schedule", "active")} for each in one.get("schedules") or []]
         kept[name] = {part: one.get(part) for part in PARTS} | {"concurrency_limit": limit, "schedules": schedules}
@@ -136,9 +135,9 @@ def look(prefect: Prefect, notion: NotionGateway, settings: Settings, pool: str)
     current, opened = phase(prefect)
     there = deployments(prefect)
     pools = sorted({str(one.get("work_pool_name")) for one in there.values()} - {"None"})
-    differ = differing(prefect, settings, pool)
+    differ = differing(there, settings, pool)
     blockers, warnings = _blockers(prefect, notion, settings, pool), list(_warnings(prefect, pool, pools))
-    if not theirs(prefect) and prefect.artifact(SNAPSHOT) is None:
+    if not theirs(there) and prefect.artifact(SNAPSHOT) is None:
         warnings.append("the deployments are this release's, and nobody has kept what they were: no way leads back")
     return Stage(current, opened, differ, pool, tuple(pools), tuple(blockers), tuple(warnings))
 

@@ -17,7 +17,6 @@ from flows.enrolment.takeover import CLAIMED, CLAIMING
 from flows.operator import register
 from flows.operator.cutover import changing, decide, fates, plan, read, stage, writes
 from flows.operator.cutover.facts import TAKEN
-from flows.services import notion_schema as schema
 from flows.services.clients import notion_client
 from flows.services.prefect_api import Prefect
 
@@ -127,28 +126,19 @@ class Taking:
         if one.what == writes.ENROL:
             handlers.start(self._prefect, sequence, one.at, one.values["payload"], one.values["received_at"])
             self._count(one.what)
-        elif one.what == writes.REVIVE:
-            changing.schedule_again(self._prefect, one)
-            self._count(one.what)
-        elif changing.cancel(self._prefect, one, TAKEN):
+        elif changing.apply(self._prefect, self._notion, one, TAKEN):
             self._count(one.what)
 
     def _do(self, case: Case, one: Write) -> None:
         done = True
-        if one.what == writes.CANCEL:
-            done = changing.cancel(self._prefect, one, TAKEN)
-        elif one.what == writes.CLAIM:
+        if one.what == writes.CLAIM:
             state: State[Any] = Completed(name=TAKEN, message=one.message)
             payload, received = one.values["payload"], one.values["received_at"]
             handlers.start(self._prefect, case.sequence, one.at, payload, received, state=state)
-        elif one.what == writes.PAGE:
-            self._notion.update(schema.SEQUENCE, one.at, one.values)
         elif one.what == writes.CREATE:
             self._create(case, one)
-        elif one.what == writes.REVIVE:
-            changing.schedule_again(self._prefect, one)
         else:
-            done = changing.settle(self._prefect, one)
+            done = changing.apply(self._prefect, self._notion, one, TAKEN)
         if done:
             self._count(one.what)
 
