@@ -61,7 +61,7 @@ def _run(rest: Rest, verdict: Verdict, pool: str, here: str) -> dict[str, Any]:
 
 def may_try_again(tried: list[dict[str, Any]]) -> bool:
     """Whether the last one has failed for long enough. A worker that always fails must not fill the server."""
-    if tried[0]["state"]["type"] not in {"FAILED", "CRASHED", "CANCELLED"}:
+    if tried[0]["state"]["type"] not in probe.ENDED - {"COMPLETED"}:
         return False
     ended = datetime.fromisoformat(tried[0]["state"]["timestamp"])
     pause = min(AGAIN_SECONDS * 2 ** min(len(tried) - 1, 10), LONGEST_PAUSE_SECONDS)

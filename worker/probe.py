@@ -170,8 +170,10 @@ def follow(rest: Rest, verdict: Verdict) -> Any:
         if run is None:
             raise GateError(f"the probe's flow run {verdict.flow_run_id} was deleted")
         verdict.state = run["state"]["type"]
-        time.sleep(0 if verdict.state in ENDED else min(_LOOK_SECONDS, rest.seconds_left))
-        if verdict.state in ENDED or not rest.seconds_left:
+        if verdict.state in ENDED:
+            return run
+        time.sleep(min(_LOOK_SECONDS, rest.seconds_left))
+        if not rest.seconds_left:
             return run
 
 

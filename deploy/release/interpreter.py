@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from deploy.state import HostState
 
 FOLDER = scratch.SCRATCH / "python"
-LATEST = ".".join(spec.PYTHONS[0].split(".")[:2])
 UV = Path(sys.executable).with_name("uv")
 UV_SECONDS = 900
 # What uv's name of a platform says, where it is not the kernel's.
@@ -78,7 +77,7 @@ def known(wish: str, machine: str) -> str:
 
 def request(wish: str, machine: str) -> str:
     """The wish in uv's words: `cpython-3.12-linux-x86_64-gnu`. Pure."""
-    return f"cpython-{LATEST if wish == spec.AUTO else wish}-linux-{ARCHES.get(machine, machine)}-gnu"
+    return f"cpython-{spec.PYTHONS[0] if wish == spec.AUTO else wish}-linux-{ARCHES.get(machine, machine)}-gnu"
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
@@ -78,13 +79,9 @@ def own(tree: Path) -> str:
                 shutil.copy2(path, tree / "lib" / name)
                 files.append(tree / "lib" / name)
     for file in files:
-        # Relative to the file itself: the folder can lie anywhere.
-        up = "/".join(
-            [".."] * len(file.parent.relative_to(tree / "lib" if tree / "lib" in file.parents else tree).parts)
-        )
-        where = "$ORIGIN/../lib" if file.parent.name == "bin" else f"$ORIGIN/{up}".rstrip("/")
         file.chmod(0o755)
-        _call(str(PATCHELF), "--set-rpath", where, str(file))
+        # Relative to the file itself: the folder can lie anywhere.
+        _call(str(PATCHELF), "--set-rpath", f"$ORIGIN/{os.path.relpath(tree / 'lib', file.parent)}", str(file))
     return platform.python_version()
 
 
