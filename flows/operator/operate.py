@@ -48,7 +48,7 @@ def forget(key: str) -> None:
     """
     enrolment, _, step = key.rpartition(":")
     with Prefect() as prefect:
-        kept = thaw(prefect, enrolment, int(step)) if step.isdigit() else None
+        kept = thaw(prefect, enrolment, int(step)) if step.isdecimal() else None
         if kept is None:
             raise NothingThereError(f"{key}: no mail is kept under this key; it looks like christmas-signup-0123…:3")
         if kept.accepted:

@@ -25,7 +25,7 @@ async def limited(request: Request) -> bytes:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Refusal(415, "the body must be application/json")
     declared = request.headers.get("content-length", "0")
-    if not declared.isdigit() or int(declared) > MAX_BODY:
+    if not declared.isdecimal() or int(declared) > MAX_BODY:
         raise Refusal(413, f"the body must not be over {MAX_BODY} bytes")
     body = bytearray()
     async for chunk in request.stream():

@@ -153,7 +153,7 @@ class Resend:
     async def _list(self, request: Request, _: Any) -> dict[str, Any]:
         asked = request.query_params
         limit = asked.get("limit", "20")
-        if not limit.isdigit():
+        if not limit.isdecimal():
             raise invalid("`limit` must be a number.")
         part, more = self.store.listed(int(limit), asked.get("after"), asked.get("before"))
         data = [{k: v for k, v in shown(mail).items() if k not in {"html", "text", "object"}} for mail in part]

@@ -16,10 +16,12 @@ from e2e.errors import AwayError, RefusedError
 from e2e.letter import authenticated, received
 from e2e.outside.mailbox import Mailbox, place
 from e2e.record import Enrolment, Mail, Record
+from sandbox.layout import layout
+from sandbox.mail import start
 from sandbox.standins.delivery import Delivery, fate, handed
 from sandbox.standins.resend_store import ResendStore
 from tests.e2e.letters import TEMPLATE, TERMS, letter
-from tests.e2e.post import mail_server
+from tests.e2e.post import TREES, mail_server
 from tests.worker.world import wait_for
 
 if TYPE_CHECKING:
@@ -204,3 +206,10 @@ def test_what_the_servers_found_of_the_sender_is_read_of_the_topmost_alone() -> 
     )
     assert authenticated(received(lines).headers or {}) == {"dkim": "pass", "spf": "softfail", "dmarc": "fail"}
     assert authenticated(received(b"Subject: x\r\n\r\n").headers or {}) == {}
+
+
+def test_server_starts_anew_whatever_runs_under_the_number_of_its_last_one(tmp_path: Path) -> None:
+    root = tmp_path / "sandbox"
+    with mail_server(root, BOX):
+        (root / "mail/dovecot/master.pid").write_text("1\n")
+        Mailbox(start(layout(root, TREES), BOX).imap).close()

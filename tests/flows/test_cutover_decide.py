@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flows.campaigns.model import sequence as find_sequence
-from flows.operator.cutover import attribution, decide, plan, words, writes
+from flows.operator.cutover import attribution, decide, plan, read, words, writes
 from flows.operator.cutover.facts import Contact, Facts, Mail, OldRun, OurRun, Record
 from flows.operator.cutover.stage import Stage
 
@@ -349,3 +349,8 @@ def test_what_others_wrote_cannot_write_on_the_operators_terminal() -> None:
     assert "ada@salon.ca?[2J?31m?to do: nothing" in shown
     assert "\x1b" not in shown
     assert "\nto do: nothing" not in shown
+
+
+@pytest.mark.parametrize(("given", "step"), [(3, 3), ("3", 3), ("²", 0), ("", 0), (None, 0), (-1, 0), (1.5, 0)])
+def test_number_of_a_mail_is_one_or_none(given: object, step: int) -> None:
+    assert read._number(given) == step

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from flows.campaigns.model import sequence as find_sequence
@@ -21,7 +22,7 @@ from flows.services import notion_schema as schema
 from flows.services.prefect_api import Prefect
 from flows.services.settings import BadSettingError, MissingSettingError
 from flows.webhooks.app import build
-from flows.webhooks.bodies import MAX_BODY
+from flows.webhooks.bodies import MAX_BODY, Refusal, limited
 from flows.webhooks.spool import Spool
 from sandbox.standins.delivery import signature
 from sandbox.standins.serve import bound, serving
@@ -138,6 +139,13 @@ def test_a_wrong_value_gets_422_and_names_the_field(
 def test_nobody_unpaid_is_onboarded(world: World, client: httpx.Client) -> None:
     payload = world.payload("onboarding", payment_confirmed=False)
     assert client.post("/webhook/onboarding-start", json=payload, headers=PAID).status_code == 422
+
+
+async def test_a_length_in_digits_that_python_takes_for_no_number_is_refused() -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", "²".encode("latin-1"))]
+    with pytest.raises(Refusal) as refused:
+        await limited(Request({"type": "http", "headers": headers}))
+    assert refused.value.status == 413
 
 
 def test_other_bodies_get_413_415_and_422(client: httpx.Client) -> None:

@@ -122,7 +122,7 @@ def _old_run(run: dict[str, Any], key: str, handled: tuple[str, str] | None) -> 
 
 
 def _number(value: Any) -> int:
-    return int(value) if str(value).isdigit() else 0
+    return int(value) if str(value).isdecimal() else 0
 
 
 def _sequence(given: dict[str, Any]) -> tuple[str, str] | None:
