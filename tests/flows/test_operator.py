@@ -12,7 +12,7 @@ from flows.operator import notion_setup, operate, preflight, preview, register, 
 from flows.services import notion_schema as schema
 from flows.services.prefect_api import Prefect
 from flows.services.settings import BadSettingError, MissingSettingError, Settings
-from tests.flows.world import settings_at_prefect
+from tests.flows.world import faults_of, settings_at_prefect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,9 +103,7 @@ def problems(capsys: pytest.CaptureFixture[str]) -> str:
 def test_preflight_is_content_with_a_workspace_that_has_everything(
     world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = preflight.rows("default")
-    # No worker polls in this test; everything else is as in production.
-    assert [row.what for row in found if not row.ok] == ["queue default of pool default"]
+    assert faults_of(preflight.rows("default")) == []
 
 
 @pytest.mark.parametrize(
@@ -127,6 +125,8 @@ def test_preflight_tells_a_queue_that_nobody_has_from_workers_with_their_hands_f
             beat = {"name": name, "heartbeat_interval_seconds": 30}
             prefect.client.request("POST", f"/work_pools/{pool}/workers/heartbeat", json=beat)
         assert advice in preflight.unpolled(prefect, pool, "mails", polled)
+        prefect.client.create_work_queue("mails", work_pool_name=pool)
+        assert not preflight.queue(prefect, pool, "mails").ok
 
 
 def test_preflight_names_every_fault_with_its_remedy(world: World, capsys: pytest.CaptureFixture[str]) -> None:
