@@ -57,7 +57,7 @@ rollback: .venv/ready ## back to the release before, or to RELEASE=id; builds no
 
 .PHONY: decommission
 decommission: .venv/ready ## drain hosts that leave, remove all that deploys put there, and say what is left LIMIT=host
-	@$(BIN)/pyinfra -y deploy/inventory.py deploy/decommission.py
+	@./hublab decommission $(UNASKED) $(or $(LIMIT),$(error LIMIT: missing. Name the hosts that leave, as in HUBLAB_HOSTS: make decommission LIMIT=host))
 
 .PHONY: status
 status: .venv/ready ## what each host and worker does, and how it differs from the plan; exit 0 only if it does not [LIMIT=host] [JSON=1]
@@ -77,9 +77,9 @@ unlock: .venv/ready ## remove the locks of deploys that are known to be dead [LI
 
 .PHONY: coolify-list coolify-adopt
 coolify-list: .venv/ready ## the servers that Coolify manages, and what runs on each
-	@$(BIN)/python -m deploy.coolify list
+	@./hublab coolify list
 coolify-adopt: .venv/ready ## replace a stock worker in a container of Coolify's by one of ours; nothing is deleted [APP=uuid] [LIST=1: only look] [BY=uuid: of an application made by hand]
-	@APP="$(APP)" BY="$(BY)" LIST="$(LIST)" $(BIN)/python -m deploy.coolify adopt
+	@./hublab coolify adopt $(APP) $(if $(BY),--by $(BY)) $(if $(LIST),--list)
 
 .PHONY: verify
 verify: .venv/ready ## prove that the hosts are as they must be (testinfra) [LIMIT=host]
@@ -97,7 +97,7 @@ e2e-nightly: .venv/ready ## the same in a sandbox, with minutes of sixty seconds
 
 .PHONY: sandbox-down
 sandbox-down: .venv/ready ## remove the sandbox, with everything it made
-	@$(BIN)/python -m sandbox down
+	@./hublab sandbox down
 
 .PHONY: clean
 clean: sandbox-down ## remove also what only saves time: downloaded wheels, file trees of the tests

@@ -41,7 +41,7 @@ Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 def add_to(app: typer.Typer) -> None:
     """Make them commands of the program."""
-    for command in (plan, deploy, rollback, status, history, logs, verify, unlock, run_again):
+    for command in (plan, deploy, rollback, status, history, logs, verify, unlock, run_again, decommission):
         app.command(rich_help_panel="Hosts")(command)
 
 
@@ -175,6 +175,18 @@ def run_again(runs: Annotated[list[UUID], typer.Argument(metavar="ID…", help="
     Example: ./hublab run-again 0b9f6e0e-8a55-4a1e-9a35-1a0f2f5f0c11
     """
     become(module("deploy.fleet", "again"), RUNS=" ".join(map(str, runs)))
+
+
+def decommission(
+    hosts: Annotated[str, typer.Argument(metavar="HOST,…", help="Those that leave.", autocompletion=_hosts)],
+    yes: Yes = False,
+) -> None:
+    """Drain hosts that leave, remove all that deploys put there, and say what is left. Asks once.
+
+    Example: ./hublab decommission h1
+    """
+    limit_to(hosts)
+    become(_pyinfra("decommission", 0, *(_asking(yes=yes) if hosts_file() else ["-y"])))
 
 
 def _pyinfra(what: str, wave: int, *flags: str) -> list[str]:

@@ -49,6 +49,7 @@ WORKERS = ["deploy/inventory.py", "deploy/workers.py"]
             "rollback -y --to 3.8.8-x",
             ["pyinfra", "--data", "release=3.8.8-x", "-y", "deploy/inventory.py", "deploy/rollback.py"],
         ),
+        ("decommission h1 -y", ["pyinfra", "-y", "deploy/inventory.py", "deploy/decommission.py"]),
         ("status", ["python", "-m", "deploy.fleet", "status", "words"]),
         ("status --json", ["python", "-m", "deploy.fleet", "status", "json"]),
         ("status -w", ["python", "-m", "deploy.fleet", "status", "watch"]),
@@ -132,7 +133,7 @@ def test_help_shows_an_example_that_can_be_typed(production: Typed, name: str) -
     found = re.search(r"Example: \./hublab (.+)", COMMANDS[name].help or "")
     assert found, f"the help of {name} has no example"
     assert found[1].startswith(name)
-    line = found[1] if name not in {"deploy", "rollback"} else f"{found[1]} -y"
+    line = found[1] if name not in {"deploy", "rollback", "decommission"} else f"{found[1]} -y"
     if name == "campaign secrets":
         line += f" --env {HUBLAB}"
     production.plan = [{"changes": False}]
