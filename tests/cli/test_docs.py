@@ -52,7 +52,8 @@ def test_commands_of_hublab_can_be_typed(page: Path, typed: Typed) -> None:
     for line in typed_lines(page, "./hublab"):
         if re.search(r"[…\[<]", line) or line.startswith("--"):
             continue  # the shape of a command, not one to type
-        unasked = f"{line} -y" if line.split()[0] in {"deploy", "rollback", "decommission"} and "-y" not in line else line
+        asks = line.split()[0] in {"deploy", "rollback", "decommission"} and "-y" not in line
+        unasked = f"{line} -y" if asks else line
         typed.plan = [{"changes": False}]
         status, said = typed(unasked)
         assert status == 0, f"{line}: {said}"
