@@ -16,9 +16,10 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.worker.proxy import Proxy
-from tests.worker.server import Api, prefect_server
-from tests.worker.world import Trial, Worker, alive, wait_for
+from sandbox.local.processes import Trial, Worker, alive
+from sandbox.local.proxy import Proxy
+from sandbox.local.server import Api, prefect_server
+from sandbox.waiting import wait_for
 
 MODES = ("401", "503", "hang", "refuse")
 AFTERWARDS = 300.0
@@ -83,7 +84,7 @@ def main() -> int:
     options.add_argument("--minutes", type=float, default=25)
     half = options.parse_args().minutes * 30
     with tempfile.TemporaryDirectory() as name, prefect_server(Path(name)) as server, ExitStack() as stack:
-        api, outages = Api(server), []
+        api, outages = Api(server, "bench.until"), []
         for mode in MODES:
             outages.append(Outage(mode, api, server, Path(name, mode)))
             stack.callback(outages[-1].close)

@@ -26,7 +26,8 @@ import httpx
 
 from bench.boxes import boot
 from flows.campaigns.model import sequence
-from tests.worker.world import environment, free_port, wait_for
+from sandbox.local.processes import environment, free_port
+from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -26,8 +26,8 @@ from bench import results
 from bench.boxes import boot
 from deploy.rollout.waves import waves
 from deploy.settings import ROOT
+from sandbox.load import Load
 from sandbox.past import FLOWS
-from tests.hosts.load import Load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

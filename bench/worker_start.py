@@ -23,8 +23,10 @@ from datetime import datetime
 from pathlib import Path
 
 from bench import results
-from tests.worker.server import Api, prefect_server
-from tests.worker.world import AUTH, POOL, Trial, environment, title, wait_for
+from sandbox.local.processes import AUTH, Trial, environment, title
+from sandbox.local.server import Api, prefect_server
+from sandbox.server import POOL
+from sandbox.waiting import wait_for
 from worker import domain
 from worker.domain import Domain
 
@@ -81,7 +83,7 @@ def begin(variant: str, queue: str, env: dict[str, str]) -> subprocess.Popen[byt
 
 def put(api: Api, variant: str, queue: str, trial: Trial) -> str:
     """One short run."""
-    deployment = api.deploy("trial_flows.until", "until")
+    deployment = api.deploy("bench.until.until", "until")
     body = {
         "work_queue_name": queue,
         "parameters": trial.files,

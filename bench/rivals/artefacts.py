@@ -62,7 +62,7 @@ def make(sandbox: Sandbox, folder: Path) -> Artefacts:
     """Renders everything once, outside of what is timed."""
     settings = load(sandbox.env_file)
     hosts = tuple(sandbox.hosts)
-    python = hosts[0].ssh("command -v python3.12 || command -v python3.13")
+    python = hosts[0].ssh("readlink -f $(command -v python3.12 || command -v python3.13)")
     facts = "sys.base_prefix, platform.python_version(), platform.machine(), '-'.join(platform.libc_ver())"
     executable = python.stdout.strip()
     prefix, version, machine, libc = (

@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from typing import TYPE_CHECKING
 
 from bench.rivals.artefacts import SCRIPTS, WORKERS, Artefacts
@@ -32,18 +33,16 @@ def hublab(sandbox: Sandbox) -> None:
 def bash(made: Artefacts) -> None:
     """The floor: what must be done, by one shell over one ssh per host and stage; the hosts activate in waves."""
     checks = [(host, f"bash -c {shlex.quote(made.check(host))}", None) for host in made.hosts]
-    wrong = [host for host, status in _everywhere(checks) if status]
+    wrong = [host for host, status, _ in _everywhere(checks) if status]
     build = (SCRIPTS / "build.sh").read_text()
     arguments = f"{made.release} {made.python} {spec.USER}"
     builds = [(host, f"bash -c {shlex.quote(build)} build {arguments}", made.archive(host)) for host in wrong]
-    failed = [host.name for host, status in _everywhere(builds) if status]
-    assert not failed, f"the build failed on {failed}"
+    _all_ended_well("the build", builds)
     activate = (SCRIPTS / "activate.sh").read_text()
     arguments = f"{made.release} {spec.USER} {made.pool} {made.api}"
     command = f"bash -c {shlex.quote(activate)} activate {arguments}"
     for wave in waves(wrong):
-        failed = [host.name for host, status in _everywhere([(host, command, None) for host in wave]) if status]
-        assert not failed, f"the gate failed on {failed}"
+        _all_ended_well("the gate", [(host, command, None) for host in wave])
 
 
 def ansible(made: Artefacts, *, mitogen: bool = False) -> None:
@@ -103,16 +102,27 @@ def _inventory(made: Artefacts) -> Path:
     return path.rename(path.with_suffix(".yml"))  # JSON is YAML, and Ansible goes by the name
 
 
-def _everywhere(jobs: Iterable[tuple[Machine, str, Path | None]]) -> list[tuple[Machine, int]]:
-    """One ssh per host, all at once; what each ended with."""
+def _everywhere(jobs: Iterable[tuple[Machine, str, Path | None]]) -> list[tuple[Machine, int, str]]:
+    """One ssh per host, all at once; what each ended with and said."""
     started = []
     for host, command, archive in jobs:
         stdin = archive.open("rb") if archive else subprocess.DEVNULL
-        pipe = subprocess.DEVNULL
-        started.append((host, subprocess.Popen([*host.ssh_command(), command], stdin=stdin, stdout=pipe, stderr=pipe)))
+        said = tempfile.TemporaryFile("w+")
+        started.append(
+            (host, said, subprocess.Popen([*host.ssh_command(), command], stdin=stdin, stdout=said, stderr=said))
+        )
         if not isinstance(stdin, int):
             stdin.close()
-    return [(host, process.wait()) for host, process in started]
+    ended = []
+    for host, said, process in started:
+        with said:
+            ended.append((host, process.wait(), said.seek(0) or said.read()))
+    return ended
+
+
+def _all_ended_well(what: str, jobs: Iterable[tuple[Machine, str, Path | None]]) -> None:
+    failed = [f"{host.name}: {said[-2000:]}" for host, status, said in _everywhere(jobs) if status]
+    assert not failed, f"{what} failed: {failed}"
 
 
 def _run(command: list[str], environment: Mapping[str, str]) -> None:

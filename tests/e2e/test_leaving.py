@@ -15,8 +15,8 @@ from e2e.watch import Watch
 from flows.campaigns.model import sequences
 from flows.recipients import suppression
 from flows.services.prefect_api import Prefect
+from sandbox.waiting import wait_for
 from tests.e2e.theatre import Worker
-from tests.worker.world import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

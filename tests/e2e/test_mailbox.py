@@ -20,9 +20,9 @@ from sandbox.layout import layout
 from sandbox.mail import start
 from sandbox.standins.delivery import Delivery, fate, handed
 from sandbox.standins.resend_store import ResendStore
+from sandbox.waiting import wait_for
 from tests.e2e.letters import TEMPLATE, TERMS, letter
 from tests.e2e.post import TREES, mail_server
-from tests.worker.world import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

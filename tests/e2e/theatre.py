@@ -27,8 +27,8 @@ from flows.services.settings import Settings, from_environment
 from flows.webhooks.app import build
 from sandbox.funnel.app import PATH, Funnel
 from sandbox.standins.serve import bound, serving
+from sandbox.waiting import wait_for
 from tests.flows.world import settings_at_prefect
-from tests.worker.world import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox import Sandbox, runs
+from sandbox.load import Trickle
 from sandbox.past import FLOWS
 from tests.hosts import book
-from tests.hosts.load import Trickle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox import runs
+from sandbox.load import Load
 from sandbox.past import FLOWS
 from tests.hosts.conftest import WORKERS, main_pids
-from tests.hosts.load import Load
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox import Machine, Sandbox
+    from sandbox.load import Trickle
     from tests.hosts.book import Book
-    from tests.hosts.load import Trickle
 
 ESSENTIAL = [("the operator's process is killed", "gate")]
 MATRIX = [(strike, moment) for moment in MOMENTS if moment != "activate" for strike in STRIKES]

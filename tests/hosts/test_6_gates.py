@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox import runs
+from sandbox.load import Trickle, completes
 from sandbox.past import FLOWS
 from tests.hosts.faults import MOMENTS, UNITS, Struck, converges, told
-from tests.hosts.load import Trickle, completes
 from tests.hosts.test_4_rollout import spoil
 from tests.hosts.test_5_rollback import left_behind
 

@@ -18,8 +18,8 @@ from tests.hosts.test_6_gates import serving
 
 if TYPE_CHECKING:
     from sandbox import Machine, Sandbox
+    from sandbox.load import Trickle
     from tests.hosts.book import Book
-    from tests.hosts.load import Trickle
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 CONCURRENCY = count(30)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox import Machine, Sandbox
+    from sandbox.load import Trickle
     from tests.hosts.book import Book
-    from tests.hosts.load import Trickle
 
 WHEN = [moment for moment in MOMENTS if moment not in ("activate", "lock", "roll-back")] if ALL else ["gate"]
 STALE = "sentinel-of-who-slept-52c7"

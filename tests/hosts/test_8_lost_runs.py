@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox import runs
+from sandbox.load import completes
 from sandbox.past import FLOWS
 from tests.hosts.faults import MOMENTS, Struck, cut_power
-from tests.hosts.load import completes
 from tests.hosts.test_5_rollback import left_behind
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 
 from sandbox.standins.delivery import fate
 from sandbox.standins.mime import original
-from tests.worker.world import wait_for
+from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
     from sandbox.standins.serve import StandIns

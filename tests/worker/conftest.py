@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from tests.worker.proxy import Proxy
-from tests.worker.server import Api, prefect_server
+from sandbox.local.proxy import Proxy
+from sandbox.local.server import Api, prefect_server
 from tests.worker.world import Trial, Worker, survivors
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from tests.worker.world import POOL, Trial, wait_for
 
 if TYPE_CHECKING:
+    from sandbox.local.proxy import Proxy
+    from sandbox.local.server import Api
     from tests.worker.conftest import StartWorker
-    from tests.worker.proxy import Proxy
-    from tests.worker.server import Api
 
 # Stock Prefect's loops give up after 4 times 3 failures in a row (workers/base.py), and at once on 401 and 403.
 STOCK_GIVES_UP_AFTER = 12

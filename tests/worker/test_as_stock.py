@@ -14,8 +14,8 @@ import pytest
 from tests.worker.world import LIMIT, POOL, TOP, Trial, wait_for
 
 if TYPE_CHECKING:
+    from sandbox.local.server import Api
     from tests.worker.conftest import StartWorker
-    from tests.worker.server import Api
     from tests.worker.world import Worker
 
 PREFECT = str(Path(sys.executable).parent / "prefect")

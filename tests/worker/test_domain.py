@@ -21,8 +21,8 @@ from worker import landlock
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sandbox.local.server import Api
     from tests.worker.conftest import StartWorker
-    from tests.worker.server import Api
     from tests.worker.world import Trial, Worker
 
 VARIANTS = [{}, SPAWNED, {"env": {"TZ": "Asia/Tokyo"}}]

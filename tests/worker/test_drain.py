@@ -9,9 +9,9 @@ import pytest
 from tests.worker.world import alive, wait_for
 
 if TYPE_CHECKING:
+    from sandbox.local.proxy import Proxy
+    from sandbox.local.server import Api
     from tests.worker.conftest import StartWorker
-    from tests.worker.proxy import Proxy
-    from tests.worker.server import Api
     from tests.worker.world import Trial
 
 

@@ -13,8 +13,8 @@ from tests.worker.world import environment
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sandbox.local.server import Api
     from tests.worker.conftest import StartWorker
-    from tests.worker.server import Api
     from tests.worker.world import Trial
 
 # As uvloop's: it rules the process, and has no child watcher for a loop that is asyncio's.

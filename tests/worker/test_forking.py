@@ -16,8 +16,8 @@ import pytest
 from tests.worker.world import Trial, alive, survivors, title, wait_for
 
 if TYPE_CHECKING:
+    from sandbox.local.server import Api
     from tests.worker.conftest import StartWorker
-    from tests.worker.server import Api
     from tests.worker.world import Worker
 
 PIDFD = "anon_inode:[pidfd]"

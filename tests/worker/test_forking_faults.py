@@ -16,8 +16,8 @@ from tests.worker.world import Trial, alive, environment, wait_for
 from worker.forking import ForkServer
 
 if TYPE_CHECKING:
+    from sandbox.local.server import Api
     from tests.worker.conftest import StartWorker
-    from tests.worker.server import Api
 
 END = ("COMPLETED", "CRASHED", "FAILED")
 # Limits of thirty seconds in one; nothing else is changed.

@@ -17,9 +17,9 @@ from worker.container import variables
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sandbox.local.proxy import Proxy
+    from sandbox.local.server import Api
     from tests.worker.conftest import StartWorker
-    from tests.worker.proxy import Proxy
-    from tests.worker.server import Api
     from tests.worker.world import Worker
 
 AS_CONTAINER = "from worker.container import main; main([])"

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sandbox.local.server import Api
     from tests.worker.conftest import StartWorker
-    from tests.worker.server import Api
     from tests.worker.world import Trial
 
 

@@ -15,8 +15,8 @@ from tests.worker.world import POOL, wait_for
 from worker import landlock
 
 if TYPE_CHECKING:
+    from sandbox.local.server import Api
     from tests.worker.conftest import StartWorker
-    from tests.worker.server import Api
     from tests.worker.world import Trial, Worker
 
 LONG_AGO = "2020-01-01T00:00:00Z"

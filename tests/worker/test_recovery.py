@@ -20,9 +20,9 @@ from tests.worker.world import Trial, alive, wait_for
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sandbox.local.proxy import Proxy
+    from sandbox.local.server import Api
     from tests.worker.conftest import StartWorker
-    from tests.worker.proxy import Proxy
-    from tests.worker.server import Api
     from tests.worker.world import Worker
 
 # Minutes in seconds; nothing else is changed.

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.local.server import Api, prefect_server
 from tests.worker.other_servers import LOCKS, program
-from tests.worker.server import Api, prefect_server
 from tests.worker.test_recovery import *  # noqa: F403 - every test there is, now and later
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sandbox.local.proxy import Proxy
+    from sandbox.local.server import Api
     from tests.worker.conftest import StartWorker
-    from tests.worker.proxy import Proxy
-    from tests.worker.server import Api
     from tests.worker.world import Worker
 
 # Whatever is asked of Prefect in the life of one run, by worker or engine; and the flow that leads there.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.errors import SandboxError
 from tests.worker.world import wait_for
 from worker.systemd import Notifier
 
@@ -71,6 +72,6 @@ def _fed_within(messages: list[str], seconds: float) -> bool:
     heard = len(messages)
     try:
         wait_for(lambda: any("WATCHDOG=1" in message for message in messages[heard:]), "a beat", limit=seconds)
-    except AssertionError:
+    except SandboxError:
         return False
     return True

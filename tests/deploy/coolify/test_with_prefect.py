@@ -10,8 +10,8 @@ from deploy.coolify import drain, ledger, running
 from deploy.coolify.ledger import Ledger, LockError
 from deploy.coolify.prefect import Prefect
 from deploy.coolify.state import Before, Kept, Progress
-from tests.worker.server import prefect_server
-from tests.worker.world import AUTH
+from sandbox.local.processes import AUTH
+from sandbox.local.server import prefect_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

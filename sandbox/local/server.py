@@ -1,4 +1,4 @@
-"""A real Prefect server, and what a test asks of it directly."""
+"""A real Prefect server on loopback, and what is asked of it directly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from tests.worker.world import AUTH, POOL, environment, free_port, wait_for
+from sandbox.local.processes import AUTH, environment, free_port
+from sandbox.server import POOL
+from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,9 +23,9 @@ PREFECT = str(Path(sys.executable).parent / "prefect")
 class Api:
     """Prefect's server, asked directly, not through any proxy."""
 
-    def __init__(self, port: int) -> None:
-        """Ask the server on this port."""
-        self.port = port
+    def __init__(self, port: int, flows: str = "trial_flows") -> None:
+        """Ask the server on this port; `flows` is the module that has the flows which are started."""
+        self.port, self._flows = port, flows
         user, _, word = AUTH.partition(":")
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}/api", auth=(user, word), timeout=30)
 
@@ -48,9 +50,7 @@ class Api:
             answer = self._http.request(method, path, json=body)
             return None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer
 
-        answer = wait_for(ask, path)
-        assert answer is not None
-        answer.raise_for_status()
+        answer = wait_for(ask, path).raise_for_status()
         return answer.json() if answer.content else None
 
     def deploy(self, entrypoint: str, name: str, pool: str = POOL) -> str:
@@ -66,12 +66,12 @@ class Api:
         wait_for(lambda: self._http.post(path, json=body).status_code in {201, 409}, f"the queue {name}")
 
     def start(self, entrypoint: str, queue: str, **parameters: Any) -> str:
-        """Put a run of `trial_flows.<entrypoint>` on the queue."""
+        """Put a run of that flow on the queue."""
         return self.start_with({}, entrypoint, queue, **parameters)
 
     def start_with(self, job_variables: Mapping[str, Any], entrypoint: str, queue: str, **parameters: Any) -> str:
         """The same with job variables."""
-        deployment = self.deploy(f"trial_flows.{entrypoint}", entrypoint)
+        deployment = self.deploy(f"{self._flows}.{entrypoint}", entrypoint)
         body = {"work_queue_name": queue, "parameters": parameters, "state": {"type": "SCHEDULED"}}
         body["job_variables"] = dict(job_variables)
         return str(self.post(f"/deployments/{deployment}/create_flow_run", body)["id"])

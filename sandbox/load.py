@@ -1,13 +1,14 @@
-"""Short flow runs that go on arriving while a test changes the host, and how each of them ended."""
+"""Short flow runs that go on arriving while hosts are changed, and how each of them ended."""
 
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from sandbox import runs
+from sandbox.errors import SandboxError
 from sandbox.past import FLOWS
+from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
     import httpx
@@ -21,6 +22,7 @@ class Load(threading.Thread):
     every, most, seconds = 4.0, 200, 1.0
 
     def __init__(self, sandbox: Sandbox) -> None:
+        """Nothing is started yet."""
         super().__init__(daemon=True)
         self.sandbox, self.stopped = sandbox, threading.Event()
         self.created: list[str] = []
@@ -37,6 +39,7 @@ class Load(threading.Thread):
         runs.await_state(api, run, timeout=300)
 
     def run(self) -> None:
+        """Until it is stopped."""
         with self.sandbox.api() as api:
             deployment = self.register(api)
             while not self.stopped.is_set() and len(self.created) < self.most:
@@ -63,19 +66,19 @@ class Trickle(Load):
     every, most, seconds = 6.0, 60, 0.5
 
     def register(self, api: httpx.Client) -> str:
+        """The deployment with the tag."""
         deployment = super().register(api)
         api.patch(f"/deployments/{deployment}", json={"tags": ["run-again"]}).raise_for_status()
         return deployment
 
     def settle(self, api: httpx.Client, run: str) -> None:
+        """Returns when the run has completed, or its time is over."""
         completes(api, run, timeout=240)
 
 
 def completes(api: httpx.Client, run: str, *, timeout: float) -> bool:
     """Whether a run completes in time, also if it is lost on the way, which is a crash for a moment."""
-    deadline = time.monotonic() + timeout
-    while runs.state(api, run).type != "COMPLETED":
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(1)
-    return True
+    try:
+        return wait_for(lambda: runs.state(api, run).type == "COMPLETED", "it completes", timeout, every=1)
+    except SandboxError:
+        return False
