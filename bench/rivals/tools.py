@@ -8,7 +8,8 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import IO, TYPE_CHECKING
 
 from bench.rivals.artefacts import SCRIPTS, WORKERS, Artefacts
 from deploy import spec
@@ -104,20 +105,19 @@ def _inventory(made: Artefacts) -> Path:
 
 def _everywhere(jobs: Iterable[tuple[Machine, str, Path | None]]) -> list[tuple[Machine, int, str]]:
     """One ssh per host, all at once; what each ended with and said."""
-    started = []
-    for host, command, archive in jobs:
-        stdin = archive.open("rb") if archive else subprocess.DEVNULL
-        said = tempfile.TemporaryFile("w+")
-        started.append(
-            (host, said, subprocess.Popen([*host.ssh_command(), command], stdin=stdin, stdout=said, stderr=said))
-        )
-        if not isinstance(stdin, int):
-            stdin.close()
-    ended = []
-    for host, said, process in started:
-        with said:
-            ended.append((host, process.wait(), said.seek(0) or said.read()))
-    return ended
+    with ExitStack() as stack:
+        started = []
+        for host, command, archive in jobs:
+            stdin = stack.enter_context(archive.open("rb")) if archive else subprocess.DEVNULL
+            said = stack.enter_context(tempfile.TemporaryFile("w+"))
+            process = subprocess.Popen([*host.ssh_command(), command], stdin=stdin, stdout=said, stderr=said)
+            started.append((host, said, process))
+        return [(host, process.wait(), _read(said)) for host, said, process in started]
+
+
+def _read(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read()
 
 
 def _all_ended_well(what: str, jobs: Iterable[tuple[Machine, str, Path | None]]) -> None:
