@@ -149,9 +149,7 @@ def towards(host: spec.WorkerHost, state: HostState, release: str, *, build: boo
         lock=state.lock,
         automations=lost_runs.to_remove(host.work_pool, state.automations),
     )
-    credential = bool(host.auth_string or host.api_key)
-    told = (*words.exposed(plan, state, credential=credential), *words.closed(plan, host.webhooks))
-    return replace(plan, words=(*words.describe(plan, state), *told))
+    return replace(plan, words=(*words.describe(plan, state), *words.closed(plan, host.webhooks)))
 
 
 def _paths_to_fix(host: spec.WorkerHost, state: HostState) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -58,9 +57,10 @@ def warnings(host: WorkerHost, state: HostState) -> tuple[str, ...]:
     """What is not as it should be, and keeps no deploy from its work."""
     if not state.api_open or _is_loopback(urlsplit(host.api_url).hostname or ""):
         return ()
-    what = f"the API at {host.api_url} asks for no credential: whoever reaches it starts code on these hosts"
+    what = f"the API at {host.api_url} answers without a credential"
+    risk = "whoever reaches it starts code on these hosts and reads every secret"
     remedy = "start the server with PREFECT_SERVER_API_AUTH_STRING, and put it into .env as PREFECT_API_AUTH_STRING"
-    return (f"{what} -> {remedy}",)
+    return (f"{what}: {risk} -> {remedy}",)
 
 
 def _is_loopback(name: str) -> bool:
@@ -130,15 +130,6 @@ def _webhooks_words(plan: Plan) -> Iterator[str]:
     if plan.webhooks and plan.webhooks.reasons:
         verb = "started" if plan.webhooks.reasons == ("new",) else "restarted"
         yield f"{spec.WEBHOOKS_UNIT} will be {verb}: {', '.join(plan.webhooks.reasons)}"
-
-
-def exposed(plan: Plan, state: HostState, *, credential: bool) -> tuple[str, ...]:
-    """That Prefect's API has answered this host, which showed no `credential`: it answers whoever reaches it."""
-    if credential or state.api_status != HTTPStatus.OK or not plan.restarts:
-        return ()
-    risk = "whoever reaches it runs code on this host and reads every secret"
-    remedy = "set PREFECT_SERVER_API_AUTH_STRING at the server and PREFECT_API_AUTH_STRING in .env"
-    return (f"Prefect's API answers without a credential: {risk}; {remedy}",)
 
 
 def closed(plan: Plan, webhooks: Webhooks | None) -> tuple[str, ...]:

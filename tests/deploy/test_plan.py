@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from deploy.plan import make
-from deploy.secret import Secret
 from deploy.state import Claim, HostState, LegacyUnit, Release, Uvloop
 from tests.deploy.factories import bare, converged, file_fact, finished, legacy, release_name, running, wanted
 
@@ -73,13 +72,6 @@ def test_kernel_that_holds_everything_is_not_mentioned() -> None:
 def test_the_plan_says_what_an_old_server_does_not_hear(version: str, said: bool) -> None:
     words = make(wanted(), bare(api_version=version)).words
     assert any(f"Prefect's server is {version}, and takes no events" in word for word in words) is said
-
-
-@pytest.mark.parametrize(("credential", "status", "said"), [(None, 200, True), ("a:b", 200, False), (None, 401, False)])
-def test_the_plan_says_that_the_api_answers_whoever_reaches_it(credential: str | None, status: int, said: bool) -> None:
-    host = replace(wanted(), auth_string=Secret(credential) if credential else None, api_key=None)
-    words = make(host, bare(api_status=status)).words
-    assert any("answers without a credential" in word for word in words) is said
 
 
 def test_folders_come_before_what_lies_in_them() -> None:
