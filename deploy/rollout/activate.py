@@ -79,7 +79,7 @@ class Rollout:
         if len(self.members) < len(state.active_hosts):
             return
         if self.plan_file:
-            plans = [as_data(item.plan) for item in self.members.values()]
+            plans = [as_data(item) for item in self.members.values()]
             Path(self.plan_file).write_text(json.dumps(plans), encoding="utf-8")
         if barred := [item for item in self.members.values() if item.plan.problems]:
             raise DeployError(

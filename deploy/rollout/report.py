@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
     from pyinfra.api import State
 
-    from deploy.coolify.plan import ApplicationPlan
     from deploy.coolify.state import ApplicationState
-    from deploy.plan import Plan
     from deploy.rollout.members import AnyMember
     from deploy.state import Worker
 
@@ -122,8 +120,7 @@ def announce(member: AnyMember) -> None:
     lines += [f"cannot be deployed to: {problem.what}\n    -> {problem.remedy}" for problem in plan.problems]
     if failure := last_failure(member.state):
         lines.append(f"note: {failure}")
-    if isinstance(member.state, HostState):
-        lines += [f"warning: {word}" for word in warnings(member.wanted, member.state)]
+    lines += [f"warning: {word}" for word in _warned(member)]
     lines += [f"plan: {word}" for word in plan.words]
     if plan.lock:
         lines.append(f"plan: {plan.lock}: it is waited for, and its lock removed if its owner is gone")
@@ -133,13 +130,19 @@ def announce(member: AnyMember) -> None:
         (logger.error if plan.problems else logger.info)("%s%s", member.host.print_prefix, line)
 
 
-def as_data(plan: Plan | ApplicationPlan) -> dict[str, Any]:
+def _warned(member: AnyMember) -> tuple[str, ...]:
+    return warnings(member.wanted, member.state) if isinstance(member.state, HostState) else ()
+
+
+def as_data(member: AnyMember) -> dict[str, Any]:
     """The plan for one host as JSON's types. Pure."""
+    plan = member.plan
     return {
         "host": plan.address,
         "release": plan.release,
         "changes": plan.changes,
         "words": list(plan.words),
+        "warnings": list(_warned(member)),
         "problems": [asdict(problem) for problem in plan.problems],
     }
 

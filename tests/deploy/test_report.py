@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
+
+import pytest
 
 from deploy.plan import make
 from deploy.rollout.machine import Outcome
 from deploy.rollout.member import Member
-from deploy.rollout.report import render, row
+from deploy.rollout.report import announce, as_data, render, row
 from tests.deploy.factories import bare, converged, finished, legacy, release_name, running, wanted
 
 if TYPE_CHECKING:
@@ -120,3 +124,16 @@ def test_table_is_aligned() -> None:
     assert lines[2][starts[1] :].startswith(release_name())
     assert lines[3][starts[1] :].startswith("none")
     assert not any(line.endswith(" ") for line in lines)
+
+
+@pytest.mark.parametrize(("anybody", "times"), [(True, 1), (False, 0)])
+def test_the_plan_says_once_that_the_api_answers_whoever_reaches_it(
+    anybody: bool, times: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where a credential is set here: a server that asks nobody for it is as open."""
+    found = member(bare(api_status=200, api_open=anybody), api_url="https://prefect.example.com/api")
+    found = replace(found, host=cast("Any", SimpleNamespace(print_prefix="")))
+    with caplog.at_level("INFO", logger="pyinfra"):
+        announce(found)
+    assert caplog.text.count("answers without a credential") == times
+    assert len(as_data(found)["warnings"]) == times
