@@ -173,11 +173,15 @@ class Prefect:
     def remember(self, name: str, value: dict[str, Any], tags: tuple[str, ...] = ()) -> None:
         """Set a variable, whether there is one or not, and whoever else does so at the same time."""
         for _ in range(2):
-            if self._there("PATCH", "/variables/name/{name}", {"name": name}, {"value": value}):
+            if self.change(name, value):
                 return
             if self.claim(name, value, tags):
                 return
         raise LookupError(f"variable {name}: created and removed by others at once, again and again")
+
+    def change(self, name: str, value: dict[str, Any]) -> bool:
+        """Set a variable that is there; False when there is none of that name."""
+        return self._there("PATCH", "/variables/name/{name}", {"name": name}, {"value": value})
 
     def forget(self, name: str) -> None:
         """Remove a variable; none of that name is as good."""

@@ -35,6 +35,7 @@ from prefect.testing.utilities import prefect_test_harness  # noqa: E402
 from flows.services.prefect_api import Prefect  # noqa: E402
 from flows.services.settings import VARIABLE  # noqa: E402
 from sandbox.standins.serve import StandIns, stand_ins  # noqa: E402
+from tests.flows.past import Past, client_of  # noqa: E402
 from tests.flows.world import World, notion_added, renewed  # noqa: E402
 
 if TYPE_CHECKING:
@@ -84,3 +85,24 @@ def services(running: StandIns) -> StandIns:
 def world(server: None, services: StandIns, monkeypatch: pytest.MonkeyPatch) -> World:
     """Server, stand-ins and settings that point at them; Notion's added properties are there."""
     return World(services, monkeypatch)
+
+
+@pytest.fixture
+def past(world: World) -> Iterator[Past]:
+    """The five deployments of before, and a worker of ours in the pool; ours again at the end."""
+    from flows.operator.cutover import lock, stage  # noqa: PLC0415
+    from flows.operator.register import register  # noqa: PLC0415
+
+    with client_of(os.environ["PREFECT_API_URL"]) as client:
+        found = Past(world, client)
+        found.forget()
+        client.post("/work_pools/default/queues", json={"name": "probe-hublab-1"})
+        client.post("/work_pools/default/workers/heartbeat", json={"name": "hublab-1"}).raise_for_status()
+        yield found
+        found.forget()
+        with Prefect() as prefect:
+            stage.forget(prefect)
+            for one in lock.holders(prefect):
+                prefect.forget(f"{lock.NAME}{one.number}")
+        client.delete("/work_pools/default/workers/hublab-1")
+    register("default")

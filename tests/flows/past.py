@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -12,13 +13,14 @@ import httpx
 import pytest
 
 from flows.campaigns.model import sequence as find_sequence
+from flows.operator.cutover.lock import NAME as LOCK
 from flows.services import notion_schema as schema
 from flows.services.notion_mapping import NotionMapping
 from flows.services.prefect_api import Prefect
 from sandbox.past import campaign as before
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.flows.world import World
 
@@ -107,9 +109,11 @@ class Past:
 
     def forget(self) -> None:
         """Remove every run, ours and theirs, so that the next test sees none of them."""
-        for flow in (SEND, *(name for name in before.FLOWS if name != SEND)):
-            for run in self.runs(flow):
-                self.api.delete(f"/flow_runs/{run['id']}")
+        asked = {"flows": {"name": {"any_": list(before.FLOWS)}}}
+        with Prefect() as prefect:
+            while ids := [one["id"] for one in prefect.pages("/flow_runs/filter", asked)]:
+                these = {"flow_runs": {"id": {"any_": ids[:50]}}}
+                self.api.post("/flow_runs/bulk_delete", json=these).raise_for_status()
 
     def runs(self, flow: str = SEND) -> list[dict[str, Any]]:
         with Prefect() as prefect:
@@ -130,9 +134,20 @@ class Stopped(BaseException):
     """As a kill: nothing that comes after it is done."""
 
 
+def _told(request: httpx.Request) -> str:
+    """What a write is about: two that say the same are one write, made again."""
+    try:
+        given = json.loads(request.content)
+    except ValueError:
+        given = {}
+    value = given.get("value")
+    phase = value.get("phase") if isinstance(value, dict) else ""
+    return f"{request.method} {request.url.path} {given.get('idempotency_key') or given.get('name') or phase or ''}"
+
+
 @contextlib.contextmanager
-def stopped_after(number: int) -> Iterator[list[str]]:
-    """Raise once so many writes were made, whichever client makes them; they are listed."""
+def stopped_when(stop: Callable[[list[str]], bool]) -> Iterator[list[str]]:
+    """Raise after a write, whichever client makes it, when `stop` says so of all that were made; they are listed."""
     done, real, mine = list[str](), httpx.HTTPTransport.handle_request, threading.get_ident()
     reading = ("/filter", "/count", "/query", "/increment", "/workers/heartbeat")
 
@@ -140,8 +155,8 @@ def stopped_after(number: int) -> Iterator[list[str]]:
         answer = real(self, request)
         writes = request.method != "GET" and threading.get_ident() == mine
         if writes and not request.url.path.endswith(reading):
-            done.append(f"{request.method} {request.url.path}")
-            if len(done) == number:
+            done.append(_told(request))
+            if stop(done):
                 answer.read()
                 raise Stopped
         return answer
@@ -149,3 +164,22 @@ def stopped_after(number: int) -> Iterator[list[str]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(httpx.HTTPTransport, "handle_request", handle)
         yield done
+
+
+def stopped_after(number: int) -> contextlib.AbstractContextManager[list[str]]:
+    """The same once so many writes were made."""
+    return stopped_when(lambda done: len(done) == number)
+
+
+def in_turn(work: Callable[[], object]) -> Iterator[str]:
+    """Do some work, stopped after each of its writes in turn: each go ends with one write that no go made before."""
+    made = set[str]()
+    while True:
+        with (
+            contextlib.suppress(Stopped),
+            stopped_when(lambda done: done[-1] not in made and LOCK not in done[-1]) as done,
+        ):
+            work()
+            return
+        made.add(done[-1])
+        yield done[-1]

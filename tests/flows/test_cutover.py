@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from flows.campaigns.model import sequence as find_sequence
 from flows.enrolment.takeover import CLAIMING
-from flows.operator.cutover import going_back, stage, taking
+from flows.operator.cutover import stage, taking
 from flows.operator.cutover.__main__ import main
 from flows.operator.cutover.facts import instant
-from flows.operator.cutover.taking import BlockedError
 from flows.operator.register import register
 from flows.recipients import suppression
 from flows.services import notion_schema as schema
 from flows.services.prefect_api import Prefect
 from sandbox.past import campaign as before
-from tests.flows.past import SCORES, SEND, SIGNUP, Past, Stopped, client_of, stopped_after
+from tests.flows.past import SCORES, SEND, SIGNUP, Past
 from tests.flows.test_before import run_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.flows.world import World
-
-
-@pytest.fixture
-def past(world: World) -> Iterator[Past]:
-    """The five deployments of before, and a worker of ours in the pool; ours again at the end."""
-    with client_of(os.environ["PREFECT_API_URL"]) as client:
-        found = Past(world, client)
-        found.forget()
-        client.post("/work_pools/default/queues", json={"name": "probe-hublab-1"})
-        client.post("/work_pools/default/workers/heartbeat", json={"name": "hublab-1"}).raise_for_status()
-        yield found
-        found.forget()
-        with Prefect() as prefect:
-            stage.forget(prefect)
-        client.delete("/work_pools/default/workers/hublab-1")
-    register("default")
+    import pytest
 
 
 def snapshot(past: Past) -> str:
@@ -357,93 +334,3 @@ def test_a_mail_that_is_out_and_not_recorded_is_not_handed_back(past: Past) -> N
     back()
     assert set(theirs(past, ada)) == {5, 6, 7}
     assert schema.read(past.world.record(ada), "Email 4 Sent")
-
-
-def nothing_is_lost(past: Past, email: str, steps: set[int], where: str) -> None:
-    """Each mail that is to come is with one side at least: theirs, or ours."""
-    ours = {run["parameters"]["step"] for run in live_of(past, email) if run["state_type"] == "SCHEDULED"}
-    theirs = {
-        run["parameters"]["email_number"]
-        for run in past.mails_of(email)
-        if "enrolment" not in run["parameters"] and run["state_type"] == "SCHEDULED"
-    }
-    assert ours | theirs == steps, where
-    if ours:  # theirs only wait then
-        assert past.api.get(f"/deployments/{past.ids[SEND]}").json()["entrypoint"].startswith("flows."), where
-
-
-def stopped_at(past: Past, number: int) -> bool:
-    """Stop a take-over after its write of that number, go on, and look; False when it has not so many."""
-    past.forget()
-    with Prefect() as prefect:
-        stage.forget(prefect)
-    before.deploy(past.api)
-    ada = past.person(5)
-    with contextlib.suppress(Stopped), stopped_after(number) as done:
-        taking.apply("default")
-    if len(done) < number:
-        return False
-    where = f"after write {number}, {done[-1]}"
-    nothing_is_lost(past, ada, {6, 7}, where)
-    taking.apply("default")
-    assert set(live(past, ada)) == {6, 7}, where
-    assert schema.read(past.world.record(ada), "Enrolment Key") == key_of(ada), where
-    assert len({run["idempotency_key"] for run in live_of(past, ada)}) == len(live_of(past, ada)) == 7, where
-    with Prefect() as prefect:
-        assert set(stage.kept(prefect)[SEND]["tags"]) >= {"christmas"}, where  # what was there before, not ours
-    return True
-
-
-def back_stopped_at(past: Past, number: int) -> bool:
-    """The same with the way back."""
-    past.forget()
-    with Prefect() as prefect:
-        stage.forget(prefect)
-    before.deploy(past.api)
-    ada = past.person(5)
-    taking.apply("default")
-    with contextlib.suppress(Stopped), stopped_after(number) as done:
-        going_back.back()
-    if len(done) < number:
-        return False
-    where = f"after write {number}, {done[-1]}"
-    ours = {run["parameters"]["step"] for run in live_of(past, ada) if run["state_type"] == "SCHEDULED"}
-    flat = {
-        run["parameters"]["email_number"]
-        for run in past.mails_of(ada)
-        if "enrolment" not in run["parameters"] and run["state_type"] == "SCHEDULED"
-    }
-    assert ours | flat == {6, 7}, where
-    if flat:  # ours cannot be begun then
-        assert not past.api.get(f"/deployments/{past.ids[SEND]}").json()["entrypoint"].startswith("flows."), where
-    with contextlib.suppress(BlockedError):  # it had come to its end
-        going_back.back()
-    assert set(theirs(past, ada)) == {6, 7}, where
-    assert past.api.get(f"/deployments/{past.ids[SEND]}").json()["pull_steps"] == before.PULL_STEPS, where
-    return True
-
-
-@pytest.mark.faults
-def test_the_way_back_stopped_after_each_write_and_run_again(past: Past) -> None:
-    stops = 0
-    while back_stopped_at(past, stops + 1):
-        stops += 1
-    assert stops > 10
-
-
-@pytest.mark.parametrize("number", [7, 13])
-def test_the_way_back_stopped_here_and_there(past: Past, number: int) -> None:
-    assert back_stopped_at(past, number)
-
-
-@pytest.mark.faults
-def test_stopped_after_each_write_and_run_again_nothing_is_lost_and_nothing_doubled(past: Past) -> None:
-    stops = 0
-    while stopped_at(past, stops + 1):
-        stops += 1
-    assert stops > 25
-
-
-@pytest.mark.parametrize("number", [5, 21])
-def test_stopped_here_and_there_nothing_is_lost(past: Past, number: int) -> None:
-    assert stopped_at(past, number)

@@ -13,7 +13,9 @@ import httpx
 
 from flows.campaigns.model import normalised
 from flows.operator.cutover import going_back, plan, taking, words
-from flows.operator.cutover.taking import BlockedError, Outcome
+from flows.operator.cutover.facts import BlockedError
+from flows.operator.cutover.lock import LostError
+from flows.operator.cutover.taking import Outcome
 from flows.services.errors import NotionError, ResendFailedError
 
 
@@ -38,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BlockedError as problem:
         sys.stderr.write(f"nothing was changed:\n{problem}\n")
         return 1
-    except (NotionError, ResendFailedError, LookupError, httpx.HTTPError) as problem:
+    except (NotionError, ResendFailedError, LookupError, LostError, httpx.HTTPError) as problem:
         again = "; what was written stays, run it again" if changes else ""
         sys.stderr.write(f"it could not be done: {problem}{again}\n")
         return 1

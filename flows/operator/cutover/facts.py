@@ -11,6 +11,10 @@ BACK = "back:"  # how the idempotency key of a run begins that was created for t
 OPEN, BUSY, ENDED, STOPPED, JOURNAL = "open", "busy", "ended", "stopped", "taken"
 
 
+class BlockedError(Exception):
+    """Something is in the way; nothing was changed."""
+
+
 def standing(kind: str, name: str) -> str:
     """How a run of theirs stands, by the type and the name of its state.
 

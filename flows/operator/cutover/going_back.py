@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from flows.enrolment.enrol import SEND
 from flows.enrolment.takeover import GOING_BACK
-from flows.operator.cutover import changing, read, returning, stage, taking
-from flows.operator.cutover.facts import HANDED
-from flows.operator.cutover.taking import BlockedError, Outcome
+from flows.operator.cutover import changing, lock, read, returning, stage, taking
+from flows.operator.cutover.facts import HANDED, BlockedError
+from flows.operator.cutover.taking import Outcome
 from flows.operator.cutover.writes import Write
 from flows.recipients import suppression
 from flows.services.clients import notion_client
@@ -20,6 +20,7 @@ from flows.services.prefect_api import Prefect
 
 if TYPE_CHECKING:
     from flows.operator.cutover.facts import Facts
+    from flows.operator.cutover.lock import Lock
     from flows.operator.cutover.returning import Return
     from flows.services.notion_gateway import NotionGateway
     from flows.services.settings import Settings
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 class GoingBack:
     """One go of the way back."""
 
-    def __init__(self, prefect: Prefect, notion: NotionGateway, settings: Settings) -> None:
+    def __init__(self, prefect: Prefect, notion: NotionGateway, settings: Settings, held: Lock) -> None:
         """Nothing is called yet."""
+        self._lock = held
         self._prefect, self._notion, self._settings = prefect, notion, settings
         self._schemas: dict[str, Any] = {}
         self._pools: dict[str, str] = {}
@@ -40,6 +42,7 @@ class GoingBack:
 
         Raises:
             BlockedError: nothing was taken over.
+            LostError: somebody else goes on with it.
             NotionError, ResendFailedError, httpx.HTTPError: what they say; run it again.
         """
         kept = stage.kept(self._prefect)
@@ -52,12 +55,14 @@ class GoingBack:
         stage.restore(self._prefect)
         busy = self._hand_back()
         if not busy:
+            self._lock.hold()
             stage.forget(self._prefect)
         return Outcome(self.done, busy)
 
     def _hand_back(self) -> int:
         deadline, before = time.monotonic() + taking.PATIENCE, list[Write]()
         while True:
+            self._lock.hold()
             facts = read.facts(self._prefect, self._notion, self._settings, datetime.now(UTC))
             busy = sum(returning.is_busy(run, facts) for run in facts.ours.values())
             found = self._plan(facts)
@@ -80,6 +85,7 @@ class GoingBack:
         return found
 
     def _do(self, one: Return, write: Write) -> None:
+        self._lock.hold()
         if write.what == returning.FLAT:
             self._create(one, write)
             self.done[write.what] += 1
@@ -102,7 +108,7 @@ class GoingBack:
 
 def back() -> Outcome:
     """Go back. Raises as `GoingBack.run`."""
-    with Prefect() as prefect:
+    with Prefect() as prefect, lock.held(prefect, "going back") as held:
         settings = prefect.settings()
         with notion_client(prefect, settings) as notion:
-            return GoingBack(prefect, notion, settings).run()
+            return GoingBack(prefect, notion, settings, held).run()

@@ -12,6 +12,7 @@ from flows.enrolment.enrol import SEND
 from flows.enrolment.takeover import VARIABLE
 from flows.operator import deployments as at_prefect
 from flows.operator import preflight, register
+from flows.operator.cutover import lock
 from flows.operator.cutover.decide import sequences
 from flows.operator.cutover.facts import instant
 
@@ -137,6 +138,8 @@ def look(prefect: Prefect, notion: NotionGateway, settings: Settings, pool: str)
     pools = sorted({str(one.get("work_pool_name")) for one in there.values()} - {"None"})
     differ = differing(there, settings, pool)
     blockers, warnings = _blockers(prefect, notion, settings, pool), list(_warnings(prefect, pool, pools))
+    if (holder := lock.holder(prefect)) and holder.alive:
+        warnings.append(str(holder))
     if not theirs(there) and prefect.artifact(SNAPSHOT) is None:
         warnings.append("the deployments are this release's, and nobody has kept what they were: no way leads back")
     return Stage(current, opened, differ, pool, tuple(pools), tuple(blockers), tuple(warnings))

@@ -15,8 +15,8 @@ from flows.enrolment import handlers
 from flows.enrolment.enrol import start_mail
 from flows.enrolment.takeover import CLAIMED, CLAIMING
 from flows.operator import register
-from flows.operator.cutover import changing, decide, fates, plan, read, stage, writes
-from flows.operator.cutover.facts import TAKEN
+from flows.operator.cutover import changing, decide, fates, lock, plan, read, stage, writes
+from flows.operator.cutover.facts import TAKEN, BlockedError
 from flows.services.clients import notion_client
 from flows.services.prefect_api import Prefect
 
@@ -25,16 +25,13 @@ if TYPE_CHECKING:
 
     from flows.operator.cutover.decide import Case
     from flows.operator.cutover.facts import Facts
+    from flows.operator.cutover.lock import Lock
     from flows.operator.cutover.writes import Write
     from flows.services.notion_gateway import NotionGateway
     from flows.services.settings import Settings
 
 PATIENCE = 300.0  # seconds in which what is in their workers' hands comes to its end; theirs takes seconds
 PAUSE = 2.0
-
-
-class BlockedError(Exception):
-    """Something is in the way; nothing was changed."""
 
 
 @dataclass
@@ -48,8 +45,9 @@ class Outcome:
 class Taking:
     """One go of the take-over."""
 
-    def __init__(self, prefect: Prefect, notion: NotionGateway, settings: Settings, pool: str) -> None:
+    def __init__(self, prefect: Prefect, notion: NotionGateway, settings: Settings, pool: str, held: Lock) -> None:
         """Nothing is called yet."""
+        self._lock = held
         self._prefect, self._notion, self._settings, self._pool = prefect, notion, settings, pool
         self._opened = datetime.now(UTC)
         self._deadline = time.monotonic() + PATIENCE
@@ -61,6 +59,7 @@ class Taking:
 
         Raises:
             BlockedError: something is in the way.
+            LostError: somebody else goes on with it.
             NotionError, ResendFailedError, httpx.HTTPError: what they say; run it again.
         """
         register.limits(self._prefect, self._settings)
@@ -69,6 +68,7 @@ class Taking:
             raise BlockedError("\n".join(standing.blockers))
         self._opened = stage.enter(self._prefect, CLAIMING)
         stage.keep(self._prefect)
+        self._lock.hold()
         register.register(self._pool)
         # From here on a run of theirs that is taken up waits. One that was in a worker's hands before may still send.
         self._claim()
@@ -77,6 +77,7 @@ class Taking:
         return self.outcome
 
     def _facts(self) -> Facts:
+        self._lock.hold()
         now = datetime.now(UTC)
         return read.facts(self._prefect, self._notion, self._settings, now, (self._opened, self._pool))
 
@@ -123,6 +124,7 @@ class Taking:
         self.outcome.done[what] += 1
 
     def _hand_over(self, sequence: Any, one: Write) -> None:
+        self._lock.hold()
         if one.what == writes.ENROL:
             handlers.start(self._prefect, sequence, one.at, one.values["payload"], one.values["received_at"])
             self._count(one.what)
@@ -130,6 +132,7 @@ class Taking:
             self._count(one.what)
 
     def _do(self, case: Case, one: Write) -> None:
+        self._lock.hold()
         done = True
         if one.what == writes.CLAIM:
             state: State[Any] = Completed(name=TAKEN, message=one.message)
@@ -155,7 +158,7 @@ class Taking:
 
 def apply(pool: str | None = None) -> Outcome:
     """Take over. Raises as `Taking.run`."""
-    with Prefect() as prefect:
+    with Prefect() as prefect, lock.held(prefect, "taking over") as held:
         settings = prefect.settings()
         with notion_client(prefect, settings) as notion:
-            return Taking(prefect, notion, settings, pool or settings.get("HUBLAB_WORK_POOL")).run()
+            return Taking(prefect, notion, settings, pool or settings.get("HUBLAB_WORK_POOL"), held).run()
