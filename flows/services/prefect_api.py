@@ -140,8 +140,11 @@ class Prefect:
     def pages(self, path: str, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Everything that a filter finds, 200 at a time; what moves between two pages comes once."""
         seen, offset = set[str](), 0
-        while page := self.client.request("POST", path, json=asked | {"limit": PAGE, "offset": offset}).json():
+        while True:
+            page = self.client.request("POST", path, json=asked | {"limit": PAGE, "offset": offset}).json()
             yield from (one for one in page if one["id"] not in seen)
+            if len(page) < PAGE:
+                return
             seen |= {one["id"] for one in page}
             offset += PAGE
 

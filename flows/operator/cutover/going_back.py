@@ -70,8 +70,9 @@ class GoingBack:
             if (todo == before and not busy) or time.monotonic() > deadline:
                 return busy
             for one, those in found:
+                free = changing.free(self._prefect, those)
                 for write in those:
-                    self._do(one, write)
+                    self._do(one, write, free)
             before = todo
             time.sleep(taking.PAUSE if busy else 0)
 
@@ -84,13 +85,13 @@ class GoingBack:
             found.append((kept, list(returning.of(kept, facts))))
         return found
 
-    def _do(self, one: Return, write: Write) -> None:
+    def _do(self, one: Return, write: Write, free: frozenset[str]) -> None:
         self._lock.hold()
         if write.what == returning.FLAT:
             self._create(one, write)
             self.done[write.what] += 1
         else:
-            self.done[write.what] += changing.apply(self._prefect, self._notion, write, HANDED)
+            self.done[write.what] += changing.apply(self._prefect, self._notion, write, HANDED, free)
 
     def _create(self, one: Return, write: Write) -> None:
         """A run as theirs scheduled it; there is one of its key, however often this is done."""

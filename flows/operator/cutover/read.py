@@ -77,14 +77,15 @@ def facts(
 def _runs(prefect: Prefect, ordinary: tuple[datetime, str] | None) -> tuple[list[OldRun], dict[str, OurRun]]:
     old, ours = list[OldRun](), dict[str, OurRun]()
     handlers = {one.handler: (one.campaign, one.name) for one in decide.sequences()}
-    for flow in (SEND.partition("/")[0], *handlers):
-        asked = {"flows": {"name": {"any_": [flow]}}, "sort": "ID_DESC"}
-        for run in prefect.pages("/flow_runs/filter", asked):
-            key, given = str(run.get("idempotency_key") or ""), run.get("parameters") or {}
-            if "enrolment" in given or "payload" in given:
-                ours[key] = _our_run(run)
-            elif flow not in handlers or not _is_ordinary(run, ordinary):
-                old.append(_old_run(run, key, handlers.get(flow)))
+    those = {"flows": {"name": {"any_": [SEND.partition("/")[0], *handlers]}}}
+    flows = {one["id"]: one["name"] for one in prefect.pages("/flows/filter", those)}
+    for run in prefect.pages("/flow_runs/filter", those | {"sort": "ID_DESC"}):
+        flow, key = flows.get(run["flow_id"], ""), str(run.get("idempotency_key") or "")
+        given = run.get("parameters") or {}
+        if "enrolment" in given or "payload" in given:
+            ours[key] = _our_run(run)
+        elif flow not in handlers or not _is_ordinary(run, ordinary):
+            old.append(_old_run(run, key, handlers.get(flow)))
     return old, ours
 
 

@@ -109,11 +109,15 @@ class Taking:
             if (todo == before and not self.outcome.busy) or not self._in_time():
                 return
             for case in cases:
-                for one in writes.of(case, facts):
-                    self._do(case, one)
+                those = writes.of(case, facts)
+                free = changing.free(self._prefect, those)
+                for one in those:
+                    self._do(case, one, free)
             for signup in signups:
-                for one in writes.of_signup(signup, facts):
-                    self._hand_over(signup.sequence, one)
+                calls = writes.of_signup(signup, facts)
+                free = changing.free(self._prefect, calls)
+                for one in calls:
+                    self._hand_over(signup.sequence, one, free)
             before = todo
             time.sleep(PAUSE if self.outcome.busy else 0)
 
@@ -123,15 +127,15 @@ class Taking:
     def _count(self, what: str) -> None:
         self.outcome.done[what] += 1
 
-    def _hand_over(self, sequence: Any, one: Write) -> None:
+    def _hand_over(self, sequence: Any, one: Write, free: frozenset[str]) -> None:
         self._lock.hold()
         if one.what == writes.ENROL:
             handlers.start(self._prefect, sequence, one.at, one.values["payload"], one.values["received_at"])
             self._count(one.what)
-        elif changing.apply(self._prefect, self._notion, one, TAKEN):
+        elif changing.apply(self._prefect, self._notion, one, TAKEN, free):
             self._count(one.what)
 
-    def _do(self, case: Case, one: Write) -> None:
+    def _do(self, case: Case, one: Write, free: frozenset[str] = frozenset()) -> None:
         self._lock.hold()
         done = True
         if one.what == writes.CLAIM:
@@ -141,7 +145,7 @@ class Taking:
         elif one.what == writes.CREATE:
             self._create(case, one)
         else:
-            done = changing.apply(self._prefect, self._notion, one, TAKEN)
+            done = changing.apply(self._prefect, self._notion, one, TAKEN, free)
         if done:
             self._count(one.what)
 
