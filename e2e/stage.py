@@ -6,7 +6,6 @@ The only module here that knows the sandbox; a run against production never load
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from sandbox.campaign import setup
 from sandbox.errors import SandboxError
 from sandbox.files import write_whole
 from sandbox.funnel import service
+from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,11 +81,15 @@ class Stage:
         """
         before = self._main_pid()
         self._ssh(f"systemctl kill --kill-whom=main --signal=KILL {KILLED}")
-        deadline = time.monotonic() + _BACK_SECONDS
-        while self._main_pid() in {"0", before} or not self._active():
-            if time.monotonic() > deadline:
-                raise StageError(f"{KILLED} did not come back within {_BACK_SECONDS:.0f} s; python -m sandbox ssh")
-            time.sleep(0.5)
+        try:
+            wait_for(
+                lambda: self._main_pid() not in {"0", before} and self._active(),
+                f"{KILLED} is back; python -m sandbox ssh",
+                _BACK_SECONDS,
+                every=0.5,
+            )
+        except SandboxError as error:
+            raise StageError(str(error)) from error
 
     def _main_pid(self) -> str:
         return self._ssh(f"systemctl show --property=MainPID --value {KILLED}").strip()

@@ -5,19 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
-from sandbox.errors import SandboxError
 from sandbox.layout import CHECKOUT
+from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from sandbox.cgroup import Cgroup
-
-_START_SECONDS = 60.0
 
 
 def start(
@@ -53,9 +50,5 @@ def start(
             stderr=errors,
             start_new_session=True,
         )
-    deadline = time.monotonic() + _START_SECONDS
-    while not (line := answer.read_text()).endswith("\n"):
-        if time.monotonic() > deadline:
-            raise SandboxError(f"{module[0]} did not start within {_START_SECONDS:g} s; see {log}")
-        time.sleep(0.1)
-    return line.strip()
+    wait_for(lambda: answer.read_text().endswith("\n"), f"{module[0]} serves; see {log}", 60)
+    return answer.read_text().strip()

@@ -6,11 +6,11 @@ the power is cut. The overlay is mounted in a mount namespace of the machine's o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
 import subprocess
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from sandbox import identity
 from sandbox.cgroup import Cgroup
 from sandbox.errors import SandboxError
 from sandbox.shell import run
+from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,16 +119,17 @@ class Machine:
         """
         if not self.running:
             self._start()
-        deadline = time.monotonic() + _BOOT_SECONDS
-        while True:
+        said = ""
+
+        def up() -> bool:
+            nonlocal said
             done = self.ssh("systemctl is-system-running --wait", check=False, timeout=_BOOT_SECONDS)
-            if done.stdout.strip() in ("running", "degraded"):
-                return
-            if time.monotonic() > deadline or not self.running:
-                raise SandboxError(
-                    f"{self.name} did not come up: {done.stderr.strip() or done.stdout.strip()}\n{self._console()}"
-                )
-            time.sleep(0.1)
+            said = done.stderr.strip() or done.stdout.strip()
+            return done.stdout.strip() in ("running", "degraded") or not self.running
+
+        wait_for(up, lambda: f"{self.name} is up: {said}\n{self._console()}", _BOOT_SECONDS)
+        if not self.running:
+            raise SandboxError(f"{self.name} did not come up: {said}\n{self._console()}")
 
     def _start(self) -> None:
         self._cgroup.kill()  # removes what a crash left of it
@@ -145,11 +147,7 @@ class Machine:
         self._await_start()
 
     def _await_start(self) -> None:
-        deadline = time.monotonic() + 10
-        while not self.running:
-            if time.monotonic() > deadline:
-                raise SandboxError(f"{self.name} did not start\n{self._console()}")
-            time.sleep(0.01)
+        wait_for(lambda: self.running, lambda: f"{self.name} starts\n{self._console()}", 10, every=0.01)
 
     def kill(self) -> None:
         """Cut its power: every process of it ends at once, nothing is written any more. What it wrote stays."""
@@ -159,9 +157,8 @@ class Machine:
         """Shut it down in order, as an operator would; cut the power after ``timeout`` seconds."""
         if self.running:
             self.ssh("systemctl poweroff", check=False, timeout=20)
-            deadline = time.monotonic() + timeout
-            while self.running and time.monotonic() < deadline:
-                time.sleep(0.1)
+            with contextlib.suppress(SandboxError):
+                wait_for(lambda: not self.running, "it is off", timeout)
         self.kill()
 
     def ssh_command(self, *options: str, user: str = "root") -> list[str]:

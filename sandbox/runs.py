@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import SandboxError
 from sandbox.server import POOL
+from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     import httpx
 
 TERMINAL = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 _LOOK_EVERY = 0.5  # seconds
+_PAGE = 200
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,19 @@ def await_state(api: httpx.Client, run: str, wanted: Collection[str] = TERMINAL,
     Raises:
         SandboxError: It is in none of them after ``timeout`` seconds, or is in a terminal one that was not wanted.
     """
-    deadline = time.monotonic() + timeout
-    while (now := state(api, run)).type not in wanted:
-        if now.type in TERMINAL or time.monotonic() > deadline:
-            raise SandboxError(
-                f"flow run {run} is {now.type} ({now.message or 'no message'}), not {'/'.join(sorted(wanted))}"
-            )
-        time.sleep(_LOOK_EVERY)
+    now = state(api, run)
+
+    def told() -> str:
+        return f"flow run {run} is {now.type} ({now.message or 'no message'}), not {'/'.join(sorted(wanted))}"
+
+    def come() -> bool:
+        nonlocal now
+        now = state(api, run)
+        return now.type in {*wanted, *TERMINAL}
+
+    wait_for(come, told, timeout, every=_LOOK_EVERY)
+    if now.type not in wanted:
+        raise SandboxError(told())
     return now
 
 
@@ -90,11 +97,21 @@ def await_online(api: httpx.Client, names: Collection[str], *, timeout: float, p
     Raises:
         SandboxError: One is not, after ``timeout`` seconds.
     """
-    deadline = time.monotonic() + timeout
-    while missing := {name for name in names if workers(api, pool).get(name) != "ONLINE"}:
-        if time.monotonic() > deadline:
-            raise SandboxError(f"not ONLINE in pool {pool} after {timeout:.0f} s: {', '.join(sorted(missing))}")
-        time.sleep(_LOOK_EVERY)
+
+    def missing() -> list[str]:
+        known = workers(api, pool)
+        return sorted(name for name in names if known.get(name) != "ONLINE")
+
+    what = f"ONLINE in pool {pool}: "
+    wait_for(lambda: not missing(), lambda: what + ", ".join(missing()), timeout, every=_LOOK_EVERY)
+
+
+def pages(api: httpx.Client, path: str, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Everything that one of Prefect's filters finds."""
+    query = {"sort": "ID_DESC"} | asked | {"limit": _PAGE, "offset": 0}
+    while page := api.post(path, json=query).raise_for_status().json():
+        yield from page
+        query["offset"] += _PAGE
 
 
 def _post(api: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 import shutil
-import time
 from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ import httpx
 
 from sandbox.errors import SandboxError
 from sandbox.layout import CHECKOUT, SERVER, Layout
+from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
     from sandbox.machine import Machine
@@ -89,15 +89,13 @@ def await_ready(machine: Machine, auth: str) -> None:
     Raises:
         SandboxError: It was not in time; the error shows the end of the server's journal.
     """
-    deadline = time.monotonic() + _READY_SECONDS
+
+    def said() -> str:
+        journal = machine.ssh("journalctl -u prefect-server -n 20 --no-pager -o cat", check=False).stdout
+        return f"{api_url(machine.layout)} is healthy; its journal:\n{journal}"
+
     with client(machine.layout, auth) as api:
-        while not _healthy(api):
-            if time.monotonic() > deadline:
-                journal = machine.ssh("journalctl -u prefect-server -n 20 --no-pager -o cat", check=False).stdout
-                raise SandboxError(
-                    f"{api_url(machine.layout)} is not healthy after {_READY_SECONDS:.0f} s; its journal:\n{journal}"
-                )
-            time.sleep(0.1)
+        wait_for(lambda: _healthy(api), said, _READY_SECONDS)
         ensure_pool(api)
 
 
@@ -128,15 +126,9 @@ def open_api(machine: Machine) -> str:
     url = f"http://{machine.address}:{OPEN_PORT}/api"
     machine.put(f"/etc/systemd/system/{OPEN_UNIT}", (_UNITS / OPEN_UNIT).read_text())
     machine.ssh(f"systemctl daemon-reload && systemctl enable --quiet --now {OPEN_UNIT}")
-    deadline = time.monotonic() + _READY_SECONDS
+    look = f"{url} is healthy; look: python -m sandbox ssh server journalctl -u {OPEN_UNIT}"
     with httpx.Client(base_url=url, trust_env=False) as api:
-        while not _healthy(api):
-            if time.monotonic() > deadline:
-                raise SandboxError(
-                    f"{url} is not healthy after {_READY_SECONDS:.0f} s; "
-                    f"look: python -m sandbox ssh server journalctl -u {OPEN_UNIT}"
-                )
-            time.sleep(0.2)
+        wait_for(lambda: _healthy(api), look, _READY_SECONDS, every=0.2)
     return url
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from flows.recipients.suppression import TAG
 from sandbox.campaign.leaving import Leavers, too_late
-from sandbox.campaign.mails import accepted_by_place, pages, runs_of
+from sandbox.campaign.mails import accepted_by_place, runs_of
 from sandbox.campaign.verdict import Outcome, judge
+from sandbox.runs import pages
 from sandbox.server import await_ready
 
 if TYPE_CHECKING:

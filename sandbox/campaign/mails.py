@@ -7,15 +7,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from flows.campaigns.model import sequences
+from sandbox.runs import pages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     import httpx
 
     from flows.campaigns.model import Sequence
 
-_PAGE = 200
 SEND = "christmas-send-email"
 
 
@@ -38,14 +38,6 @@ class Mail:
             return "sent" if self.accepted[-1] == "sent" else self.accepted[-1]
         known = dict.fromkeys(("Scheduled", "Late", "AwaitingRetry", "RunAgain"), "scheduled") | {"": "waiting"}
         return known.get(self.run, "running" if self.run in {"Running", "Pending"} else self.run)
-
-
-def pages(api: httpx.Client, path: str, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Everything that one of Prefect's filters finds."""
-    query = {"sort": "ID_DESC"} | asked | {"limit": _PAGE, "offset": 0}
-    while page := api.post(path, json=query).raise_for_status().json():
-        yield from page
-        query["offset"] += _PAGE
 
 
 def runs_of(api: httpx.Client, keys: Iterable[str]) -> dict[tuple[str, int], dict[str, Any]]:

@@ -10,13 +10,13 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.cgroup import Cgroup
 from sandbox.errors import SandboxError
 from sandbox.shell import run, step
+from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address
@@ -127,12 +127,15 @@ class Daemon:
         building.rename(self._programs)
 
     def _wait_until_it_answers(self) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while self.docker("version", check=False).returncode:
-            if time.monotonic() > deadline or self._process is None or self._process.poll() is not None:
-                said = (self._folder / "log").read_text(errors="replace").splitlines()[-15:]
-                raise SandboxError("dockerd does not answer\n  " + "\n  ".join(said))
-            time.sleep(0.2)
+        def said() -> str:
+            return "\n  ".join((self._folder / "log").read_text(errors="replace").splitlines()[-15:])
+
+        def answers() -> bool:
+            if self._process is None or self._process.poll() is not None:
+                raise SandboxError(f"dockerd has ended\n  {said()}")
+            return self.docker("version", check=False).returncode == 0
+
+        wait_for(answers, lambda: f"dockerd answers\n  {said()}", _START_SECONDS, every=0.2)
 
     def _remove_cgroups(self) -> None:
         """Those of the containers, below each controller of cgroup v1."""

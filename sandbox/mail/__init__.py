@@ -11,7 +11,6 @@ import secrets
 import shutil
 import socket
 import subprocess
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +18,10 @@ from urllib.parse import quote
 
 from sandbox import build, needs, tree
 from sandbox.cgroup import Cgroup, run_in
-from sandbox.errors import SandboxError
 from sandbox.files import write_whole
 from sandbox.shell import step
 from sandbox.teardown import folder_locked
+from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
     from sandbox.layout import Layout
@@ -135,14 +134,11 @@ def _free_ports() -> tuple[int, int]:
 
 
 def _await(port: int, folder: Path) -> None:
-    deadline = time.monotonic() + _READY_SECONDS
-    while True:
+    def greets() -> bool:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=5) as there:
-                if there.recv(1):  # its greeting
-                    return
+                return bool(there.recv(1))
         except OSError:
-            pass
-        if time.monotonic() > deadline:
-            raise SandboxError(f"the mail server does not greet at port {port}; see {folder}/*log and logs/mail.log")
-        time.sleep(0.1)
+            return False
+
+    wait_for(greets, f"the mail server greets at port {port}; see {folder}/*log and logs/mail.log", _READY_SECONDS)

@@ -15,9 +15,10 @@ import pytest
 from deploy import remote
 from deploy.legacy import hold
 from deploy.onhost import lock, processes
+from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 # It outlives its worker: one that waited for its input would end with it.
@@ -33,13 +34,6 @@ WORKER = (
     "print(p.pid, flush=True)\n"
     "time.sleep(600)\n"
 )
-
-
-def until(condition: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def state(pid: int) -> str:
@@ -112,7 +106,7 @@ def held(tmp_path: Path) -> Iterator[Held]:
 def test_output_of_a_frozen_workers_run_is_read(held: Held) -> None:
     held.hold()
     assert processes.send(held.item, signal.SIGSTOP)
-    until(lambda: held.said.read_bytes().endswith(b"all said\n"), "the run waits for its pipe")
+    wait_for(lambda: held.said.read_bytes().endswith(b"all said\n"), "the run waits for its pipe")
     assert state(held.worker.pid) == "T"
 
 
@@ -126,10 +120,10 @@ def test_worker_that_reads_for_itself_is_not_robbed(held: Held) -> None:
 def test_fresh_lock_keeps_them_frozen_and_a_lost_one_does_not(held: Held) -> None:
     processes.send(held.item, signal.SIGSTOP)
     held.hold()
-    until(lambda: b"all said" in held.said.read_bytes(), "not held")
+    wait_for(lambda: b"all said" in held.said.read_bytes(), "not held")
     assert state(held.worker.pid) == "T"
     held.lock(age=lock.LEASE_SECONDS + 1)
-    until(lambda: state(held.worker.pid) == "S", "still frozen")
+    wait_for(lambda: state(held.worker.pid) == "S", "still frozen")
     assert held.holder is not None
     assert held.holder.wait(30) == 0
     assert b"poll again" in held.said.read_bytes()
@@ -140,7 +134,7 @@ def test_lock_of_somebody_else_or_none_lets_them_go(held: Held, token: str) -> N
     processes.send(held.item, signal.SIGSTOP)
     held.lock(token) if token else (held.folder / "lock").unlink()
     held.hold()
-    until(lambda: state(held.worker.pid) == "S", "still frozen")
+    wait_for(lambda: state(held.worker.pid) == "S", "still frozen")
 
 
 def test_step_that_outlives_its_operator_keeps_them_frozen(held: Held) -> None:
@@ -149,21 +143,21 @@ def test_step_that_outlives_its_operator_keeps_them_frozen(held: Held) -> None:
     held.step(runs=True)
     held.lock(age=10 * lock.LEASE_SECONDS)
     held.hold()
-    until(lambda: b"all said" in held.said.read_bytes(), "not held")
+    wait_for(lambda: b"all said" in held.said.read_bytes(), "not held")
     assert state(held.worker.pid) == "T"
     held.step(runs=False)
-    until(lambda: state(held.worker.pid) == "S", "still frozen")
+    wait_for(lambda: state(held.worker.pid) == "S", "still frozen")
 
 
 def test_runs_of_a_worker_that_is_gone_are_read_to_their_end(held: Held) -> None:
     """After the limit its worker is ended, and the deploy too: what the run still writes must not end it."""
     held.hold()
     processes.send(held.item, signal.SIGSTOP)
-    until(held.said.read_bytes, "nothing is read")
+    wait_for(held.said.read_bytes, "nothing is read")
     held.worker.kill()
     held.worker.wait(30)
     (held.folder / "lock").unlink()
-    until(lambda: b"all said" in held.said.read_bytes(), "the run's words were lost")
+    wait_for(lambda: b"all said" in held.said.read_bytes(), "the run's words were lost")
     assert held.holder is not None
     assert held.holder.poll() is None
     os.kill(held.run, signal.SIGKILL)
@@ -174,7 +168,7 @@ def test_holder_that_is_killed_is_followed_by_one_that_lets_them_go(held: Held) 
     """As systemd runs ExecStopPost=, with the result of what it follows."""
     processes.send(held.item, signal.SIGSTOP)
     held.hold(SERVICE_RESULT="signal")
-    until(lambda: state(held.worker.pid) == "S", "still frozen")
+    wait_for(lambda: state(held.worker.pid) == "S", "still frozen")
     assert held.holder is not None
     assert held.holder.wait(30) == 0
 

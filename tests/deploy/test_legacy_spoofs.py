@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +16,7 @@ from deploy.legacy import find
 from deploy.legacy.environment import starts_worker
 from deploy.onhost.common import HostError
 from deploy.state import question
+from sandbox.waiting import wait_for
 from tests.deploy.factories import wanted
 
 if TYPE_CHECKING:
@@ -38,10 +38,8 @@ def start() -> Iterator[Callable[..., int]]:
     def start(executable: Path | str, argv: list[str | bytes], **more: Any) -> int:
         process = subprocess.Popen(argv, executable=executable, stdin=subprocess.PIPE, **more)
         started.append(process)
-        deadline = time.monotonic() + 20
-        while not find.arguments(process.pid):  # the kernel shows them a moment after the start
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        # The kernel shows them a moment after the start.
+        wait_for(lambda: find.arguments(process.pid), "its arguments", 20, every=0.01)
         return process.pid
 
     yield start
@@ -201,10 +199,7 @@ def test_process_apart_from_the_host_is_left_alone(options: list[str], said: str
     inner = [sys.executable, str(script), "worker", "start", "--name", "boxed"]
     process = subprocess.Popen(["unshare", *options, "--", *inner], stdin=subprocess.PIPE)
     try:
-        deadline = time.monotonic() + 20
-        while not (found := [item for item in everyone()[1] if item["name"] == "boxed"]):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        found = wait_for(lambda: [item for item in everyone()[1] if item["name"] == "boxed"], "it is seen", 20)
         assert found[0]["claim"] == said
     finally:
         process.communicate(timeout=30)

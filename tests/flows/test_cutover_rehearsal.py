@@ -22,6 +22,7 @@ from flows.operator.cutover.__main__ import main
 from flows.operator.register import register
 from flows.services.prefect_api import Prefect
 from sandbox.past import campaign as before
+from sandbox.waiting import wait_for
 from tests.flows.past import DELAYS, SEND, SIGNUP, Past, Stopped, client_of, stopped_after
 from tests.flows.theirs import Death, Worker, ours, theirs
 
@@ -112,10 +113,7 @@ class Rehearsal:
 
 
 def wait(state: Callable[[], bool], seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not state():
-        assert time.monotonic() < deadline, "the state that is waited for does not come"
-        time.sleep(0.2)
+    wait_for(state, "the state that is waited for", seconds, every=0.2)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from flows.webhooks.bodies import MAX_BODY, Refusal, limited
 from flows.webhooks.spool import Spool
 from sandbox.standins.delivery import signature
 from sandbox.standins.serve import bound, serving
+from sandbox.waiting import wait_for
 from tests.flows.world import PAYLOADS
 
 if TYPE_CHECKING:
@@ -56,11 +57,7 @@ def client(world: World, tmp_path: Path) -> Iterator[httpx.Client]:
 
 
 def eventually(look: Callable[[], Any], seconds: float = 20) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.05)
-    return found
+    return wait_for(look, "it comes", seconds, every=0.05)
 
 
 def run_of(sequence: str, email: str) -> Any:

@@ -8,11 +8,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox import runs
+from sandbox.waiting import wait_for
 from tests.hosts.conftest import WORKERS, Result
 from tests.hosts.test_5_rollback import left_behind
 
@@ -99,13 +99,11 @@ class Struck:
 
 def serve(machine: Machine, *, timeout: float = 180) -> None:
     """Returns when all workers poll, by their own words: the server takes a dead one for ONLINE for a while."""
-    deadline = time.monotonic() + timeout
-    while True:
-        said = machine.ssh(f"systemctl show -p StatusText --value {UNITS}", check=False).stdout
-        if said.count("polling") == len(NAMES):
-            return
-        assert time.monotonic() < deadline, f"not all of them poll: {said}"
-        time.sleep(1)
+
+    def said() -> str:
+        return machine.ssh(f"systemctl show -p StatusText --value {UNITS}", check=False).stdout
+
+    wait_for(lambda: said().count("polling") == len(NAMES), lambda: f"all of them poll: {said()}", timeout, every=1)
 
 
 def converges(operator: Operator, machine: Machine, sandbox: Sandbox, **overrides: str | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from sandbox import server
+from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,10 +54,8 @@ def other_server(sandbox: Sandbox) -> Iterator[OtherServer]:
     machine.put(f"/etc/systemd/system/{NAME}.service", UNIT)
     machine.ssh(f"systemctl daemon-reload && systemctl start {NAME}")
     try:
-        deadline = time.monotonic() + READY_SECONDS
-        while not healthy(other):
-            assert time.monotonic() < deadline, machine.ssh(f"journalctl -u {NAME} -n 20 --no-pager").stdout
-            time.sleep(0.2)
+        journal = f"journalctl -u {NAME} -n 20 --no-pager"
+        wait_for(lambda: healthy(other), lambda: machine.ssh(journal).stdout, READY_SECONDS, every=0.2)
         yield other
     finally:
         remove = f"rm -rf /etc/systemd/system/{NAME}.service /etc/prefect/other.env /var/lib/{NAME}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.waiting import wait_for
 from tests.hosts import spoofs
 
 if TYPE_CHECKING:
@@ -28,10 +28,12 @@ def spoofed(operator: Operator, sandbox: Sandbox, machine: Machine) -> Iterator[
     spoofs.of_a_venv(machine)
     spoofs.of_a_container(machine)
     run = spoofs.of_a_flow(machine, sandbox, f"probe-{machine.name}-1")
-    deadline = time.monotonic() + 60
-    while len(spoofs.states(machine)) < len(NAMES):
-        assert time.monotonic() < deadline, spoofs.states(machine)
-        time.sleep(0.5)
+    wait_for(
+        lambda: len(spoofs.states(machine)) >= len(NAMES),
+        lambda: f"all of them: {spoofs.states(machine)}",
+        60,
+        every=0.5,
+    )
     yield operator
     with sandbox.api() as api:
         api.post(f"/flow_runs/{run}/set_state", json={"state": {"type": "CANCELLED"}, "force": True}).raise_for_status()

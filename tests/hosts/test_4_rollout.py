@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from sandbox import runs
 from sandbox.load import Load
 from sandbox.past import FLOWS
+from sandbox.waiting import wait_for
 from tests.hosts.conftest import WORKERS, main_pids
 
 if TYPE_CHECKING:
@@ -167,20 +167,15 @@ def test_worker_killed_outright_leaves_its_run_to_complete(
         machine.ssh("systemctl kill --kill-whom=main --signal=KILL prefect-worker@2")
         assert runs.await_state(api, run).type == "COMPLETED"
         assert api.get(f"/flow_runs/{run}").json()["run_count"] == 1
-    deadline = time.monotonic() + 60
-    while machine.ssh("systemctl is-active prefect-worker@2", check=False).stdout.strip() != "active":
-        assert time.monotonic() < deadline, "systemd did not start the worker again"
-        time.sleep(1)
+    active = "systemctl is-active --quiet prefect-worker@2"
+    wait_for(lambda: machine.ssh(active, check=False).returncode == 0, "systemd starts the worker again", 60, every=1)
 
 
 def test_worker_that_hangs_is_replaced(deployed: Operator, machine: Machine) -> None:
     """WATCHDOG=1 comes from the polling loop: a process that is there and does nothing is killed and started again."""
     before = main_pids(machine)[3]
     machine.ssh("systemctl kill --kill-whom=main --signal=STOP prefect-worker@3")
-    deadline = time.monotonic() + 120
-    while main_pids(machine)[3] in (before, "0"):
-        assert time.monotonic() < deadline, "the watchdog did not fire"
-        time.sleep(2)
+    wait_for(lambda: main_pids(machine)[3] not in (before, "0"), "the watchdog fires", 120, every=2)
 
 
 def test_power_cut_and_boot(deployed: Operator, sandbox: Sandbox, machine: Machine) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sandbox import runs
 from sandbox.past import FLOWS
+from sandbox.waiting import wait_for
 from worker.process_worker import SUBMITTING
 from worker.recovery import MOST_TIMES, TAG
 
@@ -51,11 +51,8 @@ def history(api: httpx.Client, run: str) -> list[str]:
 
 def await_name(api: httpx.Client, run: str, name: str, *, timeout: float) -> runs.RunState:
     """Its state, as soon as it is called so."""
-    deadline = time.monotonic() + timeout
-    while (now := runs.state(api, run)).name != name:
-        assert time.monotonic() < deadline, f"{now} after {history(api, run)}, not {name}"
-        time.sleep(1)
-    return now
+    wait_for(lambda: runs.state(api, run).name == name, lambda: f"{name}; it was {history(api, run)}", timeout, every=1)
+    return runs.state(api, run)
 
 
 @pytest.mark.timeout(900)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sandbox import Sandbox, SandboxError, place
 from sandbox.layout import CHECKOUT
+from sandbox.waiting import wait_for
 from tests.sandbox import traces
 
 if TYPE_CHECKING:
@@ -135,8 +135,6 @@ def test_who_is_not_root_is_told_so(root: Path) -> None:
 
 def await_builder(layout: Layout, up: subprocess.Popen[bytes]) -> None:
     """Return when mmdebstrap has begun to fill the tree."""
-    deadline = time.monotonic() + 60
-    while not list(layout.trees.glob("base-*.partial/*")):
-        assert up.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    begun = "base-*.partial/*"
+    wait_for(lambda: list(layout.trees.glob(begun)) or up.poll() is not None, "mmdebstrap has begun", 60)
+    assert up.poll() is None
