@@ -11,7 +11,7 @@ from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
 from flows.campaigns.model import sequences
 from flows.operator import register
 from flows.recipients import suppression
-from flows.sending.frozen import thaw
+from flows.sending.frozen import ContentGoneError, place, thaw
 from flows.services.prefect_api import Prefect
 
 
@@ -48,7 +48,11 @@ def forget(key: str) -> None:
     """
     enrolment, _, step = key.rpartition(":")
     with Prefect() as prefect:
-        kept = thaw(prefect, enrolment, int(step)) if step.isdecimal() else None
+        try:
+            kept = thaw(prefect, enrolment, int(step)) if step.isdecimal() else None
+        except ContentGoneError:
+            prefect.forget(place(enrolment, int(step)))
+            return
         if kept is None:
             raise NothingThereError(f"{key}: no mail is kept under this key; it looks like christmas-signup-0123…:3")
         if kept.accepted:

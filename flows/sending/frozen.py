@@ -17,6 +17,19 @@ if TYPE_CHECKING:
     from flows.services.prefect_api import Artifact, Prefect
 
 KIND = "hublab-mail"
+TRIES = 3  # others would have to let go of a mail each time in the same instant
+
+
+class ContentGoneError(LookupError):
+    """A mail's content is gone, and whether it went out is not written down; `artifact` is where it was."""
+
+    def __init__(self, enrolment: str, step: int, artifact: str) -> None:
+        """Names the mail, and the command for when it did not go out."""
+        self.artifact = artifact
+        super().__init__(
+            f"{place(enrolment, step)}: the frozen mail's content is not at Prefect any more; look for it at Resend; "
+            f"`python -m flows.operator.operate forget {enrolment}:{step}` if it did not go out"
+        )
 
 
 def place(enrolment: str, step: int) -> str:
@@ -60,7 +73,7 @@ def thaw(prefect: Prefect, enrolment: str, step: int) -> FrozenMail | None:
     """The frozen mail of a step, if there is one.
 
     Raises:
-        LookupError: its content is gone, and whether it went out is not written down.
+        ContentGoneError: as it says.
     """
     name = place(enrolment, step)
     for _ in range(2):  # whoever has it accepted meanwhile writes that first, and drops the content then
@@ -72,26 +85,41 @@ def thaw(prefect: Prefect, enrolment: str, step: int) -> FrozenMail | None:
         artifact = prefect.artifact_of(kept["artifact"])
         if artifact is not None:
             return FrozenMail(name, artifact.data["payload"], _instant(kept["frozen_at"]), artifact=artifact)
-    remedy = f"`python -m flows.operator.operate forget {enrolment}:{step}` if it did not go out"
-    raise LookupError(f"{name}: the frozen mail's content is not at Prefect any more; look for it at Resend; {remedy}")
+    raise ContentGoneError(enrolment, step, kept["artifact"])
 
 
 def freeze(prefect: Prefect, enrolment: str, step: int, payload: dict[str, Any], run: str | None) -> FrozenMail:
-    """Keep a step's mail; of two tries at once, both get the one that was kept first, and what became of it."""
+    """Keep a step's mail; of two tries at once, both get the one that was kept first, and what became of it.
+
+    Another try may be refused meanwhile, and let go of what this one has found: then the same content is kept anew, for
+    whoever read it before may be sending it.
+
+    Raises:
+        ContentGoneError: what another try has kept has no content.
+        LookupError: it was let go of again and again.
+    """
     name = place(enrolment, step)
     # A try that was killed before it could claim the name has left its content; so has an earlier release.
-    left = prefect.artifact(name)
+    artifact = left = prefect.artifact(name)
     data: dict[str, Any] = left.data if left else {"frozen_at": datetime.now(UTC).isoformat(), "payload": payload}
-    artifact = left or prefect.keep(name, KIND, data, run=run)
     value = {key: data[key] for key in ("frozen_at", "accepted", "accepted_at") if data.get(key)}
-    first = prefect.claim(name, value | {"artifact": artifact.id}, tags=(KIND,))
-    found = thaw(prefect, enrolment, step)
-    if found is None:
-        raise LookupError(f"{name}: Prefect does not show the variable just written")
-    if found.artifact is None or found.artifact.id != artifact.id:
-        prefect.drop(artifact)
-    found.mine = first and left is None
-    return found
+    for number in range(TRIES):
+        artifact = artifact or prefect.keep(name, KIND, data, run=run)
+        first = prefect.claim(name, value | {"artifact": artifact.id}, tags=(KIND,))
+        try:
+            found = thaw(prefect, enrolment, step)
+        except ContentGoneError as gone:
+            if gone.artifact != artifact.id:
+                raise
+            prefect.forget(name)
+            found = None
+        if found is not None:
+            if found.artifact is None or found.artifact.id != artifact.id:
+                prefect.drop(artifact)
+            found.mine = first and left is None and number == 0
+            return found
+        artifact = None
+    raise LookupError(f"{name}: other tries of this mail have let go of it {TRIES} times; run this again")
 
 
 def _accepted(name: str, kept: dict[str, Any]) -> FrozenMail:

@@ -1,0 +1,99 @@
+"""One mail is kept for a step, and can be let go of, whichever try is interrupted by which; in memory."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import pytest
+
+from flows.operator import operate
+from flows.sending import frozen
+from tests.flows.in_memory import Services, Try, installed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.flows import in_memory
+
+KEY, STEP = "winter-hello-0123", 2
+NAME = frozen.place(KEY, STEP)
+
+
+@pytest.fixture
+def services() -> Services:
+    return Services()
+
+
+@pytest.fixture
+def prefect(services: Services) -> Iterator[Any]:
+    with installed(services) as found:
+        yield found
+
+
+def freeze(prefect: in_memory.Prefect, subject: str = "ours") -> frozen.FrozenMail:
+    return frozen.freeze(prefect, KEY, STEP, {"subject": subject}, None)  # type: ignore[arg-type]
+
+
+def thaw(prefect: in_memory.Prefect) -> frozen.FrozenMail | None:
+    return frozen.thaw(prefect, KEY, STEP)  # type: ignore[arg-type]
+
+
+def refused(prefect: in_memory.Prefect) -> None:
+    """A whole try of the same mail: frozen, refused by Resend for certain, and let go of."""
+    freeze(prefect, "theirs").drop(prefect)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def meanwhile(services: Services, after: str | int, act: Callable[[], None]) -> Iterator[None]:
+    """After a call of the try that is at work, another try takes place in whole."""
+
+    def whole() -> None:
+        saved, services.tries = services.tries, []
+        act()
+        services.tries = saved
+
+    services.tries = [Try({(after, "after"): [whole]})]
+    yield
+    assert not services.tries[-1].plan, "it did not happen"
+    services.tries = []
+
+
+CALLS = ("artifact", "claim")
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_what_a_killed_try_has_left_is_kept_anew_where_another_lets_go_of_it_meanwhile(
+    services: Services, prefect: in_memory.Prefect, call: str
+) -> None:
+    prefect.keep(NAME, frozen.KIND, {"frozen_at": services.clock.now().isoformat(), "payload": {"subject": "left"}})
+    with meanwhile(services, call, lambda: refused(prefect)):
+        kept = freeze(prefect)
+    assert kept.payload == {"subject": "left"}  # the same bytes: whoever sends them besides sends no other mail
+    assert not kept.mine
+    assert thaw(prefect) == kept
+
+
+@pytest.mark.parametrize("call", ["artifact", "keep", "claim"])
+def test_a_mail_that_another_try_lets_go_of_is_kept_all_the_same(
+    services: Services, prefect: in_memory.Prefect, call: str
+) -> None:
+    with meanwhile(services, call, lambda: refused(prefect)):
+        kept = freeze(prefect)
+    assert thaw(prefect) == kept
+
+
+def test_content_that_is_gone_is_an_error_until_the_operator_forgets_the_mail(
+    services: Services, prefect: in_memory.Prefect, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after somebody has deleted the artifact at Prefect."""
+    freeze(prefect)
+    services.artifacts.clear()
+    with pytest.raises(LookupError, match=f"content is not at Prefect any more.*operate forget {KEY}:{STEP}"):
+        thaw(prefect)
+    with patch.object(operate, "Prefect", lambda: prefect):
+        assert operate.main(["forget", f"{KEY}:{STEP}"]) == 0
+        assert f"forgotten: {KEY}:{STEP}" in capsys.readouterr().out
+        assert thaw(prefect) is None
+        assert operate.main(["forget", f"{KEY}:{STEP}"]) == 1
