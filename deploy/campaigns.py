@@ -21,6 +21,11 @@ KEY = "HUBLAB_CAMPAIGNS"
 PLACE = "flows/campaigns"
 
 
+def queues(mails: str) -> tuple[str, ...]:
+    """The queues of the campaign's runs, polled by every worker: `flows.services.settings` calls them the same."""
+    return f"{mails}-handlers", mails
+
+
 def folder(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> Path | None:
     """Where they are; None where no folder is named.
 

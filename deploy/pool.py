@@ -44,7 +44,7 @@ def problems(host: spec.WorkerHost, state: HostState) -> Iterator[Problem]:
             f"prefect work-pool clear-concurrency-limit {name}",
         )
     for queue in found.paused_queues:
-        if queue in host.work_queues:
+        if queue in host.work_queues and queue not in host.campaign_queues:
             yield Problem(
                 f"HUBLAB_WORK_QUEUES: {queue} of the pool {name} is paused",
                 f"prefect work-queue resume {queue} --pool {name}",

@@ -72,6 +72,7 @@ KNOWN_KEYS = (
     "PREFECT_API_KEY",
 )
 PYTHON = re.compile(r"auto|3\.1[23](\.\d{1,3})?|/[A-Za-z0-9._/+-]+")
+QUEUE = re.compile(r"(?!probe-)[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
 WHEELS = re.compile(r"push|index")
 YES_OR_NO = re.compile(r"yes|no")
 PREFLIGHT = re.compile(r"off|required")
@@ -109,6 +110,7 @@ class Settings:
     workers: int = 3
     work_pool: str = "default"
     work_queues: tuple[str, ...] = ("default",)
+    campaign_queues: tuple[str, ...] = ()
     concurrency: int = 4
     drain_seconds: int = 900
     gate_seconds: int = 180
@@ -188,6 +190,9 @@ def parse(values: Mapping[str, str | None], source: Path) -> Settings:
         workers=read.number("HUBLAB_WORKERS", 3, 1, 64),
         work_pool=read.text("HUBLAB_WORK_POOL", "default", NAME, "is not a name: letters, digits, '.', '_' and '-'"),
         work_queues=read.names("HUBLAB_WORK_QUEUES", "default"),
+        campaign_queues=campaigns.queues(
+            read.text("HUBLAB_CAMPAIGN_QUEUE", "campaign", QUEUE, "is not a name: letters, digits, '.', '_' and '-'")
+        ),
         concurrency=read.number("HUBLAB_CONCURRENCY", 4, 1, 100),
         drain_seconds=read.number("HUBLAB_DRAIN_SECONDS", 900, 1, 86_400),
         gate_seconds=read.number("HUBLAB_GATE_SECONDS", 180, 10, 3_600),

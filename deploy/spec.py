@@ -84,6 +84,12 @@ class WorkerHost:
     preflight: bool = False
     application: str = ""
     coolify: Coolify | None = None
+    campaign_queues: tuple[str, ...] = ()
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """All that its workers poll. One that is paused is in the way of a deploy, but not the campaign's."""
+        return tuple(dict.fromkeys((*self.work_queues, *self.campaign_queues)))
 
     def users(self) -> tuple[str, ...]:
         """The system users that are wanted there."""
@@ -122,6 +128,7 @@ def worker_host(settings: Settings, target: Target) -> WorkerHost:
         workers=settings.workers,
         work_pool=settings.work_pool,
         work_queues=settings.work_queues,
+        campaign_queues=settings.campaign_queues,
         concurrency=settings.concurrency,
         drain_seconds=settings.drain_seconds,
         gate_seconds=settings.gate_seconds,

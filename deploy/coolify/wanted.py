@@ -63,7 +63,7 @@ def environment(wanted: WorkerHost) -> tuple[Entry, ...]:
     """What the container is told; who it is, it knows by the name that Coolify gives it."""
     entries = [
         Entry.plain("HUBLAB_WORK_POOL", wanted.work_pool),
-        Entry.plain("HUBLAB_WORK_QUEUES", ",".join(wanted.work_queues)),
+        Entry.plain("HUBLAB_WORK_QUEUES", ",".join(wanted.queues)),
         Entry.plain("HUBLAB_CONCURRENCY", wanted.concurrency),
         Entry.plain("HUBLAB_DRAIN_SECONDS", wanted.drain_seconds),
         Entry.plain("HUBLAB_ALLOW_LISTEN", "yes" if wanted.allow_listen else "no"),

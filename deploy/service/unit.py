@@ -114,7 +114,7 @@ def render(  # noqa: PLR0913 - all that the text depends on
         "allowed": network.allowed(host.allow_networks, reach),
         "listen": host.allow_listen,
         "pool": escape(host.work_pool),
-        "queues": escape(",".join(host.work_queues)),
+        "queues": escape(",".join(host.queues)),
         "concurrency": host.concurrency,
         "drain_seconds": host.drain_seconds,
         "api_url": escape(host.api_url),

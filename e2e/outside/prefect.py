@@ -46,7 +46,8 @@ class Prefect:
         headers = {"Authorization": f"Bearer {key}"} if key else None
         self.api = Api("Prefect", target["PREFECT_API_URL"], headers, (user, password) if user else None)
         self._pool = target["HUBLAB_WORK_POOL"] or "default"
-        self._queue = target["HUBLAB_CAMPAIGN_QUEUE"] or "default"
+        mails = target["HUBLAB_CAMPAIGN_QUEUE"] or "campaign"
+        self._queues = (f"{mails}-handlers", mails)
 
     def runs_since(self, began: datetime) -> list[Run]:
         """The campaign's runs that are due after a moment. Raises AwayError."""
@@ -84,14 +85,13 @@ class Prefect:
 
     def obstacles(self) -> list[str]:
         """Why a run that is due may wait, as sentences with a remedy; none is known when empty. Raises AwayError."""
-        pool, queue = self._pool, self._queue
+        pool = self._pool
         found = self.api.ask("GET", f"/work_pools/{pool}")
         trouble = [f"the work pool {pool!r} is paused"] if found["is_paused"] else []
         queues = {one["name"]: one for one in self.api.ask("POST", f"/work_pools/{pool}/queues/filter", {})}
-        if queue not in queues:
-            trouble.append(f"the queue {queue!r} is not there: make register")
-        elif queues[queue]["is_paused"]:
-            trouble.append(f"the queue {queue!r} is paused: make resume")
+        trouble += [f"the queue {one!r} is not there: make register" for one in self._queues if one not in queues]
+        paused = [one for one in self._queues if one in queues and queues[one]["is_paused"]]
+        trouble += [f"the queue {one!r} is paused: make resume" for one in paused]
         workers = self.api.ask("POST", f"/work_pools/{pool}/workers/filter", {})
         online = sum(one["status"] == "ONLINE" for one in workers)
         if not online:

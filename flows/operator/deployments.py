@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Says to the workers that to run such a run a second time does no harm, at any moment, even while the first is still
 # at it: see `sending/one_mail.py`. A lost or crashed one is then run again, within bounds.
 RUN_AGAIN = "run-again"
+SEND_ENTRYPOINT = "flows.send_email_flow.send_email"
 # A worker of this project polls a queue that bears its name: its gate's.
 GATE_QUEUE = "probe-{}"
 ANSWERS_ANYBODY = (
@@ -56,7 +57,7 @@ def wanted(flow: Any, entrypoint: str, pool: str, settings: Settings) -> dict[st
         "schedules": [one.model_dump(mode="json", exclude_unset=True) for one in watch.get("schedules", ())],
         "paused": False,
         "work_pool_name": pool,
-        "work_queue_name": settings.get("HUBLAB_CAMPAIGN_QUEUE"),
+        "work_queue_name": settings.mails_queue if entrypoint == SEND_ENTRYPOINT else settings.handlers_queue,
     }
 
 

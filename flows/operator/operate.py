@@ -13,6 +13,7 @@ from flows.operator import register
 from flows.recipients import suppression
 from flows.sending.frozen import ContentGoneError, place, thaw
 from flows.services.prefect_api import Prefect
+from flows.services.settings import PAUSED
 
 
 class NothingThereError(LookupError):
@@ -20,8 +21,9 @@ class NothingThereError(LookupError):
 
 
 def pause(pool: str | None, *, paused: bool) -> tuple[str, list[str]]:
-    """Stop or continue the queue that all sends wait in: a run that is due waits and none is lost.
+    """Stop or continue all sends: a run that is due waits and none is lost. Who signs up meanwhile is enrolled.
 
+    Their queue is what stops. Runs that wait elsewhere, as those of before the campaign had a queue, find the variable.
     The queue's name, and the deployments in it that are not the campaign's: they stop and continue with it.
 
     Raises:
@@ -29,11 +31,15 @@ def pause(pool: str | None, *, paused: bool) -> tuple[str, list[str]]:
     """
     with Prefect() as prefect:
         settings = prefect.settings()
-        name, pool = settings.get("HUBLAB_CAMPAIGN_QUEUE"), pool or settings.get("HUBLAB_WORK_POOL")
+        name, pool = settings.mails_queue, pool or settings.get("HUBLAB_WORK_POOL")
         wanted = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
         if not prefect.client.read_work_pools(work_pool_filter=wanted):
             raise NothingThereError(f"work pool {pool!r} is not at Prefect")
         path = f"/work_pools/{pool}/queues/{name}"
+        if paused:
+            prefect.remember(PAUSED, {"at": datetime.now(UTC).isoformat()})
+        else:
+            prefect.forget(PAUSED)
         prefect.client.request("PATCH", path, json={"is_paused": paused})
         ours = {register.flow_of(one).name for one in register.ENTRYPOINTS}
         asked = {"sort": "NAME_ASC", "work_pools": {"name": {"any_": [pool]}}}

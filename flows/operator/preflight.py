@@ -254,16 +254,16 @@ def deployments(prefect: Prefect, settings: Settings, pool: str) -> Iterator[Row
             yield Row("Prefect", f"rate limit {limit}")
         except ObjectNotFound:
             yield Row("Prefect", f"rate limit {limit}", "not there: run `python -m flows.operator.register`")
-    polled = queue(prefect, pool, settings.get("HUBLAB_CAMPAIGN_QUEUE"))
-    yield polled
-    if polled.ok:
+    polled = [queue(prefect, pool, name) for name in (settings.handlers_queue, settings.mails_queue)]
+    yield from polled
+    if all(row.ok for row in polled):
         for worker in at_prefect.strangers(prefect, pool):
             remedy = "it takes runs of the campaign and fails them: stop it, or give the campaign a pool of its own"
             yield Row("Prefect", f"worker {worker}", f"{remedy} (HUBLAB_WORK_POOL in .env, `make deploy`)")
 
 
 def queue(prefect: Prefect, pool: str, name: str) -> Row:
-    """The queue that sends wait in: there, not paused, polled by a worker."""
+    """A queue of the campaign's: there, not paused, polled by a worker."""
     what = f"queue {name} of pool {pool}"
     try:
         found = prefect.client.request("POST", f"/work_pools/{pool}/queues/filter", json={}).json()
@@ -288,10 +288,10 @@ def unpolled(prefect: Prefect, pool: str, name: str, since: str | None) -> str:
     if not online:
         return f"{asked}, and no worker of the pool is online: `make status` says what became of them"
     if since is None:
-        return f"{asked} by {', '.join(online)}: add {name} to HUBLAB_WORK_QUEUES, `make deploy`"
+        return f"{asked} by {', '.join(online)}: `make deploy` has the workers poll it"
     return (
         f"{asked}; online: {', '.join(online)}. `make status` says whether their slots are all taken, and what their "
-        f"runs wait for; if they poll other queues, add {name} to HUBLAB_WORK_QUEUES"
+        f"runs wait for; if they poll other queues, `make deploy` has them poll {name}"
     )
 
 

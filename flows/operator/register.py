@@ -24,9 +24,10 @@ ENTRYPOINTS = (
     "flows.postcall_maybe_handler.handle",
     "flows.onboarding_handler.handle",
     "flows.campaign_handler.handle",
-    "flows.send_email_flow.send_email",
+    deployments.SEND_ENTRYPOINT,
     watch_schedule.ENTRYPOINT,
 )
+FIRST = 1  # of a pool's queues, by Prefect's count
 
 
 def flow_of(entrypoint: str) -> Any:
@@ -52,6 +53,13 @@ def limits(prefect: Prefect, settings: Settings) -> None:
         prefect.client.upsert_global_concurrency_limit_by_name(name, burst, slot_decay_per_second=refill)
 
 
+def first(prefect: Prefect, pool: str, queue: str) -> None:
+    """Have the workers take a queue's runs before those of all others that they poll."""
+    path = f"/work_pools/{pool}/queues/{queue}"
+    if prefect.client.request("GET", path).json()["priority"] != FIRST:
+        prefect.client.request("PATCH", path, json={"priority": FIRST})
+
+
 def register(pool: str | None = None) -> list[str]:
     """Create or renew everything in a work pool (HUBLAB_WORK_POOL, when none is named); the names of the deployments.
 
@@ -73,6 +81,7 @@ def register(pool: str | None = None) -> list[str]:
             parts = deployments.wanted(flow, entrypoint, pool, settings)
             deployments.write(prefect, flow, parts)
             names.append(f"{flow.name}/{flow.name}")
+        first(prefect, pool, settings.handlers_queue)
         return names
 
 

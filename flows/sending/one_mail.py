@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 # How soon a mail looks again for one that must go before it.
 TURN = timedelta(minutes=5)
+PAUSE = timedelta(minutes=15)  # the same for a run that finds the campaign paused: few do, see `operate.pause`
 
 
 def send(enrolment: dict[str, Any], step: int) -> State[Any]:
@@ -55,6 +56,8 @@ def send(enrolment: dict[str, Any], step: int) -> State[Any]:
 def _one(sequence: Sequence, enrolment: dict[str, Any], step: int) -> State[Any]:
     with Prefect() as prefect:
         settings = prefect.settings()
+        if settings.paused:
+            raise NotYetError(datetime.now(UTC) + PAUSE, "the campaign is paused; `make resume`")
         with notion_client(prefect, settings) as notion:
             sending = Sending(prefect, notion, settings, sequence, enrolment, step)
             try:

@@ -34,6 +34,8 @@ WEBHOOKS = "webhook-"
 BLOCKS = SEVEN + MORE
 # Not secret; the Prefect variable `hublab_settings` holds them for all hosts.
 VARIABLE = "hublab_settings"
+# There while no mail is to go out, in whatever queue its run waits.
+PAUSED = "hublab-paused"
 PLAIN = (
     "HUBLAB_SENDER",
     "HUBLAB_REPLY_TO",
@@ -66,7 +68,7 @@ DEFAULTS = {
     "HUBLAB_TEMPLATE_SECONDS": "300",
     "HUBLAB_RESEND_WINDOW_HOURS": "23",  # Resend keeps an idempotency key 24 h
     "HUBLAB_WORK_POOL": "default",
-    "HUBLAB_CAMPAIGN_QUEUE": "default",
+    "HUBLAB_CAMPAIGN_QUEUE": "campaign",
     "HUBLAB_NOTION_PER_MINUTE": "180",
     "HUBLAB_RESEND_PER_SECOND": "10",
     "HUBLAB_TESTING_MINUTE_SECONDS": "60",  # how long a minute of testing mode lasts
@@ -167,6 +169,21 @@ class Settings:
         return value
 
     @property
+    def mails_queue(self) -> str:
+        """The queue of the mails' runs: nobody else's, so that a pause of the campaign stops nothing else."""
+        return self.get("HUBLAB_CAMPAIGN_QUEUE")
+
+    @property
+    def handlers_queue(self) -> str:
+        """The queue of what must not wait behind mails that are due: enrolments, and the watch. The deploy knows it."""
+        return f"{self.mails_queue}-handlers"
+
+    @property
+    def paused(self) -> bool:
+        """Whether no mail is to go out now."""
+        return PAUSED in self._values
+
+    @property
     def zone(self) -> str:
         """The time zone of dates, quiet hours and hours of the day.
 
@@ -216,6 +233,8 @@ def load(client: Any) -> Settings:
     wanted = {"block_documents": {"name": {"any_": list(BLOCKS)}}, "include_secrets": True}
     answer = client.request("POST", "/block_documents/filter", json=wanted)
     blocks = {found["name"]: str(found["data"].get("value")) for found in answer.json()}
-    variable = client.read_variable_by_name(VARIABLE)
-    shared = variable.value if variable is not None and isinstance(variable.value, dict) else {}
-    return Settings(from_environment(os.environ) | {k: str(v) for k, v in shared.items()} | blocks)
+    wanted = {"variables": {"name": {"any_": [VARIABLE, PAUSED]}}}
+    kept = {one["name"]: one["value"] for one in client.request("POST", "/variables/filter", json=wanted).json()}
+    plain = kept.get(VARIABLE)
+    shared = {key: str(value) for key, value in plain.items()} if isinstance(plain, dict) else {}
+    return Settings(from_environment(os.environ) | shared | blocks | ({PAUSED: "true"} if PAUSED in kept else {}))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from deploy.secret import Secret
 from deploy.settings import CAMPAIGN_KEYS, KNOWN_KEYS, SettingsError, Target, parse
 from flows.services.settings import BLOCKS, PLAIN, environment_name
+from flows.services.settings import Settings as FlowsSettings
 
 SOURCE = Path(".env")
 GOOD = {"HUBLAB_HOSTS": "hublab.example.com", "PREFECT_API_URL": "https://prefect.example.com/api"}
@@ -44,6 +45,8 @@ def test_two_keys_are_enough() -> None:
         ("HUBLAB_WORKERS", "", "workers", 3),
         ("HUBLAB_WORK_POOL", "pool-1.b_c", "work_pool", "pool-1.b_c"),
         ("HUBLAB_WORK_QUEUES", "a, b,,a", "work_queues", ("a", "b")),
+        ("HUBLAB_WORKERS", "1", "campaign_queues", ("campaign-handlers", "campaign")),
+        ("HUBLAB_CAMPAIGN_QUEUE", "mails", "campaign_queues", ("mails-handlers", "mails")),
         ("HUBLAB_CONCURRENCY", "100", "concurrency", 100),
         ("HUBLAB_DRAIN_SECONDS", "86400", "drain_seconds", 86_400),
         ("HUBLAB_DRAIN_SECONDS", "1", "drain_seconds", 1),
@@ -98,6 +101,9 @@ def test_good_value(key: str, value: str, name: str, read: object) -> None:
         ("PREFECT_API_URL", "http://host:99999/api", "ends in /api"),
         ("PREFECT_API_URL", "http://host/api\nEnvironment=X=1", "ends in /api"),
         ("HUBLAB_WORK_QUEUES", "a%b", "queue"),
+        ("HUBLAB_CAMPAIGN_QUEUE", "a%b", "is not a name"),
+        ("HUBLAB_CAMPAIGN_QUEUE", "probe-hublab-1-1", "is not a name"),
+        ("HUBLAB_CAMPAIGN_QUEUE", "x" * 51, "is not a name"),
         ("HUBLAB_WORK_QUEUES", "probe-hublab-1-1", "probe-"),
         ("HUBLAB_CONCURRENCY", "0", "from 1 to 100"),
         ("HUBLAB_CONCURRENCY", "101", "from 1 to 100"),
@@ -193,7 +199,7 @@ def test_a_line_without_a_value_is_refused() -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        *CAMPAIGN_KEYS,
+        *(key for key in CAMPAIGN_KEYS if key != "HUBLAB_CAMPAIGN_QUEUE"),
         *(environment_name(name) for name in BLOCKS),
         "NOTION_TOKEN",
         "RESEND_API_KEY",
@@ -268,3 +274,9 @@ def test_parse_raises_its_own_error_only(values: dict[str, str]) -> None:
     """Whatever is in the file; paths of this machine and the URL have cases of their own above."""
     with contextlib.suppress(SettingsError):
         parse({**GOOD, **values}, SOURCE)
+
+
+def test_workers_poll_the_campaigns_queues_by_the_names_under_which_the_flows_register() -> None:
+    for named in ({}, {"HUBLAB_CAMPAIGN_QUEUE": "mails"}):
+        flows = FlowsSettings(named)
+        assert parse({**GOOD, **named}, SOURCE).campaign_queues == (flows.handlers_queue, flows.mails_queue)

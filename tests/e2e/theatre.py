@@ -64,7 +64,7 @@ class Worker(threading.Thread):
                 beat = {"name": "theatre", "heartbeat_interval_seconds": 30}
                 prefect.client.request("POST", "/work_pools/default/workers/heartbeat", json=beat)
                 before = (datetime.now(UTC) + _AHEAD).isoformat()
-                asked = {"work_queue_names": ["default"], "scheduled_before": before}
+                asked = {"work_queue_names": ["campaign-handlers", "campaign"], "scheduled_before": before}
                 found = prefect.client.request("POST", "/work_pools/default/get_scheduled_flow_runs", json=asked).json()
                 for one in found:
                     self._one(prefect, one["flow_run"]["id"])

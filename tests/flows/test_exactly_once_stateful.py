@@ -97,7 +97,7 @@ def edition(name: str) -> dict[str, Sequence]:
 
 people, sequences = st.sampled_from(PEOPLE), st.sampled_from(("hello", "hello", "client"))
 # What happens in the midst of a try: at which call, before or after it, and what.
-CALLS = ("resend send", "read suppression", "claim", "keep", "remember", "notion write", "start")
+CALLS = ("resend send", "read suppression", "artifact", "claim", "keep", "remember", "notion write", "start")
 moments = st.tuples(
     st.integers(1, MOST_CALLS) | st.sampled_from(CALLS),
     st.sampled_from(("before", "after")),

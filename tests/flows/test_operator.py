@@ -111,7 +111,7 @@ def test_preflight_is_content_with_a_workspace_that_has_everything(
     [
         ([], None, "never polled, and no worker of the pool is online: `make status` says what became of them"),
         ([], "2025-12-01T10:00:00Z", "not polled since 2025-12-01 10:00 UTC, and no worker of the pool is online"),
-        (["w-1", "w-2"], None, "never polled by w-1, w-2: add mails to HUBLAB_WORK_QUEUES, `make deploy`"),
+        (["w-1", "w-2"], None, "never polled by w-1, w-2: `make deploy` has the workers poll it"),
         (["w-1"], "2025-12-01T10:00:00Z", "`make status` says whether their slots are all taken, and what their"),
     ],
 )
@@ -219,7 +219,10 @@ def test_preview_writes_the_mail_and_test_send_sends_one(
     assert "no_such_template" in capsys.readouterr().err
 
 
-def test_pause_names_who_else_is_in_the_queue(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pause_names_who_else_is_in_a_queue_that_is_not_the_campaigns_own(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.setenv("HUBLAB_CAMPAIGN_QUEUE", "default")
     with Prefect() as prefect:
         flow = prefect.client.create_flow_from_name("of-somebody-else")
         body = {"name": "of-somebody-else", "flow_id": str(flow), "work_pool_name": "default", "entrypoint": "x.py:x"}
@@ -235,20 +238,44 @@ def test_pause_names_who_else_is_in_the_queue(world: World, capsys: pytest.Captu
     assert "not the campaign's" not in capsys.readouterr().out.splitlines()[-1]
 
 
-def test_pause_stops_the_queue_of_all_sends_and_resume_continues_it(world: World) -> None:
-    def paused() -> bool:
+def test_pause_stops_the_campaigns_mails_alone_and_resume_continues_them(world: World) -> None:
+    def paused() -> set[str]:
         with Prefect() as prefect:
             found = prefect.client.request("POST", "/work_pools/default/queues/filter", json={}).json()
-        return bool(next(one for one in found if one["name"] == "default")["is_paused"])
+        return {one["name"] for one in found if one["is_paused"]}
 
     try:
         assert operate.main(["pause"]) == 0
-        assert paused()
-        assert not preflight.queue(Prefect().__enter__(), "default", "default").ok
+        assert paused() == {"campaign"}
+        assert not preflight.queue(Prefect().__enter__(), "default", "campaign").ok
+        # Who signs up is enrolled. A mail whose run waits in another queue, as all did once, waits as well.
+        email, mails = world.enrolled("noshow")
+        state = world.run(mails[0])
+        assert (state.name, state.message) == ("AwaitingRetry", "waits: the campaign is paused; `make resume`")
+        assert world.accepted(email) == []
     finally:
         assert operate.main(["resume"]) == 0
-    assert not paused()
+    assert paused() == set()
+    assert world.run(mails[0]).is_completed()
+    assert len(world.accepted(email)) == 1
     assert operate.main(["--pool", "none", "pause"]) == 1
+
+
+def test_handlers_have_a_queue_of_their_own_that_goes_before_all_others(world: World) -> None:
+    with Prefect() as prefect:
+        prefect.client.create_work_queue("of-others", work_pool_name="default", priority=1)
+        try:
+            register.register("default")
+            found = prefect.client.request("POST", "/work_pools/default/queues/filter", json={}).json()
+            places = {one["name"]: one["priority"] for one in found}
+            assert min(places, key=lambda name: places[name]) == "campaign-handlers"
+            asked = {"deployments": {"name": {"any_": [register.flow_of(one).name for one in register.ENTRYPOINTS]}}}
+            each = prefect.client.request("POST", "/deployments/filter", json=asked).json()
+            queues = {one["name"]: one["work_queue_name"] for one in each}
+            assert queues.pop("christmas-send-email") == "campaign"
+            assert set(queues.values()) == {"campaign-handlers"}
+        finally:
+            prefect.client.request("DELETE", "/work_pools/default/queues/of-others")
 
 
 def test_register_is_repeatable_and_names_a_pool_that_is_not_there(
