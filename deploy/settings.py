@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from deploy import campaigns, env_file, webhooks
 from deploy.env_file import CAMPAIGN_PREFIXES, ROOT, SettingsError
 from deploy.env_values import COOLIFY, KEPT, NAME, Reader
+from deploy.onhost.api_facts import ON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,6 +112,7 @@ class Settings:
     work_pool: str = "default"
     work_queues: tuple[str, ...] = ("default",)
     campaign_queues: tuple[str, ...] = ()
+    testing: bool = False
     concurrency: int = 4
     drain_seconds: int = 900
     gate_seconds: int = 180
@@ -193,6 +195,7 @@ def parse(values: Mapping[str, str | None], source: Path) -> Settings:
         campaign_queues=campaigns.queues(
             read.text("HUBLAB_CAMPAIGN_QUEUE", "campaign", QUEUE, "is not a name: letters, digits, '.', '_' and '-'")
         ),
+        testing=read.raw("TESTING_MODE").lower() in ON,
         concurrency=read.number("HUBLAB_CONCURRENCY", 4, 1, 100),
         drain_seconds=read.number("HUBLAB_DRAIN_SECONDS", 900, 1, 86_400),
         gate_seconds=read.number("HUBLAB_GATE_SECONDS", 180, 10, 3_600),

@@ -85,6 +85,7 @@ class WorkerHost:
     application: str = ""
     coolify: Coolify | None = None
     campaign_queues: tuple[str, ...] = ()
+    testing: bool = False
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -129,6 +130,7 @@ def worker_host(settings: Settings, target: Target) -> WorkerHost:
         work_pool=settings.work_pool,
         work_queues=settings.work_queues,
         campaign_queues=settings.campaign_queues,
+        testing=settings.testing,
         concurrency=settings.concurrency,
         drain_seconds=settings.drain_seconds,
         gate_seconds=settings.gate_seconds,

@@ -182,7 +182,8 @@ class HostState:
     `skew`: how far its clock is ahead of the server's.
     `python_fits`: a release can be built for the interpreter that answered. `brings`: where it cannot, the version that
     a deploy brings; `python`, `python_prefix` and `python_version` are that one's then.
-    `api_open`: the server answers without a credential. `pool`: None where it was not asked for.
+    `api_open`: the server answers without a credential.
+    `testing`: the campaign's testing mode is on there. `pool`: None where it was not asked for.
     `strangers`: units that go by the name of one of ours and are neither ours nor a worker's.
     """
 
@@ -226,6 +227,7 @@ class HostState:
     api_error: str = ""
     api_version: str = ""
     api_open: bool = False
+    testing: bool | None = None
     pool: Pool | None = None
     online: frozenset[str] = frozenset()
     automations: dict[str, str] | None = None
@@ -286,6 +288,7 @@ def parse(raw: dict[str, Any]) -> HostState:
         api_error=raw["api"].get("error", ""),
         api_version=raw["api"].get("version", ""),
         api_open=raw["api"].get("open", False),
+        testing=raw["api"].get("testing"),
         pool=_pool(raw["api"]),
         online=frozenset(raw["api"].get("online", ())),
         automations=raw["api"].get("automations"),

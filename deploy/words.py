@@ -55,12 +55,25 @@ def describe(plan: Plan, state: HostState) -> tuple[str, ...]:
 
 def warnings(host: WorkerHost, state: HostState) -> tuple[str, ...]:
     """What is not as it should be, and keeps no deploy from its work."""
+    told = mode(host, on=state.testing)
     if not state.api_open or _is_loopback(urlsplit(host.api_url).hostname or ""):
-        return ()
+        return told
     what = f"the API at {host.api_url} answers without a credential"
     risk = "whoever reaches it starts code on these hosts and reads every secret"
     remedy = "start the server with PREFECT_SERVER_API_AUTH_STRING, and put it into .env as PREFECT_API_AUTH_STRING"
-    return (f"{what}: {risk} -> {remedy}",)
+    return (f"{what}: {risk} -> {remedy}", *told)
+
+
+def mode(host: WorkerHost, *, on: bool | None) -> tuple[str, ...]:
+    """The campaign's testing mode, which lasts at Prefect until `make secrets` takes it out. `on`: None if unknown."""
+    if on and host.testing:
+        remedy = "when the test is over, take TESTING_MODE out of .env and run `make secrets`"
+        return (f"testing mode is on: mails to TESTING_ADDRESS go out minutes apart -> {remedy}",)
+    if on:
+        return ("testing mode is on at Prefect, and .env does not have it -> `make secrets` takes it out there",)
+    if on is False and host.testing:
+        return ("TESTING_MODE of .env is not at Prefect: nobody's mails go out minutes apart -> `make secrets`",)
+    return ()
 
 
 def _is_loopback(name: str) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _NOTED_MOST = timedelta(minutes=2)  # Notion's own times are exact to the minute
 _CLOCKS_MOST = 5.0
-# Property of the record → the contract's answer, or what follows from it.
+# Property of the record, where the workspace has it → the contract's answer, or what follows from it.
 _WRITTEN = {"First Name": "first_name", "Business Name": "business_name", "Segment": "segment"}
 
 
@@ -74,9 +74,9 @@ def _of_page(one: Enrolment) -> list[str]:
         return []
     wanted = sequences()[one.sequence].variables(one.to)
     return [
-        f"{name} in Notion is {one.written.get(name, '')!r}, not {wanted[answer]!r}."
+        f"{name} in Notion is {one.written[name]!r}, not {wanted[answer]!r}."
         for name, answer in _WRITTEN.items()
-        if answer in wanted and one.written.get(name, "") != wanted[answer]
+        if answer in wanted and name in one.written and one.written[name] != wanted[answer]
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate
 
@@ -13,9 +14,10 @@ from deploy.fleet.connect import FleetError
 from deploy.fleet.report import Report
 from deploy.fleet.status import Status, last_deploy, left_words
 from deploy.onhost import report_host, run_again
-from deploy.onhost.api_facts import online
+from deploy.onhost.api_facts import online, testing
 from deploy.onhost.left_runs import left_runs
 from deploy.onhost.untrusted import printable
+from deploy.words import mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +81,8 @@ def status(wanted: WorkerHost) -> Status:
     with client(wanted) as coolify:
         state = look(wanted, coolify, Prefect(wanted.api_access()))
     left = left_runs(query, online(query)) if state.api_version else []
-    return judge(make(wanted, state), state, report_host.queue(query) if state.api_version else None, left or [])
+    found = judge(make(wanted, state), state, report_host.queue(query) if state.api_version else None, left or [])
+    return replace(found, warnings=mode(wanted, on=testing(query) if state.api_version else None))
 
 
 @told

@@ -10,6 +10,8 @@ from deploy.onhost.prefect_api import ApiError, pages, request, server_now
 from deploy.onhost.untrusted import printable
 
 HTTP_OK, HTTP_NOT_FOUND = 200, 404
+TESTING, ON = "testing-mode", ("true", "1", "yes", "on")
+"""The Secret block of the campaign's testing mode, and what says that it is on; `flows.services.settings` reads it."""
 CLOUD = "prefect.cloud"
 """Its API has no /admin/version: it is the newest, and asks for a key always."""
 
@@ -23,6 +25,7 @@ def api(query: dict[str, Any]) -> dict[str, Any]:
         found["pool"] = pool(query)
         found["online"] = online(query)
         found["automations"] = automations(query)
+        found["testing"] = testing(query)
         found["skew"] = skew(query)
     except ApiError as error:
         return {"status": error.status, "error": error.what}
@@ -96,6 +99,16 @@ def skew(query: dict[str, Any]) -> float:
     """How many seconds this host's clock is ahead of the server's; a second more or less says nothing."""
     there = server_now(query)
     return (datetime.datetime.now(datetime.UTC) - there).total_seconds()
+
+
+def testing(query: dict[str, Any]) -> bool | None:
+    """Whether the campaign's testing mode is on at the server; None where the credential does not reach so far."""
+    wanted = {"block_documents": {"name": {"any_": [TESTING]}}, "include_secrets": True}
+    try:
+        found = pages(query, "/block_documents/filter", wanted)
+    except ApiError:
+        return None
+    return any(str(one["data"].get("value")).strip().lower() in ON for one in found)
 
 
 def automations(query: dict[str, Any]) -> dict[str, str] | None:

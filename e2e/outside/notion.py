@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from e2e.outside import workspace
 from e2e.outside.api import Api, moment
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from e2e.target import Target
 
 VERSION = "2025-09-03"
+TEMPLATES, SEQUENCE = "Email Templates", "Email Sequence"
 _MOST_STEPS = 7
 
 
@@ -40,7 +42,12 @@ class Notion:
     """The workspace."""
 
     def __init__(self, target: Target) -> None:
-        """The token and the databases that `.env` names."""
+        """The token and the databases that `.env` names, and what is called how there.
+
+        Raises:
+            RefusedError: as `workspace.read`.
+        """
+        self._there = workspace.read(target.source.parent)
         headers = {"Authorization": f"Bearer {target['NOTION_TOKEN']}", "Notion-Version": VERSION}
         self.api = Api("Notion", f"{target['HUBLAB_NOTION_URL']}/v1", headers)
         self._templates, self._sequence = target["NOTION_EMAIL_TEMPLATES_DB_ID"], target["NOTION_EMAIL_SEQUENCE_DB_ID"]
@@ -50,14 +57,14 @@ class Notion:
         """All templates by name. Raises AwayError."""
         found = {}
         for page in self._query(self._templates, {}):
-            values = {name: text(value) for name, value in page["properties"].items()}
+            values = self._there.values(TEMPLATES, page)
             found[values["Template Name"]] = Template(values["Subject Line"], values["Email Body HTML"])
         return found
 
     def enrolments(self, tag: str) -> list[Page]:
         """The pages of a run's enrolments: those whose address has the run's tag. Raises AwayError."""
-        wanted = {"filter": {"property": "Email", "email": {"contains": tag}}}
-        return [parsed(page) for page in self._query(self._sequence, wanted)]
+        wanted = {"filter": self._there.asked(SEQUENCE, "Email", "contains", tag)}
+        return [parsed(page, self._there) for page in self._query(self._sequence, wanted)]
 
     def ping(self) -> None:
         """Ask who the token belongs to. Raises AwayError."""
@@ -75,9 +82,9 @@ class Notion:
             cursor = {"start_cursor": answer["next_cursor"]}
 
 
-def parsed(page: dict[str, Any]) -> Page:
+def parsed(page: dict[str, Any], there: workspace.Workspace) -> Page:
     """An enrolment's page as this module shows it. Pure."""
-    values = {name: text(value) for name, value in page["properties"].items()}
+    values = there.values(SEQUENCE, page)
     noted = {step: moment(values.get(f"Email {step} Sent")) for step in range(1, _MOST_STEPS + 1)}
     return Page(
         url=str(page.get("url") or f"https://www.notion.so/{page['id'].replace('-', '')}"),
@@ -86,16 +93,3 @@ def parsed(page: dict[str, Any]) -> Page:
         sent={step: at for step, at in noted.items() if at},
         values=values,
     )
-
-
-def text(value: dict[str, Any]) -> str:
-    """A property's value as plain text; empty where there is none, or where it is of a kind that is not looked at."""
-    kind = value["type"]
-    found = value.get(kind)
-    if found is None:
-        return ""
-    if kind in {"title", "rich_text"}:
-        return "".join(piece["plain_text"] for piece in found)
-    if kind in {"select", "date"}:
-        return str(found["name" if kind == "select" else "start"])
-    return str(found) if kind in {"email", "number", "checkbox", "url"} else ""

@@ -1,7 +1,8 @@
 """The heartbeat: an address outside is called while all is well, so that somebody else hears of our silence.
 
 Whoever keeps such addresses (healthchecks.io and the like) alarms when no call has come for a while: when no worker is
-left, Prefect is away, or the host has no power. What the operator has been told by ALERT_URLS needs no second alarm; the call is kept back while a message could not be delivered, mails are late, or workers silent.
+left, Prefect is away, or the host has no power. What the operator has been told by ALERT_URLS needs no second alarm:
+the call is kept back while a message could not be delivered, mails are late, or workers silent.
 """
 
 from __future__ import annotations

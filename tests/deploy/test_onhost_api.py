@@ -73,7 +73,7 @@ class Api:
     def is_well(self) -> None:
         """It is Prefect, has the pool, and nothing else."""
         self.answers |= {VERSION: closed(b'"3.8.8"'), POOL: reply(200, PLAIN)}
-        self.answers |= dict.fromkeys((QUEUES, WORKERS, AUTOMATIONS), reply(200, b"[]"))
+        self.answers |= dict.fromkeys((QUEUES, WORKERS, AUTOMATIONS, BLOCKS), reply(200, b"[]"))
 
     def told(self) -> str:
         """The line that the operator reads."""
@@ -104,6 +104,7 @@ QUEUES = f"{POOL}/queues/filter"
 PLAIN = b'{"type": "process", "is_paused": false, "concurrency_limit": null, "base_job_template": {}}'
 WORKERS = "/api/work_pools/a%20pool/workers/filter"
 AUTOMATIONS = "/api/automations/filter"
+BLOCKS = "/api/block_documents/filter"
 
 
 def test_prefect_itself(api: Api) -> None:
@@ -112,11 +113,18 @@ def test_prefect_itself(api: Api) -> None:
     api.answers[WORKERS] = reply(200, b'[{"name": "h-1", "status": "ONLINE"}, {"name": "h-2", "status": "OFFLINE"}]')
     api.answers[AUTOMATIONS] = reply(200, b'[{"name": "a", "description": "b", "enabled": true}]')
     pool = {"type": "process", "paused": False, "limit": None, "paused_queues": ["a"], "template": {}}
-    told = {"version": "3.8.8", "online": ["h-1"], "automations": {"a": "b"}, "open": False, "pool": pool}
+    told = {
+        "version": "3.8.8",
+        "online": ["h-1"],
+        "automations": {"a": "b"},
+        "open": False,
+        "pool": pool,
+        "testing": False,
+    }
     found = api.ask()
     assert abs(found.pop("skew")) < 60
     assert found == {"status": 200, **told}
-    assert {path for path, _ in api.seen} == {VERSION, POOL, QUEUES, WORKERS, AUTOMATIONS}
+    assert {path for path, _ in api.seen} == {VERSION, POOL, QUEUES, WORKERS, AUTOMATIONS, BLOCKS}
 
 
 def test_pool_that_is_not_there_is_told(api: Api) -> None:
@@ -157,6 +165,22 @@ def test_automations_that_the_credential_does_not_reach_are_unknown(api: Api) ->
     api.is_well()
     api.answers[AUTOMATIONS] = reply(403)
     assert api.ask()["automations"] is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "on"),
+    [
+        (reply(200, b"[]"), False),
+        (reply(200, b'[{"name": "testing-mode", "data": {"value": "true"}}]'), True),
+        (reply(200, b'[{"name": "testing-mode", "data": {"value": " Yes "}}]'), True),
+        (reply(200, b'[{"name": "testing-mode", "data": {"value": "false"}}]'), False),
+        (reply(403), None),
+    ],
+)
+def test_testing_mode_that_is_on_at_prefect_is_seen(api: Api, answer: Answer, on: bool | None) -> None:
+    api.is_well()
+    api.answers[BLOCKS] = answer
+    assert api.ask()["testing"] is on
 
 
 def test_servers_clock(api: Api) -> None:

@@ -120,6 +120,26 @@ def test_api_that_asks_for_no_credential_is_a_warning(url: str, open_: bool, war
     assert Status("h", warnings=found).as_planned, "a deploy cures it not, and nothing runs otherwise than planned"
 
 
+@pytest.mark.parametrize(
+    ("on", "wished", "told"),
+    [
+        (True, True, "testing mode is on: mails to TESTING_ADDRESS go out minutes apart"),
+        (True, False, "testing mode is on at Prefect, and .env does not have it -> `make secrets` takes it out there"),
+        (False, True, "TESTING_MODE of .env is not at Prefect"),
+        (False, False, ""),
+        (None, True, ""),
+    ],
+)
+def test_testing_mode_is_in_plan_and_status_until_it_is_taken_out_at_prefect(
+    on: bool | None, wished: bool, told: str
+) -> None:
+    host, state = wanted(testing=wished), converged(HOST, testing=on)
+    found = warnings(host, state)
+    assert bool(found) is bool(told)
+    assert told in "".join(found)
+    assert ("warning: " in render(Status("h", warnings=found))) is bool(told)
+
+
 def test_pool_of_the_answer_is_read() -> None:
     raw: dict[str, Any] = {"type": "process", "paused": True, "limit": 3, "paused_queues": ["a"], "template": {}}
     from tests.deploy.test_spec import ANSWER  # noqa: PLC0415 - a whole answer of a host

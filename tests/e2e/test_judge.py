@@ -14,6 +14,7 @@ from e2e.outside.api import moment
 from e2e.outside.notion import Page
 from e2e.outside.prefect import Run
 from e2e.outside.resend import Sent
+from e2e.outside.workspace import Workspace
 from e2e.record import Event, Record
 from tests.e2e.letters import TEMPLATE, TERMS, letter
 
@@ -241,6 +242,7 @@ def test_answers_of_the_services_are_read() -> None:
     )
     assert sent.copied == ("c@d.com",)
     assert (sent.to, sent.event, sent.accepted) == (("a@b.com",), "", _BEGAN)
+    there = Workspace()
     found = notion.parsed(
         {
             "id": "0-1",
@@ -251,10 +253,11 @@ def test_answers_of_the_services_are_read() -> None:
                 "Email 2 Sent": {"type": "date", "date": {"start": "2025-11-14T05:00:00.000+00:00"}},
                 "Sequence Completed": {"type": "checkbox", "checkbox": True},
             },
-        }
+        },
+        there,
     )
     unticked = {"id": "0", "properties": {"Sequence Completed": {"type": "checkbox", "checkbox": False}}}
-    assert not notion.parsed(unticked).completed
+    assert not notion.parsed(unticked, there).completed
     assert found.url == "https://www.notion.so/01"
     assert (found.to, found.completed, found.sent) == ("you@example.com", True, {2: _BEGAN})
     assert (found.values["First Name"], found.values["Segment"]) == ("Ada", "")

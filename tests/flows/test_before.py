@@ -71,7 +71,8 @@ def test_register_owns_every_part_of_what_it_registers(world: World, api: httpx.
         assert there["enforce_parameter_schema"] is False
         assert there["tags"] == ["run-again"]
         assert there["global_concurrency_limit"] is None
-        assert (there["work_pool_name"], there["work_queue_name"]) == ("default", "default")
+        queue = "campaign" if name == "christmas-send-email" else "campaign-handlers"
+        assert (there["work_pool_name"], there["work_queue_name"]) == ("default", queue)
 
 
 def test_a_handler_shows_the_parameters_that_the_one_before_had(
