@@ -20,30 +20,53 @@ if TYPE_CHECKING:
 ONHOST = Path(__file__).with_name("onhost")
 
 # Finds the interpreter that the settings ask for and hands it the program that arrives on standard input: one that a
-# release can be built for, else any that can look at the host, which is told that it does not fit. The lines become
-# one: it goes through the login shell in single quotes, which csh ends with the line, and without a backslash, which
-# fish reads there.
+# release can be built for, else any that can look at the host, which is told that it does not fit. One that somebody
+# else than root could exchange, or put a module into, is passed over unrun. The lines become one: it goes through the
+# login shell in single quotes, which csh ends with the line (and takes a ! for a word of its history, but before a
+# blank or =), and without a backslash, which fish reads there.
 LAUNCH = """
+safe() {{
+    real=$(readlink -f "$1"); name=${{real##*/}}; near=${{1%/*}}/../lib/$name; far=${{real%/*}}/../lib/$name;
+    more=/usr/local/lib/$name;
+    doubt=$(
+        namei -l "$1" "$near" "$near"/*-packages "$far" "$far"/*-packages "$more" "$more"/*-packages 2>/dev/null |
+        awk '{others}'
+    );
+    [ -z "$doubt" ];
+}};
 sudo=;
 if [ "$(id -u)" != 0 ]; then
     sudo="sudo -n";
     if ! $sudo true </dev/null 2>/dev/null; then echo '{{"problem": "sudo", "found": "'"$(id -un)"'"}}'; exit 0; fi;
 fi;
 for candidate in {candidates}; do
-    path=$(command -v "$candidate") || continue;
+    path=$(command -v "$candidate") && safe "$path" || continue;
     case $("$path" -I -c '{probe}' </dev/null 2>/dev/null) in
         {accepted}) exec $sudo {wrap} "$path" -I -X utf8 - ;;
     esac;
 done;
 for candidate in {lookers}; do
-    path=$(command -v "$candidate") || continue;
+    path=$(command -v "$candidate") && safe "$path" || continue;
     "$path" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' </dev/null 2>/dev/null || continue;
     exec $sudo {wrap} "$path" -I -X utf8 - unfit;
 done;
-found=$(python3 --version 2>&1 | head -n 1 | tr -dc '[:alnum:]. ');
+passed="${{doubt:+, passed over: $(echo "$doubt" | tr -dc '[:alnum:]./_ ()-')}}";
+path=$(command -v python3) && safe "$path" && found=$("$path" --version 2>&1 | head -n 1 | tr -dc '[:alnum:]. ');
+found="${{found:-none}}$passed";
 libc=$(getconf GNU_LIBC_VERSION 2>/dev/null | tr ' ' -);
 echo '{{"problem": "python", "found": "'"$found"'", "machine": "'"$(uname -m)"'", "libc": "'"$libc"'"}}'
 """
+# Of `namei -l`: a step of a way that is not root's, or that others can write and is no link, nor sticky as /tmp is; a
+# way that leads nowhere is none.
+# Members of Debian's group staff are as good as root: they may write below /usr/local, where root's PATH begins.
+OTHERS = (
+    '$1 == "f:" {path = $2; next} '
+    '$2 == "-" && $3 == "No" {next} '
+    '{others = substr($1, 9, 1) == "w" || (substr($1, 6, 1) == "w" && $3 != "root" && $3 != "staff")} '
+    '$2 != "root" || (others && substr($1, 1, 1) != "l" && tolower(substr($1, 10, 1)) != "t") '
+    '{print path " (see " $4 ")"; exit} '
+    'END {if (path == "") print "all of them (no namei is there to look with)"}'
+)
 # Its version, where a worker finds in it what it needs.
 PROBE = (
     "import sys; from importlib.util import find_spec; "
@@ -81,6 +104,7 @@ def launcher(python: str, *, detached: bool = False, limit: float = LIMIT_SECOND
             accepted=python if exact else "|".join(f"{minor}.*" for minor in minors),
             lookers="" if fixed else "/usr/bin/python3 python3",
             wrap=wrap,
+            others=OTHERS,
         )
     )
 
@@ -90,18 +114,13 @@ def one_line(script: str) -> str:
     return " ".join(line.strip() for line in script.strip().splitlines())
 
 
-def others_own() -> str:
-    """The shell's command that prints something where another than root can put a Python: root would run it."""
-    return f"find {spec.BASE}/. {spec.PYTHON}/. -maxdepth 0 -perm /022 -o -not -user root 2>&1"
-
-
 def _places(minors: Sequence[str]) -> list[str]:
     """The shell's words: the system's own, what a deploy brought (the newest first), and whatever the PATH has."""
     brought = f"ls -d {spec.PYTHON}/*/bin/python{{0}} 2>/dev/null | sort -rV"
     system = ("/usr/local/bin/python{0}", "/usr/bin/python{0}", "/opt/python{0}/bin/python{0}")
     return [
         *(place.format(minor) for minor in minors for place in system),
-        *(f'$([ -z "$({others_own()})" ] && {brought.format(minor)})' for minor in minors),
+        *(f"$({brought.format(minor)})" for minor in minors),
         *(f"python{minor}" for minor in minors),
     ]
 

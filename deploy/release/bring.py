@@ -11,7 +11,7 @@ from pyinfra.api import FunctionCommand, operation
 from deploy import spec
 from deploy.release import interpreter, upload
 from deploy.release.movable import InterpreterError
-from deploy.remote import one_line, others_own
+from deploy.remote import one_line
 from deploy.rollout.report import announce
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ umask 022;
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin;
 fail() {{ echo "$1" >&2; exit 1; }};
 mkdir -p {folder};
-[ -z "$({others})" ] || fail "{folder} or the folder above it is not root's alone: look at what lies there";
+others=$(find {base} {folder} -maxdepth 0 -perm /022 -o -not -user root 2>&1);
+[ -z "$others" ] || fail "{folder} or the folder above it is not root's alone: look at what lies there";
 free=$(df -Pk {folder} | awk 'END {{print $4}}');
 [ "$free" -gt {needed} ] || fail "{folder}: $((free / 1024)) MiB free, {mib} MiB are needed: make room there";
 made=$(mktemp -d {folder}/.arriving-XXXXXXXX);
@@ -81,7 +82,7 @@ def script(brought: interpreter.Brought) -> str:
     """The shell's part. Pure."""
     return one_line(
         UNPACK.format(
-            others=others_own(),
+            base=spec.BASE,
             folder=spec.PYTHON,
             name=shlex.quote(brought.name),
             digest=brought.digest,

@@ -259,6 +259,7 @@ def test_python_that_others_may_have_put_there_is_not_run(
     program.parent.mkdir(parents=True)
     program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\necho 3.99.1\n")
     program.chmod(0o755)
+    os.chown(base, -1, 65534)
     base.chmod(mode)
     monkeypatch.setattr(spec, "BASE", str(base))
     monkeypatch.setattr(spec, "PYTHON", str(base / "python"))

@@ -43,8 +43,9 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def on_path(folder: Path, **programs: str) -> dict[str, str]:
-    """An environment in which some programs are shell lines of ours."""
+    """An environment in which some programs are shell lines of ours; who is not root has a Python of their own."""
     folder.mkdir(exist_ok=True)
+    programs |= {} if os.geteuid() == 0 else {"namei": "echo f: /"}
     for name, line in programs.items():
         program = folder / name.replace("_", ".")
         program.write_text(f"#!/bin/sh\n{line}\n")
@@ -107,6 +108,48 @@ def test_interpreter_is_found_by_its_version(tmp_path: Path) -> None:
     """Whatever the folders that are looked at first have, it is of the version that was asked for."""
     env = on_path(tmp_path / "bin", id="echo 0", **{f"python{HERE.replace('.', '_')}": f'exec {sys.executable} "$@"'})
     assert answer(HERE, remote.program("trial", {"secret": "nobody has this"}), env)["version"] == HERE
+
+
+PLANTED = 'touch "$RAN"; test "$2" = -c && echo 3.99.1 || exit 7'
+
+
+@pytest.mark.parametrize("spoilt", ["bin", "bin/python3.99", "lib/python3.99", "lib/python3.99/site-packages"])
+@pytest.mark.parametrize("spoil", ["of another's", "written by all", "written by a group"])
+def test_interpreter_that_another_than_root_could_exchange_is_not_run(spoilt: str, spoil: str, tmp_path: Path) -> None:
+    place = tmp_path / "py"
+    (place / "lib/python3.99/site-packages").mkdir(parents=True)
+    planted = on_path(place / "bin", python3_99=PLANTED)
+    env = planted | {"RAN": str(tmp_path / "ran")}
+    assert launch(OTHER, "", env).returncode == 7, "as it is, root's alone, it is taken"
+    (tmp_path / "ran").unlink()
+    if spoil == "of another's":
+        os.chown(place / spoilt, 65534, 0)
+    else:
+        os.chown(place / spoilt, 0, 65534)
+        (place / spoilt).chmod(0o777 if spoil == "written by all" else 0o775)
+    assert launch(OTHER, "", env).returncode == 0, "another looks at the host"
+    found = answer(str(place / "bin/python3.99"), "", env)
+    assert found["problem"] == "python"
+    assert f"passed over: {place}" in found["found"]
+    assert not (tmp_path / "ran").exists()
+
+
+def test_link_through_a_folder_of_anothers_is_not_followed(tmp_path: Path) -> None:
+    env = on_path(tmp_path / "py", python3_99=PLANTED) | {"RAN": str(tmp_path / "ran")}
+    (tmp_path / "eve").mkdir()
+    os.chown(tmp_path / "eve", 65534, 0)
+    (tmp_path / "eve/way").symlink_to(tmp_path / "py")
+    (tmp_path / "opt").symlink_to(tmp_path / "eve/way")
+    found = answer(str(tmp_path / "opt/python3.99"), "", env)
+    assert f"passed over: {tmp_path}/opt/python3.99 (see eve)" in found["found"]
+    assert not (tmp_path / "ran").exists()
+
+
+def test_without_a_means_to_look_nothing_is_run(tmp_path: Path) -> None:
+    env = on_path(tmp_path / "py", python3_99=PLANTED, namei="exit 127") | {"RAN": str(tmp_path / "ran")}
+    found = answer(str(tmp_path / "py/python3.99"), "", env)
+    assert found["found"] == "none, passed over: all of them (no namei is there to look with)"
+    assert not (tmp_path / "ran").exists()
 
 
 def test_wrong_version_is_a_problem_and_runs_nothing(tmp_path: Path) -> None:
