@@ -32,18 +32,13 @@ def folder(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> Path |
     Raises:
         SettingsError: it is no folder, or `.env` cannot be read.
     """
-    value = environ.get(KEY, "").strip() or _written(root, environ)
+    value = env_file.asked(KEY, root, environ)
     if not value:
         return None
     path = root / Path(value).expanduser()
     if not path.is_dir():
         raise SettingsError(f"{KEY}: {value!r} is not a folder on this machine; name one with campaign files (*.toml)")
     return path
-
-
-def _written(root: Path, environ: Mapping[str, str]) -> str:
-    named = Path(environ.get("HUBLAB_ENV_FILE") or root / ".env")
-    return (env_file.read(named).get(KEY) or "").strip() if named.is_file() else ""
 
 
 def files(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> dict[str, bytes]:

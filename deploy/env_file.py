@@ -71,6 +71,18 @@ def _blank_lines(text: str) -> int:
     return text[: len(text) - len(text.lstrip())].count("\n")
 
 
+def asked(key: str, root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> str:
+    """What the environment says of a key, else the file that decides; for what commands without hosts need as well.
+
+    Raises:
+        SettingsError: the file cannot be read.
+    """
+    if value := environ.get(key, "").strip():
+        return value
+    named = Path(environ.get("HUBLAB_ENV_FILE") or root / ".env")
+    return (read(named).get(key) or "").strip() if named.is_file() else ""
+
+
 def decide(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> Path | None:
     """The file that names the hosts: `HUBLAB_ENV_FILE`, else a `.env` that is there; None for the sandbox.
 

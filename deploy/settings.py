@@ -8,10 +8,12 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from deploy import campaigns, env_file, webhooks
+from deploy import campaigns, env_file, hosts_file, webhooks
 from deploy.env_file import CAMPAIGN_PREFIXES, ROOT, SettingsError
 from deploy.env_values import COOLIFY, KEPT, NAME, Reader
 from deploy.onhost.api_facts import ON
+from deploy.release import requirements
+from deploy.spec import AUTO, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +67,7 @@ KNOWN_KEYS = (
     "HUBLAB_WEBHOOKS_BIND",
     "HUBLAB_PREFLIGHT",
     "HUBLAB_CAMPAIGNS",
+    "HUBLAB_EXTRA_REQUIREMENTS",
     "HUBLAB_COOLIFY_URL",
     "HUBLAB_COOLIFY_TOKEN",
     "HUBLAB_COOLIFY_IMAGE",
@@ -90,6 +93,7 @@ class Target:
     address: str
     user: str = ""
     port: int = 0
+    ssh_key: str | None = None
 
     @property
     def application(self) -> str:
@@ -98,8 +102,11 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """All of `.env` that concerns the deploy. Times in seconds."""
+class Settings(Workers):
+    """All of `.env` that concerns the deploy, and of `hosts.toml` beside it. Times in seconds.
+
+    `own`: what a host has otherwise than all others, by its address.
+    """
 
     source: Path
     hosts: tuple[Target, ...]
@@ -108,25 +115,18 @@ class Settings:
     api_key: Secret | None = None
     ssh_key: str | None = None
     ssh_known_hosts: str | None = None
-    workers: int = 3
-    work_pool: str = "default"
-    work_queues: tuple[str, ...] = ("default",)
     campaign_queues: tuple[str, ...] = ()
     testing: bool = False
-    concurrency: int = 4
-    drain_seconds: int = 900
-    gate_seconds: int = 180
     canary_seconds: int = 0
-    memory_max: str = "4G"
-    python: str = "auto"
-    read_paths: tuple[str, ...] = ()
-    write_paths: tuple[str, ...] = ()
-    allow_networks: tuple[str, ...] = ()
-    allow_listen: bool = False
     wheels: str = "push"
     webhooks: Mapping[str, webhooks.Webhooks] = field(default_factory=dict)
     preflight: bool = False
     coolify: Coolify | None = None
+    own: Mapping[str, Workers] = field(default_factory=dict)
+
+    def of(self, target: Target) -> Workers:
+        """What is wanted of one host's workers."""
+        return self.own.get(target.address, self)
 
     @property
     def ssh_hosts(self) -> tuple[Target, ...]:
@@ -155,16 +155,19 @@ def load(path: Path | None = None) -> Settings:
         SettingsError: with every fault found, one a line.
     """
     source = path or find_env_file()
-    return parse(env_file.read(source), source)
+    return parse(env_file.read(source), source, hosts_file.read(source.with_name(hosts_file.NAME)))
 
 
-def parse(values: Mapping[str, str | None], source: Path) -> Settings:
-    """Pure: the mapping of a `.env` to `Settings`.
+def parse(values: Mapping[str, str | None], source: Path, tables: hosts_file.Tables | None = None) -> Settings:
+    """Pure: the mapping of a `.env`, and the tables of a `hosts.toml`, to `Settings`.
 
     Raises:
         SettingsError: with every fault found, one a line.
     """
+    tables = tables or {}
     read = Reader({key: value or "" for key, value in values.items()})
+    if not read.raw("HUBLAB_HOSTS"):
+        read.values = {**read.values, "HUBLAB_HOSTS": ",".join(map(hosts_file.named, tables))}
     read.faults += [
         f"{key}: a line without a value. Write {key}=value, or remove it." for key in values if values[key] is None
     ]
@@ -178,9 +181,12 @@ def parse(values: Mapping[str, str | None], source: Path) -> Settings:
         read.faults.append("PREFECT_API_AUTH_STRING: has no colon. The server expects user:password.")
     try:
         campaigns.files(environ={"HUBLAB_CAMPAIGNS": read.raw("HUBLAB_CAMPAIGNS"), "HUBLAB_ENV_FILE": os.devnull})
+        requirements.added(environ={requirements.KEY: read.raw(requirements.KEY), "HUBLAB_ENV_FILE": os.devnull})
     except SettingsError as fault:
-        read.faults.append(str(fault))
-    hosts = tuple(Target(*host) for host in read.hosts("HUBLAB_HOSTS"))
+        read.faults += str(fault).splitlines()
+    hosts = tuple(
+        hosts_file.reached(Target(*host), tables.get(host[0], {}), read) for host in read.hosts("HUBLAB_HOSTS")
+    )
     settings = Settings(
         source=source,
         hosts=hosts,
@@ -189,21 +195,38 @@ def parse(values: Mapping[str, str | None], source: Path) -> Settings:
         api_key=key,
         ssh_key=read.file("HUBLAB_SSH_KEY"),
         ssh_known_hosts=read.file("HUBLAB_SSH_KNOWN_HOSTS"),
-        workers=read.number("HUBLAB_WORKERS", 3, 1, 64),
-        work_pool=read.text("HUBLAB_WORK_POOL", "default", NAME, "is not a name: letters, digits, '.', '_' and '-'"),
-        work_queues=read.names("HUBLAB_WORK_QUEUES", "default"),
+        **of_workers(read).of_workers(),
+        canary_seconds=read.number("HUBLAB_CANARY_SECONDS", 0, 0, 86_400),
         campaign_queues=campaigns.queues(
             read.text("HUBLAB_CAMPAIGN_QUEUE", "campaign", QUEUE, "is not a name: letters, digits, '.', '_' and '-'")
         ),
         testing=read.raw("TESTING_MODE").lower() in ON,
+        own=hosts_file.own(tables, [host.address for host in hosts], read, of_workers),
+        wheels=read.text("HUBLAB_WHEELS", "push", WHEELS, "is neither push nor index"),
+        webhooks=webhooks.read(read, [host.address for host in hosts if not host.application]),
+        preflight=read.text("HUBLAB_PREFLIGHT", "off", PREFLIGHT, "is neither off nor required") == "required",
+        coolify=read.coolify(needed=any(host.application for host in hosts)),
+    )
+    if read.faults:
+        theirs = f"{hosts_file.NAME}: "
+        said = (fault if fault.startswith(theirs) else f"{source.name}: {fault}" for fault in read.faults)
+        raise SettingsError("\n".join(said))
+    return settings
+
+
+def of_workers(read: Reader) -> Workers:
+    """What a host's workers are, by one reading of the keys."""
+    return Workers(
+        workers=read.number("HUBLAB_WORKERS", 3, 1, 64),
+        work_pool=read.text("HUBLAB_WORK_POOL", "default", NAME, "is not a name: letters, digits, '.', '_' and '-'"),
+        work_queues=read.names("HUBLAB_WORK_QUEUES", "default"),
         concurrency=read.number("HUBLAB_CONCURRENCY", 4, 1, 100),
         drain_seconds=read.number("HUBLAB_DRAIN_SECONDS", 900, 1, 86_400),
         gate_seconds=read.number("HUBLAB_GATE_SECONDS", 180, 10, 3_600),
-        canary_seconds=read.number("HUBLAB_CANARY_SECONDS", 0, 0, 86_400),
         memory_max=read.text("HUBLAB_MEMORY_MAX", "4G", MEMORY, "is not a size such as 512M or 4G"),
         python=read.text(
             "HUBLAB_PYTHON",
-            "auto",
+            AUTO,
             PYTHON,
             "is neither auto, 3.12, 3.13, a version such as 3.12.16 nor an absolute path",
         ),
@@ -212,14 +235,7 @@ def parse(values: Mapping[str, str | None], source: Path) -> Settings:
         allow_networks=(networks := read.networks("HUBLAB_ALLOW_NETWORKS")),
         allow_listen="any" in networks
         or read.text("HUBLAB_ALLOW_LISTEN", "no", YES_OR_NO, "is neither yes nor no") == "yes",
-        wheels=read.text("HUBLAB_WHEELS", "push", WHEELS, "is neither push nor index"),
-        webhooks=webhooks.read(read, [host.address for host in hosts if not host.application]),
-        preflight=read.text("HUBLAB_PREFLIGHT", "off", PREFLIGHT, "is neither off nor required") == "required",
-        coolify=read.coolify(needed=any(host.application for host in hosts)),
     )
-    if read.faults:
-        raise SettingsError("\n".join(f"{source.name}: {fault}" for fault in read.faults))
-    return settings
 
 
 def _refuse_unknown(read: Reader) -> None:

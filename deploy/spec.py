@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deploy.secret import Secret
@@ -55,30 +55,40 @@ class Coolify:
     image: tuple[str, str] = ("", "")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Workers:
+    """What each host may have otherwise than the others: its workers. Times in seconds."""
+
+    workers: int = 3
+    work_pool: str = "default"
+    work_queues: tuple[str, ...] = ("default",)
+    concurrency: int = 4
+    drain_seconds: int = 900
+    gate_seconds: int = 180
+    memory_max: str = "4G"
+    python: str = AUTO
+    read_paths: tuple[str, ...] = ()
+    write_paths: tuple[str, ...] = ()
+    allow_networks: tuple[str, ...] = ()
+    allow_listen: bool = False
+
+    def of_workers(self) -> dict[str, Any]:
+        """These alone, by their names, of whatever else there is."""
+        return {field.name: getattr(self, field.name) for field in fields(Workers)}
+
+
 @dataclass(frozen=True)
-class WorkerHost:
+class WorkerHost(Workers):
     """One host of the inventory and all that is wanted there. Times in seconds.
 
     `application`: the uuid of what is an application of Coolify's, and no host that SSH reaches; else empty.
     """
 
     address: str
-    workers: int
-    work_pool: str
-    work_queues: tuple[str, ...]
-    concurrency: int
-    drain_seconds: int
-    gate_seconds: int
-    memory_max: str
-    python: str
-    read_paths: tuple[str, ...]
     wheels: str
     api_url: str
     auth_string: Secret | None
     api_key: Secret | None
-    write_paths: tuple[str, ...] = ()
-    allow_networks: tuple[str, ...] = ()
-    allow_listen: bool = False
     canary_seconds: int = 0
     webhooks: Webhooks | None = None
     preflight: bool = False
@@ -124,29 +134,20 @@ class WorkerHost:
 
 def worker_host(settings: Settings, target: Target) -> WorkerHost:
     """The part of the settings that concerns one host."""
+    own = settings.of(target)
+    campaigns = own.work_pool == settings.work_pool  # it is in the pool that `.env` names
     return WorkerHost(
+        **own.of_workers(),
         address=target.address,
-        workers=settings.workers,
-        work_pool=settings.work_pool,
-        work_queues=settings.work_queues,
-        campaign_queues=settings.campaign_queues,
-        testing=settings.testing,
-        concurrency=settings.concurrency,
-        drain_seconds=settings.drain_seconds,
-        gate_seconds=settings.gate_seconds,
-        memory_max=settings.memory_max,
-        python=settings.python,
-        read_paths=settings.read_paths,
-        write_paths=settings.write_paths,
-        allow_networks=settings.allow_networks,
-        allow_listen=settings.allow_listen,
         wheels=settings.wheels,
         api_url=settings.api_url,
         auth_string=settings.auth_string,
         api_key=settings.api_key,
         canary_seconds=settings.canary_seconds,
         webhooks=settings.webhooks.get(target.address),
-        preflight=settings.preflight,
+        campaign_queues=settings.campaign_queues if campaigns else (),
+        testing=settings.testing,
+        preflight=settings.preflight and campaigns,
         application=target.application,
         coolify=settings.coolify if target.application else None,
     )

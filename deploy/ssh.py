@@ -36,8 +36,9 @@ def config(settings: Settings, theirs: Sequence[str] = THEIRS) -> str:
     lines = ["Host *", "BatchMode yes", "StrictHostKeyChecking yes", "LogLevel ERROR", ours]
     if settings.ssh_known_hosts:
         lines.append(f"UserKnownHostsFile {_quoted(settings.ssh_known_hosts)}")
-    if settings.ssh_key:
-        lines += [f"IdentityFile {_quoted(settings.ssh_key)}", "IdentitiesOnly yes"]
+    for target in settings.ssh_hosts:
+        if key := target.ssh_key or settings.ssh_key:
+            lines += [f"Host {target.address}", f"IdentityFile {_quoted(key)}", "IdentitiesOnly yes"]
     lines += ["Host *", *(f"Include {path}" for path in theirs), ours, f"User {DEFAULT_USER}", "Host *"]
     lines += [f"ConnectTimeout {CONNECT_SECONDS}", f"ServerAliveInterval {CONNECT_SECONDS}"]
     return "\n".join(lines) + "\n"
@@ -95,7 +96,7 @@ def connection(settings: Settings, target: Target) -> dict[str, Any]:
         # The connector's own default, accept-new, would beat any stricter ssh_config.
         "ssh_strict_host_key_checking": "yes",
         # With IdentitiesOnly the agent's other keys would use up the tries that a host allows.
-        "ssh_allow_agent": found["identitiesonly"] != ["yes"] or not _opens(settings.ssh_key),
+        "ssh_allow_agent": found["identitiesonly"] != ["yes"] or not _opens(target.ssh_key or settings.ssh_key),
         **({"ssh_known_hosts_file": settings.ssh_known_hosts} if settings.ssh_known_hosts else {}),
         "_sudo": found["user"] != [DEFAULT_USER],
     }

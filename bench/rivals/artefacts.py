@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy import spec
-from deploy.release import identity, wheels
+from deploy.release import identity, requirements, wheels
 from deploy.service import unit
 from deploy.settings import load
 
@@ -74,7 +74,7 @@ def make(sandbox: Sandbox, folder: Path) -> Artefacts:
     for name, content in identity.shipped_code().files.items():
         (shared / name).parent.mkdir(parents=True, exist_ok=True)
         (shared / name).write_bytes(content)
-    (shared / "requirements.lock").write_text(wheels.concrete_lock(identity.LOCK.read_text(), platform))
+    (shared / "requirements.lock").write_text(wheels.concrete_lock(requirements.LOCK.read_text(), platform))
     (shared / "wheels").mkdir()
     house = wheels.wheelhouse(platform)
     for wheel in house.hashes:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deploy.onhost import build_release
 from deploy.onhost.common import HostError, must, say
-from deploy.release import identity
+from deploy.release import identity, requirements
 
 # Byte code makes a start fast and doubles a package's size: what a worker, an engine or the webhooks import has it.
 IMPORTED = """
@@ -39,7 +39,7 @@ def build(folder: Path, expected: str = "") -> str:
     for path, content in code.files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
-    (folder / "requirements.lock").write_bytes(identity.LOCK.read_bytes())
+    (folder / "requirements.lock").write_bytes(requirements.LOCK.read_bytes())
     site = next(folder.glob("venv/lib/python3*/site-packages"))
     (site / "hublab.pth").write_text(identity.GUARD.format(release=folder))
     must(str(folder / "venv/bin/python"), "-P", "-c", IMPORTED)

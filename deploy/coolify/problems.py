@@ -125,4 +125,7 @@ def of_revision(revision: Revision) -> tuple[Problem, ...]:
     if revision.extra:
         what = f"HUBLAB_CAMPAIGNS: {', '.join(revision.extra[:NAMED])} would be missing in what Coolify builds"
         found.append(Problem(what, "commit them below flows/campaigns, and leave HUBLAB_CAMPAIGNS out"))
+    if revision.packages:
+        what = f"HUBLAB_EXTRA_REQUIREMENTS: {revision.packages} packages would be missing in what Coolify builds"
+        found.append(Problem(what, "name them in pyproject.toml, `make lock`, commit, and leave the key out"))
     return tuple(found)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from deploy import campaigns
 from deploy.coolify.state import Revision
 from deploy.env_file import ROOT
-from deploy.release import identity
+from deploy.release import identity, requirements
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +41,7 @@ def revision(root: Path = ROOT) -> Revision:
         remote=_git(root, "remote", "get-url", "origin"),
         branch=_git(root, "symbolic-ref", "--short", "HEAD"),
         extra=tuple(sorted(campaigns.files(root))),
+        packages=requirements.added(root).count("=="),
     )
 
 

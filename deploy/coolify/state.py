@@ -22,6 +22,7 @@ class Revision:
     branch: str = ""
     # Campaign files of HUBLAB_CAMPAIGNS: they lie outside of the repository, so no build of Coolify's has them.
     extra: tuple[str, ...] = ()
+    packages: int = 0  # of HUBLAB_EXTRA_REQUIREMENTS, which lies outside as well
 
 
 @dataclass(frozen=True)

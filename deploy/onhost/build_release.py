@@ -85,6 +85,8 @@ def install(uv: Path, release: Path, query: dict[str, Any]) -> None:
         must(*sync, timeout=900)
         adopt(next(release.glob(sites)), next(sibling.glob(sites)))
     must(*sync, "--compile-bytecode", timeout=900)
+    # A lock of the operator's own may lack what its packages ask for: said here, not by the first run that needs it.
+    must(str(uv), "pip", "check", "--quiet", "--no-config", "--python", python)
     (next(release.glob(sites)) / "hublab.pth").write_text(query["guard"])
     must(python, "-m", "compileall", "-q", *(str(release / folder) for folder in query["folders"]))
 

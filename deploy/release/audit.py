@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
-from deploy.release.identity import LOCK
+from deploy.release.requirements import LOCK
 
 CLEAN, FOUND, NOT_ASKED = 0, 1, 3
 OSV = "https://api.osv.dev/v1/query"

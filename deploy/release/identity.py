@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from deploy import campaigns
 from deploy.env_file import ROOT
+from deploy.release import requirements
+from deploy.release.requirements import LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 
     from deploy.state import Release
 
-LOCK = ROOT / "requirements.lock"
 SHIPPED = ("worker", "flows")
 SUFFIXES = frozenset({".py", ".toml", ".json", ".typed"})
 
@@ -68,7 +69,7 @@ def release_id(python_version: str, python_prefix: str) -> str:
         python_version: of the host's interpreter, `3.12.1`.
         python_prefix: where it lies; the release's venv points there.
     """
-    content = _digest(LOCK.read_bytes(), shipped_code().digest.encode(), GUARD.encode())
+    content = _digest(requirements.text().encode(), shipped_code().digest.encode(), GUARD.encode())
     python = _digest(python_version.encode(), python_prefix.encode())
     return f"{locked_versions()['prefect']}-{content[:10]}-{python[:6]}"
 

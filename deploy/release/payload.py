@@ -8,7 +8,7 @@ import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deploy.release import identity, scratch, wheels
+from deploy.release import identity, requirements, scratch, wheels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ def pack(release: str, house: wheels.Wheelhouse, platform: wheels.Platform) -> P
         if key not in _packed or not _packed[key].file.exists():
             PUSH.mkdir(mode=0o700, parents=True, exist_ok=True)
             scratch.prune(PUSH, "*.tar")
-            lock = wheels.concrete_lock(identity.LOCK.read_text(), platform)
+            lock = wheels.concrete_lock(requirements.text(), platform)
             _packed[key] = _write(PUSH / f"{key}.tar", house, {"requirements.lock": lock.encode()})
     return _packed[key]
 

@@ -15,8 +15,7 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 from deploy.env_file import ROOT
-from deploy.release import scratch
-from deploy.release.identity import LOCK
+from deploy.release import requirements, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -119,7 +118,7 @@ def wheelhouse(platform: Platform, *, only_uv: bool = False) -> Wheelhouse:
         WheelsError: the download failed, or a package has no wheel for the platform.
     """
     uv = re.search(r"^uv==.*?(?=^[A-Za-z0-9])", DEV_LOCK.read_text(), re.MULTILINE | re.DOTALL)
-    wanted = concrete_lock(("" if only_uv else LOCK.read_text()) + (uv[0] if uv else ""), platform)
+    wanted = concrete_lock(("" if only_uv else requirements.text()) + (uv[0] if uv else ""), platform)
     key = hashlib.sha256((wanted + platform.machine + platform.libc + platform.minor).encode()).hexdigest()[:16]
     folder = CACHE / key
     with scratch.alone(scratch.SCRATCH):
@@ -128,9 +127,9 @@ def wheelhouse(platform: Platform, *, only_uv: bool = False) -> Wheelhouse:
                 shutil.rmtree(folder)  # damaged, or somebody changed it: it is only a cache
             if not (folder / "complete").exists():
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                requirements = folder / "requirements.lock"
-                requirements.write_text(wanted)
-                _download(requirements, platform, folder)
+                lock = folder / "requirements.lock"
+                lock.write_text(wanted)
+                _download(lock, platform, folder)
                 (folder / "complete").touch()
             _seen.add(folder)
     return Wheelhouse(folder, _known(folder, wanted))
@@ -163,12 +162,12 @@ def _known(folder: Path, wanted: str) -> dict[str, frozenset[str]]:
     return found
 
 
-def _download(requirements: Path, platform: Platform, folder: Path) -> None:
+def _download(lock: Path, platform: Platform, folder: Path) -> None:
     tags = [item for tag in [*platform.tags, "any"] for item in ("--platform", tag)]
     command = [
         sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
         "--require-hashes", "--only-binary", ":all:", "--implementation", "cp", "--python-version", platform.minor,
-        *tags, "--dest", str(folder), "--requirement", str(requirements),
+        *tags, "--dest", str(folder), "--requirement", str(lock),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

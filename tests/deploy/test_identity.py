@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deploy.onhost.common import tree_digest
-from deploy.release import identity
+from deploy.release import identity, requirements
 from deploy.release.identity import Code, choose, release_id, shipped_code
 from deploy.state import Release
 
@@ -25,7 +25,7 @@ def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("worker/__init__.py", "flows/mails.py"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text(f"# {name}\n")
-    monkeypatch.setattr(identity, "LOCK", tmp_path / "requirements.lock")
+    monkeypatch.setattr(requirements, "text", (tmp_path / "requirements.lock").read_text)
     monkeypatch.setattr(identity, "shipped_code", lambda: shipped_code.__wrapped__(tmp_path))
     return tmp_path
 

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from prefect.workers.process import ProcessWorker
 
 from sandbox import Sandbox
 from tests.hosts.conftest import HOSTS, TREES, Operator, copy_checkout
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 ROOT = HOSTS.with_name(f"{HOSTS.name}-stock")
 BROUGHT = r"/opt/hublab/python/3\.1[23]\.\d+-[0-9a-f]{10}/bin/python3\.1[23]"
+POOL = "of-the-second"
+CREATED = 201
 OF_A_DEPLOY = (
     "ls -d /opt/hublab /etc/hublab /run/hublab /etc/systemd/system/*hublab* /etc/systemd/system/prefect-worker@* "
     "2>/dev/null; getent passwd | grep -o '^hublab[^:]*'; getent group | grep -o '^hublab[^:]*'; true"
@@ -41,6 +44,14 @@ def fleet(box: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Operator:
     settings = {key: value for key, _, value in lines} | {"HUBLAB_WORKERS": "1"}
     assert "HUBLAB_PYTHON" not in settings
     operator = Operator(tmp_path_factory.mktemp("stock") / "env", settings)
+    template = ProcessWorker.get_default_base_job_template()
+    with box.api() as api:
+        assert (
+            api.post("/work_pools/", json={"name": POOL, "type": "process", "base_job_template": template}).status_code
+            == CREATED
+        )
+    own = f'[{box.hosts[1].address}]\nworkers = 2\nwork_pool = "{POOL}"\nconcurrency = 2\n'
+    operator.env_file.with_name("hosts.toml").write_text(own.replace("[", '["').replace("]", '"]'))
     plan = operator.plan()
     assert plan.status == 0, plan.text
     assert re.search(r"Python 3\.12\.\d+ will be brought to /opt/hublab/python: it has 3\.11\.\d+", plan.text)
@@ -58,11 +69,19 @@ def current(machine: Machine) -> str:
     return machine.ssh("basename $(readlink /opt/hublab/current)").stdout.strip()
 
 
+def workers(box: Sandbox) -> dict[str, set[str]]:
+    """Whom the server knows, by pool."""
+    with box.api() as api:
+        found = {pool: api.post(f"/work_pools/{pool}/workers/filter", json={}).json() for pool in ("default", POOL)}
+    return {pool: {item["name"] for item in items} for pool, items in found.items()}
+
+
 def test_each_has_a_python_that_fits_and_the_proof_passes(fleet: Operator, box: Sandbox) -> None:
     old, new = box.hosts
     assert re.fullmatch(BROUGHT, interpreter(old))
     assert interpreter(new) == "/usr/bin/python3.13"
     assert not new.ssh("ls /opt/hublab/python 2>/dev/null", check=False).stdout
+    assert workers(box) == {"default": {"hublab-1-1"}, POOL: {"hublab-2-1", "hublab-2-2"}}, "as hosts.toml has it"
     proof = fleet.verify()
     assert proof.status == 0, proof.text
     again = fleet.deploy()
@@ -101,9 +120,7 @@ def test_host_leaves_with_all_that_was_put_there(
     assert machine.ssh(OF_A_DEPLOY).stdout == ""
     assert machine.ssh("ls /var/lib/hublab").stdout.split() == ["deploys.jsonl"]
     assert "left: /var/lib/hublab/deploys.jsonl" in result.text
-    with box.api() as api:
-        names = {item["name"] for item in api.post("/work_pools/default/workers/filter", json={}).json()}
-    assert names == {"hublab-1-1"}
+    assert workers(box) == {"default": {"hublab-1-1"}, POOL: set()}
 
 
 def test_host_without_any_python_is_deployed_to(fleet: Operator, box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

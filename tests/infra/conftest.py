@@ -9,10 +9,12 @@ import json
 import shutil
 import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from testinfra.host import Host
 
 from deploy import settings as deploy_settings
 from deploy import spec, ssh
@@ -20,8 +22,6 @@ from deploy.limit import limited
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from testinfra.host import Host
 
 try:
     SETTINGS = limited(deploy_settings.load())
@@ -51,8 +51,15 @@ def _uri(item: deploy_settings.Target) -> str:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves out what is about a kind of host that is not there; without one, testinfra would take this machine."""
+
+    def beyond(item: pytest.Item) -> bool:
+        """A worker that this very host is not to have."""
+        chosen = getattr(getattr(item, "callspec", None), "params", {})
+        there = next((given for given in chosen.values() if isinstance(given, Host)), None)
+        return there is not None and chosen.get("number", 0) > _of(there).workers
+
     absent = {name for name, there in {"host": SETTINGS.ssh_hosts, "application": APPLICATIONS}.items() if not there}
-    out = [item for item in items if absent & set(getattr(item, "fixturenames", ()))]
+    out = [item for item in items if absent & set(getattr(item, "fixturenames", ())) or beyond(item)]
     if out:
         config.hook.pytest_deselected(items=out)
         items[:] = [item for item in items if item not in out]
@@ -67,12 +74,20 @@ def _disconnect(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
-def settings() -> deploy_settings.Settings:
-    return SETTINGS
+def _of(host: Host) -> spec.Workers:
+    """What is wanted of a host's workers; testinfra's hosts know the address that they were given."""
+    return SETTINGS.own.get(host.backend.hostname.strip("[]"), SETTINGS)
 
 
-@pytest.fixture(params=range(1, SETTINGS.workers + 1), ids=lambda number: f"worker{number}")
+@pytest.fixture
+def settings(host: Host) -> deploy_settings.Settings:
+    """With what this host has otherwise."""
+    return replace(SETTINGS, **_of(host).of_workers())
+
+
+@pytest.fixture(
+    params=range(1, max(SETTINGS.of(item).workers for item in SETTINGS.hosts) + 1), ids=lambda number: f"worker{number}"
+)
 def number(request: pytest.FixtureRequest) -> int:
     """Each worker that the settings ask for."""
     return int(request.param)

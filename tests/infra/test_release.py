@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from deploy import spec
-from deploy.release import identity, wheels
+from deploy.release import requirements, wheels
 
 if TYPE_CHECKING:
     from testinfra.host import Host
@@ -47,9 +47,7 @@ def test_packages_equal_the_lock(host: Host, release: str) -> None:
         for key, value in json.loads(host.check_output("%s -I -c %s", python(release), LIST_PACKAGES)).items()
     }
     platform = wheels.Platform(*json.loads(host.check_output("%s -I -c %s", python(release), ABOUT)))
-    locked = dict(
-        re.findall(r"^([\w.-]+)==(\S+)", wheels.concrete_lock(identity.LOCK.read_text(), platform), re.MULTILINE)
-    )
+    locked = dict(re.findall(r"^([\w.-]+)==(\S+)", wheels.concrete_lock(requirements.text(), platform), re.MULTILINE))
     assert installed == {normal(key): value for key, value in locked.items()}
 
 

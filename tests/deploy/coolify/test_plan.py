@@ -226,6 +226,7 @@ def test_what_stands_in_the_way_has_a_remedy(changes: dict[str, Any], words: str
         (replace(HERE, changed=("worker/probe.py",)), "not committed: worker/probe.py.* -> commit and push"),
         (replace(HERE, pushed=False), "no remote branch has commit bbbbbbbbbb -> git push"),
         (replace(HERE, extra=("flows/campaigns/x.toml",)), "HUBLAB_CAMPAIGNS: flows/campaigns/x.toml would be missing"),
+        (replace(HERE, packages=2), "HUBLAB_EXTRA_REQUIREMENTS: 2 packages would be missing"),
     ],
 )
 def test_checkout_that_coolify_cannot_build(here: Revision, words: str) -> None:
