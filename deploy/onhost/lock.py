@@ -37,11 +37,17 @@ def now() -> float:
 
 
 @contextmanager
-def guarded(folder: Path) -> Iterator[None]:
-    """One at a time: who reads the lock and then writes it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    with (folder / "guard").open("w") as guard:
+def guarded(folder: Path, *, make: bool = False) -> Iterator[None]:
+    """One at a time: who reads the lock and then writes it. Who does not take it makes no folder: none, no lock."""
+    if make:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    try:
+        guard = (folder / "guard").open("w")
+    except FileNotFoundError:
+        yield
+        return
+    with guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         yield
 
@@ -59,7 +65,10 @@ def try_work(folder: Path) -> TextIO | None:
 
 def at_work(folder: Path) -> bool:
     """Whether a step that some deploy began still runs on the host; to be asked under the guard."""
-    work = try_work(folder)
+    try:
+        work = try_work(folder)
+    except FileNotFoundError:
+        return False
     if work:
         work.close()
     return work is None
@@ -97,7 +106,7 @@ def take(folder: Path, query: dict[str, Any]) -> int:
     """Takes it; waits for an orphan's lease or its last step to end, never for an owner who is alive."""
     deadline, seen, told = now() + query["patience_seconds"], None, ""
     while True:
-        with guarded(folder):
+        with guarded(folder, make=True):
             held, busy = holder(folder), at_work(folder)
             if not busy and (held is None or orphaned(held) or held["token"] == query["token"]):
                 if held and held["token"] != query["token"]:

@@ -126,6 +126,18 @@ def test_who_lost_the_lock_can_neither_refresh_nor_release_nor_begin_a_step(
     assert lock.begin({"folder": str(tmp_path), "token": "b"})
 
 
+@pytest.mark.parametrize(("phase", "status"), [("refresh", 1), ("release", 0), ("unlock", 0)])
+def test_who_does_not_take_it_leaves_nothing_on_a_host_without_one(
+    tmp_path: Path, clock: Clock, phase: str, status: int
+) -> None:
+    """A sign of life that comes after `decommission` has removed the folder."""
+    folder = tmp_path / "hublab"
+    assert lock.main(query(folder, phase)) == status
+    with pytest.raises(SystemExit):
+        lock.begin({"folder": str(folder), "token": MINE})
+    assert not folder.exists()
+
+
 def test_unlock_says_whose_it_was(tmp_path: Path, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     lock.main(query(tmp_path, "take"))
     clock.busy_until = START + 5
