@@ -9,7 +9,7 @@ import pytest
 
 from deploy import spec
 from tests.infra.test_network import METADATA, SEND, may_reach
-from tests.infra.walls import asked, exposure, inside, privileges
+from tests.infra.walls import asked, exposure, hidden, inside, privileges
 
 if TYPE_CHECKING:
     from testinfra.host import Host
@@ -108,8 +108,8 @@ def test_webhooks_have_no_privilege(host: Host, pid: str) -> None:
 
 @pytest.mark.parametrize("path", ["/root", "/home", "/etc/hublab", "/etc/shadow", "/var/lib/hublab/worker-1/tmp"])
 def test_webhooks_do_not_see(host: Host, pid: str, path: str) -> None:
-    rc, text = inside(host, pid, f"ls -A {path}", user="root")
-    assert rc != 0 or text.strip() == "", f"{path} is visible inside: {text}"
+    unseen, text = hidden(host, pid, path, user="root")
+    assert unseen, f"{path} is visible inside: {text}"
 
 
 @pytest.mark.parametrize("path", ["/", "/usr", "/opt/hublab", "/etc"])

@@ -29,12 +29,26 @@ def privileges(host: Host, pid: str) -> tuple[str, str, str, set[str]]:
 
 
 def inside(host: Host, pid: str, script: str, user: str = "") -> tuple[int, str]:
-    """Runs a shell in the mount namespace of the worker: as its user, or as root, whom only the sandbox stops."""
+    """Runs a shell in the mount namespace of the worker: as its user, or as root, whom only the sandbox stops.
+
+    Its exit status and all that it says. That no shell came to run there is no refusal, and raises AssertionError.
+    """
     uid = host.check_output("id -u %s", user) if user else host.check_output("stat -c %%u /proc/%s", pid)
-    done = host.run(
-        "nsenter --target %s --mount --root --setuid %s --setgid %s -- /bin/sh -c %s", pid, uid, uid, script
-    )
-    return done.rc, done.stdout + done.stderr
+    enter = "nsenter --target %s --mount --root --setuid %s --setgid %s -- /bin/sh -c %s"
+    done = host.run(enter, pid, uid, uid, f"echo {_ARRIVED}\n{script}")
+    arrived, _, said = done.stdout.partition(f"{_ARRIVED}\n")
+    assert f"{_ARRIVED}\n" in done.stdout, f"no shell ran beside process {pid}: {arrived}{done.stderr}"
+    return done.rc, said + done.stderr
+
+
+def hidden(host: Host, pid: str, path: str, user: str = "") -> tuple[bool, str]:
+    """Whether nothing of what the host has there is visible inside, and what `ls` says."""
+    rc, text = inside(host, pid, f"ls -A {path}", user)
+    refused = f"{path}': No such file or directory" in text or f"{path}': Permission denied" in text
+    return (refused if rc else not text.strip()), text
+
+
+_ARRIVED = "inside"
 
 
 # The kernel holds a control group to its network rules: whoever enters a unit's is held to those of the unit.
