@@ -89,10 +89,10 @@ class Held:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        self.worker.communicate(timeout=30)
+        self.worker.communicate(timeout=180)
         if self.holder:
             self.holder.kill()
-            self.holder.wait(30)
+            self.holder.wait(180)
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_fresh_lock_keeps_them_frozen_and_a_lost_one_does_not(held: Held) -> Non
     held.lock(age=lock.LEASE_SECONDS + 1)
     wait_for(lambda: state(held.worker.pid) == "S", "still frozen")
     assert held.holder is not None
-    assert held.holder.wait(30) == 0
+    assert held.holder.wait(180) == 0
     assert b"poll again" in held.said.read_bytes()
 
 
@@ -155,13 +155,13 @@ def test_runs_of_a_worker_that_is_gone_are_read_to_their_end(held: Held) -> None
     processes.send(held.item, signal.SIGSTOP)
     wait_for(held.said.read_bytes, "nothing is read")
     held.worker.kill()
-    held.worker.wait(30)
+    held.worker.wait(180)
     (held.folder / "lock").unlink()
     wait_for(lambda: b"all said" in held.said.read_bytes(), "the run's words were lost")
     assert held.holder is not None
     assert held.holder.poll() is None
     os.kill(held.run, signal.SIGKILL)
-    assert held.holder.wait(30) == 0
+    assert held.holder.wait(180) == 0
 
 
 def test_holder_that_is_killed_is_followed_by_one_that_lets_them_go(held: Held) -> None:
@@ -170,7 +170,7 @@ def test_holder_that_is_killed_is_followed_by_one_that_lets_them_go(held: Held) 
     held.hold(SERVICE_RESULT="signal")
     wait_for(lambda: state(held.worker.pid) == "S", "still frozen")
     assert held.holder is not None
-    assert held.holder.wait(30) == 0
+    assert held.holder.wait(180) == 0
 
 
 @pytest.mark.parametrize("ours", [False, True])
@@ -189,7 +189,7 @@ def test_unit_that_made_room_comes_back_unless_ours_is_there(held: Held, ours: b
     (held.folder / "lock").unlink()
     held.hold()
     assert held.holder is not None
-    assert held.holder.wait(30) == 0
+    assert held.holder.wait(180) == 0
     assert (units / name).read_text() == ("ours" if ours else "theirs")
     assert (b"serves again as it did before" in held.said.read_bytes()) is not ours
 
@@ -219,7 +219,7 @@ def test_signal_reaches_this_process_or_none() -> None:
     assert not processes.send({**item, "ticks": item["ticks"] + 1}, signal.SIGKILL)
     assert child.poll() is None
     assert processes.send(item, signal.SIGKILL)
-    child.communicate(timeout=30)
+    child.communicate(timeout=180)
     assert child.returncode == -signal.SIGKILL
     assert not processes.send(item, signal.SIGKILL)
 

@@ -31,7 +31,7 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
     """A short-lived process of ours; ends with its standard input."""
     child = subprocess.Popen(FOREVER, stdin=subprocess.PIPE)
     yield child
-    child.communicate(timeout=30)
+    child.communicate(timeout=180)
 
 
 def until_ended(pid: int) -> None:
@@ -50,7 +50,7 @@ def test_stat_of_a_zombie_and_of_nothing(process: subprocess.Popen[bytes]) -> No
     until_ended(process.pid)
     assert Path(f"/proc/{process.pid}/stat").exists()
     assert processes.stat(process.pid) == []
-    process.wait(timeout=30)
+    process.wait(timeout=180)
     assert processes.stat(process.pid) == []
 
 
@@ -82,7 +82,7 @@ def test_grandchildren_count() -> None:
         assert processes.children(outer.pid) == [inner]
         assert {outer.pid, inner} <= set(processes.children(os.getpid()))
     finally:
-        outer.communicate(timeout=30)
+        outer.communicate(timeout=180)
 
 
 LOUD = "import sys; sys.stdout.write('x' * 1_000_000); sys.stderr.write('y' * 1_000_000)"
@@ -106,13 +106,13 @@ def test_output_of_a_frozen_workers_runs_can_be_read_by_another(tmp_path: Path) 
         time.sleep(0.5)
         assert processes.stat(run), "the run did not wait for its pipe: this test shows nothing"
         both = f"cat {pipes[0]} > {tmp_path}/0 & cat {pipes[1]} > {tmp_path}/1 & wait"
-        subprocess.run(["/bin/sh", "-c", both], check=True, timeout=30)
+        subprocess.run(["/bin/sh", "-c", both], check=True, timeout=180)
         assert [(tmp_path / name).stat().st_size for name in ("0", "1")] == [1_000_000, 1_000_000]
         assert workers.wait_for_runs([item_of(worker.pid)], 30) == {worker.pid: 0}
         assert processes.output_pipes(worker.pid) == {}
     finally:
         worker.kill()
-        worker.communicate(timeout=30)
+        worker.communicate(timeout=180)
 
 
 def test_runs_are_waited_for_up_to_a_limit(
@@ -126,7 +126,7 @@ def test_runs_are_waited_for_up_to_a_limit(
 
 def test_signal_to_what_is_gone_is_no_error() -> None:
     gone = subprocess.Popen(FOREVER, stdin=subprocess.PIPE)
-    gone.communicate(timeout=30)
+    gone.communicate(timeout=180)
     assert not processes.send(item_of(gone.pid), signal.SIGCONT)
 
 

@@ -38,7 +38,7 @@ def test_another_process_is_found() -> None:
             assert process.stdout is not None
             fault = webhooks_port.fault("127.0.0.1", int(process.stdout.readline()), UNIT)
         finally:
-            process.communicate(b"\n", timeout=30)
+            process.communicate(b"\n", timeout=180)
     assert fault is not None
     assert fault["pid"] == process.pid
     assert fault["command"].startswith("python")

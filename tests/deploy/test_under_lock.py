@@ -40,7 +40,7 @@ def run(command: StringCommand | str) -> subprocess.CompletedProcess[str]:
     member = cast("Any", SimpleNamespace(token=TOKEN))
     (guarded,) = under_lock.under_lock(member, [command])
     line = cast("StringCommand", guarded).get_raw_value()
-    return subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False, timeout=180)
 
 
 def test_command_runs_while_the_lock_is_ours_and_its_status_is_its_own(folder: Path) -> None:

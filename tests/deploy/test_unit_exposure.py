@@ -20,7 +20,7 @@ def exposure(folder: Path, text: str) -> float:
     path = folder / "prefect-worker@1.service"
     path.write_text(re.sub(r"^ExecStart=.*$", "ExecStart=/bin/true", text, flags=re.MULTILINE))
     command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
     found = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
     assert found, done.stderr
     return float(found[1])

@@ -56,7 +56,7 @@ def client(world: World, tmp_path: Path) -> Iterator[httpx.Client]:
         yield client
 
 
-def eventually(look: Callable[[], Any], seconds: float = 20) -> Any:
+def eventually(look: Callable[[], Any], seconds: float = 180) -> Any:
     return wait_for(look, "it comes", seconds, every=0.05)
 
 

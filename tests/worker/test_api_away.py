@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.worker.world import POOL, Trial, wait_for
+import pytest
+
+from tests.worker.world import LIMIT, POOL, Trial, wait_for
 
 if TYPE_CHECKING:
     from sandbox.local.proxy import Proxy
@@ -71,7 +73,7 @@ def test_claimed_run_is_started_when_the_api_goes_away_right_then(
     trial.let_end()
     claim = proxy.hold(rb'POST \S+/set_state.*"PENDING"', answered=True)
     run = api.start("until", worker.queue, **trial.files)
-    assert claim.seen.wait(30)
+    assert claim.seen.wait(LIMIT)
     with proxy.misbehaving("500"):
         claim.go_on.set()
         wait_for(lambda: proxy.refused > STOCK_GIVES_UP_AFTER, "failures")
@@ -90,7 +92,7 @@ def test_refusal_of_one_run_does_not_end_another(
     refused = proxy.hold(rb"GET \S+/deployments/[0-9a-f-]+ ", status="400")
     other.let_end()
     second = api.start("until", worker.queue, **other.files)
-    assert refused.seen.wait(30)
+    assert refused.seen.wait(LIMIT)
     assert api.wait_state(second, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
     trial.let_end()
     assert api.wait_state(run, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
@@ -104,7 +106,7 @@ def test_engine_that_cannot_reach_the_api_at_its_start_is_no_crash(
     trial.let_end()
     started = proxy.hold(rb'PATCH \S+/flow_runs/\S+ .*"infrastructure_pid"')
     run = api.start("until", worker.queue, **trial.files)
-    assert started.seen.wait(30)
+    assert started.seen.wait(LIMIT)
     with proxy.misbehaving("refuse"):
         wait_for(lambda: "flow_run_executor - Process exited" in worker.log.read_text(), "the engine gives up")
     started.go_on.set()
@@ -131,6 +133,7 @@ def test_run_that_cannot_be_handed_back_is_named_and_the_status_says_so(
     assert f"Could not be handed back: flow runs {run}" in worker.log.read_text()
 
 
+@pytest.mark.long
 def test_stock_worker_loses_its_run_to_the_first_401(api: Api, proxy: Proxy, start: StartWorker, trial: Trial) -> None:
     """The comparison: without ours, this is what happens. When it fails, Prefect has learned to bear it."""
     ours = start()  # creates the pool and the queue

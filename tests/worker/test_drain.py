@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.worker.world import alive, wait_for
+from tests.worker.world import LIMIT, alive, wait_for
 
 if TYPE_CHECKING:
     from sandbox.local.proxy import Proxy
@@ -84,7 +84,7 @@ def test_run_claimed_in_the_moment_of_the_signal_is_carried_through(
     trial.let_end()
     claim = proxy.hold(rb'POST \S+/set_state.*"PENDING"', answered=True)
     run = api.start("until", worker.queue, **trial.files)
-    assert claim.seen.wait(30)
+    assert claim.seen.wait(LIMIT)
     assert api.state(run) == "PENDING"
     worker.term().drains()
     claim.go_on.set()
@@ -102,7 +102,7 @@ def test_run_polled_but_not_claimed_stays_scheduled(
     # Its repetitions too: the worker must not get there by patience.
     held = [proxy.hold(pattern, answered=True) for _ in range(5)]
     run = api.start("until", worker.queue, **trial.files)
-    assert held[0].seen.wait(30)
+    assert held[0].seen.wait(LIMIT)
     worker.term()
     assert worker.exit() == 0  # without waiting for the answer
     for hold in held:
@@ -116,6 +116,6 @@ def test_lost_answer_to_a_claim_does_not_lose_the_run(api: Api, proxy: Proxy, st
     trial.let_end()
     claim = proxy.hold(rb'POST \S+/set_state.*"PENDING"', answered=True, drop=True)
     run = api.start("until", worker.queue, **trial.files)
-    assert claim.seen.wait(30)
+    assert claim.seen.wait(LIMIT)
     assert api.wait_state(run, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
     assert len(trial.lines("begin")) == 1

@@ -120,7 +120,7 @@ def test_process_one_hands_signals_on_and_buries_the_dead(tmp_path: Path) -> Non
         "signal.signal(signal.SIGTERM, lambda *_: os._exit(7))\n"
         "subprocess.run(['sh', '-c', 'sleep 0.1 & echo $! > " + str(tmp_path / "orphan") + "'])\n"
         "open('" + str(tmp_path / "up") + "', 'w').close()\n"
-        "time.sleep(60)\n"
+        "time.sleep(600)\n"
     )
     command = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, "-P", "-m"]
     process = subprocess.Popen(
@@ -133,7 +133,7 @@ def test_process_one_hands_signals_on_and_buries_the_dead(tmp_path: Path) -> Non
         wait_for(lambda: (tmp_path / "orphan").read_text().strip(), "the orphan is there")
         wait_for(lambda: len(_children(first)) == 1, "the orphan is buried, and the module is not")
         os.kill(first, signal.SIGTERM)
-        assert process.wait(20) == 7
+        assert process.wait(180) == 7
     finally:
         process.kill()
         process.wait()
