@@ -128,7 +128,14 @@ def test_queue_is_paused(theatre: Theatre) -> None:
 @pytest.mark.parametrize(
     ("service", "rule", "hop", "words"),
     [
-        ("notion", {"kind": "refuse", "path": "/pages/", "method": "PATCH", "status": 503}, "Notion", "postponed"),
+        # Long, for the mail never comes and all of the patience passes; a refusal that ends the run is told at once.
+        pytest.param(
+            "notion",
+            {"kind": "refuse", "path": "/pages/", "method": "PATCH", "status": 503},
+            "Notion",
+            "postponed",
+            marks=pytest.mark.long,
+        ),
         ("resend", {"kind": "refuse", "method": "POST", "status": 422, "code": "validation_error"}, "Resend", "422"),
     ],
 )

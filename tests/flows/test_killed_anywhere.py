@@ -88,6 +88,9 @@ def killed_at_each_call(
         yield arguments, where
 
 
+# Both sweeps are long. What is quick stops a try anywhere, too: in memory by test_exactly_once_stateful.py, and real
+# processes by the property test below.
+@pytest.mark.long
 def test_a_mail_killed_before_and_after_each_of_its_calls(world: World, doomed: Tries) -> None:
     enrolment, store = world.quickly("signup"), world.services.notion.store
     source = store.database(world.services.databases[schema.SEQUENCE])
@@ -104,6 +107,7 @@ def test_a_mail_killed_before_and_after_each_of_its_calls(world: World, doomed: 
         assert schema.read(world.record(one["email"]), "Email 2 Sent"), where
 
 
+@pytest.mark.long
 def test_an_enrolment_killed_before_and_after_each_of_its_calls(world: World, doomed: Tries) -> None:
     def fresh() -> list[Any]:
         return ["christmas", "noshow", world.payload("noshow"), "2025-12-01T10:00:00+00:00"]
