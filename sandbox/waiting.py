@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def wait_for[T](
-    look: Callable[[], T | None], what: str | Callable[[], str], limit: float = 120.0, *, every: float = 0.1
+    look: Callable[[], T | None], what: str | Callable[[], str], limit: float = 240.0, *, every: float = 0.1
 ) -> T:
     """Look until there is something, and return it.
 

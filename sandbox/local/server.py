@@ -86,10 +86,13 @@ class Api:
 
     def wait_state(self, flow_run: str, *states: str) -> str:
         """Wait until it is in one of these states."""
-        wait_for(
-            lambda: self.state(flow_run) in states, f"flow run in {states}, which is {self.run(flow_run)['state']}"
-        )
-        return self.state(flow_run)
+
+        def found() -> str | None:
+            state = self.state(flow_run)
+            return state if state in states else None
+
+        # Each look takes CPU time of the server, which is one of few for all that the tests wait for.
+        return wait_for(found, lambda: f"flow run in {states}, which is {self.run(flow_run)['state']}", every=0.3)
 
     def cancel(self, flow_run: str) -> None:
         """As the button in Prefect's pages does."""

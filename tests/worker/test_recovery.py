@@ -202,20 +202,19 @@ def test_host_that_was_installed_anew_answers_for_its_runs_and_a_second_of_that_
     assert api.wait_state(run, "COMPLETED") == "COMPLETED"
 
 
-@pytest.mark.parametrize("name", ["Lost", "Crashed"])
-def test_lost_or_crashed_and_not_run_again(api: Api, pool: Pool, name: str) -> None:
+def test_lost_or_crashed_and_not_run_again(api: Api, pool: Pool) -> None:
     pool.worker()
-    run, untagged = pool.begin("until", "nobody", "run-again"), pool.begin("until", "nobody")
-    gave_up = pool.begin("until", "nobody", "run-again")
-    for one in (run, untagged):
-        put(api, one, "CRASHED", name)
-    put(api, gave_up, "CRASHED", "GaveUp")
-    wait_for(lambda: "RunAgain" in history(api, run), "run again")
-    second = pool.begin("until", "nobody", "run-again")
-    put(api, second, "CRASHED", name)
-    wait_for(lambda: "RunAgain" in history(api, second), "another look")
-    assert history(api, untagged)[-1] == name
-    assert history(api, gave_up)[-1] == "GaveUp"
+    kept = {name: pool.begin("until", "nobody") for name in ("Lost", "Crashed")}
+    kept["GaveUp"] = pool.begin("until", "nobody", "run-again")
+    for name, run in kept.items():
+        put(api, run, "CRASHED", name)
+    for what in ("run again", "run again at another look"):
+        tagged = {name: pool.begin("until", "nobody", "run-again") for name in ("Lost", "Crashed")}
+        for name, run in tagged.items():
+            put(api, run, "CRASHED", name)
+        for run in tagged.values():
+            wait_for(lambda run=run: "RunAgain" in history(api, run), what)  # type: ignore[misc]
+    assert {name: history(api, run)[-1] for name, run in kept.items()} == {name: name for name in kept}
 
 
 def test_tenth_time_within_a_day_is_the_last(api: Api, pool: Pool) -> None:
@@ -251,14 +250,14 @@ def test_costs_a_request_a_round_at_the_most(pool: Pool, proxy: Proxy) -> None:
     assert max(turns) <= 4, recovery
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [("PAUSED", "Suspended"), ("PAUSED", "Paused"), ("RUNNING", "Running"), ("SCHEDULED", "AwaitingRetry")],
-)
-def test_left_alone(api: Api, pool: Pool, kind: str, name: str) -> None:
+LEFT_ALONE = (("PAUSED", "Suspended"), ("PAUSED", "Paused"), ("RUNNING", "Running"), ("SCHEDULED", "AwaitingRetry"))
+
+
+def test_left_alone(api: Api, pool: Pool) -> None:
     """What is paused, what waits, and what runs by no claim of ours: another project's worker may have it."""
     pool.worker()
-    run = pool.begin("until", "nobody", "run-again")
-    put(api, run, kind, name)
+    runs = {name: pool.begin("until", "nobody", "run-again") for _, name in LEFT_ALONE}
+    for kind, name in LEFT_ALONE:
+        put(api, runs[name], kind, name)
     look(api, pool)
-    assert history(api, run)[-1] == name
+    assert {name: history(api, run)[-1] for name, run in runs.items()} == {name: name for name in runs}

@@ -213,14 +213,22 @@ def test_run_whose_claim_is_refused_does_not_hide_the_next(
     assert worker.term().exit() == 0
 
 
-@pytest.mark.parametrize("status", ["401", "403", "500"])
 def test_flow_hears_that_a_call_of_its_own_is_refused(
-    api: Api, proxy: Proxy, start: StartWorker, trial: Trial, status: str
+    api: Api, proxy: Proxy, start: StartWorker, tmp_path: Path
 ) -> None:
     """It is asked again for seconds, not for the half hour for which Prefect's engines ask."""
     worker = start(port=proxy.port).ready()
-    fault = proxy.fail(rb"GET \S+/variables/name/refused ", status)
-    run = api.start("asks", worker.queue, mark=trial.files["mark"], name="refused")
-    assert api.wait_state(run, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
-    assert len(trial.lines(f"refused {status}")) == 1
-    assert 1 <= fault.times <= 5
+    statuses = ("401", "403", "500")
+    faults = {
+        status: proxy.fail(rb"GET \S+/variables/name/refused-%s " % status.encode(), status) for status in statuses
+    }
+    trials = {status: Trial(tmp_path) for status in statuses}
+    runs = [
+        api.start("asks", worker.queue, mark=trials[status].files["mark"], name=f"refused-{status}")
+        for status in statuses
+    ]
+    for run in runs:
+        assert api.wait_state(run, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
+    for status in statuses:
+        assert len(trials[status].lines(f"refused {status}")) == 1
+        assert 1 <= faults[status].times <= 5
