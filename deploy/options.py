@@ -37,6 +37,8 @@ OPTIONS = {
     "BASE": (r"[\w./:@-]+", "an image, like docker.io/library/python:3.12-slim-bookworm@sha256:…"),
     "TARGET": ("worker|webhooks", "worker or webhooks"),
     "HTML": (r"[^\s'\"$;&|]+", "a file to write, like campaign.html"),
+    "ROOM": (r"[\w.*]+", "names of mutants, like worker.drain*"),
+    "BUDGET": (r"[1-9]\d*", "a number of seconds"),
     "ENV": (r"[^\s'\"$;&|]+", "a file like .env"),
 }
 # What the tools themselves take, for any target.

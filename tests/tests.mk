@@ -44,6 +44,12 @@ test-rest-rollout: export HUBLAB_TEST_HOSTS := rollout
 test-rest-rollout: .venv/ready
 	@$(REST) $(filter-out $(APART_HOSTS),$(wildcard tests/hosts/test_[4-9]_*.py))
 
+# What the budget leaves is gone on with by the next call. One at a time where the machine has other work.
+takes.mutants := ROOM BUDGET
+.PHONY: mutants
+mutants: .venv/ready ## does a test fail when the pure rooms of deploy, worker and flows say something else? [ROOM="flows.webhooks.signatures*"] [BUDGET=seconds: 3600]
+	@timeout --signal=INT $(or $(BUDGET),3600) nice $(BIN)/mutmut run $(if $(ROOM),"$(ROOM)"); $(BIN)/python -m tests.mutants
+
 .PHONY: test-chaos
 test-chaos: .venv/ready ## a twentieth of `make chaos`, with its verdict as a test (ten minutes, root)
 	@$(PYTEST) tests/hosts/test_6_chaos.py

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PAGES = [
     path
     for path in sorted(CHECKOUT.rglob("*.md"))
-    if not any(part[0] == "." for part in path.relative_to(CHECKOUT).parts)
+    if not any(part[0] == "." or part == "mutants" for part in path.relative_to(CHECKOUT).parts)
 ]
 # The changelog speaks of what could be typed once, and of what is refused.
 TO_TYPE = [page for page in PAGES if page.name != "CHANGELOG.md"]
