@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from deploy.settings import ROOT
 from sandbox import Sandbox
+from sandbox.layout import shared_trees
 
 
 def boot(name: str, hosts: int = 1) -> Sandbox:
@@ -15,5 +13,4 @@ def boot(name: str, hosts: int = 1) -> Sandbox:
     Raises:
         SandboxError: it could not be booted.
     """
-    trees = Path(os.environ.get("HUBLAB_SANDBOX_TREES") or ROOT / ".hublab/trees")
-    return Sandbox.up(hosts=hosts, root=ROOT / ".hublab/bench" / name, trees=trees, python=True)
+    return Sandbox.up(hosts=hosts, root=ROOT / ".hublab/bench" / name, trees=shared_trees(), python=True)

@@ -23,6 +23,7 @@ from sandbox import runs
 from sandbox.campaign.strikes import DATABASE_UNITS
 from sandbox.past import FLOWS
 from sandbox.server import await_ready
+from sandbox.waiting import wait_for
 from worker.recovery import TAG
 
 if TYPE_CHECKING:
@@ -83,17 +84,11 @@ class Bench:
 
     def run(self, gate: str, *tags: str, after: timedelta = timedelta(0)) -> str:
         """A run behind a gate."""
-        due = (datetime.now(UTC) + after).isoformat()
-        state = {"type": "SCHEDULED", "state_details": {"scheduled_time": due}}
-        body = {"parameters": {"gate": gate}, "state": state, "tags": list(tags)}
-        answer = self.api.post(f"/deployments/{self._deployment}/create_flow_run", json=body).raise_for_status()
-        return str(answer.json()["id"])
+        return runs.start(self.api, self._deployment, {"gate": gate}, tags=tags, after=after)
 
     def until(self, done: Callable[[], bool], since: float) -> float:
         """Seconds from `since` until it is so; an API that is away is asked again."""
-        while not self._is_so(done):
-            assert time.monotonic() - since < LIMIT_SECONDS, "it did not go on"
-            time.sleep(0.25)
+        wait_for(lambda: self._is_so(done), "it goes on", LIMIT_SECONDS, every=0.25)
         return time.monotonic() - since
 
     def _is_so(self, done: Callable[[], bool]) -> bool:
@@ -158,8 +153,7 @@ def claim(bench: Bench) -> Figure:
     """A claim that names nobody."""
     gate = bench.gate()
     run = bench.run(gate, after=timedelta(hours=1))
-    state = {"state": {"type": "PENDING", "name": "Pending"}, "force": True}
-    bench.api.post(f"/flow_runs/{run}/set_state", json=state).raise_for_status()
+    runs.force(bench.api, run, "PENDING", "Pending")
     took = bench.until(lambda: bench.running([run]) == 1, time.monotonic())
     bench.open(gate)
     return Figure("a claim that names nobody", took)

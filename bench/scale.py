@@ -11,30 +11,28 @@ the time for one worker alone is the one to reckon with.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import statistics
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import results
 from bench.boxes import boot
 from deploy.rollout.waves import waves
 from deploy.settings import ROOT
+from sandbox import env_file
 from sandbox.load import Load
+from sandbox.operator import DEPLOY, Operator
 from sandbox.past import FLOWS
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
     from sandbox import Sandbox
 
-PYINFRA = str(Path(sys.executable).with_name("pyinfra"))
 READY = re.compile(r"(\S+): ready after ([\d.]+) s")
 PASSED = re.compile(r"(\S+): ONLINE, probe run COMPLETED")
 CONCURRENCY = count(5)  # another setting for each rollout, none of them the default
@@ -74,18 +72,12 @@ def lines(process: subprocess.Popen[str]) -> Iterator[tuple[float, str]]:
 def roll(sandbox: Sandbox, hosts: int, workers: int, wave: int, **settings: str) -> Rollout:
     """Rolls the first hosts of the sandbox, and measures."""
     found, names = Rollout(hosts, workers, wave), sandbox.hosts[:hosts]
-    written = dict(line.partition("=")[::2] for line in sandbox.env_file.read_text().splitlines())
+    written = env_file.read(sandbox.env_file)
     written |= {"HUBLAB_HOSTS": ",".join(f"root@{host.address}" for host in names), "HUBLAB_WORKERS": str(workers)}
     written |= {"HUBLAB_READ_PATHS": str(FLOWS), "HUBLAB_GATE_SECONDS": "600", **settings}
-    env_file = sandbox.env_file.with_name("scale.env")
-    env_file.touch(mode=0o600)
-    env_file.write_text("".join(f"{key}={value}\n" for key, value in written.items()))
-    command = [PYINFRA, "-y", "--data", f"wave={wave}", "deploy/inventory.py", "deploy/workers.py"]
-    environment = os.environ | {"HUBLAB_ENV_FILE": str(env_file), "PYTHONUNBUFFERED": "1"}
+    operator = Operator(sandbox.env_file.with_name("scale.env"), written)
     began, ready, said, activate = time.monotonic(), {}, [], 0.0
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    process = operator.begin(*DEPLOY[:2], "--data", f"wave={wave}", *DEPLOY[2:])
     for moment, line in lines(process):
         said.append(line)
         if "Starting operation: activate" in line:

@@ -10,14 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dotenv import dotenv_values
-
 from e2e.errors import StageError
 from e2e.record import Event
-from sandbox import Sandbox, mail
+from sandbox import Sandbox, env_file, mail
 from sandbox.campaign import setup
 from sandbox.errors import SandboxError
-from sandbox.files import write_whole
 from sandbox.funnel import service
 from sandbox.waiting import wait_for
 
@@ -66,12 +63,11 @@ class Stage:
     @property
     def settings(self) -> dict[str, str]:
         """What the `.env` says now."""
-        return {key: value or "" for key, value in dotenv_values(self.campaign.env_file, interpolate=False).items()}
+        return env_file.read(self.campaign.env_file)
 
     def change(self, **settings: str) -> None:
         """Change some of it; mode 0600, since secrets are in it."""
-        lines = "".join(f"{key}={value}\n" for key, value in (self.settings | settings).items())
-        write_whole(self.campaign.env_file, lines, mode=0o600)
+        env_file.write(self.campaign.env_file, self.settings | settings)
 
     def kill_worker(self) -> None:
         """End one worker with SIGKILL, as the kernel does when memory runs out; return when systemd has another.

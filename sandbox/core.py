@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from sandbox import build, identity, interpreter, needs, network, place, server, teardown
+from sandbox import build, env_file, identity, interpreter, needs, network, place, server, teardown
 from sandbox.errors import SandboxError
 from sandbox.files import write_whole
 from sandbox.layout import MAX_HOSTS, SERVER, Layout, layout
@@ -213,7 +213,7 @@ class Sandbox:
             # The stand-ins for Notion and Resend are there; what else is near, flows do not reach.
             "HUBLAB_ALLOW_NETWORKS": self.layout.operator_address,
         }
-        write_whole(self.env_file, "".join(f"{key}={value}\n" for key, value in lines.items()), mode=0o600)
+        env_file.write(self.env_file, lines)
 
     def _up(self, hosts: int, suite: str | None, *, python: bool) -> None:
         here = self.layout

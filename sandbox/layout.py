@@ -133,7 +133,13 @@ def layout(root: Path | None = None, trees: Path | None = None) -> Layout:
         SandboxError: One of the two can never be a sandbox's: a home directory, this checkout, a mount point.
     """
     real = place.real(root or DEFAULT_ROOT)
-    shared = trees or (Path(os.environ["HUBLAB_SANDBOX_TREES"]) if os.environ.get("HUBLAB_SANDBOX_TREES") else None)
+    given = os.environ.get("HUBLAB_SANDBOX_TREES")
+    shared = trees or (Path(given) if given else None)
     found = Layout(real, place.real(shared) if shared else real / "trees")
     place.refuse_strangers(found.root, found.trees)
     return found
+
+
+def shared_trees() -> Path:
+    """The folder for the trees of all tests and benchmarks: HUBLAB_SANDBOX_TREES, or the checkout's own."""
+    return Path(os.environ.get("HUBLAB_SANDBOX_TREES") or CHECKOUT / ".hublab/trees")

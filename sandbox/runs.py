@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import SandboxError
@@ -51,9 +52,17 @@ def register(api: httpx.Client, entrypoint: str, *, directory: str, queue: str =
     return str(_post(api, "/deployments/", body)["id"])
 
 
-def start(api: httpx.Client, deployment: str, parameters: Mapping[str, Any] | None = None) -> str:
-    """Create a flow run that is due at once, and return its id."""
-    body = {"parameters": dict(parameters or {}), "state": {"type": "SCHEDULED"}}
+def start(
+    api: httpx.Client,
+    deployment: str,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    tags: Collection[str] = (),
+    after: timedelta = timedelta(0),
+) -> str:
+    """Create a flow run that is due at once, or after a while, and return its id; its deployment's tags are added."""
+    due = {"type": "SCHEDULED", "state_details": {"scheduled_time": (datetime.now(UTC) + after).isoformat()}}
+    body = {"parameters": dict(parameters or {}), "state": due, "tags": list(tags)}
     return str(_post(api, f"/deployments/{deployment}/create_flow_run", body)["id"])
 
 
@@ -61,6 +70,11 @@ def state(api: httpx.Client, run: str) -> RunState:
     """Return the state that a flow run is in."""
     now = api.get(f"/flow_runs/{run}").raise_for_status().json()["state"]
     return RunState(now["type"], now["name"], now.get("message") or "")
+
+
+def force(api: httpx.Client, run: str, kind: str, name: str | None = None) -> None:
+    """Put a flow run into a state, whatever Prefect's rules say of it."""
+    _post(api, f"/flow_runs/{run}/set_state", {"state": {"type": kind, "name": name}, "force": True})
 
 
 def await_state(api: httpx.Client, run: str, wanted: Collection[str] = TERMINAL, *, timeout: float = 120.0) -> RunState:

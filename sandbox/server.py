@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from sandbox import env_file
 from sandbox.errors import SandboxError
 from sandbox.layout import CHECKOUT, SERVER, Layout
 from sandbox.waiting import wait_for
@@ -53,8 +54,7 @@ def configure(machine: Machine) -> None:
     folder = machine.upper / "etc/prefect"
     folder.mkdir(mode=0o700, parents=True)
     file = folder / "server.env"
-    file.touch(mode=0o600)
-    file.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+    env_file.write(file, settings)
     units = machine.upper / "etc/systemd/system"
     wanted = units / "multi-user.target.wants"
     wanted.mkdir(parents=True)
@@ -65,8 +65,7 @@ def configure(machine: Machine) -> None:
 
 def credential(machine: Machine) -> str:
     """Return the server's credential, ``user:password``: what ``PREFECT_API_AUTH_STRING`` must be."""
-    lines = machine.own("etc/prefect/server.env").read_text().splitlines()
-    return next(line.partition("=")[2] for line in lines if line.startswith("PREFECT_SERVER_API_AUTH_STRING="))
+    return env_file.read(machine.own("etc/prefect/server.env"))["PREFECT_SERVER_API_AUTH_STRING"]
 
 
 def rotate(machine: Machine) -> None:

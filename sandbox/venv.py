@@ -14,6 +14,7 @@ from sandbox import interpreter
 from sandbox.cgroup import Cgroup, run_in
 from sandbox.errors import SandboxError
 from sandbox.layout import CHECKOUT
+from sandbox.shell import run
 
 
 def build(tree: Path, inside: Path, lock: Path, cgroup: Cgroup, temporary: Path) -> Path:
@@ -54,6 +55,20 @@ def build(tree: Path, inside: Path, lock: Path, cgroup: Cgroup, temporary: Path)
     _move(venv, inside, found)
     building.rename(tree)
     return tree
+
+
+def install(folder: Path, *packages: str) -> Path:
+    """A virtual environment of this machine's with these packages, or options of `uv pip`; made once.
+
+    Raises:
+        SandboxError: uv is missing, or failed.
+    """
+    done = folder / "complete"
+    if not done.exists() or done.read_text() != "\n".join(packages):
+        run([_uv(), "venv", "--quiet", "--clear", "--no-config", "--python", sys.executable, folder], timeout=60)
+        run([_uv(), "pip", "install", "--quiet", "--python", folder / "bin/python", *packages], timeout=900)
+        done.write_text("\n".join(packages))
+    return folder
 
 
 def _uv() -> str:

@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 import tempfile
 from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING
@@ -15,6 +14,8 @@ from bench.rivals.artefacts import SCRIPTS, WORKERS, Artefacts
 from deploy import spec
 from deploy.rollout.waves import waves
 from deploy.settings import ROOT
+from sandbox import env_file, venv
+from sandbox.operator import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,7 +29,8 @@ PACKAGES = ("ansible-core==2.21.5", "mitogen==0.3.54")
 
 def hublab(sandbox: Sandbox) -> None:
     """This project."""
-    _run(["pyinfra", "-y", "deploy/inventory.py", "deploy/workers.py"], {"HUBLAB_ENV_FILE": str(sandbox.env_file)})
+    done = Operator(sandbox.env_file, env_file.read(sandbox.env_file)).deploy()
+    assert done.status == 0, done.text[-3000:]
 
 
 def bash(made: Artefacts) -> None:
@@ -66,9 +68,7 @@ def ansible(made: Artefacts, *, mitogen: bool = False) -> None:
 
 def install_ansible() -> None:
     """Into a venv of its own, once."""
-    if not (VENV / "bin/ansible-playbook").exists():
-        _run(["uv", "venv", "--quiet", "--python", sys.executable, str(VENV)], {})
-        _run(["uv", "pip", "install", "--quiet", "--python", str(VENV / "bin/python"), *PACKAGES], {})
+    venv.install(VENV, *PACKAGES)
 
 
 def pids(hosts: Iterable[Machine]) -> list[str]:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from dotenv import dotenv_values
 
 from sandbox import answering
 from sandbox.campaign.core import Campaign, answer_file, env_file, group
+from sandbox.env_file import read
 from sandbox.errors import SandboxError
 from sandbox.files import write_whole
+from sandbox.operator import Operator
 from sandbox.shell import step
 
 if TYPE_CHECKING:
@@ -102,18 +98,9 @@ def deploy(campaign: Campaign) -> None:
     Raises:
         SandboxError: It failed; its last lines are in the error.
     """
-    program = str(Path(sys.executable).with_name("pyinfra"))
-    done = subprocess.run(
-        [program, "-y", "deploy/inventory.py", "deploy/workers.py"],
-        cwd=campaign.checkout,
-        env=os.environ | {"HUBLAB_ENV_FILE": str(campaign.env_file)},
-        capture_output=True,
-        text=True,
-        timeout=_DEPLOY_SECONDS,
-        check=False,
-    )
-    if done.returncode:
-        raise SandboxError(f"the deploy failed:\n{(done.stdout + done.stderr)[-6000:]}")
+    operator = Operator(campaign.env_file, read(campaign.env_file), campaign.checkout, _DEPLOY_SECONDS)
+    if (done := operator.deploy()).status:
+        raise SandboxError(f"the deploy failed:\n{done.text[-6000:]}")
 
 
 def _pace(speed: float) -> dict[str, str]:
@@ -128,7 +115,7 @@ def _environment(sandbox: Sandbox, notion_per_minute: int) -> dict[str, str]:
     """The campaign's `.env`: the one that is there as long as its stand-ins run, or a new one."""
     known = env_file(sandbox)
     if known.exists() and group(sandbox).processes():
-        return {key: value or "" for key, value in dotenv_values(known, interpolate=False).items()}
+        return read(known)
     host = sandbox.hosts[0].address
     own = {
         "HUBLAB_WORKERS": "2",
@@ -144,11 +131,7 @@ def _environment(sandbox: Sandbox, notion_per_minute: int) -> dict[str, str]:
         "RESEND_WEBHOOK_SECRET": f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}",
     }
     with step("stand-ins for Notion and Resend"):
-        return _deploy_settings(sandbox) | _standins(sandbox, notion_per_minute) | own
-
-
-def _deploy_settings(sandbox: Sandbox) -> dict[str, str]:
-    return {key: value or "" for key, value in dotenv_values(sandbox.env_file, interpolate=False).items()}
+        return read(sandbox.env_file) | _standins(sandbox, notion_per_minute) | own
 
 
 def _standins(sandbox: Sandbox, notion_per_minute: int) -> dict[str, str]:

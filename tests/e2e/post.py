@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2e.target import CHECKOUT
 from sandbox import mail, place, teardown
-from sandbox.layout import layout
+from sandbox.layout import layout, shared_trees
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-TREES = Path(os.environ.get("HUBLAB_SANDBOX_TREES") or CHECKOUT / ".hublab/trees")
+TREES = shared_trees()
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from e2e.errors import RefusedError
 from e2e.guard import Found
 from e2e.outside.prefect import Run
 from e2e.record import Record
+from sandbox import env_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +41,7 @@ VALUES = {
 def written(folder: Path, **changed: str | None) -> Path:
     values = {key: value for key, value in (VALUES | changed).items() if value is not None}
     file = folder / ".env"
-    file.write_text("HUBLAB_HOSTS=root@example.com\n" + "".join(f"{key}={value}\n" for key, value in values.items()))
+    env_file.write(file, {"HUBLAB_HOSTS": "root@example.com"} | values)
     return file
 
 

@@ -19,6 +19,8 @@ from e2e.report.facts import MOMENTS
 from sandbox import Sandbox
 from sandbox.campaign import Campaign
 from sandbox.campaign.core import env_file
+from sandbox.env_file import read
+from sandbox.layout import shared_trees
 from tests.e2e.visit import Visit
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ROOT = CHECKOUT / ".hublab" / "e2e-sandbox"
-TREES = Path(os.environ.get("HUBLAB_SANDBOX_TREES") or CHECKOUT / ".hublab/trees")
+TREES = shared_trees()
 SPEED = "4"
 
 pytestmark = pytest.mark.timeout(1800)
@@ -134,5 +136,4 @@ def test_resend_that_refuses(sandbox: Sandbox, tmp_path: Path) -> None:
 
 def campaign(sandbox: Sandbox) -> Campaign:
     """The one that the first test has set up."""
-    lines = (line.partition("=") for line in env_file(sandbox).read_text().splitlines())
-    return Campaign(sandbox, {key: value for key, _, value in lines})
+    return Campaign(sandbox, read(env_file(sandbox)))

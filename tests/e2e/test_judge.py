@@ -16,6 +16,7 @@ from e2e.outside.prefect import Run
 from e2e.outside.resend import Sent
 from e2e.outside.workspace import Workspace
 from e2e.record import Event, Record
+from sandbox import env_file
 from tests.e2e.letters import TEMPLATE, TERMS, letter
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Seen:
             **dict.fromkeys(("FUNNEL_URL", "HUBLAB_PUBLIC_URL", "PREFECT_API_URL"), "https://x"),
         }
         file = folder / "env"
-        file.write_text("".join(f"{key}={value}\n" for key, value in values.items()))
+        env_file.write(file, values)
         self.record = Record("sandbox", _BEGAN, minute=_MINUTE)
         self.record.enrolments = enter.expected(target.load(file, "sandbox"), ["signup"], "e2e-1")
         self.one.posted, self.one.answered = at(1), at(2)

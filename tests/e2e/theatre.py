@@ -25,6 +25,7 @@ from flows.operator.secret_blocks import write
 from flows.services.prefect_api import Prefect
 from flows.services.settings import Settings, from_environment
 from flows.webhooks.app import build
+from sandbox import env_file
 from sandbox.funnel.app import PATH, Funnel
 from sandbox.standins.serve import bound, serving
 from sandbox.waiting import wait_for
@@ -136,7 +137,7 @@ class Theatre:
     def target(self, **changed: str) -> Target:
         """What the run is told; some of it changed."""
         file = self.folder / "env"
-        file.write_text("".join(f"{key}={value}\n" for key, value in (self.values | changed).items()))
+        env_file.write(file, self.values | changed)
         return target.load(file, "sandbox")
 
     def entered(self, aim: Target, *sequences: str) -> Record:

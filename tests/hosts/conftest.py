@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox import Sandbox, runs
+from sandbox import Sandbox, env_file, runs
+from sandbox.layout import shared_trees
 from sandbox.load import Trickle
+from sandbox.operator import Operator
 from sandbox.past import FLOWS
 from tests.hosts import book
 
@@ -25,61 +24,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 SCRATCH = ROOT / ".hublab"
 # File trees that all sandboxes of a test session share: building them takes minutes.
-TREES = Path(os.environ.get("HUBLAB_SANDBOX_TREES") or SCRATCH / "trees")
+TREES = shared_trees()
 # Each lane of the suites has hosts of its own.
 HOSTS = SCRATCH / "hosts" / os.environ.get("HUBLAB_TEST_HOSTS", "tests")
 WORKERS = 3
-
-
-@dataclass
-class Result:
-    """What a command ended with and all that it printed."""
-
-    status: int
-    text: str
-
-
-@dataclass
-class Operator:
-    """Somebody at a keyboard: runs the README's commands against one inventory file."""
-
-    env_file: Path
-    settings: dict[str, str]
-    checkout: Path = ROOT
-
-    def write(self, **overrides: str | None) -> None:
-        """Puts the settings into the inventory file, some of them changed or, with None, removed."""
-        values = {key: value for key, value in (self.settings | overrides).items() if value is not None}
-        self.env_file.write_text("".join(f"{key}={value}\n" for key, value in values.items()))
-
-    def run(self, *command: str, **overrides: str | None) -> Result:
-        """Runs one command of the venv with these settings."""
-        self.write(**overrides)
-        environment = os.environ | {"HUBLAB_ENV_FILE": str(self.env_file), "PYTHONDONTWRITEBYTECODE": "1"}
-        program = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
-        done = subprocess.run(
-            program, cwd=self.checkout, env=environment, capture_output=True, text=True, timeout=900, check=False
-        )
-        return Result(done.returncode, done.stdout + done.stderr)
-
-    def deploy(self, *options: str, **overrides: str | None) -> Result:
-        """`pyinfra -y deploy/inventory.py deploy/workers.py`."""
-        return self.run("pyinfra", "-y", *options, "deploy/inventory.py", "deploy/workers.py", **overrides)
-
-    def plan(self, **overrides: str | None) -> Result:
-        """`make plan`."""
-        return self.run("pyinfra", "--dry", "deploy/inventory.py", "deploy/workers.py", **overrides)
-
-    def at(self, checkout: Path) -> Operator:
-        """The same person with another checkout."""
-        return replace(self, checkout=checkout)
-
-    def verify(self, *only: str) -> Result:
-        """`make verify`, or the named checks of it."""
-        chosen = ["-k", " or ".join(only)] if only else []
-        return self.run(
-            "pytest", "-q", "-p", "no:cacheprovider", "--no-header", "-rf", "--tb=line", *chosen, "tests/infra"
-        )
 
 
 @pytest.fixture(scope="session")
@@ -98,8 +46,7 @@ def machine(sandbox: Sandbox) -> Machine:
 
 @pytest.fixture(scope="session")
 def operator(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Operator:
-    lines = (line.partition("=") for line in sandbox.env_file.read_text().splitlines())
-    settings = {key: value for key, _, value in lines}
+    settings = env_file.read(sandbox.env_file)
     # The flows of before lie on the host; nothing else about the deployments changes.
     settings |= {"HUBLAB_READ_PATHS": str(FLOWS), "HUBLAB_DRAIN_SECONDS": "300", "HUBLAB_WORKERS": str(WORKERS)}
     return Operator(tmp_path_factory.mktemp("operator") / "env", settings)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import subprocess
-import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox import runs
+from sandbox.operator import DEPLOY, Result
 from sandbox.waiting import wait_for
-from tests.hosts.conftest import WORKERS, Result
+from tests.hosts.conftest import WORKERS
 from tests.hosts.test_5_rollback import left_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sandbox import Machine, Sandbox
-    from tests.hosts.conftest import Operator
+    from sandbox.operator import Operator
 
 NAMES = {f"hublab-1-{number}" for number in range(1, WORKERS + 1)}
 UNITS = " ".join(f"prefect-worker@{number}" for number in range(1, WORKERS + 1))
@@ -44,19 +41,7 @@ class Struck:
     """A deploy that runs while something happens to it."""
 
     def __init__(self, operator: Operator, **overrides: str | None) -> None:
-        operator.write(**overrides)
-        environment = os.environ | {"HUBLAB_ENV_FILE": str(operator.env_file), "PYTHONUNBUFFERED": "1"}
-        # A shell that runs the tests in the background has its children ignore Control-C; an operator's does not.
-        program = ["env", "--default-signal=INT,HUP,TERM", str(Path(sys.executable).with_name("pyinfra"))]
-        command = [*program, "-y", "deploy/inventory.py", "deploy/workers.py"]
-        self.process = subprocess.Popen(
-            command,
-            cwd=operator.checkout,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        self.process = operator.begin(*DEPLOY, **overrides)
         self.lines: list[str] = []
         self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -12,7 +12,7 @@ from tests.hosts.conftest import WORKERS, first_run, webhooks
 
 if TYPE_CHECKING:
     from sandbox import Machine, Sandbox
-    from tests.hosts.conftest import Operator
+    from sandbox.operator import Operator
 
 RESTARTS = 20
 OPERATIONS = 5  # interpreter, lock, install, configure, activate

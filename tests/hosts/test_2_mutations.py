@@ -16,7 +16,7 @@ from tests.hosts.conftest import TREES, first_run, main_pids
 
 if TYPE_CHECKING:
     from sandbox import Machine, Sandbox
-    from tests.hosts.conftest import Operator
+    from sandbox.operator import Operator
 
 RELEASE = "/opt/hublab/current"
 PLACES = {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox import Machine, Sandbox
-    from tests.hosts.conftest import Operator
+    from sandbox.operator import Operator
 
 # Units that do more than to start one worker, and those of the system that must stay whatever happens.
 UNTOUCHED = ("cron.service", "ssh.service", "user@1000.service", "systemd-logind.service")

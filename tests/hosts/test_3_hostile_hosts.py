@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sandbox import Machine
-    from tests.hosts.conftest import Operator
+    from sandbox.operator import Operator
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox import runs
 from sandbox.waiting import wait_for
 from tests.hosts import spoofs
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sandbox import Machine, Sandbox
-    from tests.hosts.conftest import Operator, Result
+    from sandbox.operator import Operator, Result
 
 NAMES = {"spoof?[2J", "spoof-venv", "spoof-container", "spoof-flow"}
 
@@ -36,7 +37,7 @@ def spoofed(operator: Operator, sandbox: Sandbox, machine: Machine) -> Iterator[
     )
     yield operator
     with sandbox.api() as api:
-        api.post(f"/flow_runs/{run}/set_state", json={"state": {"type": "CANCELLED"}, "force": True}).raise_for_status()
+        runs.force(api, run, "CANCELLED")
     # The first process of a container takes no notice of a gentler signal.
     machine.ssh(
         "pkill -KILL -f -- '[-]-name spoof'; rm -rf /var/tmp/spoofs* /var/tmp/nobody /var/tmp/container", check=False

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox import Machine, Sandbox
-    from tests.hosts.conftest import Operator
+    from sandbox.operator import Operator
 
 SHOW = " ".join(f"prefect-worker@{number}" for number in range(1, WORKERS + 1))
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import httpx
 
     from sandbox import Machine, Sandbox
-    from tests.hosts.conftest import Operator
+    from sandbox.operator import Operator
 
 ATTACKS = Path(__file__).parents[1] / "worker" / "trial_attacks.py"
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import httpx
 
     from sandbox import Machine, Sandbox
-    from tests.hosts.conftest import Operator
+    from sandbox.operator import Operator
 
 
 @pytest.fixture
@@ -37,9 +37,7 @@ _begun: list[str] = []
 def begin(api: httpx.Client, flow: str, *tags: str, **parameters: float) -> str:
     """A run with these tags; a deployment would hand its own down."""
     deployment = runs.register(api, f"flows.py:{flow}", directory=str(FLOWS))
-    body = {"parameters": parameters, "state": {"type": "SCHEDULED"}, "tags": list(tags)}
-    run = api.post(f"/deployments/{deployment}/create_flow_run", json=body).raise_for_status().json()
-    _begun.append(str(run["id"]))
+    _begun.append(runs.start(api, deployment, parameters, tags=tags))
     return _begun[-1]
 
 

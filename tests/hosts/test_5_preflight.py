@@ -9,7 +9,7 @@ from tests.hosts.test_5_rollback import audit
 
 if TYPE_CHECKING:
     from sandbox import Machine
-    from tests.hosts.conftest import Operator
+    from sandbox.operator import Operator
 
 UNITS = "sha256sum /etc/systemd/system/prefect-worker@*.service; readlink /opt/hublab/current; ls /opt/hublab/releases"
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox import Machine
-    from tests.hosts.conftest import Operator
+    from sandbox.operator import Operator
 
 SECOND_FAILS = """
 import os

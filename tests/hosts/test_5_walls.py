@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sandbox import Machine, Sandbox
-    from tests.hosts.conftest import Operator
+    from sandbox.operator import Operator
 
 KEY = 0x48554221
 IPC = """

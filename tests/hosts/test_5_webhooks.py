@@ -6,17 +6,18 @@ import os
 import re
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from sandbox import runs
+from sandbox.waiting import wait_for
 from tests.hosts.conftest import ROOT, main_pids, webhooks
 
 if TYPE_CHECKING:
     from sandbox import Machine, Sandbox
-    from tests.hosts.conftest import Operator
+    from sandbox.operator import Operator, Result
 
 UNIT = "hublab-webhooks.service"
 LINES = (
@@ -56,26 +57,12 @@ def test_a_second_deploy_changes_nothing(operator: Operator, machine: Machine, s
 
 def test_everything_about_them_verifies(operator: Operator, settings: dict[str, str]) -> None:
     result = verify(operator, settings)
-    assert result.returncode == 0, result.stdout
+    assert result.status == 0, result.text
 
 
-def verify(
-    operator: Operator, settings: dict[str, str], only: tuple[str, ...] = CHECKS
-) -> subprocess.CompletedProcess[str]:
+def verify(operator: Operator, settings: dict[str, str], only: tuple[str, ...] = CHECKS) -> Result:
     """`make verify`, what of it is about the webhooks, with these settings."""
-    values = operator.settings | settings
-    operator.env_file.write_text("".join(f"{key}={value}\n" for key, value in values.items()))
-    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-rf", "--tb=line", "-k", " or ".join(only)]
-    environment = os.environ | {"HUBLAB_ENV_FILE": str(operator.env_file)}
-    return subprocess.run(
-        [sys.executable, *command, "tests/infra"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return operator.verify(*only, **settings)
 
 
 @pytest.mark.parametrize(
@@ -115,11 +102,11 @@ def test_what_is_broken_is_noticed_and_put_right_by_a_deploy(
     machine.ssh(broken)
     result = verify(operator, settings, tuple(noticed))
     machine.ssh(undone)
-    unnoticed = [check for check in noticed if not re.search(rf"FAILED .*::{check}\b", result.stdout)]
-    assert not unnoticed, result.stdout
+    unnoticed = [check for check in noticed if not re.search(rf"FAILED .*::{check}\b", result.text)]
+    assert not unnoticed, result.text
     mended = operator.deploy(**settings)
     assert mended.status == 0, mended.text
-    assert verify(operator, settings, tuple(noticed)).returncode == 0
+    assert verify(operator, settings, tuple(noticed)).status == 0
 
 
 def test_a_unit_that_cannot_listen_is_put_back(operator: Operator, machine: Machine, settings: dict[str, str]) -> None:
@@ -153,7 +140,6 @@ def test_they_start_and_accept_while_prefect_is_away(
         machine.ssh(f"systemctl restart {UNIT}", timeout=120)
         body = {"email": "delivered+away@resend.dev", "first_name": "Ada", "assessment_score": 50}
         url = f"http://{machine.address}:8080/webhook/christmas-signup"
-        {"x-webhook-secret": settings["WEBHOOK_SECRET"]}
         for _ in range(2):
             answer = httpx.post(
                 url, json=body, headers={"x-webhook-secret": settings["WEBHOOK_SECRET"]}, trust_env=False
@@ -166,15 +152,9 @@ def test_they_start_and_accept_while_prefect_is_away(
         sandbox.start_api()
     query = {"flow_runs": {"idempotency_key": {"any_": [answer.json()["key"]]}}}
     with sandbox.api() as api:
-        deadline = time.monotonic() + 180
-        while True:
-            try:
-                if found := api.post("/flow_runs/filter", json=query).raise_for_status().json():
-                    break
-            except httpx.HTTPError:
-                pass
-            assert time.monotonic() < deadline, "what was accepted did not reach Prefect"
-            time.sleep(1)
+        found = wait_for(
+            lambda: list(runs.pages(api, "/flow_runs/filter", query)), "what was accepted reaches Prefect", 180, every=1
+        )
     assert len(found) == 1
 
 
@@ -184,4 +164,4 @@ def test_without_the_setting_they_go(operator: Operator, machine: Machine) -> No
     assert f"{UNIT} will be stopped and removed" in result.text
     left = machine.ssh(f"ls {PATH} /etc/hublab/webhooks.json", check=False)
     assert left.stdout == ""
-    assert verify(operator, {}).returncode == 0
+    assert verify(operator, {}).status == 0

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox import runs
+from sandbox.operator import Operator
 from sandbox.past import FLOWS
 from tests.hosts.book import ALL
-from tests.hosts.conftest import Operator
 from tests.hosts.faults import MOMENTS, STRIKES, Struck, converges, serve, told
 from tests.hosts.test_4_rollout import spoil
 from tests.hosts.test_5_rollback import SECOND_FAILS

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox import Machine, Sandbox
+    from sandbox.operator import Operator
     from tests.hosts.book import Book
-    from tests.hosts.conftest import Operator
 
 pytestmark = pytest.mark.timeout(900)
 FORMER, NEW = "sentinel-of-before-2f6a", "sentinel-of-another-credential-9b1d"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hosts.conftest import Operator
+from sandbox.operator import Operator
 from tests.hosts.faults import MOMENTS, Struck, converges, serve, told
 from tests.hosts.other_server import with_any_credential
 from tests.hosts.test_5_rollback import audit, left_behind

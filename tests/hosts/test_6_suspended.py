@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.operator import Operator
 from tests.hosts.book import ALL
-from tests.hosts.conftest import Operator
 from tests.hosts.faults import MOMENTS, UNITS, Struck, converges, told
 from tests.hosts.other_server import with_any_credential
 from tests.hosts.test_5_rollback import audit, left_behind

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox import Machine
-    from tests.hosts.conftest import Operator
+    from sandbox.operator import Operator
 
 # What a running system writes by itself; the workers' own folders are theirs.
 VOLATILE = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/log", "/var/lib/systemd", "/home/operator")

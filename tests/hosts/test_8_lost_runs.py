@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import httpx
 
     from sandbox import Machine, Sandbox
-    from tests.hosts.conftest import Operator
+    from sandbox.operator import Operator
 
 
 LONG = """
@@ -44,18 +44,13 @@ def create(api: httpx.Client, entrypoint: str, *tags: str, after_seconds: float 
     """A run, with no tags but these: it inherits its deployment's."""
     deployment = runs.register(api, entrypoint, directory=str(FLOWS))
     api.patch(f"/deployments/{deployment}", json={"tags": []}).raise_for_status()
-    moment = (datetime.now(UTC) + timedelta(seconds=after_seconds)).isoformat()
-    scheduled = {"type": "SCHEDULED", "state_details": {"scheduled_time": moment}}
-    body = {"parameters": {"seconds": 40.0}, "state": scheduled, "tags": list(tags)}
-    answer = api.post(f"/deployments/{deployment}/create_flow_run", json=body).raise_for_status()
-    return str(answer.json()["id"])
+    return runs.start(api, deployment, {"seconds": 40.0}, tags=tags, after=timedelta(seconds=after_seconds))
 
 
 def unended(api: httpx.Client) -> list[tuple[str, str]]:
     """Name and state of every flow run that has begun or is to begin, sub-flows included."""
     body = {"flow_runs": {"state": {"type": {"not_any_": sorted(runs.TERMINAL)}}}}
-    found = api.post("/flow_runs/filter", json=body).raise_for_status().json()
-    return [(run["name"], run["state_name"]) for run in found]
+    return [(run["name"], run["state_name"]) for run in runs.pages(api, "/flow_runs/filter", body)]
 
 
 @pytest.mark.faults
@@ -92,14 +87,14 @@ def test_run_that_was_claimed_by_nobody_known_is_freed(deployed: Operator, sandb
     with sandbox.api() as api:
         # Due in an hour, so that no worker takes it; claimed, as by one that died before it began.
         run = create(api, "flows.py:nap", after_seconds=3600)
-        set_state(api, run, "PENDING", "Pending")
+        runs.force(api, run, "PENDING", "Pending")
         assert runs.state(api, run).type == "PENDING"
         # Another worker's run may be silent and well.
         others = create(api, "flows.py:nap", after_seconds=3600)
-        set_state(api, others, "RUNNING", "Running")
+        runs.force(api, others, "RUNNING", "Running")
         assert completes(api, run, timeout=240), runs.state(api, run)
         assert runs.state(api, others).type == "RUNNING"
-        set_state(api, others, "CANCELLED", "Cancelled")
+        runs.force(api, others, "CANCELLED", "Cancelled")
 
 
 @pytest.mark.faults
@@ -117,12 +112,3 @@ def test_runs_of_a_host_that_never_returns(deployed: Operator, sandbox: Sandbox,
                 assert completes(api, run, timeout=400), runs.state(api, run)
         finally:
             machine.ssh(f"systemctl unmask --runtime {unit}; systemctl start {unit}")
-
-
-def set_state(api: httpx.Client, run: str, kind: str, *names: str) -> None:
-    """One state after the other."""
-    for name in names:
-        # By force: the run is not due for an hour, so that no worker takes it.
-        body = {"state": {"type": kind, "name": name}, "force": True}
-        answer = api.post(f"/flow_runs/{run}/set_state", json=body)
-        assert answer.raise_for_status().json()["status"] == "ACCEPT", answer.text

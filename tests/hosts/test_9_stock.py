@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from prefect.workers.process import ProcessWorker
 
-from sandbox import Sandbox
-from tests.hosts.conftest import HOSTS, TREES, Operator, copy_checkout
+from sandbox import Sandbox, env_file
+from sandbox.operator import Operator
+from tests.hosts.conftest import HOSTS, TREES, copy_checkout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,8 +41,7 @@ def fleet(box: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Operator:
     for machine, version in zip(box.hosts, ("3.11", "3.13"), strict=True):
         assert machine.ssh("python3 --version").stdout.startswith(f"Python {version}.")
         assert not machine.ssh("ls /usr/local/bin /opt").stdout.split()[2:]
-    lines = (line.partition("=") for line in box.env_file.read_text().splitlines())
-    settings = {key: value for key, _, value in lines} | {"HUBLAB_WORKERS": "1"}
+    settings = env_file.read(box.env_file) | {"HUBLAB_WORKERS": "1"}
     assert "HUBLAB_PYTHON" not in settings
     operator = Operator(tmp_path_factory.mktemp("stock") / "env", settings)
     template = ProcessWorker.get_default_base_job_template()

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox import Sandbox
+from sandbox.operator import Operator
 from sandbox.past import FLOWS
-from tests.hosts.conftest import HOSTS, TREES, Operator
+from tests.hosts.conftest import HOSTS, TREES
 from tests.hosts.test_4_rollout import spoil
 from tests.hosts.test_5_rollback import left_behind
 

@@ -14,8 +14,9 @@ from sandbox import Sandbox, interpreter, runs
 from sandbox.campaign import setup
 from sandbox.campaign.aftermath import settled
 from sandbox.campaign.contacts import address
+from sandbox.operator import Operator
 from sandbox.past import FLOWS
-from tests.hosts.conftest import HOSTS, ROOT, SCRATCH, TREES, Operator
+from tests.hosts.conftest import HOSTS, ROOT, SCRATCH, TREES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox import Sandbox, runs
+from sandbox import Sandbox, env_file, runs
+from sandbox.operator import Operator, Result
 from sandbox.past import FLOWS
-from tests.hosts.conftest import SCRATCH, TREES, Operator, Result, copy_checkout
+from tests.hosts.conftest import SCRATCH, TREES, copy_checkout
 from tests.hosts.faults import Struck
 from tests.hosts.test_4_rollout import spoil
 from tests.hosts.test_5_rollback import left_behind
@@ -63,8 +64,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def first(fleet: Sandbox, checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Operator, Result]:
     """The operator of the five, and the first deploy."""
-    lines = (line.partition("=") for line in fleet.env_file.read_text().splitlines())
-    settings = {key: value for key, _, value in lines} | {"HUBLAB_WORKERS": "1", "HUBLAB_READ_PATHS": str(FLOWS)}
+    settings = env_file.read(fleet.env_file) | {"HUBLAB_WORKERS": "1", "HUBLAB_READ_PATHS": str(FLOWS)}
     operator = Operator(tmp_path_factory.mktemp("waves") / "env", settings, checkout)
     return operator, operator.deploy(HUBLAB_CANARY_SECONDS="10")
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox import Sandbox
+from sandbox.operator import Operator
 from tests.hosts.book import ALL
-from tests.hosts.conftest import HOSTS, TREES, Operator
+from tests.hosts.conftest import HOSTS, TREES
 from tests.hosts.faults import Struck, cut_ssh
 from tests.hosts.other_server import with_any_credential
 from tests.hosts.test_4_rollout import spoil
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox import Machine
+    from sandbox.operator import Result
     from tests.hosts.book import Book
-    from tests.hosts.conftest import Result
 
 VICTIM = 1  # the second: a host before it has been moved, and one after it has not
 DONE = "deployed"

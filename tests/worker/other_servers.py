@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
-from pathlib import Path
 
+from sandbox import venv
 from tests.worker.world import TOP
 
 LOCKS = {
@@ -20,14 +18,8 @@ def program(version: str) -> str:
     """The `prefect` of that version; its environment is built when it is not there.
 
     Raises:
-        subprocess.CalledProcessError: It could not be built; what the installer said is on stderr.
+        SandboxError: It could not be built.
     """
     lock = LOCKS[version]
     folder = TOP / ".hublab" / f"prefect-{version}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:8]}"
-    if not (folder / "complete").exists():
-        uv = str(Path(sys.executable).with_name("uv"))
-        subprocess.run([uv, "venv", "-q", "--clear", "--python", sys.executable, folder], check=True)
-        python = str(folder / "bin/python")
-        subprocess.run([uv, "pip", "sync", "-q", "--require-hashes", "--python", python, lock], check=True)
-        (folder / "complete").touch()
-    return str(folder / "bin/prefect")
+    return str(venv.install(folder, "--require-hashes", "--requirement", str(lock)) / "bin/prefect")
