@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from junitparser import JUnitXml
-from matplotlib.figure import Figure
 
 from e2e import report
 from e2e.browser import WAYS
@@ -140,9 +139,11 @@ def _spoil(record: Record) -> None:
 
 
 @pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def picture(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Path:
     path = tmp_path_factory.mktemp("pictures") / "mail.png"
-    Figure(figsize=(6, 12)).savefig(path)
+    page = browser.new_page(viewport={"width": 600, "height": 1200})
+    page.screenshot(path=path)
+    page.close()
     return path
 
 

@@ -45,12 +45,12 @@ window.looks = (() => {
   return {
     all, shown,
     texts: selector => said(all(selector)),
-    pale: () => said([...words().filter(it => worst(it) < 4.5), ...shown("svg use").filter(it => worst(it) < 3)]),
+    pale: () => said([...words().filter(it => worst(it) < 4.5), ...shown("svg .mark").filter(it => worst(it) < 3)]),
     small: least => said(words().filter(it => parseFloat(style(it).fontSize) * scale(it) < least)),
     collided: () => shown("svg").flatMap(svg => said(collisions(svg, [...svg.querySelectorAll("text")]))),
     doubled: () => all("[id]").map(it => it.id).filter((id, place, ids) => ids.indexOf(id) !== place),
     gaps: row => [...row.cells].slice(3, 7).filter(cell => cell.querySelector("span.missing")).length,
-    marks: name => all(".timeline-wide use").filter(it => it.getAttribute("style").includes(`(--${name})`)).length,
+    marks: name => all(".timeline-wide .mark").filter(it => it.getAttribute("style").includes(`(--${name})`)).length,
   };
 })();
 """
