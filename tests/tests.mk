@@ -48,7 +48,7 @@ test-rest-rollout: .venv/ready
 takes.mutants := ROOM BUDGET
 .PHONY: mutants
 mutants: .venv/ready ## does a test fail when the pure rooms of deploy, worker and flows say something else? [ROOM="flows.webhooks.signatures*"] [BUDGET=seconds: 3600]
-	@timeout --signal=INT $(or $(BUDGET),3600) nice $(BIN)/mutmut run $(if $(ROOM),"$(ROOM)"); $(BIN)/python -m tests.mutants
+	@timeout $(or $(BUDGET),3600) nice $(BIN)/mutmut run $(if $(ROOM),"$(ROOM)"); $(BIN)/python -m tests.mutants
 
 .PHONY: test-chaos
 test-chaos: .venv/ready ## a twentieth of `make chaos`, with its verdict as a test (ten minutes, root)

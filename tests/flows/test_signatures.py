@@ -107,6 +107,7 @@ def test_resend_signs_as_svix_does(seconds: int, signature: str) -> None:
         ({"svix-id": ""}, 1614265330, ID_LATE),
         ({"svix-timestamp": ""}, 1614265330, ID_LATE),
         ({"svix-timestamp": "0001614265330"}, 1614265330, ID_LATE),
+        ({"svix-timestamp": "001614265330"}, 1614265330, "svix-signature is wrong"),
         ({"svix-id": "msg_1"}, 1614265330, "svix-signature is wrong"),
         ({"svix-timestamp": "1614265331"}, 1614265330, "svix-signature is wrong"),
         ({"svix-signature": "v1,AAAA"}, 1614265330, "svix-signature is wrong"),

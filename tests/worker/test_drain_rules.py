@@ -69,7 +69,7 @@ async def test_each_run_that_is_let_go_is_a_change_and_is_waited_for_anew() -> N
 
 async def test_first_signal_begins_the_drain_and_a_second_ends_it() -> None:
     drain = Drain(900)
-    assert (drain.requested.is_set(), drain.forced.is_set()) == (False, False)
+    assert (drain.requested.is_set(), drain.forced.is_set(), drain.fault) == (False, False, None)
     drain.signal()
     assert (drain.requested.is_set(), drain.forced.is_set(), drain.fault) == (True, False, None)
     drain.signal()
