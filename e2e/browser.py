@@ -35,6 +35,8 @@ WAYS: dict[str, tuple[Literal["light", "dark"], int]] = {
     "dark": ("dark", _MAIL_WIDTH),
     "375 px wide": ("light", 375),
 }
+# What a mail is shown on: in a dark scheme about:blank is black, and no mail program's page is.
+_WHITE = "data:text/html,<!doctype html>"
 _MOST_HEIGHT = 4000
 _LOAD_MILLISECONDS = 15_000
 
@@ -89,6 +91,7 @@ def picture_mails(browser: Browser, record: Record, folder: Path) -> None:
         context = browser.new_context(java_script_enabled=False, color_scheme=scheme)
         try:
             page = context.new_page()
+            page.goto(_WHITE)
             for mail in record.mails:
                 page.set_viewport_size({"width": width, "height": _MAIL_HEIGHT})
                 if mail.html:
