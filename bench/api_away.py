@@ -2,7 +2,7 @@
 
 Four workers at once, each behind a proxy of its own that misbehaves in its own way, before one real Prefect server
 (SQLite) on loopback. Each worker has two places and two runs in flight: one ends in the middle of the outage, one after
-it. A third waits for the place of the first. Prints how long after the outage that place was taken, and exits with 1
+it. A third waits for the place of the first. Writes how long after the outage that place was taken, and exits with 1
 when a run was lost or started twice, or a worker ended.
 The tests have the same in seconds.
 """
@@ -42,7 +42,7 @@ class Outage:
             trial.begun()
         self.usual = time.monotonic() - began
         self.runs.append(api.start("until", self.worker.queue, **self.next.files))
-        self.idle = 0.0
+        self.idle, self.row = 0.0, list[str]()
 
     def goes_on(self, since: float) -> bool:
         """Whether the place of the run that ended in the outage is taken again; remembers after how long it was."""
@@ -59,11 +59,7 @@ class Outage:
         begun = [len(trial.lines("begin")) for trial in self.trials]
         lived = alive(self.worker.process.pid)
         status = self.worker.term().exit() if lived else self.worker.process.poll()
-        print(
-            f"{self.mode:7} working again after {self.idle:.1f} s (two starts before it took {self.usual:.1f} s); "
-            f"runs {states}, started {begun}, "
-            f"worker lived on: {lived}, exit status {status}"
-        )
+        self.row = [self.mode, f"{self.idle:.1f} s", f"{self.usual:.1f} s", ", ".join(states), str(begun), str(status)]
         return "" if (states, begun, lived, status) == (["COMPLETED"] * 3, [1] * 3, True, 0) else self.mode
 
     def _ended(self, run: str) -> str:

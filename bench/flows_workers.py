@@ -2,7 +2,7 @@
 
 A sandbox (root): a host with workers and webhooks, Prefect on PostgreSQL, stand-ins for Notion and Resend that answer
 as they should. All signups are posted through the webhook, one after the other, each for seven mails that are due at
-once. Prints how soon they are scheduled, mails a minute, CPU seconds a mail, and calls as shares of the limits.
+once. Writes how soon they are scheduled, mails a minute, CPU seconds a mail, and calls as shares of the limits.
 `--notion` is the limit per minute; 180 is what Notion allows, more shows what the machine could do.
 """
 
@@ -15,11 +15,13 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from bench import results
 from bench.boxes import boot
 from sandbox import campaign
 from sandbox.campaign.contacts import address
 from sandbox.campaign.mails import runs_of
 from sandbox.cgroup import Cgroup
+from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,13 +57,16 @@ def measure(running: Campaign, signups: int) -> dict[str, Any]:
     used, began, stamp = cpu(running.sandbox), time.monotonic(), int(time.time())
     calls = {service: running.standin(service, "calls")["total"] for service in ("notion", "resend")}
     keys = [running.enrol("signup", address(f"bench-{stamp}-{number}")) for number in range(signups)]
-    posted, accepted, sent = time.monotonic() - began, 0, 0.0
-    while accepted < signups * STEPS or delivered(running) - before < signups * STEPS:
-        if time.monotonic() - began > LONGEST:
-            raise SystemExit(f"after {LONGEST:.0f} s {accepted} of {signups * STEPS} mails are accepted")
-        time.sleep(2)
-        accepted = sum(bool(mail.accepted) for mail in running.mails(keys))
-        sent = sent or (time.monotonic() - began if accepted == signups * STEPS else 0.0)
+    posted = time.monotonic() - began
+    all_of_them = signups * STEPS
+    wait_for(
+        lambda: sum(bool(mail.accepted) for mail in running.mails(keys)) == all_of_them,
+        "all accepted",
+        LONGEST,
+        every=2,
+    )
+    sent = time.monotonic() - began
+    wait_for(lambda: delivered(running) - before == all_of_them, "all delivered", LONGEST, every=2)
     after = cpu(running.sandbox)
     return {
         "posted": posted,
@@ -84,19 +89,20 @@ def scheduling(running: Campaign, keys: Sequence[str]) -> list[float]:
     return taken
 
 
-def show(found: dict[str, Any], signups: int, per_minute: int) -> None:
-    """Print the figures."""
+def told(found: dict[str, Any], signups: int, per_minute: int) -> results.Table:
+    """The figures."""
     mails = signups * STEPS
     cuts = statistics.quantiles(found["scheduled"], n=20)
-    print(f"{signups} signups, {mails} mails, posted in {found['posted']:.1f} s")
-    print(f"signup to scheduled: median {cuts[9]:.1f} s, p95 {cuts[18]:.1f} s, {signups} at once")
-    print(f"{60 * mails / found['sent']:.0f} mails a minute, {found['sent']:.0f} s from the first webhook on")
     each = ", ".join(f"{name} {seconds / mails:.2f}" for name, seconds in found["cpu"].items())
-    print(f"CPU seconds a mail, its share of the enrolment and the delivery's event included: {each}")
     notion, resend = found["calls"]["notion"] / signups, found["calls"]["resend"] / mails
-    print(f"Notion: {notion:.1f} calls a signup with all its deliveries, {notion / per_minute:.1%} of a minute's limit")
-    print(f"Resend: {resend:.2f} calls a mail, {resend / RESEND_PER_SECOND:.0%} of a second's limit")
-    print(f"load average {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores")
+    rows = [
+        ["signup to scheduled", f"median {cuts[9]:.1f} s, p95 {cuts[18]:.1f} s"],
+        ["mails a minute, from the first webhook on", f"{60 * mails / found['sent']:.0f}"],
+        ["CPU seconds a mail, its share of the enrolment and the delivery's event included", each],
+        ["calls to Notion a signup, with all its deliveries", f"{notion:.1f}, {notion / per_minute:.1%} of a minute's"],
+        ["calls to Resend a mail", f"{resend:.2f}, {resend / RESEND_PER_SECOND:.0%} of a second's limit"],
+    ]
+    return results.Table([f"{signups} signups at once, {mails} mails, all due", "found"], rows)
 
 
 def main() -> None:
@@ -111,7 +117,8 @@ def main() -> None:
         settings = {"HUBLAB_WORKERS": str(asked.workers), "HUBLAB_NOTION_LAG_SECONDS": "1"}
         running = campaign.start(box, speed=AT_ONCE, settings=settings, notion_per_minute=asked.notion)
         measure(running, 1)  # what is learnt once and kept for all is learnt here
-        show(measure(running, asked.signups), asked.signups, asked.notion)
+        found = measure(running, asked.signups)
+        results.write("flows_workers", told(found, asked.signups, asked.notion), found)
     finally:
         if not os.environ.get("HUBLAB_KEEP_SANDBOX"):
             box.down()

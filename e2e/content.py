@@ -26,6 +26,11 @@ _SHOWN_WORDS = 6
 _MESSAGE_ID = re.compile(r"<[^<>\s@]+@[^<>\s@]+>")
 _HOLE = re.compile(r"\{\{[^{}]*\}\}|\{%[^{}]*%\}|\b(?:None|undefined|NaN|nan)\b|\[object Object\]")
 _SHOWN_TAG = re.compile(r"</?[a-zA-Z][^<>]*>|&(?:[a-zA-Z]+|#\d+);")
+# Where answers, receipts and errors would go, or whom it says that it is from, unseen by its reader.
+_ASIDE = frozenset(
+    {"sender", "resent-from", "resent-to", "resent-cc", "resent-bcc", "disposition-notification-to", "errors-to"}
+    | {"return-receipt-to", "mail-reply-to", "mail-followup-to", "apparently-to", "x-confirm-reading-to"}
+)
 _ONE_CLICK = "List-Unsubscribe=One-Click"
 
 
@@ -93,6 +98,8 @@ def _headers(letter: Letter, wanted: Wanted, accepted: datetime) -> Iterator[str
         yield f"List-Unsubscribe is {link!r}, not the link by which {wanted.to} unsubscribes."
     if found.get("list-unsubscribe-post", _ONE_CLICK) != _ONE_CLICK:
         yield f"List-Unsubscribe-Post is {found['list-unsubscribe-post']!r}, not {_ONE_CLICK!r}."
+    for name in sorted(_ASIDE & letter.headers.keys()):
+        yield f"It has a header {name!r}, which no mail of ours has: {found[name]}."
     for name in {"cc", "bcc"} & letter.headers.keys():
         yield f"It has a header {name!r}: {found[name]}."
     yield from _dated(found.get("date", ""), accepted)
@@ -159,6 +166,9 @@ def _html(html: str, due: str) -> Iterator[str]:
     yield from _differ("Its HTML", reading.visible(html), reading.visible(due))
     yield from _each("link", reading.links(html), reading.links(due))
     yield from _each("picture", reading.pictures(html), reading.pictures(due))
+    for what, read in (("reaches out by", reading.active), ("hides words by", reading.hiding)):
+        for one in sorted(Counter(read(html)) - Counter(read(due))):
+            yield f"It {what} {one}, and its template does not."
     more, less = Counter(reading.tags(html)), Counter(reading.tags(due))
     for tag in sorted((more - less) | (less - more)):
         yield f"It has {more[tag]} elements <{tag}>, not {less[tag]}."

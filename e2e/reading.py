@@ -9,6 +9,13 @@ import css_inline
 from inscriptis import get_text
 
 _STYLED_URL = re.compile(r"url\(\s*['\"]?([^'\")]*)")
+# Attributes that load, send or tell, beside those that `pictures` and `links` know.
+_ACTIVE = frozenset({"srcset", "ping", "poster", "action", "formaction", "data", "http-equiv", "xlink:href", "srcdoc"})
+_HIDING = re.compile(
+    r"(?<![\w-])(?:visibility\s*:\s*(?:hidden|collapse)|(?:opacity|font-size|max-height|max-width)\s*:\s*0(?![.\d]*[1-9])"
+    r"|color\s*:\s*transparent|text-indent\s*:\s*-[^;]+|clip(?:-path)?\s*:\s*[^;]+)",
+    re.IGNORECASE,
+)
 _TARGET = re.compile(r"\]\(\s*<?([^)>\s]*)>?(?:\s+\"[^\"]*\")?\s*\)|<((?:https?|mailto):[^>\s]*)>")
 _RULER = re.compile(r"^[\s|:\-*_]*$", re.MULTILINE)
 # What Markdown adds to words. It goes on both sides, since an author may write it as well.
@@ -102,6 +109,25 @@ def pictures(html: str) -> list[str]:
     named = [one for _, given in parsed.found for name in ("src", "background") if (one := given.get(name))]
     styled = [*(given.get("style", "") for _, given in parsed.found), *parsed.styles]
     return named + [one for style in styled for one in _STYLED_URL.findall(style)]
+
+
+def active(html: str) -> list[str]:
+    """What else reaches out, or runs, from an attribute: in a mail that is as its author wrote it, nothing more."""
+    return [
+        f'<{tag} {name}="{value}">'
+        for tag, given in _Tags(html).found
+        for name, value in given.items()
+        if name.startswith("on") or name in _ACTIVE
+    ]
+
+
+def hiding(html: str) -> list[str]:
+    """How words are kept from the eye although they are laid out: each element's, style sheet included."""
+    found = []
+    for tag, given in _Tags(inlined(html)).found:
+        found += [f"<{tag}> {' '.join(one.split())}" for one in _HIDING.findall(given.get("style", ""))]
+        found += [f"<{tag}> hidden"] if "hidden" in given else []
+    return found
 
 
 def links_of_text(text: str) -> list[str]:

@@ -165,6 +165,35 @@ WRONG: dict[str, tuple[Callable[[], Letter], str]] = {
         lambda: header("date", "Thu, 13 Nov 2025 05:00:02 +0000"), "86400 s from when it was accepted."
     ),
     "no date": (lambda: header("date", "soon"), "Date is 'soon', which is none."),
+    "a header for receipts": (
+        lambda: header("disposition-notification-to", "spy@evil.test"),
+        "It has a header 'disposition-notification-to', which no mail of ours has: spy@evil.test."
+    ),
+    "another sender behind the first": (lambda: header("sender", "spy@evil.test"), "It has a header 'sender', which"),
+    "a host of other letters": (
+        lambda: both(LINK, LINK.replace("hooks", "h\u043e\u043eks")), "Its link 2 is 'https://h\u043e\u043eks.hublab.test"
+    ),
+    "a placeholder in the subject alone": (
+        lambda: replace(GOOD, subject="letter for {{ first_name }}"),
+        "{{ first_name }} was not filled in in its subject.",
+    ),
+    "words that are invisible": (
+        lambda: html("<h1>", '<h1 style="visibility : HIDDEN">'), "It hides words by <h1> visibility : HIDDEN, and its"
+    ),
+    "words without size": (lambda: html("<h1>", '<h1 style="font-size:0px">'), "It hides words by <h1> font-size:0"),
+    "words that are transparent": (
+        lambda: html("<h1>", '<h1 style="opacity:0.0">'), "It hides words by <h1> opacity:0"
+    ),
+    "words without size by the style sheet": (
+        lambda: html("</style>", "h1 { max-height: 0 }</style>"), "It hides words by <h1> max-height: 0"
+    ),
+    "a click that is told to a stranger": (
+        lambda: html("<a ", '<a ping="https://spy.test/" '), 'It reaches out by <a ping="https://spy.test/">, and'
+    ),
+    "a script in an attribute": (lambda: html("<h1>", '<h1 onclick="x()">'), 'It reaches out by <h1 onclick="x()">'),
+    "a picture of another source": (
+        lambda: html("<h1>", '<h1 srcset="https://spy.test/a 2x">'), "It reaches out by <h1 srcset="
+    ),
 }  # fmt: skip
 
 
