@@ -13,12 +13,13 @@ import json
 import os
 import platform
 import re
-import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sandbox.checkout import commit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ def write(name: str, table: Table, raw: Any, folder: Path = FOLDER) -> Path:
         folder: Where to.
     """
     found = {
-        "commit": _git("describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"),
+        "commit": commit(),
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "load": ", ".join(f"{one:.1f}" for one in os.getloadavg()),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Linux {'.'.join(platform.release().split('.')[:2])}",
@@ -59,11 +60,6 @@ def write(name: str, table: Table, raw: Any, folder: Path = FOLDER) -> Path:
     path = folder / f"{name}.json"
     path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
 
 
 def shown(found: dict[str, Any]) -> str:

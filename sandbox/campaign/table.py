@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from sandbox.checkout import commit
 from sandbox.files import write_whole
-from sandbox.layout import CHECKOUT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +22,7 @@ HEAD = (
 
 
 def add(path: Path, plan: Plan, outcome: Outcome) -> None:
-    """Put a row under the table's head; a commit is marked `+` where files differ from it.
+    """Put a row under the table's head; a commit is marked where files differ from it.
 
     Raises:
         ValueError: The file has no such table.
@@ -33,7 +32,7 @@ def add(path: Path, plan: Plan, outcome: Outcome) -> None:
         place = lines.index(HEAD) + 2
     except ValueError:
         raise ValueError(f"{path}: the table that begins {HEAD[:40]!r} is not there") from None
-    lines.insert(place, row(plan, outcome, f"{datetime.now(UTC):%Y-%m-%d %H:%M}, {_commit()}", os.getloadavg()[0]))
+    lines.insert(place, row(plan, outcome, f"{datetime.now(UTC):%Y-%m-%d %H:%M}, {commit()}", os.getloadavg()[0]))
     write_whole(path, "\n".join(lines) + "\n", mode=0o644)
 
 
@@ -54,12 +53,3 @@ def row(plan: Plan, outcome: Outcome, when: str, load: float) -> str:
         str(len(outcome.by_hand)),
     )
     return f"| {' | '.join(cells)} |"
-
-
-def _commit() -> str:
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], cwd=CHECKOUT, capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    return git("rev-parse", "--short=8", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")

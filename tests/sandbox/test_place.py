@@ -100,6 +100,37 @@ def test_what_can_never_be_a_sandbox_is_refused_by_name(root: str | Path, why: s
     assert why in done.stderr
 
 
+def only_hidden(folder: Path) -> Path:
+    (folder / "kept").mkdir()
+    (folder / "kept/.secret").write_text("x")
+    return folder / "kept"
+
+
+def file(folder: Path) -> Path:
+    (folder / "letter.txt").write_text("x")
+    return folder / "letter.txt"
+
+
+def link_to_a_file(folder: Path) -> Path:
+    (folder / "link").symlink_to(file(folder))
+    return folder / "link"
+
+
+def empty_folders(folder: Path) -> Path:
+    (folder / "album/2024").mkdir(parents=True)
+    return folder / "album"
+
+
+@pytest.mark.parametrize("order", ["up", "down"])
+@pytest.mark.parametrize("make", [only_hidden, file, link_to_a_file, empty_folders])
+def test_what_looks_empty_or_is_no_folder_is_refused(tmp_path: Path, make: Callable[[Path], Path], order: str) -> None:
+    root = make(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    done = command("--root", root, order)
+    assert (done.returncode, "remedy: name" in done.stderr) == (1, True), done.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_mount_point_is_refused(tmp_path: Path) -> None:
     (folder := tmp_path / "disk").mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
