@@ -144,6 +144,7 @@ def described(  # noqa: PLR0913 - what an enrolment consists of
         "variables": variables,
         "plan": plans.written(plan),
         "testing": testing,
+        "confirm": sequence.confirm,
     }
 
 

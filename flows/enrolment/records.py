@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.campaigns.payloads import values
 from flows.recipients.contact import STATUS
-from flows.recipients.suppression import ENDS
+from flows.recipients.suppression import has_left
 from flows.services import notion_schema as schema
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def write_contact(notion: NotionGateway, sequence: Sequence, details: dict[str, 
     email = details["email"]
     wanted = {schema.TITLE: who(details), "Email": email} | mapped(sequence, sequence.contact, details)
     if contacts:
-        if schema.read(contacts[0], STATUS) in ENDS:
+        if has_left(schema.read(contacts[0], STATUS)):
             wanted.pop(STATUS, None)
         if schema.read(contacts[0], schema.TITLE):
             wanted.pop(schema.TITLE)  # a person's own words stay

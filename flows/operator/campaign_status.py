@@ -45,8 +45,8 @@ class Trouble:
 class Status:
     """How the campaign stands at `at`. `untold`: why Notion could not be asked, `foreign`: runs of another system.
 
-    `alerts`: why the operator might not hear of something; `testing`: whether testing mode is on; `exposed`: that
-    Prefect's API answers anybody.
+    `alerts`: why the operator might not hear of something; `testing`: whether testing mode is on; `paused`: whether
+    mails wait for `make resume`; `exposed`: that Prefect's API answers anybody.
     """
 
     at: datetime
@@ -57,6 +57,7 @@ class Status:
     untold: str = ""
     alerts: str = ""
     testing: bool = False
+    paused: bool = False
     exposed: bool = False
 
     @property
@@ -102,6 +103,7 @@ def read(now: datetime) -> Status:
             untold,
             alerting.trouble(prefect, settings, now, SILENCE),
             settings.testing,
+            settings.paused,
             exposed=deployments.answers_anybody(),
         )
 
@@ -122,6 +124,8 @@ def remedies(status: Status) -> list[str]:
         found.append(f"delivered, opened and bounced are not known: {status.untold}")
     if status.alerts:
         found.append(status.alerts)
+    if status.paused:
+        found.append("the campaign is paused: mails wait until `make resume`")
     if status.testing:
         found.append("testing mode is on, for TESTING_ADDRESS alone; take TESTING_MODE out of .env, `make secrets`")
     if status.exposed:
@@ -147,6 +151,7 @@ def document(status: Status) -> str:
         "late": status.late,
         "other_systems_runs": status.foreign,
         "testing": status.testing,
+        "paused": status.paused,
         "remedies": remedies(status),
     }
     return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"

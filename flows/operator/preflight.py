@@ -256,6 +256,8 @@ def deployments(prefect: Prefect, settings: Settings, pool: str) -> Iterator[Row
             yield Row("Prefect", f"rate limit {limit}", "not there: run `python -m flows.operator.register`")
     polled = [queue(prefect, pool, name) for name in (settings.handlers_queue, settings.mails_queue)]
     yield from polled
+    if settings.paused:
+        yield Row("Prefect", "campaign", "paused: `make resume` when it is to go on; opening its queue is not enough")
     if all(row.ok for row in polled):
         for worker in at_prefect.strangers(prefect, pool):
             remedy = "it takes runs of the campaign and fails them: stop it, or give the campaign a pool of its own"

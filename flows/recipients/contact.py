@@ -35,7 +35,7 @@ def state(notion: NotionGateway, page: dict[str, Any], email: str) -> ContactSta
     """What is known of the contact of an enrolment's page.
 
     Raises:
-        UnreadableRecordError: a property is missing; names it.
+        UnreadableRecordError: a property is missing, or shows nothing that can be read; names it.
         NotionError: a contact could not be read.
     """
     linked = _property(page, "Contact")
@@ -43,22 +43,27 @@ def state(notion: NotionGateway, page: dict[str, Any], email: str) -> ContactSta
     ids = [one["id"] for one in linked.get("relation", [])]
     whole = not linked.get("has_more") and all(_whole(one, len(ids)) for one in rollups)
     if ids and whole:
-        return ContactState(_texts(schema.read(page, "Contact Status")), _texts(schema.read(page, "Contact Booking")))
+        shown = {name: _texts(source, schema.read(page, name)) for name, source in schema.ROLLUPS.items()}
+        return ContactState(shown["Contact Status"], shown["Contact Booking"])
     contacts = [one for one in (_contact(notion, identity) for identity in ids) if one is not None]
     return of(contacts or notion.equals(schema.CONTACTS, Email=email))
 
 
 def of(contacts: list[dict[str, Any]]) -> ContactState:
-    """What the pages of an address's contact say, taken together."""
-    read = [(schema.read(one, STATUS), schema.read(one, BOOKING)) for one in contacts]
-    return ContactState(_texts([one for one, _ in read]), _texts([one for _, one in read]), bool(contacts))
+    """What the pages of an address's contact say, taken together. Raises UnreadableRecordError."""
+    for one in contacts:
+        for name in (STATUS, BOOKING):
+            _property(one, name, schema.CONTACTS)
+    statuses, bookings = (_texts(name, [schema.read(one, name) for one in contacts]) for name in (STATUS, BOOKING))
+    return ContactState(statuses, bookings, bool(contacts))
 
 
-def _property(page: dict[str, Any], name: str) -> dict[str, Any]:
+def _property(page: dict[str, Any], name: str, block: str = schema.SEQUENCE) -> dict[str, Any]:
     found = page["properties"].get(name)
     if found is None:
+        where = f"the database {schema.TITLES[block]!r}"
         remedy = "was it renamed? Say so in notion.toml, or run `make notion-setup`; `make preflight` has the lines"
-        raise UnreadableRecordError(f"the database 'Email Sequence' has no property {name!r}: {remedy}")
+        raise UnreadableRecordError(f"{where} has no property {name!r}: {remedy}")
     return dict(found)
 
 
@@ -75,5 +80,11 @@ def _contact(notion: NotionGateway, identity: str) -> dict[str, Any] | None:
     return None if page.get("in_trash") or page.get("archived") else page
 
 
-def _texts(values: list[Any]) -> tuple[str, ...]:
-    return tuple(str(value) for value in values if value)
+def _texts(name: str, values: list[Any]) -> tuple[str, ...]:
+    """Every option that a property of the contact shows, also where it shows several."""
+    for value in values:
+        if value is not None and not isinstance(value, str):
+            remedy = "make it a select, or say in notion.toml what it is"
+            raise UnreadableRecordError(f"the database 'BusinessX contacts': {name!r} shows no option: {remedy}")
+    parts = [part.strip() for value in values for part in (value or "").split(",")]
+    return tuple(part for part in parts if part)

@@ -39,7 +39,8 @@ def why_not_contact(contact: ContactState, sequence: Sequence) -> str | None:
     for status in contact.statuses:
         if ends(status, sequence.kind):
             return f"the contact is {status.lower()}"
+    stopping = {one.casefold() for one in sequence.stop_on_booking}
     for booking in contact.bookings:
-        if booking in sequence.stop_on_booking:
+        if booking.casefold() in stopping:
             return f"a booking is made: {booking}"
     return None if contact.there else "its contact is not in Notion any more, or in the trash"

@@ -35,9 +35,18 @@ SHARED_DOMAINS = LABELS_COUNT | {
 def mailbox(email: str) -> str:
     """The mailbox behind an address: lower case, without its +tag, without dots where the provider ignores them."""
     local, _, domain = normalised(email).rpartition("@")
+    domain = _shown(domain.rstrip("."))
     domain = ALIASES.get(domain, domain)
     if domain not in LABELS_COUNT:
         local = local.partition("+")[0] or local
     if domain in DOTLESS:
         local = local.replace(".", "")
     return f"{local}@{domain}"
+
+
+def _shown(domain: str) -> str:
+    """A domain in its own letters, as an enrolment has it, where it is written in ASCII (`xn--…`)."""
+    try:
+        return domain.encode("ascii").decode("idna") if "xn--" in domain else domain
+    except UnicodeError:
+        return domain

@@ -38,7 +38,17 @@ class SuppressionUnreadableError(UnavailableError):
 
 def ends(cause: str, kind: str) -> bool:
     """Whether a cause (a contact's status) ends a kind of sequence; any other status ends none."""
-    return kind in ENDS.get(cause, ())
+    return kind in ENDS.get(_written(cause), ())
+
+
+def has_left(status: str | None) -> bool:
+    """Whether a contact's status, or one of several with commas between them, says that it gets some mail no more."""
+    return any(_written(one) in ENDS for one in (status or "").split(","))
+
+
+def _written(cause: str) -> str:
+    """As `ENDS` has it: people write an option as they like."""
+    return cause.strip().capitalize()
 
 
 def record_name(email: str, cause: str) -> str:

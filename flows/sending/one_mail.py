@@ -43,7 +43,7 @@ def send(enrolment: dict[str, Any], step: int) -> State[Any]:
     """Send one step of an enrolment, or skip it with the reason.
 
     `enrolment` is what `enrol.described` makes: key, campaign, sequence, email, page, enrolled_at, plan, testing,
-    variables.
+    confirm, variables.
 
     Raises:
         UnusableTemplateError, UnreadableRecordError, UncertainSendError, ResendFailedError, NotionError: what they
@@ -119,7 +119,9 @@ class Sending:
         late = datetime.now(UTC) - self._mail.due
         if self._sequence.expires is not None and late > self._sequence.expires:
             return f"no longer worth sending: it was due on {self._mail.due:%Y-%m-%d %H:%M} UTC"
-        waits = self._sequence.confirm and self._mail.number != self._plan[0].number
+        # Who was enrolled before the sequence asked for it was never asked.
+        asked = self._sequence.confirm and self._enrolment.get("confirm", True)
+        waits = asked and self._mail.number != self._plan[0].number
         if waits and not confirmation.confirmed(self._prefect, self._enrolment["key"]):
             return "the enrolment is not confirmed"
         page = self._page = self._notion.page(schema.SEQUENCE, self._enrolment["page"])

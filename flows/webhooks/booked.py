@@ -54,7 +54,7 @@ def _show(notion: NotionGateway, booking: dict[str, Any], wait: Callable[[], Any
         wait()  # who signed up just before may not be shown yet, and must not have two pages
         contacts = records.find_contacts(notion, email)
     for one in contacts:
-        ended = schema.read(one, STATUS) in suppression.ENDS
+        ended = suppression.has_left(schema.read(one, STATUS))
         more = {STATUS: PREPARING} if booking["status"] == bookings.BOOKED and not ended else {}
         notion.update(schema.CONTACTS, one["id"], values | more)
     if not contacts and booking["status"] == bookings.BOOKED:

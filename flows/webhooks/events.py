@@ -41,12 +41,14 @@ def understood(body: dict[str, Any]) -> dict[str, Any] | None:
     try:
         data, status = body["data"], STATUSES.get(body["type"])
         tags = data.get("tags") or {}
+        if isinstance(tags, list):  # as they are given when a mail is sent
+            tags = {one["name"]: one["value"] for one in tags}
         if status is None or not {"campaign", "sequence", "step"} <= set(tags):
             return None
         to = data["to"][0] if isinstance(data["to"], list) else data["to"]
         # Each kind of event tells its cause in an object of its own.
         more = data.get({"Bounced": "bounce", "Failed": "failed", "Suppressed": "suppressed"}.get(status, "")) or {}
-        if status == "Bounced" and more.get("type") in SOFT:
+        if status == "Bounced" and str(more.get("type")).capitalize() in SOFT:
             status = "Soft Bounced"
         return {
             "email": normalised(to),

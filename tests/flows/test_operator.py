@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 from prefect.client.schemas.actions import WorkPoolCreate
 
 from flows.operator import notion_setup, operate, preflight, preview, register, secret_blocks
+from flows.operator.campaign_status import read, remedies
 from flows.services import notion_schema as schema
 from flows.services.prefect_api import Prefect
 from flows.services.settings import BadSettingError, MissingSettingError, Settings
@@ -247,7 +249,11 @@ def test_pause_stops_the_campaigns_mails_alone_and_resume_continues_them(world: 
     try:
         assert operate.main(["pause"]) == 0
         assert paused() == {"campaign"}
-        assert not preflight.queue(Prefect().__enter__(), "default", "campaign").ok
+        with Prefect() as prefect:
+            assert not preflight.queue(prefect, "default", "campaign").ok
+            told = [row.problem for row in preflight.deployments(prefect, prefect.settings(), "default")]
+        assert any(one.startswith("paused: `make resume` when it is to go on; opening") for one in told)
+        assert "the campaign is paused: mails wait until `make resume`" in remedies(read(datetime.now(UTC)))
         # Who signs up is enrolled. A mail whose run waits in another queue, as all did once, waits as well.
         email, mails = world.enrolled("noshow")
         state = world.run(mails[0])

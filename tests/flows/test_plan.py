@@ -13,6 +13,7 @@ from flows.campaigns import plan as plans
 from flows.campaigns.model import CampaignError, parse
 from flows.enrolment.enrol import enrol
 from flows.sending import pacing
+from flows.sending.templates import UnusableTemplateError
 from flows.services import notion_schema as schema
 from flows.services.prefect_api import Prefect
 from sandbox.standins.workspace import put_template
@@ -149,6 +150,29 @@ def test_an_enrolment_that_goes_on_after_an_edit_keeps_to_its_first_plan(
     assert enrol("autumn", "hello", payload, None).name == "Completed"
     monkeypatch.delenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT")
     assert subjects(world, payload["email"]) == ["Subject a", "Subject b"]
+
+
+def test_who_was_never_asked_to_confirm_is_not_waited_for(world: World, edit: Callable[[str], None]) -> None:
+    edit(text(A, B))
+    email = enrolled(world)
+    edit(text(A, B, more="confirm = true"))
+    assert subjects(world, email) == ["Subject a", "Subject b"]
+    assert subjects(world, enrolled(world)) == ["Subject a"]
+
+
+def test_a_sequence_or_a_field_that_an_enrolment_does_not_have_fails_by_name(
+    world: World, edit: Callable[[str], None]
+) -> None:
+    edit(text(A, B))
+    (first, second) = (run.parameters["enrolment"] for run in runs(enrolled(world)))
+    edit(text(A, B).replace("sequences.hello", "sequences.other"))
+    with pytest.raises(CampaignError, match="autumn/hello: no such sequence"):
+        world.send(first, 1)
+    edit(text(A, B).replace('red_systems = "systems"', 'city = "text!"\nred_systems = "systems"'))
+    world.edit(schema.TEMPLATES, world.template("autumn_b"), Email_Body_HTML="<p>{{city}}</p>")
+    assert world.send(first, 1).name == "Completed"
+    with pytest.raises(UnusableTemplateError, match=r"autumn_b.*city"):
+        world.send(second | {"testing": True}, 2)
 
 
 @pytest.mark.parametrize(("red", "wanted"), [(2, "a"), (1, "b"), (0, "c")])
