@@ -6,6 +6,7 @@ import argparse
 import sys
 from datetime import UTC, datetime
 
+import httpx
 from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
 
 from flows.campaigns.model import sequences
@@ -36,11 +37,16 @@ def pause(pool: str | None, *, paused: bool) -> tuple[str, list[str]]:
         if not prefect.client.read_work_pools(work_pool_filter=wanted):
             raise NothingThereError(f"work pool {pool!r} is not at Prefect")
         path = f"/work_pools/{pool}/queues/{name}"
+        try:
+            prefect.client.request("PATCH", path, json={"is_paused": paused})
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != httpx.codes.NOT_FOUND:
+                raise
+            raise NothingThereError(f"the pool {pool!r} has no queue {name!r}: `make register`, then again") from None
         if paused:
             prefect.remember(PAUSED, {"at": datetime.now(UTC).isoformat()})
         else:
             prefect.forget(PAUSED)
-        prefect.client.request("PATCH", path, json={"is_paused": paused})
         ours = {register.flow_of(one).name for one in register.ENTRYPOINTS}
         asked = {"sort": "NAME_ASC", "work_pools": {"name": {"any_": [pool]}}}
         each = prefect.pages("/deployments/filter", asked)

@@ -96,6 +96,27 @@ def test_a_missing_or_wrong_setting_is_named_with_the_command_that_sets_it() -> 
             Settings({"HUBLAB_RETRY_SECONDS": wrong}).number("HUBLAB_RETRY_SECONDS")
 
 
+@pytest.mark.parametrize(
+    ("email", "wanted", "tests"),
+    [
+        ("you@example.com", "you@example.com", True),
+        ("YOU+signup-1@Example.COM", "You@example.com", True),
+        ("you@example.com", " other@example.com , YOU@EXAMPLE.COM ", True),
+        ("y.ou@example.com", "you@example.com", False),
+        ("you@example.com.test", "you@example.com", False),
+        ("me+you@example.com", "you@example.com", False),
+        ("visitor@example.com", "you@example.com", False),
+        ("visitor@example.com", "", False),
+        ("you@example.com", "you+one@example.com", False),
+    ],
+)
+def test_a_visitor_during_a_production_test_has_productions_times(email: str, wanted: str, tests: bool) -> None:
+    on = Settings({"testing-mode": "true", "TESTING_ADDRESS": wanted})
+    assert on.tests(email) is tests
+    assert Settings({"testing-mode": "false", "TESTING_ADDRESS": wanted}).tests(email) is False
+    assert Settings({"TESTING_ADDRESS": wanted}).tests(email) is False
+
+
 def problems(capsys: pytest.CaptureFixture[str]) -> str:
     assert preflight.main([]) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -240,7 +261,9 @@ def test_pause_names_who_else_is_in_a_queue_that_is_not_the_campaigns_own(
     assert "not the campaign's" not in capsys.readouterr().out.splitlines()[-1]
 
 
-def test_pause_stops_the_campaigns_mails_alone_and_resume_continues_them(world: World) -> None:
+def test_pause_stops_the_campaigns_mails_alone_and_resume_continues_them(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     def paused() -> set[str]:
         with Prefect() as prefect:
             found = prefect.client.request("POST", "/work_pools/default/queues/filter", json={}).json()
@@ -265,6 +288,9 @@ def test_pause_stops_the_campaigns_mails_alone_and_resume_continues_them(world: 
     assert world.run(mails[0]).is_completed()
     assert len(world.accepted(email)) == 1
     assert operate.main(["--pool", "none", "pause"]) == 1
+    world.setenv("HUBLAB_CAMPAIGN_QUEUE", "never-registered")
+    assert operate.main(["pause"]) == 1
+    assert "has no queue 'never-registered': `make register`" in capsys.readouterr().err
 
 
 def test_handlers_have_a_queue_of_their_own_that_goes_before_all_others(world: World) -> None:
