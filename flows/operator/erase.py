@@ -8,9 +8,13 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from flows.campaigns.model import MAX_STEPS, normalised, sequences
+from flows.enrolment.enrol import SEND
+from flows.operator.cutover.facts import instant
+from flows.operator.cutover.fates import STALE
 from flows.operator.operate import stop
 from flows.recipients import confirmation, suppression
 from flows.sending.frozen import place
@@ -48,21 +52,42 @@ def erase(email: str) -> Erased:
             _runs(prefect, key, done)
             _mails(prefect, key, done)
             prefect.forget(confirmation.variable(key))
+        _flat(prefect, wanted, done)
         prefect.forget(suppression.booking_name(wanted))
         if not done.busy:
             _pages(notion, pages, done)
     return done
 
 
+def _flat(prefect: Prefect, email: str, done: Erased) -> None:
+    """The runs that name the address in their parameters alone.
+
+    They are the website's calls, and what the production before has scheduled, taken over or not.
+    """
+    flows = [SEND.partition("/")[0], *{one.handler for one in sequences().values()}]
+    for run in list(prefect.pages("/flow_runs/filter", {"flows": {"name": {"any_": flows}}})):
+        given = run.get("parameters") or {}
+        payload = given.get("payload")
+        said = given.get("email") or (payload.get("email") if isinstance(payload, dict) else "")
+        if normalised(str(said or "")) == email:
+            _remove(prefect, run, done)
+
+
 def _runs(prefect: Prefect, key: str, done: Erased) -> None:
     ours = [key, *(f"{key}:{step}" for step in range(1, MAX_STEPS + 1))]
     for condition in ({"tags": {"all_": [f"enrolment:{key}"]}}, {"idempotency_key": {"any_": ours}}):
         for run in prefect.client.request("POST", "/flow_runs/filter", json={"flow_runs": condition}).json():
-            if run["state_type"] in IN_HAND:
-                done.busy += 1
-                continue
-            prefect.client.request("DELETE", "/flow_runs/{id}", path_params={"id": run["id"]})
-            _count(done, "flow runs")
+            _remove(prefect, run, done)
+
+
+def _remove(prefect: Prefect, run: dict[str, Any], done: Erased) -> None:
+    state = run.get("state") or {}
+    # Whose worker has been gone for long stops by nobody's hand.
+    if run["state_type"] in IN_HAND and datetime.now(UTC) - instant(state["timestamp"]) < STALE:
+        done.busy += 1
+        return
+    prefect.client.request("DELETE", "/flow_runs/{id}", path_params={"id": run["id"]})
+    _count(done, "flow runs")
 
 
 def _mails(prefect: Prefect, key: str, done: Erased) -> None:

@@ -90,19 +90,16 @@ def world(server: None, services: StandIns, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def past(world: World) -> Iterator[Past]:
     """The five deployments of before, and a worker of ours in the pool; ours again at the end."""
-    from flows.operator.cutover import lock, stage  # noqa: PLC0415
+    from flows.operator.cutover import stage  # noqa: PLC0415
     from flows.operator.register import register  # noqa: PLC0415
 
     with client_of(os.environ["PREFECT_API_URL"]) as client:
         found = Past(world, client)
         found.forget()
-        client.post("/work_pools/default/queues", json={"name": "probe-hublab-1"})
-        client.post("/work_pools/default/workers/heartbeat", json={"name": "hublab-1"}).raise_for_status()
+        found.worker()
         yield found
         found.forget()
         with Prefect() as prefect:
             stage.forget(prefect)
-            for one in lock.holders(prefect):
-                prefect.forget(f"{lock.NAME}{one.number}")
         client.delete("/work_pools/default/workers/hublab-1")
     register("default")

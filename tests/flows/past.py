@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from flows.campaigns.model import sequence as find_sequence
-from flows.operator.cutover.lock import NAME as LOCK
+from flows.operator.cutover import lock
 from flows.services import notion_schema as schema
 from flows.services.notion_mapping import NotionMapping
 from flows.services.prefect_api import Prefect
@@ -53,6 +53,12 @@ class Past:
         self.world, self.api, self.people = world, api, list[str]()
         self.ids = before.deploy(api)
         world.setenv("TESTING_ADDRESS", "qa@resend.dev")  # whoever else is here is a person
+
+    def worker(self, pool: str = "default", name: str = "hublab-1") -> None:
+        """One of ours that is online, however long a busy machine takes."""
+        self.api.post(f"/work_pools/{pool}/queues", json={"name": f"probe-{name}"})
+        beat = {"name": name, "heartbeat_interval_seconds": 3600}
+        self.api.post(f"/work_pools/{pool}/workers/heartbeat", json=beat).raise_for_status()
 
     def contact(self, email: str, **more: Any) -> dict[str, Any]:
         values = {"Email": email, "First Name": "Ada", "Christmas Campaign Status": "Nurture Sequence"}
@@ -108,12 +114,14 @@ class Past:
         return email
 
     def forget(self) -> None:
-        """Remove every run, ours and theirs, so that the next test sees none of them."""
+        """Remove every run, ours and theirs, and every lock, so that the next test sees none of them."""
         asked = {"flows": {"name": {"any_": list(before.FLOWS)}}}
         with Prefect() as prefect:
             while ids := [one["id"] for one in prefect.pages("/flow_runs/filter", asked)]:
                 these = {"flow_runs": {"id": {"any_": ids[:50]}}}
                 self.api.post("/flow_runs/bulk_delete", json=these).raise_for_status()
+            for one in lock.holders(prefect):
+                prefect.forget(f"{lock.NAME}{one.number}")
 
     def runs(self, flow: str = SEND) -> list[dict[str, Any]]:
         with Prefect() as prefect:
@@ -177,7 +185,7 @@ def in_turn(work: Callable[[], object]) -> Iterator[str]:
     while True:
         with (
             contextlib.suppress(Stopped),
-            stopped_when(lambda done: done[-1] not in made and LOCK not in done[-1]) as done,
+            stopped_when(lambda done: done[-1] not in made and lock.NAME not in done[-1]) as done,
         ):
             work()
             return

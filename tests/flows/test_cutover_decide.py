@@ -351,6 +351,66 @@ def test_what_others_wrote_cannot_write_on_the_operators_terminal() -> None:
     assert "\nto do: nothing" not in shown
 
 
-@pytest.mark.parametrize(("given", "step"), [(3, 3), ("3", 3), ("²", 0), ("", 0), (None, 0), (-1, 0), (1.5, 0)])
+@pytest.mark.parametrize(
+    ("given", "step"), [(3, 3), ("3", 3), ("²", 0), ("9" * 5000, 0), (3.0, 3), ("", 0), (None, 0), (-1, 0), (1.5, 0)]
+)
 def test_number_of_a_mail_is_one_or_none(given: object, step: int) -> None:
     assert read._number(given) == step
+
+
+def run_there(**parameters: Any) -> dict[str, Any]:
+    """A run of theirs as Prefect shows it."""
+    state = {"type": "SCHEDULED", "timestamp": NOW.isoformat()}
+    times = {"expected_start_time": NOW.isoformat(), "next_scheduled_start_time": NOW.isoformat()}
+    given = {"email": ADA, "email_number": 3} | parameters
+    return {"id": "r", "state_type": "SCHEDULED", "state_name": "Late", "state": state, "parameters": given} | times
+
+
+@pytest.mark.parametrize(
+    ("parameters", "readable"),
+    [
+        ({}, True),
+        ({"email_number": 8}, False),  # the sequence has seven
+        ({"email_number": 4, "template_type": "No-Show Recovery"}, False),  # and this one three
+        ({"email_number": 3, "template_type": "No-Show Recovery"}, True),
+        ({"email_number": [3]}, False),
+        ({"email_number": None}, False),
+        ({"email": None}, False),
+        ({"email": ""}, False),
+        ({"template_type": "Newsletter"}, False),
+        ({"segment": ["CRITICAL"], "red_systems": {"a": 1}, "first_name": 7, "extra": None}, True),
+    ],
+)
+def test_a_run_with_odd_parameters_is_a_persons_or_counted_and_stops_nothing(
+    parameters: dict[str, Any], readable: bool
+) -> None:
+    found = read._old_run(run_there(**parameters), "", None)
+    cases, _, todo, unreadable = plan.decided(Facts(NOW, (found,), (record(START),), subjects=SUBJECTS))
+    assert unreadable == (not readable)
+    (signup,) = (one for one in cases if one.sequence.name == "signup")
+    assert signup.variables["segment"] in {"CRITICAL", "URGENT", "OPTIMIZE"}
+    cancelled = [one.at for those in todo.values() for one in those if one.what == "cancel"]
+    assert cancelled == (["r"] if readable else [])  # what names nobody is left alone
+
+
+def page(**texts: str) -> dict[str, Any]:
+    """A record of a workspace that keeps times as text."""
+    shown = {
+        name.replace("_", " "): {"type": "rich_text", "rich_text": [{"plain_text": t}]} for name, t in texts.items()
+    }
+    return {"id": "p", "created_time": NOW.isoformat(), "properties": shown}
+
+
+def test_a_mark_that_no_clock_reads_is_a_mark_and_a_start_is_when_the_page_was_made() -> None:
+    found = read._record(page(Email=ADA, Signup_Date="last Monday", Email_1_Sent="yes", Email_2_Sent="2025-11-20"))
+    assert found.started == NOW
+    assert found.sent == {1: NOW, 2: datetime(2025, 11, 20, tzinfo=UTC)}
+
+
+def test_a_record_of_ours_is_told_by_its_key_where_the_workspace_has_no_types() -> None:
+    """Prefect has forgotten the runs of a no-show of ours: it is no signup of theirs."""
+    key = find_sequence("christmas", "noshow").key(ADA, "https://calendly.com/1")
+    ours = record(NOW - HOUR, key=key, linked=True)
+    (case,) = decide.cases(Facts(NOW, (), (ours,), subjects=SUBJECTS))
+    assert case.sequence.name == "noshow"
+    assert len(case.fates) == 3

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from prefect.states import Completed, Running
 
 from flows.campaigns.model import sequence as find_sequence
 from flows.operator import erase
+from flows.operator.cutover import __main__ as cutover
+from flows.operator.cutover import taking
 from flows.recipients import confirmation, suppression
 from flows.services import notion_schema as schema
 from flows.services.prefect_api import Prefect
+from sandbox.past.campaign import website_signup
+from tests.flows.past import SIGNUP
+from tests.flows.test_cutover import live, theirs
 
 if TYPE_CHECKING:
     import pytest
 
+    from tests.flows.past import Past
     from tests.flows.world import World
 
 
@@ -80,3 +87,30 @@ def test_a_run_in_hand_is_waited_for_and_its_records_stay_until_then(
         prefect.client.set_flow_run_state(runs[0].id, Completed(), force=True)
         assert erase.main([email]) == 0
         assert email not in everything(prefect)
+
+
+def test_who_was_taken_over_is_gone_from_the_old_runs_too_and_the_others_can_go_back(
+    past: Past, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An old run keeps its parameters, and the website's calls have theirs: no key and no tag leads to them."""
+    ada, bo = past.person(3), past.person(3)
+    past.run(ada.upper(), 7, datetime.now(UTC) + timedelta(days=9))
+    website_signup(past.api, past.ids[SIGNUP], past.fields(ada) | {"email": f" {ada.title()} "})
+    lost = past.run(ada, 2, datetime.now(UTC))
+    past.end(lost, "RUNNING")
+    monkeypatch.setattr(taking, "PATIENCE", 1.0)
+    assert cutover.main(["--apply"]) == 1  # a worker of theirs has it
+    assert erase.main([ada]) == 1
+    assert "1 runs are in a worker's hands" in capsys.readouterr().err
+    with Prefect() as prefect:
+        assert [run["id"] for run in past.mails_of(ada)] == [lost]
+        past.end(lost, "CRASHED")
+        assert erase.main([ada]) == 0
+        assert ada not in everything(prefect).lower()
+    assert cutover.main(["--apply"]) == 0
+    assert cutover.main(["--back"]) == 0
+    assert set(theirs(past, bo)) == {4, 5, 6, 7}
+    assert past.mails_of(ada) == []
+    assert cutover.main(["--apply"]) == 0
+    assert set(live(past, bo)) == {4, 5, 6, 7}
+    assert past.mails_of(ada) == []

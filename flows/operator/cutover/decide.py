@@ -86,10 +86,20 @@ def sequences() -> tuple[Sequence, ...]:
     return tuple(one for one in all_sequences().values() if one.handler != GENERIC_HANDLER)
 
 
-def sequence_of(campaign: str, kind: str) -> Sequence | None:
-    """The sequence of a record, by its campaign and type; one without a campaign counts as a record of ours."""
+def sequence_of(campaign: str, kind: str, key: str = "") -> Sequence | None:
+    """The sequence of a record: by our key, where it has one, for a workspace may have no types.
+
+    Else by its campaign and type; one without a campaign counts as a record of ours.
+    """
+    if key:
+        return named_by(key)
     fit = [one for one in sequences() if campaign in {"", one.label} and (one.type or "") == kind]
     return fit[0] if fit else None
+
+
+def named_by(key: str) -> Sequence | None:
+    """The sequence whose enrolment has a key."""
+    return next((one for one in all_sequences().values() if key.startswith(f"{one.campaign}-{one.name}-")), None)
 
 
 def cases(facts: Facts) -> list[Case]:
@@ -111,7 +121,7 @@ def _grouped(
     runs, strays = defaultdict[str, list[OldRun]](list), defaultdict[str, list[Record]](list)
     records = defaultdict[str, list[Record]](list)
     for record in facts.records:
-        sequence = sequence_of(record.campaign, record.type)
+        sequence = sequence_of(record.campaign, record.type, record.key)
         if sequence is None:
             strays[normalised(record.email)].append(record)
         else:
@@ -125,7 +135,7 @@ def _grouped(
 def _whose(runs: list[OldRun], records: list[Record]) -> tuple[Sequence, str]:
     if runs and runs[0].sequence:
         return all_sequences()[runs[0].sequence], normalised(runs[0].email)
-    found = sequence_of(records[0].campaign, records[0].type)
+    found = sequence_of(records[0].campaign, records[0].type, records[0].key)
     assert found is not None  # noqa: S101 - `_grouped` lets no other in
     return found, normalised(records[0].email)
 
@@ -200,7 +210,7 @@ def _fates(  # noqa: PLR0913 - what an enrolment consists of
         number: at
         for record in records
         for number, at in sorted(record.sent.items())
-        if at >= since or sequence_of(record.campaign, record.type) == sequence
+        if at >= since or sequence_of(record.campaign, record.type, record.key) == sequence
     }
     # A second no-show has its own mails; of any other sequence a person gets each mail once, however long ago.
     known = {number: mail for number, mail in known.items() if not sequence.occasion or mail.at >= since}

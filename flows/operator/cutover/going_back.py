@@ -67,7 +67,8 @@ class GoingBack:
             busy = sum(returning.is_busy(run, facts) for run in facts.ours.values())
             found = self._plan(facts)
             todo = [one for _, those in found for one in those]
-            if (todo == before and not busy) or time.monotonic() > deadline:
+            # As on the way there: what is to be written is written, however long it takes.
+            if todo == before and not (busy and time.monotonic() < deadline):
                 return busy
             for one, those in found:
                 free = changing.free(self._prefect, those)

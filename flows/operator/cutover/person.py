@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from flows.campaigns import payloads
+from flows.campaigns.model import SEGMENTS
 from flows.campaigns.values import is_empty
 
 if TYPE_CHECKING:
@@ -62,5 +63,5 @@ def variables(
 ) -> dict[str, Any]:
     """The template variables; the segment is the one that they were told, not one that is reckoned anew."""
     segment = given(runs, records).get("segment")
-    told = {"segment": segment} if segment and "red_systems" in sequence.fields else {}
+    told = {"segment": segment} if segment in SEGMENTS and "red_systems" in sequence.fields else {}
     return payloads.variables(sequence, known) | told

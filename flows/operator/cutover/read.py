@@ -7,7 +7,8 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from flows.campaigns.model import normalised
+from flows.campaigns.model import MAX_STEPS, normalised
+from flows.campaigns.model import sequences as all_sequences
 from flows.enrolment.enrol import SEND
 from flows.operator.cutover import decide
 from flows.operator.cutover.facts import Contact, Facts, Mail, OldRun, OurRun, Record, instant
@@ -116,14 +117,16 @@ def _old_run(run: dict[str, Any], key: str, handled: tuple[str, str] | None) -> 
     sequence = handled or _sequence(given)
     since = instant(state.get("timestamp") or run["created"])
     email = str(given.get("email") or "")
-    told = sequence if email and (handled or step) else None
+    known = step and sequence in all_sequences() and step <= len(all_sequences()[sequence].steps)
+    told = sequence if email and (handled or known) else None
     return OldRun(
         run["id"], email, told, step, instant(due), kind, name, since, given, key, str(run.get("work_pool_name"))
     )
 
 
 def _number(value: Any) -> int:
-    return int(value) if str(value).isdecimal() else 0
+    text = str(int(value) if isinstance(value, float) and value.is_integer() else value)
+    return int(text) if text.isdecimal() and len(text) <= len(str(MAX_STEPS)) else 0
 
 
 def _sequence(given: dict[str, Any]) -> tuple[str, str] | None:
@@ -145,23 +148,32 @@ def _record(page: dict[str, Any]) -> Record:
     def text(name: str) -> str:
         return str(schema.read(page, name) or "")
 
-    campaign, kind = text("Campaign"), text("Template Type")
-    sequence = decide.sequence_of(campaign, kind)
+    campaign, kind, key = text("Campaign"), text("Template Type"), text("Enrolment Key")
+    sequence = decide.sequence_of(campaign, kind, key)
     fields = {source: name for name, source in sequence.record.items()} if sequence else {}
-    started = text(sequence.started if sequence else "Signup Date") or page["created_time"]
-    marks = {number: text(f"Email {number} Sent") for number in range(1, 8)}
+    created = instant(page["created_time"])
+    started = _when(text(sequence.started if sequence else "Signup Date"), created)
+    marks = {number: text(f"Email {number} Sent") for number in range(1, MAX_STEPS + 1)}
     return Record(
         page["id"],
         text("Email"),
-        text("Enrolment Key"),
+        key,
         campaign,
         kind,
-        instant(started),
-        {number: instant(mark) for number, mark in marks.items() if mark},
+        started,
+        {number: _when(mark, started) for number, mark in marks.items() if mark},
         {source: schema.read(page, name) for source, name in fields.items() if not source.startswith("=")},
         bool(schema.read(page, "Contact")),
         bool(schema.read(page, "Cancelled") or schema.read(page, "Sequence Completed")),
     )
+
+
+def _when(text: str, otherwise: datetime) -> datetime:
+    """A time that people may have typed: a mark that no clock reads is a mark all the same."""
+    try:
+        return instant(text)
+    except ValueError:
+        return otherwise
 
 
 def _contacts(notion: NotionGateway, emails: Iterable[str]) -> dict[str, tuple[Contact, ...]]:

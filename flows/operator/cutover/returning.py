@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flows.campaigns import plan as plans
 from flows.campaigns.model import normalised
 from flows.campaigns.model import sequences as all_sequences
-from flows.operator.cutover import attribution, fates, writes
+from flows.operator.cutover import attribution, decide, fates, writes
 from flows.operator.cutover.facts import BACK, HANDED, OPEN, TAKEN, OurRun, standing
 from flows.operator.cutover.writes import Write
 from flows.recipients.suppression import ends
@@ -129,7 +129,7 @@ def _why_not(facts: Facts, email: str, sequence: Sequence, *, stopped: bool) -> 
 
 
 def _handler(key: str, run: OurRun, schemas: Mapping[str, Mapping[str, Any]]) -> Return | None:
-    sequence = next((one for one in all_sequences().values() if key.startswith(f"{one.campaign}-{one.name}-")), None)
+    sequence = decide.named_by(key)
     if sequence is None or sequence.handler not in schemas or run.due is None:
         return None
     payload = dict(run.parameters.get("payload") or {})

@@ -105,8 +105,9 @@ class Taking:
             cases, signups, todo, _ = plan.decided(facts)
             todo = {key: those for key, those in todo.items() if those}
             self.outcome.busy = self._busy(facts)
-            # What was written a moment ago may not be shown yet: the same once more is nothing new.
-            if (todo == before and not self.outcome.busy) or not self._in_time():
+            # What was written a moment ago may not be shown yet: the same once more is nothing new. Patience is for
+            # what others have in their hands; what is to be written is written, however long it takes.
+            if todo == before and not (self.outcome.busy and self._in_time()):
                 return
             for case in cases:
                 those = writes.of(case, facts)
