@@ -69,7 +69,7 @@ def _flat(prefect: Prefect, email: str, done: Erased) -> None:
         given = run.get("parameters") or {}
         payload = given.get("payload")
         said = given.get("email") or (payload.get("email") if isinstance(payload, dict) else "")
-        if normalised(str(said or "")) == email:
+        if said and normalised(str(said)) == email:
             _remove(prefect, run, done)
 
 

@@ -194,6 +194,7 @@ def back_stopped_at(past: Past, number: int) -> bool:
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(7200)
 def test_the_way_back_stopped_after_each_write_and_run_again(past: Past, gone: None) -> None:
     stops = 0
     while back_stopped_at(past, stops + 1):
@@ -206,6 +207,7 @@ def test_the_way_back_stopped_in_the_midst_of_somebody(past: Past, gone: None) -
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(7200)
 def test_stopped_after_each_write_and_run_again_nothing_is_lost_and_nothing_doubled(past: Past, gone: None) -> None:
     stops = 0
     while stopped_at(past, stops + 1):
