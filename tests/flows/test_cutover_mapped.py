@@ -59,6 +59,7 @@ def marks(there: There, email: str) -> set[int]:
     return {number for row in rows for number in DELAYS if row[f"Email {number} Sent"]}
 
 
+@pytest.mark.long
 def test_from_the_plan_to_the_last_old_run_and_back_and_there_again(
     there: There, capsys: pytest.CaptureFixture[str]
 ) -> None:
