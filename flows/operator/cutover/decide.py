@@ -91,8 +91,8 @@ def sequence_of(campaign: str, kind: str, key: str = "") -> Sequence | None:
 
     Else by its campaign and type; one without a campaign counts as a record of ours.
     """
-    if key:
-        return named_by(key)
+    if ours := named_by(key):
+        return ours
     fit = [one for one in sequences() if campaign in {"", one.label} and (one.type or "") == kind]
     return fit[0] if fit else None
 
