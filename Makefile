@@ -87,7 +87,7 @@ verify: .venv/ready ## prove that the hosts are as they must be (testinfra) [LIM
 
 .PHONY: image
 image: .venv/ready ## the worker's image of this checkout, as Coolify builds it (Docker) [BASE=image@digest TARGET=webhooks]
-	@BASE="$(BASE)" TARGET="$(TARGET)" $(BIN)/python -m deploy.container.image
+	@./hublab image $(if $(BASE),--base "$(BASE)") $(if $(TARGET),--target "$(TARGET)")
 
 .PHONY: e2e e2e-nightly
 e2e: .venv/ready ## from the form to sixteen delivered mails, in a browser, with a report: in a sandbox, or what .env names [SPEED=4 YES=1]

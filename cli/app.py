@@ -14,7 +14,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-for room in (fleet, proof):
+for room in (fleet, coolify, proof):
     room.add_to(app)
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(coolify.app, name="coolify")

@@ -1,4 +1,4 @@
-"""Workers in containers that Coolify manages."""
+"""Workers in containers that Coolify manages, and their image."""
 
 from __future__ import annotations
 
@@ -9,6 +9,22 @@ import typer
 from cli.start import become, module
 
 app = typer.Typer(help="Workers in containers that Coolify manages.", no_args_is_help=True)
+
+
+def add_to(program: typer.Typer) -> None:
+    """Make what needs no Coolify a command of the program."""
+    program.command(rich_help_panel="Hosts")(image)
+
+
+def image(
+    base: Annotated[str, typer.Option(metavar="IMAGE@DIGEST", help="To build on; the Dockerfile names one.")] = "",
+    target: Annotated[str, typer.Option(metavar="TARGET", help="worker (by default) or webhooks.")] = "",
+) -> None:
+    """The worker's image of this checkout, as Coolify builds it, by Docker; prints its tag.
+
+    Example: ./hublab image --target webhooks
+    """
+    become(module("deploy.container.image"), BASE=base, TARGET=target)
 
 
 @app.command("list")

@@ -65,6 +65,12 @@ def test_line_becomes_a_program(production: Typed, line: str, program: list[str]
     assert production.programs == [program]
 
 
+def test_image_is_told_what_to_build_on(typed: Typed) -> None:
+    assert typed("image --base python@sha256:0 --target webhooks")[0] == 0
+    assert typed.programs == [["python", "-m", "deploy.container.image"]]
+    assert (typed.environment["BASE"], typed.environment["TARGET"]) == ("python@sha256:0", "webhooks")
+
+
 @pytest.mark.parametrize("command", ["plan", "deploy -y", "rollback -y", "status", "history", "unlock"])
 def test_limit_reaches_the_program(production: Typed, command: str) -> None:
     production(f"{command} --limit h1,web-*")
