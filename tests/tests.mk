@@ -36,7 +36,7 @@ test-rest-here: .venv/ready
 	@$(HERE) -m long
 test-rest-sandbox: export HUBLAB_TEST_HOSTS := sandbox
 test-rest-sandbox: .venv/ready
-	@$(REST) tests/sandbox; failed=$$?; $(REST) $(APART_HOSTS) && exit $$failed
+	@$(REST) tests/sandbox tests/containers; failed=$$?; $(REST) $(APART_HOSTS) && exit $$failed
 test-rest-cure: export HUBLAB_TEST_HOSTS := cure
 test-rest-cure: .venv/ready
 	@$(REST) tests/e2e/test_in_sandbox.py; failed=$$?; $(REST) tests/hosts/test_[1-3]_*.py && exit $$failed

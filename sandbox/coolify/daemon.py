@@ -6,6 +6,7 @@ started, no rule of the firewall written. Its containers reach this machine and 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 
     from sandbox.layout import Layout
 
-# What dockerd starts, and the two libraries that Debian's iptables stands on, which it looks for and never runs.
-_PACKAGES = ("docker.io", "containerd", "runc", "iptables", "libip4tc2", "libip6tc2", "libxtables12", "libnftnl11")
+# What dockerd starts (tini is its `--init`), and the libraries of Debian's iptables, which it looks for and never runs.
+_PACKAGES = (
+    *("docker.io", "containerd", "runc", "tini"),
+    *("iptables", "libip4tc2", "libip6tc2", "libxtables12", "libnftnl11"),
+)
 NETWORK = "coolify"
 """As Coolify calls the network of all its containers."""
 _START_SECONDS, _STOP_SECONDS = 60.0, 60.0
@@ -37,7 +41,8 @@ class Daemon:
         """Name it; nothing runs yet."""
         self._layout, self._folder = layout, folder
         self._cgroup = Cgroup(f"{layout.cgroup}-dockerd")
-        self._programs = layout.trees / "docker"
+        # Unpacked once for all; another list is another folder.
+        self._programs = layout.trees / f"docker-{hashlib.sha256(' '.join(_PACKAGES).encode()).hexdigest()[:8]}"
         self._process: subprocess.Popen[bytes] | None = None
         self.socket = folder / "sock"
 
@@ -99,6 +104,20 @@ class Daemon:
         """Run Docker's own client against it."""
         return run(["docker", *words], timeout=timeout, check=check, env=self.environment)
 
+    def take(self, tag: str, tree: Path) -> None:
+        """Make an image of a file tree."""
+        archive = ["tar", "--create", "--directory", str(tree), "."]
+        with subprocess.Popen(archive, stdout=subprocess.PIPE) as packing:
+            done = subprocess.run(
+                ["docker", "import", "-", tag],
+                stdin=packing.stdout,
+                env=self.environment,
+                capture_output=True,
+                check=False,
+            )
+        if packing.returncode or done.returncode:
+            raise SandboxError(f"{tree} cannot be made an image: {done.stderr.decode(errors='replace').strip()}")
+
     @property
     def environment(self) -> dict[str, str]:
         """By which programs find it, and Debian's client first."""
@@ -115,7 +134,7 @@ class Daemon:
     def _unpack(self) -> None:
         if self._programs.exists():
             return
-        building = self._programs.with_name("docker.partial")
+        building = self._programs.with_name(f"{self._programs.name}.partial")
         shutil.rmtree(building, ignore_errors=True)
         (building / "debs").mkdir(parents=True)
         with step("Docker from Debian's packages"):

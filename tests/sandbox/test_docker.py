@@ -15,6 +15,7 @@ import pytest
 from sandbox.coolify.base import base
 from sandbox.coolify.daemon import NETWORK, Daemon
 from sandbox.coolify.forward import forward
+from sandbox.errors import SandboxError
 from sandbox.layout import CHECKOUT, layout
 
 if TYPE_CHECKING:
@@ -55,6 +56,23 @@ def test_daemon_keeps_its_data_over_a_restart_and_leaves_nothing(where: Layout) 
         daemon.remove()
     assert traces(where) == []
     assert not (ROOT / "docker").exists()
+
+
+def test_daemon_that_cannot_run_says_why_and_leaves_nothing() -> None:
+    where = layout(ROOT, ROOT / "trees")
+    daemon = Daemon(where, ROOT / "docker")
+    try:
+        for name, script in {"sbin/dockerd": "echo no such driver; exit 1", "bin/docker": "exit 1"}.items():
+            program = daemon._programs / "usr" / name
+            program.parent.mkdir(parents=True)
+            program.write_text(f"#!/bin/sh\n{script}\n")
+            program.chmod(0o755)
+        with pytest.raises(SandboxError, match=r"dockerd has ended\n  no such driver"):
+            daemon.start()
+    finally:
+        daemon.remove()
+        shutil.rmtree(ROOT)
+    assert traces(where) == []
 
 
 def test_base_has_the_operators_python_and_no_compiler(where: Layout) -> None:
