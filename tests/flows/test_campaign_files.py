@@ -240,3 +240,8 @@ def test_testing_mode_and_zone_are_the_plans_too() -> None:
     found = hello(steps=BY_SEGMENT)
     assert plan.made(found, NOON, None, testing=True, minute=6)[0].due == NOON + timedelta(seconds=6)
     assert plan.made(found, NOON, None, zone="America/Toronto")[0].due == datetime(2026, 3, 3, 14, 30, tzinfo=UTC)
+
+
+def test_step_that_comes_sooner_than_the_one_ahead_of_it_is_not_held_back() -> None:
+    found = hello(steps='{ template = "a", after = "2d" }, { template = "b", after = "1d" }')
+    assert [one.due - NOON for one in plan.made(found, NOON, None)] == [timedelta(days=2), timedelta(days=1)]
