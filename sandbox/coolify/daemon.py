@@ -118,6 +118,11 @@ class Daemon:
         if packing.returncode or done.returncode:
             raise SandboxError(f"{tree} cannot be made an image: {done.stderr.decode(errors='replace').strip()}")
 
+    def build(self, tag: str, dockerfile: str) -> None:
+        """Build an image that needs no file."""
+        command = ["docker", "build", "--network=none", "--tag", tag, "-"]
+        run(command, timeout=300, stdin=dockerfile, env=self.environment)
+
     @property
     def environment(self) -> dict[str, str]:
         """By which programs find it, and Debian's client first."""

@@ -6,7 +6,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from sandbox.waiting import wait_for
-from tests.containers.container import SHARED
+from tests.containers.container import RELEASE, SHARED
 
 if TYPE_CHECKING:
     from sandbox.coolify.daemon import Daemon
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tests.containers.container import Container
 
 MARK, GATE = f"{SHARED}/mark", f"{SHARED}/gate"
+MEGABYTE = 1000**2
 
 
 def test_gets_healthy_by_a_run_of_its_own_and_stays_so_without_the_server(
@@ -39,6 +40,34 @@ def test_completes_a_run(worker: Container, api: Api) -> None:
     assert api.run(run)["run_count"] == 1
 
 
+def test_has_no_privilege_no_uvloop_and_no_compiler(worker: Container, daemon: Daemon, image: str) -> None:
+    worker.healthy()
+    # One that ends while it is looked at is none of the worker's.
+    found = worker.run("sh", "-c", "cat /proc/[0-9]*/status 2>/dev/null", check=False).stdout
+    processes = [
+        dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line) for text in found.split("Name:\t")[1:]
+    ]
+    parents = {process["Pid"]: process["PPid"] for process in processes}
+    for process in processes:
+        assert process["Uid"].split() == ["10001"] * 4, process
+        assert int(process["CapEff"], 16) == int(process["CapPrm"], 16) == int(process["CapBnd"], 16) == 0, process
+        # Docker's own init stands before the entry point, and what Docker is told to execute beside it.
+        assert process["NoNewPrivs"] == "1" or "1" not in _above(process["Pid"], parents), process
+    refused = worker.run("python", "-P", "-s", "-c", "import uvloop", check=False)
+    assert (refused.returncode, "ModuleNotFoundError: import of uvloop halted" in refused.stderr) == (1, True), refused
+    assert worker.python(f"import os; print([p for p, _, _ in os.walk('{RELEASE}') if os.access(p, os.W_OK)])") == "[]"
+    tools = ("gcc", "cc", "ld", "make", "pip", "uv")
+    assert worker.python(f"import shutil; print([t for t in {tools} if shutil.which(t)])") == "[]"
+    size = int(daemon.docker("image", "inspect", "--format={{.Size}}", image).stdout)
+    assert size < 300 * MEGABYTE, size
+
+
+def _above(process: str, parents: dict[str, str]) -> list[str]:
+    """The processes from which it descends, by number."""
+    parent = parents.get(process, "0")
+    return [] if parent == "0" else [parent, *_above(parent, parents)]
+
+
 def test_told_to_stop_it_lets_its_run_end_once_and_takes_no_other(
     start: StartContainer, daemon: Daemon, api: Api
 ) -> None:
@@ -52,3 +81,15 @@ def test_told_to_stop_it_lets_its_run_end_once_and_takes_no_other(
     assert stopping.wait(240) == 0
     assert (api.state(run), api.run(run)["run_count"], api.state(other)) == ("COMPLETED", 1, "SCHEDULED")
     assert (container.is_(".State.ExitCode"), container.is_(".State.Status")) == ("0", "exited")
+
+
+def test_release_whose_runs_do_not_start_is_never_healthy(start: StartContainer, daemon: Daemon, image: str) -> None:
+    daemon.build("bad", f"FROM {image}\nUSER 0\nRUN rm {RELEASE}/worker/probe_flow.py\nUSER 10001:10001\n")
+    bad = start("bad")
+
+    def checks() -> str:
+        return bad.is_("json .State.Health")
+
+    wait_for(lambda: "which is CRASHED" in checks() or "which is FAILED" in checks(), checks, every=0.5)
+    assert bad.is_(".State.Health.Status") != "healthy"
+    assert "healthy: the worker" not in checks()
