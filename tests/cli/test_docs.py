@@ -11,6 +11,7 @@ import pytest
 
 from cli.start import CHECKOUT
 from deploy.options import EVERYWHERE, known_targets, strangers
+from docs import troubleshooting
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Typed
@@ -24,6 +25,10 @@ PAGES = [
 TO_TYPE = [page for page in PAGES if page.name != "CHANGELOG.md"]
 MAKEFILES = [str(CHECKOUT / name) for name in ("Makefile", "flows/flows.mk", "tests/tests.mk")]
 CODE = re.compile(r"`([^`\n]+)`|^( {4}|\t)(.+)$|^((?:\./hublab|make) .+)$", re.MULTILINE)
+
+
+def test_the_page_of_messages_is_what_the_code_says_today() -> None:
+    assert troubleshooting.PAGE.read_text() == troubleshooting.page(), "python -m docs.troubleshooting"
 
 
 def typed_lines(page: Path, program: str) -> list[str]:
