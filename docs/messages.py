@@ -41,17 +41,19 @@ class Reader:
     def _part(self, node: ast.expr) -> list[str]:
         """Of an f-string: what stands there as it is, or either of two texts."""
         inner = node.value if isinstance(node, ast.FormattedValue) else node
-        return self.texts(inner) if isinstance(inner, ast.IfExp | ast.Constant) else [GAP]
+        constant = isinstance(inner, ast.Name) and inner.id.isupper()
+        return self.texts(inner) if constant or isinstance(inner, ast.IfExp | ast.Constant) else [GAP]
 
 
 def messages(tree: ast.Module) -> Iterator[tuple[str, str, str]]:
     """Maker (an error, a function), message and remedy (or nothing) of everything in a file."""
+    constants = {name: value for name, value in _given(tree).items() if name.isupper()}
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and node.name.endswith("Error"):
             for call in _calls(node, "__init__"):
                 yield from _of(node.name, call, Reader(_given(node)))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            reader = Reader(_given(node))
+            reader = Reader(constants | _given(node))
             for call in _calls(node):
                 yield from _of(_name(call), call, reader)
             if re.search(r"(^|_)fault(_|$)", node.name):
