@@ -166,7 +166,7 @@ def open_of_theirs(past: Past) -> list[Any]:
 
 @pytest.mark.faults
 def test_taken_over_under_load_and_back_and_again(rehearsal: Rehearsal, capsys: pytest.CaptureFixture[str]) -> None:
-    people = [(1, 0), (2, 1), (3, 2), (4, 20), (5, 40), (6, 3600), (2, 60)]
+    people = [(1, 0.0), (2, 1.0), (3, 2.0), (4, 20.0), (5, 40.0), (6, 3600.0), (2, 60.0)]
     found = rehearse(rehearsal, people, 8)
     with capsys.disabled():
         print(json.dumps(found))  # noqa: T201 - the report
