@@ -1,5 +1,7 @@
 """The watch: looks at the campaign as it is, and tells the operator what is new; on Mondays a summary.
 
+It also keeps who has left by an edit in Notion, on whichever page of an address.
+
 While all is well it calls HEARTBEAT_URL: its silence is then heard of, whatever it comes from.
 """
 
@@ -12,7 +14,13 @@ from prefect.states import Completed
 from flows.operator import alerting, heartbeat, summary
 from flows.operator.concerns import concerns
 from flows.operator.watch_schedule import EVERY
-from flows.services.prefect_api import Prefect
+from flows.recipients import edits
+from flows.recipients.contact import UnreadableRecordError
+from flows.services.clients import notion_client
+from flows.services.errors import NotionError
+from flows.services.notion_mapping import MappingError
+from flows.services.prefect_api import NotRegisteredError, Prefect
+from flows.services.settings import MissingSettingError, Settings
 
 
 @flow(name="campaign-watch")
@@ -24,13 +32,24 @@ def watch(pool: str = "default", summary_due: bool = False) -> Any:
     with Prefect() as prefect:
         settings = prefect.settings()
         tells, beats = settings.has("alert-urls"), settings.has(heartbeat.SETTING)
+        done = [] if summary_due else _edits(prefect, settings, now)
         if not tells and (summary_due or not beats):
-            return Completed(name="Skipped", message="ALERT_URLS is not set: nobody to tell")
+            return Completed(name="Skipped", message="; ".join([*done, "ALERT_URLS is not set: nobody to tell"]))
         if summary_due:
             return Completed(message=summary.send(prefect, settings, now, due or now))
         found = concerns(prefect, pool, now)
-        done = [alerting.tell(prefect, settings, found, now)] if tells else []
+        done += [alerting.tell(prefect, settings, found, now)] if tells else []
         if beats:
             reason = heartbeat.held_back(found, alerting.undelivered(prefect), told=tells)
             done.append(f"no heartbeat: {reason}" if reason else heartbeat.beat(settings))
         return Completed(message="; ".join(done))
+
+
+def _edits(prefect: Prefect, settings: Settings, now: datetime) -> list[str]:
+    """What came of the look at the contacts; nothing where nobody has left. A look that failed is made up for later."""
+    try:
+        with notion_client(prefect, settings) as notion:
+            count = edits.look(prefect, notion, now)
+    except (NotionError, MissingSettingError, NotRegisteredError, MappingError, UnreadableRecordError) as error:
+        return [f"contacts were not looked at: {error}"]
+    return [f"{count} left by an edit in Notion"] if count else []

@@ -16,6 +16,8 @@ from flows.recipients.mailbox import mailbox
 from flows.services.errors import UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flows.campaigns.model import Sequence
     from flows.services.prefect_api import Prefect
 
@@ -44,6 +46,11 @@ def ends(cause: str, kind: str) -> bool:
 def has_left(status: str | None) -> bool:
     """Whether a contact's status, or one of several with commas between them, says that it gets some mail no more."""
     return any(_written(one) in ENDS for one in (status or "").split(","))
+
+
+def causes_of(statuses: Iterable[str]) -> list[str]:
+    """Those of a contact's statuses that end a sequence, as `ENDS` has them."""
+    return [written for one in statuses if (written := _written(one)) in ENDS]
 
 
 def _written(cause: str) -> str:

@@ -18,6 +18,7 @@ from flows.recipients.mailbox import mailbox
 from flows.services import notion_schema as schema
 from flows.services.notion_mapping import NotionMapping
 from flows.services.prefect_api import RESEND_LIMIT, Prefect
+from flows.watch_flow import watch
 from flows.webhooks import events
 from flows.webhooks.forwarding import Forwarder
 from flows.webhooks.spool import Spool
@@ -137,6 +138,34 @@ def test_of_two_contacts_of_an_address_either_may_say_that_it_has_left(world: Wo
     )
     state = enrol("christmas", "noshow", world.payload("noshow", email=enrolment["email"]), None)
     assert state.name == "Skipped"
+
+
+@pytest.mark.parametrize("status", ["Unsubscribed", "unsubscribed ", "COMPLAINED", "Bounced"])
+def test_who_is_taken_off_the_list_on_any_contact_of_the_address_gets_nothing_after_the_watchs_next_look(
+    world: World, status: str
+) -> None:
+    """The record leads to another contact, which says nothing."""
+    enrolment = world.quickly("signup")
+    world.setenv("ALERT_URLS", "")
+    assert "left by an edit" not in watch.fn("default").message
+    store = world.services.notion.store
+    source = store.database(world.services.databases[schema.CONTACTS])
+    other = store.create_page(source, NotionMapping().written(schema.CONTACTS, {"Email": enrolment["email"].upper()}))
+    store.update_page(other["id"], {"properties": {STATUS: {"select": {"name": status}}}})
+    assert "1 left by an edit in Notion" in watch.fn("default").message
+    assert "suppressed" in nothing_more(world, enrolment)
+
+
+def test_a_look_at_the_contacts_that_failed_is_made_up_for(world: World) -> None:
+    enrolment = world.quickly("signup")
+    world.setenv("ALERT_URLS", "")
+    (contact,) = world.rows(schema.CONTACTS, enrolment["email"])
+    world.services.notion.store.update_page(
+        contact["id"], {"properties": {STATUS: {"select": {"name": "Unsubscribed"}}}}
+    )
+    world.notion_fault("refuse", path="query", status=400, code="validation_error")
+    assert "contacts were not looked at: " in watch.fn("default").message
+    assert "1 left by an edit in Notion" in watch.fn("default").message
 
 
 def test_an_unsubscribe_is_shown_on_every_contact_of_the_address(world: World, tmp_path: Path) -> None:
