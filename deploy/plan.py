@@ -182,8 +182,12 @@ def _webhooks_step(host: spec.WorkerHost, state: HostState, release: str, kept: 
 
 def _worker_step(host: spec.WorkerHost, state: HostState, number: int, release: str, kept: str | None) -> WorkerStep:
     prefix, reach = state.python_prefix, state.reach
-    rendered = kept or unit.render(
-        host, hostname=state.hostname, number=number, release=release, python_prefix=prefix, reach=reach
+    rendered = (
+        unit.polling(kept, host.campaign_queues)
+        if kept
+        else unit.render(
+            host, hostname=state.hostname, number=number, release=release, python_prefix=prefix, reach=reach
+        )
     )
     reasons = tuple(_reasons(host, state, state.workers.get(number), rendered, release))
     return WorkerStep(number, spec.worker_name(state.hostname, number), rendered, reasons)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ SYSTEM_PATHS = (
 SCRATCH = ("+/", "+/tmp", "+/var/tmp", "-+/dev/hugepages")
 EXECUTABLE = ("/usr/bin", "/bin", "/usr/lib", "/lib", "/lib64", "/usr/lib64", "/usr/local/bin", "/usr/local/lib")
 TASKS_PER_RUN = 64
+QUEUES = re.compile(r'^(Environment="?HUBLAB_WORK_QUEUES=)([^"\n]*)("?)$', re.MULTILINE)
 # What follows from other settings, or differs whenever anything does.
 DERIVED = ("HUBLAB_UNIT", "HUBLAB_RELEASE", "Description", "TimeoutStopSec", "TasksMax")
 LONGEST_VALUES = 120
@@ -153,6 +155,14 @@ def _directives(text: str) -> dict[str, str]:
         if value and not key.startswith("#"):
             found[key] = f"{found[key]} {value}" if key in found else value
     return found
+
+
+def polling(unit: str, queues: Iterable[str]) -> str:
+    """A unit of before whose worker polls these queues as well: runs wait in them that no worker of then knew of."""
+    found = QUEUES.search(unit)
+    there = found[2].split(",") if found else []
+    more = [queue for queue in map(escape, queues) if queue not in there]
+    return QUEUES.sub(lambda match: match[1] + ",".join([*there, *more]) + match[3], unit) if more else unit
 
 
 def digest_of(unit: str) -> str:

@@ -5,7 +5,9 @@ As `python:3.12-slim` has it: the interpreter under /usr/local, and no compiler.
 
 from __future__ import annotations
 
+import ensurepip
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox import interpreter, tree
@@ -13,8 +15,6 @@ from sandbox.cgroup import Cgroup, run_in
 from sandbox.shell import step
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sandbox.layout import Layout
 
 # `usr-is-merged` in the place of a package that brings Perl.
@@ -27,7 +27,7 @@ def base(layout: Layout) -> Path:
     """The tree of it; built when it is not there."""
     found = interpreter.find()
     name = tree.suite()
-    whole = layout.trees / f"image-{name}-{found.version}"
+    whole = layout.trees / f"image-{name}-py{found.version}"
     if whole.exists():
         return whole
     building = whole.with_name(f"{whole.name}.partial")
@@ -46,6 +46,9 @@ def base(layout: Layout) -> Path:
     finally:
         cgroup.kill()
     interpreter.copy_into(building)
+    # What a release does without, and `python -m venv` does not: the images have it.
+    pip = Path(ensurepip.__file__).parent
+    shutil.copytree(pip, building / f"usr/local/lib/python{found.version}/ensurepip")
     (building / "usr/local/bin/python").symlink_to(found.inside.name)
     building.rename(whole)
     return whole

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from deploy.retreat import make
 from deploy.service import unit
 from tests.deploy.factories import converged, finished, release_name, running, wanted
@@ -38,6 +40,30 @@ def test_without_a_name_it_is_the_release_before() -> None:
     assert (back.release, back.build, back.switch, back.prune) == (OLD, False, True, ())
     assert [step.number for step in back.restarts] == [1, 2, 3]
     assert f"release of record: {release_name()} → {OLD}" in back.words
+
+
+@pytest.mark.parametrize(
+    ("line", "then"),
+    [
+        ('Environment="HUBLAB_WORK_QUEUES=default"', 'Environment="HUBLAB_WORK_QUEUES=default,mails,handlers"'),
+        ('Environment="HUBLAB_WORK_QUEUES=mails,vip"', 'Environment="HUBLAB_WORK_QUEUES=mails,vip,handlers"'),
+        ("Environment=HUBLAB_WORK_QUEUES=default", "Environment=HUBLAB_WORK_QUEUES=default,mails,handlers"),
+        ('Environment="HUBLAB_WORK_QUEUES=handlers,mails"', 'Environment="HUBLAB_WORK_QUEUES=handlers,mails"'),
+    ],
+)
+def test_a_worker_of_before_polls_the_campaigns_queues_as_well(line: str, then: str) -> None:
+    """Runs wait in them that no worker of that time knew of: they would wait for ever."""
+    assert unit.polling(f"[Service]\n{line}\nRestart=always\n", ["mails", "handlers"]) == (
+        f"[Service]\n{then}\nRestart=always\n"
+    )
+
+
+def test_way_back_keeps_the_campaigns_queues() -> None:
+    text = text_of(1).replace("HUBLAB_WORK_QUEUES=default", "HUBLAB_WORK_QUEUES=vip")
+    assert "=vip" in text
+    kept = {OLD: {"prefect-worker@1.service": text}}
+    (first, *_) = make(replace(HOST, campaign_queues=("mails",)), state(kept=kept)).workers
+    assert first.unit == text.replace("=vip", "=vip,mails")
 
 
 def test_units_come_back_as_they_were_kept_and_the_rest_are_rendered() -> None:
