@@ -9,7 +9,7 @@ from packaging.version import InvalidVersion, Version
 
 from deploy import spec
 from deploy.problem import Problem
-from deploy.release import identity
+from deploy.release import requirements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +102,7 @@ def _is_seen(host: spec.WorkerHost, folder: str) -> bool:
 
 def server_problems(host: spec.WorkerHost, state: HostState) -> Iterator[Problem]:
     """A server that these workers cannot speak to at all."""
-    ours = Version(identity.locked_versions()["prefect"])
+    ours = Version(requirements.locked_versions()["prefect"])
     try:
         theirs = Version(state.api_version)
     except InvalidVersion:  # it did not say, or is a build of somebody's own

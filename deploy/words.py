@@ -11,7 +11,7 @@ from packaging.version import InvalidVersion, Version
 
 from deploy import spec
 from deploy.legacy.words import legacy
-from deploy.release import identity
+from deploy.release import identity, requirements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +98,7 @@ def _release_words(plan: Plan, state: HostState) -> Iterator[str]:
         for item in state.releases.values():
             if item.complete and not item.intact and item.id.startswith(wanted):
                 yield f"release {item.id} was tampered with ({_damage(item)}): a fresh one is built beside it"
-        prefect = identity.locked_versions()["prefect"]
+        prefect = requirements.locked_versions()["prefect"]
         name = "a release" if plan.brings else f"release {plan.release}"
         yield f"{name} will be built (Prefect {prefect}, Python {state.python_version}, no uvloop)"
     if plan.switch:
@@ -155,7 +155,7 @@ def closed(plan: Plan, webhooks: Webhooks | None) -> tuple[str, ...]:
 def _prefect_change(plan: Plan, state: HostState) -> str:
     known = {item.id: item.prefect for item in state.releases.values()}
     before = known.get(plan.previous or "")
-    after = identity.locked_versions()["prefect"] if plan.build else known.get(plan.release)
+    after = requirements.locked_versions()["prefect"] if plan.build else known.get(plan.release)
     return f" (Prefect {before} → {after})" if before and after and before != after else ""
 
 

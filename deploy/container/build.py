@@ -45,7 +45,7 @@ def build(folder: Path, expected: str = "") -> str:
     must(str(folder / "venv/bin/python"), "-P", "-c", IMPORTED)
     query = {
         "release": name,
-        "prefect": identity.locked_versions()["prefect"],
+        "prefect": requirements.locked_versions()["prefect"],
         "python_version": platform.python_version(),
         "code": code.digest,
         "code_files": sorted(code.files),

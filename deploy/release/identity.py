@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING
 from deploy import campaigns
 from deploy.env_file import ROOT
 from deploy.release import requirements
-from deploy.release.requirements import LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,12 +54,6 @@ def shipped_code(root: Path = ROOT) -> Code:
     return Code(ours | campaigns.files(root))
 
 
-@cache
-def locked_versions(lock: Path = LOCK) -> Mapping[str, str]:
-    """Name → version, of every line of the lock, whatever its marker."""
-    return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock.read_text(), re.MULTILINE))
-
-
 def release_id(python_version: str, python_prefix: str) -> str:
     """`<Prefect's version>-<digest>-<Python's digest>`: the same inputs give the same name on every host.
 
@@ -71,7 +63,7 @@ def release_id(python_version: str, python_prefix: str) -> str:
     """
     content = _digest(requirements.text().encode(), shipped_code().digest.encode(), GUARD.encode())
     python = _digest(python_version.encode(), python_prefix.encode())
-    return f"{locked_versions()['prefect']}-{content[:10]}-{python[:6]}"
+    return f"{requirements.locked_versions()['prefect']}-{content[:10]}-{python[:6]}"
 
 
 def _digest(*parts: bytes) -> str:

@@ -8,7 +8,7 @@ from pyinfra import logger
 from pyinfra.api import FunctionCommand, StringCommand, operation
 
 from deploy import spec
-from deploy.release import identity, payload, upload, wheels
+from deploy.release import identity, payload, requirements, upload, wheels
 from deploy.rollout.under_lock import under_lock
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def build_query(wanted: spec.WorkerHost, found: HostState, plan: Plan) -> dict[s
         "release": plan.release,
         "python": found.python,
         "python_version": found.python_version,
-        "prefect": identity.locked_versions()["prefect"],
+        "prefect": requirements.locked_versions()["prefect"],
         "uv": wheels.uv_version(),
         "wheels": wanted.wheels,
         "keep": sorted(house.hashes),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,12 @@ def blocks(text: str) -> list[str]:
 
 
 @cache
+def locked_versions(lock: Path = LOCK) -> Mapping[str, str]:
+    """Name → version, of every line of the project's lock, whatever its marker."""
+    return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock.read_text(), re.MULTILINE))
+
+
+@cache
 def text(root: Path = ROOT) -> str:
     """The whole lock of a release, for every platform.
 
@@ -67,33 +74,51 @@ def added(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> str:
         found = blocks(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{KEY}: {value!r} cannot be read ({error}); name a lock with hashes") from error
-    ours = {name: version for block in blocks(LOCK.read_text()) for name, version in _pinned(block)}
+    ours = locked_versions()
     faults = [f"{KEY}: {fault}" for block in found if (fault := _fault(block, ours))]
     if faults:
         raise SettingsError("\n".join(faults))
-    return "".join(block for block in found if not any(name in ours for name, _ in _pinned(block)))
+    return "".join(_written(block, pin) for block in found if (pin := _pin(block)) and pin.key not in ours)
 
 
-def _pinned(block: str) -> list[tuple[str, str]]:
-    """Name and version of a requirement that is one version's; none of any other."""
+@dataclass(frozen=True)
+class Pin:
+    """A requirement that is one version's; `marker` says where it holds, nothing for everywhere."""
+
+    name: str
+    version: str
+    marker: str
+
+    @property
+    def key(self) -> str:
+        """The name as locks write it."""
+        return canonicalize_name(self.name)
+
+
+def _pin(block: str) -> Pin | None:
     try:
-        requirement = Requirement(block.partition("\n")[0].partition(" --hash")[0].rstrip("\\ "))
+        found = Requirement(block.partition("\n")[0].partition(" --hash")[0].rstrip("\\ "))
     except InvalidRequirement:
-        return []
-    pins = [item.version for item in requirement.specifier if item.operator == "==" and "*" not in item.version]
-    whole = len(pins) == 1 and len(requirement.specifier) == 1 and not requirement.url
-    return [(canonicalize_name(requirement.name), pins[0])] if whole else []
+        return None
+    pins = [item.version for item in found.specifier if item.operator == "==" and "*" not in item.version]
+    whole = len(pins) == 1 and len(found.specifier) == 1 and not found.url
+    return Pin(found.name, pins[0], str(found.marker or "")) if whole else None
+
+
+def _written(block: str, pin: Pin) -> str:
+    """A requirement as the project's own lock has it, whoever wrote it: that is how locks are read here."""
+    line = f"{pin.name}=={pin.version}" + (f" ; {pin.marker}" if pin.marker else "")
+    return " \\\n    ".join([line, *HASH.findall(block)]) + "\n"
 
 
 def _fault(block: str, ours: Mapping[str, str]) -> str:
     line = block.partition("\n")[0].rstrip("\\ ")[:80]
-    if not (pinned := _pinned(block)):
+    if (pin := _pin(block)) is None:
         return f"{line!r} is no package with one version (name==1.2.3); {REMEDY}"
-    ((name, version),) = pinned
-    if name == SHUT_OUT:
+    if pin.key == SHUT_OUT:
         return f"{line!r}: uvloop is what these releases shut out; take it away, and the extra that asks for it"
     if not HASH.search(block):
         return f"{line!r} has no --hash=sha256:; {REMEDY}"
-    if ours.get(name, version) != version:
-        return f"{line!r}: the release has {name}=={ours[name]}; {REMEDY}"
+    if ours.get(pin.key, pin.version) != pin.version:
+        return f"{line!r}: the release has {pin.key}=={ours[pin.key]}; {REMEDY}"
     return ""

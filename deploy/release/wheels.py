@@ -71,7 +71,7 @@ class Platform:
 def concrete_lock(text: str, platform: Platform) -> str:
     """The lines of a universal lock that hold on one platform, markers resolved, hashes kept. Pure."""
     kept = []
-    for block in re.findall(r"^[A-Za-z0-9].*?(?=^[A-Za-z0-9]|\Z)", text, re.MULTILINE | re.DOTALL):
+    for block in requirements.blocks(text):
         requirement, _, rest = block.partition("\\\n")
         name, _, marker = requirement.partition(" ; ")
         if not marker.strip() or Marker(marker.strip()).evaluate(platform.environment()):
@@ -149,16 +149,16 @@ def _is_whole(folder: Path, wanted: str) -> bool:
 def _known(folder: Path, wanted: str) -> dict[str, frozenset[str]]:
     """Name of each wheel that is here and in the lock → the sums that the lock allows for it."""
     sums: dict[tuple[str, str], frozenset[str]] = {}
-    for block in re.findall(r"^[A-Za-z0-9].*?(?=^[A-Za-z0-9]|\Z)", wanted, re.MULTILINE | re.DOTALL):
+    for block in requirements.blocks(wanted):
         name, _, version = block.partition(" ")[0].strip().partition("==")
         sums[canonicalize_name(name), str(Version(version))] = frozenset(
             re.findall(r"--hash=sha256:([0-9a-f]{64})", block)
         )
     found = {}
     for path in sorted(folder.glob("*.whl")):
-        name, version, _, _ = parse_wheel_filename(path.name)
-        if (name, str(version)) in sums:
-            found[path.name] = sums[name, str(version)]
+        wheel, number, _, _ = parse_wheel_filename(path.name)
+        if (wheel, str(number)) in sums:
+            found[path.name] = sums[wheel, str(number)]
     return found
 
 

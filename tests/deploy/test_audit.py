@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.release.identity import locked_versions, shipped_code
-from deploy.release.requirements import LOCK
+from deploy.release.identity import shipped_code
+from deploy.release.requirements import LOCK, locked_versions
 from deploy.settings import ROOT
 
 if TYPE_CHECKING:

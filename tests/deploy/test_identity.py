@@ -106,7 +106,7 @@ def test_guard_shuts_uvloop_out_and_puts_the_code_on_the_path() -> None:
 
 def test_locked_versions_of_every_line(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text(LOCK)
-    assert identity.locked_versions(tmp_path / "lock") == {"prefect": "3.8.8", "win": "1"}
+    assert requirements.locked_versions(tmp_path / "lock") == {"prefect": "3.8.8", "win": "1"}
 
 
 GOOD, HALF, BAD = {"complete": True}, {"complete": False}, {"complete": True, "guard": False}

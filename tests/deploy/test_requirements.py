@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HASH = f"--hash=sha256:{'0' * 64}"
 OTHER = f"--hash=sha256:{'1' * 64}"
 GOOD = {"HUBLAB_HOSTS": "a.example.com", "PREFECT_API_URL": "https://prefect.example.com/api"}
-PREFECT = identity.locked_versions()["prefect"]
+PREFECT = requirements.locked_versions()["prefect"]
 
 
 @pytest.fixture
@@ -57,6 +57,22 @@ Only-Arm==2.0 ; platform_machine == 'aarch64' \\
     assert found.count(f"\nprefect=={PREFECT}") == 1, "what the release has is not there twice"
     arm = wheels.concrete_lock(requirements.text(), wheels.Platform("aarch64", "3.12.1", "glibc-2.36"))
     assert "Only-Arm==2.0" in arm
+
+
+@pytest.mark.parametrize(
+    ("line", "there"),
+    [
+        (f"left-pad==1.2.3 {HASH}", True),
+        (f"left-pad==1.2.3; python_version >= '3.12' {HASH}", True),
+        (f"left-pad==1.2.3 ;platform_machine=='aarch64' {HASH} {OTHER}", False),
+        (f"left-pad[fast]==1.2.3 ; platform_machine == 'x86_64' {HASH}", True),
+    ],
+)
+def test_lock_may_be_written_as_other_tools_write_it(lock: Callable[[str], Path], line: str, there: bool) -> None:
+    lock(f"{line}\n")
+    found = wheels.concrete_lock(requirements.text(), wheels.Platform("x86_64", "3.12.1", "glibc-2.36"))
+    assert (f"left-pad==1.2.3 \\\n    {HASH}\n" in found) is there
+    assert ("left-pad" in found) is there
 
 
 def test_without_any_the_release_is_the_projects(monkeypatch: pytest.MonkeyPatch) -> None:

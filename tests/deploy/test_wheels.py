@@ -7,8 +7,7 @@ import re
 import pytest
 from packaging.requirements import Requirement
 
-from deploy.release.identity import locked_versions
-from deploy.release.requirements import LOCK
+from deploy.release.requirements import LOCK, locked_versions
 from deploy.release.wheels import Platform, WheelsError, concrete_lock, uv_version
 
 ALL = [
