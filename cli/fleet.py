@@ -102,7 +102,7 @@ def rollback(
     """
     limit_to(limit)
     release = ["--data", f"release={to}"] if to else []
-    become(_pyinfra("rollback", wave, *release, *(_asking(yes=yes) if hosts_file() else ["-y"])))
+    become(_pyinfra("rollback", wave, *release, *_asking(yes=yes)))
 
 
 def status(
@@ -186,7 +186,7 @@ def decommission(
     Example: ./hublab decommission h1
     """
     limit_to(hosts)
-    become(_pyinfra("decommission", 0, *(_asking(yes=yes) if hosts_file() else ["-y"])))
+    become(_pyinfra("decommission", 0, *_asking(yes=yes)))
 
 
 def _pyinfra(what: str, wave: int, *flags: str) -> list[str]:
@@ -196,8 +196,11 @@ def _pyinfra(what: str, wave: int, *flags: str) -> list[str]:
 
 
 def _asking(*, yes: bool) -> list[str]:
-    """Pyinfra asks by itself, below the plan, unless it is told not to; without a terminal nobody could answer."""
-    if yes:
+    """Pyinfra asks by itself, below the plan, unless it is told not to; without a terminal nobody could answer.
+
+    A sandbox is nobody's production: nobody is asked.
+    """
+    if yes or not hosts_file():
         return ["-y"]
     if not sys.stdin.isatty():
         refuse("this changes the hosts of .env, and there is no terminal to ask on. Say --yes.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import os
 import stat
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from dotenv.parser import parse_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 # The campaign's own keys; a file that has no other speaks of no host.
@@ -33,6 +34,12 @@ FAULTS_SHOWN = 10
 
 class SettingsError(ValueError):
     """One or more settings are wrong; the message has a line for each, with key, value and remedy."""
+
+
+def hint(word: str, known: Sequence[str]) -> str:
+    """What is proposed in the place of a word that nobody knows: the one that it resembles, else all."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}."
 
 
 def read(path: Path) -> dict[str, str | None]:

@@ -7,13 +7,12 @@ those of `.env` in small letters, without `HUBLAB_`: `workers = 6`, `work_queues
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from deploy.env_file import SettingsError
+from deploy.env_file import SettingsError, hint
 from deploy.env_values import HIGHEST_PORT, Reader
 
 if TYPE_CHECKING:
@@ -80,18 +79,14 @@ def own(
     found = {}
     for address, table in tables.items():
         if address not in addresses:
-            said.faults.append(f"{NAME}: {address!r} is no host of HUBLAB_HOSTS; {_hint(address, addresses)}")
+            said.faults.append(f"{NAME}: {address!r} is no host of HUBLAB_HOSTS; {hint(address, addresses)}")
         for key in table.keys() - {*OF_WORKERS, *OF_SSH}:
-            said.faults.append(f"{NAME}: {address}: {key}: unknown key; {_hint(key, OF_WORKERS + OF_SSH)}")
+            near = hint(key.lower().removeprefix("hublab_"), OF_WORKERS + OF_SSH)
+            said.faults.append(f"{NAME}: {address}: {key}: unknown key; {near}")
         read = _reader(table, OF_WORKERS, said)
         found[address] = of_workers(read)
         said.faults += _told(address, table, read)
     return found
-
-
-def _hint(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word.lower().removeprefix("hublab_"), known, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}."
 
 
 def _reader(table: Table, keys: Sequence[str], said: Reader) -> Reader:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from deploy.env_file import SettingsError
+from deploy.env_file import SettingsError, hint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +37,4 @@ def limited(settings: Settings, environ: Mapping[str, str] = os.environ) -> Sett
 
 
 def _fault(part: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(part, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}."
-    return f"LIMIT: {part!r} is no host of HUBLAB_HOSTS; {hint}"
+    return f"LIMIT: {part!r} is no host of HUBLAB_HOSTS; {hint(part, known)}"

@@ -179,11 +179,11 @@ def parse(values: Mapping[str, str | None], source: Path, tables: hosts_file.Tab
         )
     if auth and ":" not in auth.reveal():
         read.faults.append("PREFECT_API_AUTH_STRING: has no colon. The server expects user:password.")
-    try:
-        campaigns.files(environ={"HUBLAB_CAMPAIGNS": read.raw("HUBLAB_CAMPAIGNS"), "HUBLAB_ENV_FILE": os.devnull})
-        requirements.added(environ={requirements.KEY: read.raw(requirements.KEY), "HUBLAB_ENV_FILE": os.devnull})
-    except SettingsError as fault:
-        read.faults += str(fault).splitlines()
+    for named, look in ((campaigns.KEY, campaigns.files), (requirements.KEY, requirements.added)):
+        try:
+            look(environ={named: read.raw(named), "HUBLAB_ENV_FILE": os.devnull})
+        except SettingsError as fault:
+            read.faults += str(fault).splitlines()
     hosts = tuple(
         hosts_file.reached(Target(*host), tables.get(host[0], {}), read) for host in read.hosts("HUBLAB_HOSTS")
     )

@@ -31,10 +31,10 @@ def look(prefect: Prefect, notion: NotionGateway, now: datetime) -> int:
     """
     kept = prefect.variable(SEEN) or {}
     since = datetime.fromisoformat(kept["at"]) if "at" in kept else now - FIRST
-    pages = notion.edited(schema.CONTACTS, since - OVERLAP)
+    edited = {"timestamp": "last_edited_time", "last_edited_time": {"on_or_after": (since - OVERLAP).isoformat()}}
     gone = {
         (str(schema.read(page, "Email")), cause)
-        for page in pages
+        for page in notion.find(schema.CONTACTS, edited)
         for cause in suppression.causes_of(contact.of([page]).statuses)
         if schema.read(page, "Email")
     }

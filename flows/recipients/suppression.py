@@ -45,7 +45,7 @@ def ends(cause: str, kind: str) -> bool:
 
 def has_left(status: str | None) -> bool:
     """Whether a contact's status, or one of several with commas between them, says that it gets some mail no more."""
-    return any(_written(one) in ENDS for one in (status or "").split(","))
+    return bool(causes_of((status or "").split(",")))
 
 
 def causes_of(statuses: Iterable[str]) -> list[str]:

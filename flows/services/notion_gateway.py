@@ -20,7 +20,6 @@ from flows.services.notion_trouble import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
 
     from flows.services.settings import Settings
 
@@ -128,12 +127,6 @@ class NotionGateway:
             if "or" in condition:
                 raise
             return []  # what nobody has ever chosen is no option yet
-        return [self.mapping.shown(block, page) for page in pages]
-
-    def edited(self, block: str, since: datetime) -> list[dict[str, Any]]:
-        """All pages that were edited since then. Raises NotionError, also for an incomplete answer."""
-        wanted = {"timestamp": "last_edited_time", "last_edited_time": {"on_or_after": since.isoformat()}}
-        pages = self._sourced(block, lambda source: self._query(source, block, wanted))
         return [self.mapping.shown(block, page) for page in pages]
 
     def _query(self, source: str, block: str, condition: dict[str, Any]) -> list[dict[str, Any]]:

@@ -114,6 +114,8 @@ class NotionMapping:
         for joint in ("and", "or"):
             if joint in condition:
                 return {joint: [self.condition(block, part) for part in condition[joint]]}
+        if "timestamp" in condition:  # a page's own, which no workspace calls otherwise
+            return dict(condition)
         name = condition["property"]
         place = self.place(block, name)
         if place is None:

@@ -111,6 +111,13 @@ def test_what_cannot_be_a_part_of_a_release(lock: Callable[[str], Path], line: s
         requirements.text()
 
 
+def test_campaigns_that_are_not_there_hide_no_fault_of_the_lock(tmp_path: Path) -> None:
+    both = {"HUBLAB_CAMPAIGNS": str(tmp_path / "none"), requirements.KEY: str(tmp_path / "none.lock")}
+    with pytest.raises(SettingsError) as refusal:
+        parse(GOOD | both, Path(".env"))
+    assert [line.split(": ")[1] for line in str(refusal.value).splitlines()] == ["HUBLAB_CAMPAIGNS", requirements.KEY]
+
+
 def test_file_that_is_not_there(tmp_path: Path) -> None:
     for path in (tmp_path / "none", tmp_path):
         with pytest.raises(SettingsError, match=r"HUBLAB_EXTRA_REQUIREMENTS: .* cannot be read"):

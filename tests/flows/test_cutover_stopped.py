@@ -151,13 +151,18 @@ def gone_back() -> None:
         going_back.back()
 
 
-def stopped_at(past: Past, number: int) -> bool:
-    """Stop a take-over after its write of that number, go on, and look; False when it has not so many."""
+def anew(past: Past) -> str:
+    """The past as if nothing of it had been taken over, with somebody in the midst; the address."""
     past.forget()
     with Prefect() as prefect:
         stage.forget(prefect)
     before.deploy(past.api)
-    ada = past.person(5)
+    return past.person(5)
+
+
+def stopped_at(past: Past, number: int) -> bool:
+    """Stop a take-over after its write of that number, go on, and look; False when it has not so many."""
+    ada = anew(past)
     with contextlib.suppress(Stopped), stopped_after(number) as done:
         taking.apply("default")
     if len(done) < number:
@@ -175,11 +180,7 @@ def stopped_at(past: Past, number: int) -> bool:
 
 def back_stopped_at(past: Past, number: int) -> bool:
     """The same with the way back."""
-    past.forget()
-    with Prefect() as prefect:
-        stage.forget(prefect)
-    before.deploy(past.api)
-    ada = past.person(5)
+    ada = anew(past)
     taking.apply("default")
     with contextlib.suppress(Stopped), stopped_after(number) as done:
         going_back.back()
