@@ -101,7 +101,7 @@ def _pin(block: str) -> Pin | None:
     except InvalidRequirement:
         return None
     pins = [item.version for item in found.specifier if item.operator == "==" and "*" not in item.version]
-    whole = len(pins) == 1 and len(found.specifier) == 1 and not found.url
+    whole = len(pins) == 1 and len(found.specifier) == 1
     return Pin(found.name, pins[0], str(found.marker or "")) if whole else None
 
 

@@ -84,13 +84,19 @@ def test_without_hosts_a_sandbox_is_booted_first_and_nobody_is_asked(typed: Type
     assert typed.environment["HUBLAB_ENV_FILE"] == ".sandbox/env"
 
 
+@pytest.mark.parametrize("line", ["rollback", "decommission hublab-1"])
+def test_in_a_sandbox_nobody_is_asked(typed: Typed, line: str) -> None:
+    assert typed(line)[0] == 0
+    assert typed.programs == [["pyinfra", "-y", "deploy/inventory.py", f"deploy/{line.split(maxsplit=1)[0]}.py"]]
+
+
 def test_sandbox_that_does_not_boot_is_not_deployed_to(typed: Typed) -> None:
     typed.status = 7
     assert typed("deploy")[0] == 7
     assert len(typed.programs) == 1
 
 
-@pytest.mark.parametrize("line", ["deploy", "rollback", "deploy --limit h1"])
+@pytest.mark.parametrize("line", ["deploy", "rollback", "deploy --limit h1", "decommission h1"])
 def test_hosts_of_others_are_not_changed_unasked(production: Typed, line: str) -> None:
     status, said = production(line)
     assert (status, production.programs) == (2, [])

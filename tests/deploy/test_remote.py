@@ -145,6 +145,18 @@ def test_link_through_a_folder_of_anothers_is_not_followed(tmp_path: Path) -> No
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("spoilt", ["lib/python3.99", "lib/python3.99/site-packages"])
+def test_modules_of_an_interpreter_that_a_link_leads_to_are_looked_at(spoilt: str, tmp_path: Path) -> None:
+    place = tmp_path / "py"
+    (place / "lib/python3.99/site-packages").mkdir(parents=True)
+    env = on_path(place / "bin", python3_99=PLANTED) | {"RAN": str(tmp_path / "ran")}
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/python").symlink_to(place / "bin/python3.99")
+    os.chown(place / spoilt, 65534, 0)
+    assert "passed over: " in answer(str(tmp_path / "elsewhere/python"), "", env)["found"]
+    assert not (tmp_path / "ran").exists()
+
+
 def test_without_a_means_to_look_nothing_is_run(tmp_path: Path) -> None:
     env = on_path(tmp_path / "py", python3_99=PLANTED, namei="exit 127") | {"RAN": str(tmp_path / "ran")}
     found = answer(str(tmp_path / "py/python3.99"), "", env)
