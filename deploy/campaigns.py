@@ -1,7 +1,7 @@
 """`python -m deploy.campaigns`: the folder of the operator's own campaign files, which become a part of each release.
 
 HUBLAB_CAMPAIGNS of the environment, else of `.env`; a relative path is one from the checkout. So a campaign that is
-added or edited is a new release: the plan shows it, the gate proves it, and `make rollback` takes it back.
+added or edited is a new release: the plan shows it, the gate proves it, and `./hublab rollback` takes it back.
 """
 
 from __future__ import annotations

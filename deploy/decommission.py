@@ -1,4 +1,4 @@
-"""A host leaves: `LIMIT=host pyinfra deploy/inventory.py deploy/decommission.py`. Says what goes, what is left."""
+"""A host leaves: `./hublab decommission host`. Says what goes, what is left."""
 
 import os
 
@@ -13,7 +13,7 @@ from deploy.rollout.leave import leave
 from deploy.rollout.member import Member
 
 if "LIMIT" not in os.environ:
-    raise DeployError("LIMIT: missing. Name the hosts that leave, as in HUBLAB_HOSTS: make decommission LIMIT=host.")
+    raise DeployError("HOST: missing. Name those that leave, as in HUBLAB_HOSTS: ./hublab decommission host.")
 
 wanted = host.data.spec
 if wanted.application:

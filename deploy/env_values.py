@@ -168,7 +168,9 @@ class Reader:
         value = self.raw(key)
         match = IMAGE.fullmatch(value)
         if value and not match:
-            self.fault(key, value, "is not registry/name:tag; the tag is the release's id, as `make image` prints it")
+            self.fault(
+                key, value, "is not registry/name:tag; the tag is the release's id, as `./hublab image` prints it"
+            )
         return (match[1], match[2]) if match else ("", "")
 
     def _coolify_url(self, key: str) -> str:

@@ -1,4 +1,4 @@
-"""LIMIT=: some of the hosts that `.env` names, for one command."""
+"""--limit: some of the hosts that `.env` names, for one command."""
 
 from __future__ import annotations
 

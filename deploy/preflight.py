@@ -22,7 +22,7 @@ REMEDY = "HUBLAB_PREFLIGHT=off in .env deploys without it"
 
 
 def demand(wanted: WorkerHost) -> None:
-    """Lets a deploy go on when `make preflight` has nothing to say, or is not asked for.
+    """Lets a deploy go on when `./hublab campaign preflight` has nothing to say, or is not asked for.
 
     Raises:
         DeployError: with the rows that are not as they must be.

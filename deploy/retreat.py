@@ -54,7 +54,9 @@ def _elsewhere(host: WorkerHost, plan: Plan) -> Problem | None:
 
 def _unusable(state: HostState, target: str) -> Problem | None:
     usable = sorted(item.id for item in state.releases.values() if item.intact)
-    remedy = f"name one that is there: make rollback RELEASE={' or '.join(usable)}" if usable else "run `make deploy`"
+    remedy = (
+        f"name one that is there: ./hublab rollback --to {' or '.join(usable)}" if usable else "run `./hublab deploy`"
+    )
     if not target:
         return Problem("there is no release before this one", remedy)
     if target not in state.releases:

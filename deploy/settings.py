@@ -144,7 +144,7 @@ def find_env_file(root: Path = ROOT, environ: Mapping[str, str] = os.environ) ->
         return found
     raise SettingsError(
         "No host to deploy to: .env names none and no sandbox is up. "
-        "Copy .env.example to .env and fill in HUBLAB_HOSTS, or run `make deploy`, which boots a sandbox."
+        "Copy .env.example to .env and fill in HUBLAB_HOSTS, or run `./hublab deploy`, which boots a sandbox."
     )
 
 

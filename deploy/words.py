@@ -65,14 +65,16 @@ def warnings(host: WorkerHost, state: HostState) -> tuple[str, ...]:
 
 
 def mode(host: WorkerHost, *, on: bool | None) -> tuple[str, ...]:
-    """The campaign's testing mode, which lasts at Prefect until `make secrets` takes it out. `on`: None if unknown."""
+    """The campaign's testing mode: lasts at Prefect until `campaign secrets` takes it out. `on`: None if unknown."""
     if on and host.testing:
-        remedy = "when the test is over, take TESTING_MODE out of .env and run `make secrets`"
+        remedy = "when the test is over, take TESTING_MODE out of .env and run `./hublab campaign secrets`"
         return (f"testing mode is on: mails to TESTING_ADDRESS go out minutes apart -> {remedy}",)
     if on:
-        return ("testing mode is on at Prefect, and .env does not have it -> `make secrets` takes it out there",)
+        remedy = "`./hublab campaign secrets` takes it out there"
+        return (f"testing mode is on at Prefect, and .env does not have it -> {remedy}",)
     if on is False and host.testing:
-        return ("TESTING_MODE of .env is not at Prefect: nobody's mails go out minutes apart -> `make secrets`",)
+        remedy = "`./hublab campaign secrets`"
+        return (f"TESTING_MODE of .env is not at Prefect: nobody's mails go out minutes apart -> {remedy}",)
     return ()
 
 

@@ -1,6 +1,6 @@
 """Makes the README's picture from a real run.
 
-Usage: script -qec "make deploy" /dev/null | python docs/picture.py docs/deploy.svg
+Usage: script -qec "./hublab deploy" /dev/null | python docs/picture.py docs/deploy.svg
 """
 
 import io
@@ -21,7 +21,7 @@ def main(target: str) -> None:
     lines = [line.rpartition("\r")[2] for line in raw.split("\n")]
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     console.print(Text.from_ansi("\n".join(lines).strip()), overflow="fold")
-    Path(target).write_text(console.export_svg(title="make deploy", theme=MONOKAI), encoding="utf-8")
+    Path(target).write_text(console.export_svg(title="./hublab deploy", theme=MONOKAI), encoding="utf-8")
 
 
 if __name__ == "__main__":

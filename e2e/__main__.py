@@ -1,4 +1,4 @@
-"""The command line: `python -m e2e`, which `make e2e` calls."""
+"""The command line: `python -m e2e`, which `./hublab e2e` calls."""
 
 from __future__ import annotations
 

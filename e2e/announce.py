@@ -45,7 +45,7 @@ def agreed(text: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise RefusedError(["nobody is there to be asked; --yes (make e2e YES=1) starts without asking"])
+        raise RefusedError(["nobody is there to be asked; --yes (./hublab e2e --yes) starts without asking"])
     sys.stderr.write("Go on? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:

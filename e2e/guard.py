@@ -61,7 +61,8 @@ def _mode(found: Found) -> list[str]:
     if mode.strip().lower() in _TRUE:
         return []
     said = f"is {mode!r}" if mode else "is not set"
-    return [f"TESTING_MODE: the Secret block 'testing-mode' {said}; set TESTING_MODE=true in .env, make secrets"]
+    remedy = "set TESTING_MODE=true in .env, ./hublab campaign secrets"
+    return [f"TESTING_MODE: the Secret block 'testing-mode' {said}; {remedy}"]
 
 
 def _others(target: Target, found: Found) -> list[str]:
@@ -76,7 +77,7 @@ def _others(target: Target, found: Found) -> list[str]:
             "wait for their end, or test against a Prefect server that has none"
         )
     if found.spooled is None:
-        problems.append("HUBLAB_PUBLIC_URL: the webhooks do not say what they hold (/health); make status")
+        problems.append("HUBLAB_PUBLIC_URL: the webhooks do not say what they hold (/health); ./hublab status")
     elif found.spooled:
         problems.append(f"HUBLAB_PUBLIC_URL: the webhooks hold {found.spooled} enrolments; wait until there is none")
     return problems
@@ -86,12 +87,13 @@ def _drift(target: Target, found: Found) -> list[str]:
     """Where the workers use something else than this file names: another workspace, another account."""
     secrets = [
         f"{name}: the Secret block at Prefect {'differs from' if name in found.secrets else 'is missing, unlike'} "
-        f"the one in {target.source.name}; correct it, make secrets"
+        f"the one in {target.source.name}; correct it, ./hublab campaign secrets"
         for name, value in target.blocks().items()
         if found.secrets.get(name) != value
     ]
     plain = [
-        f"{name}: {found.settings[name]!r} at Prefect, {target[name]!r} in {target.source.name}; make secrets"
+        f"{name}: {found.settings[name]!r} at Prefect, {target[name]!r} in "
+        f"{target.source.name}; ./hublab campaign secrets"
         for name in ("HUBLAB_PUBLIC_URL", "HUBLAB_NOTION_URL", "HUBLAB_RESEND_URL")
         if name in found.settings and found.settings[name].rstrip("/") != target[name].rstrip("/")
     ]
@@ -133,12 +135,12 @@ def _run_preflight(target: Target) -> list[str]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return [f"did not end within {_PREFLIGHT_SECONDS} s; make preflight shows where"]
+        return [f"did not end within {_PREFLIGHT_SECONDS} s; ./hublab campaign preflight shows where"]
     if done.returncode == 0:
         return []
     rows = [line.removeprefix("FAIL").strip() for line in done.stdout.splitlines() if line.startswith("FAIL")]
     last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
-    return rows or [f"{last[0]}; make preflight shows more"]
+    return rows or [f"{last[0]}; ./hublab campaign preflight shows more"]
 
 
 def may_start(target: Target, outside: Outside) -> tuple[Found | None, list[str]]:
@@ -146,5 +148,5 @@ def may_start(target: Target, outside: Outside) -> tuple[Found | None, list[str]
     try:
         found = look(target, outside)
     except AwayError as error:
-        return None, [f"PREFECT_API_URL: {error}; correct it, or make status"]
+        return None, [f"PREFECT_API_URL: {error}; correct it, or ./hublab status"]
     return found, reasons(target, found)

@@ -80,7 +80,9 @@ def run(target: Target, wish: Wish, interfere: Callable[[Record], Interference] 
         record, tag = _begun(target, wish, found.minute)
         missing = judge.want(record, templates, terms)
         if missing:
-            raise RefusedError([f"template {name!r}: not in Notion; create it, make preflight" for name in missing])
+            raise RefusedError(
+                [f"template {name!r}: not in Notion; create it, ./hublab campaign preflight" for name in missing]
+            )
         announce.agreed(announce.words(target, record, tag), yes=wish.yes)
         chromium = stack.enter_context(browser.opened())
         record.began = datetime.now(UTC)

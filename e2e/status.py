@@ -1,6 +1,6 @@
 """`STATUS.md`: what was verified, when, against what, with which release, and what was not.
 
-Written by `make e2e` and `make verify`, each its own section; the others stay as they are.
+Written by `./hublab e2e` and `./hublab verify`, each its own section; the others stay as they are.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from e2e.record import Record
 
 FILE = CHECKOUT / "STATUS.md"
-_HEAD = "# Status\n\nWhat was verified last. Written by `make e2e` and `make verify`, never by hand.\n"
+_HEAD = "# Status\n\nWhat was verified last. Written by `./hublab e2e` and `./hublab verify`, never by hand.\n"
 # The sections, in order: a title, and what to run for it.
 SECTIONS = {
-    "End to end, in a sandbox": "`make e2e`",
-    "End to end, in production": "`make e2e` with a `.env` that names production",
-    "Hosts": "`make verify`",
+    "End to end, in a sandbox": "`./hublab e2e`",
+    "End to end, in production": "`./hublab e2e` with a `.env` that names production",
+    "Hosts": "`./hublab verify`",
 }
 SANDBOX, PRODUCTION, HOSTS = SECTIONS
 _NEVER = "Never run here"
@@ -94,14 +94,14 @@ def _not_verified(record: Record) -> list[str]:
     if not record.mailbox:
         found.append("that a mailbox holds them: a delivery is Resend's word (TESTING_MAILBOX in .env)")
     if record.minute < 60:  # noqa: PLR2004 - what a minute has
-        found.append("minutes of sixty seconds (`make e2e-nightly`)")
+        found.append("minutes of sixty seconds (`./hublab e2e --sandbox --speed 1`)")
     if not record.events:
         found.append("a redeploy and a killed worker in the midst of it")
     return [*found, "the delays of production, from five minutes to ten days"]
 
 
 def of_checks(junit: JUnitXml, against: str, releases: Iterable[str], checkout: str) -> str:
-    """What stands in the section of `make verify`. Pure."""
+    """What stands in the section of `./hublab verify`. Pure."""
     cases = [case for suite in junit for case in suite]
     failed = [case for case in cases if any(type(each).__name__ in {"Failure", "Error"} for each in case.result)]
     skipped = [case for case in cases if case.is_skipped]
@@ -133,7 +133,7 @@ def _release(release: str, checkout: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """`python -m e2e.status JUNIT`: write the section of `make verify` from what pytest has written; 0."""
+    """`python -m e2e.status JUNIT`: write the section of `./hublab verify` from what pytest has written; 0."""
     parser = argparse.ArgumentParser(prog="python -m e2e.status", description=main.__doc__)
     parser.add_argument("junit", type=Path)
     parser.add_argument("--status", type=Path, default=FILE)

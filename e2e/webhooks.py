@@ -48,7 +48,7 @@ def health(target: Target) -> Health:
         body = answer.json()["enrolments"]
         waiting, trouble = int(body["waiting"]), body["trouble"]
     except httpx.TransportError as error:
-        return Health(None, (f"the webhooks are not reached at {url} ({type(error).__name__}): make status",))
+        return Health(None, (f"the webhooks are not reached at {url} ({type(error).__name__}): ./hublab status",))
     except (ValueError, KeyError, TypeError):
         return Health(None, (f"{url} answers {answer.status_code}, and nothing that the webhooks would say",))
     if not waiting and not trouble:

@@ -49,7 +49,7 @@ def find() -> Interpreter:
     if version not in spec.PYTHONS:
         raise SandboxError(
             f"{sys.executable} is Python {platform.python_version()}; the lock is for {' and '.join(spec.PYTHONS)}; "
-            "remedy: run `make deploy`, whose bootstrap looks for one, or call .venv/bin/python -m sandbox"
+            "remedy: run `./hublab deploy`, whose bootstrap looks for one, or call .venv/bin/python -m sandbox"
         )
     executable = Path(sys.base_prefix, "bin", f"python{version}").resolve()
     if not executable.exists():

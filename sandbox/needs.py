@@ -30,7 +30,7 @@ def ensure(root: Path) -> None:
     """
     if os.geteuid() != 0:
         raise SandboxError(
-            "machines are booted under systemd-nspawn, which takes root; remedy: sudo make deploy, or hosts in .env"
+            "machines are booted under systemd-nspawn, which takes root; remedy: sudo ./hublab deploy, or hosts in .env"
         )
     free = shutil.disk_usage(_existing(root)).free
     if free < _DISK_NEEDED:

@@ -69,11 +69,11 @@ class Operator:
         return Result(process.returncode, text)
 
     def deploy(self, *options: str, **overrides: str | None) -> Result:
-        """`make deploy`."""
+        """`./hublab deploy`."""
         return self.run(*DEPLOY[:2], *options, *DEPLOY[2:], **overrides)
 
     def plan(self, **overrides: str | None) -> Result:
-        """`make plan`."""
+        """`./hublab plan`."""
         return self.run("pyinfra", "--dry", *DEPLOY[2:], **overrides)
 
     def at(self, checkout: Path) -> Operator:
@@ -81,7 +81,7 @@ class Operator:
         return replace(self, checkout=checkout)
 
     def verify(self, *only: str, **overrides: str | None) -> Result:
-        """`make verify`, or the named checks of it."""
+        """`./hublab verify`, or the named checks of it."""
         quiet = ("-q", "-p", "no:cacheprovider", "--no-header", "-rf", "--tb=line")
         chosen = ("-k", " or ".join(only)) if only else ()
         return self.run("pytest", *quiet, *chosen, "tests/infra", **overrides)

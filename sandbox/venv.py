@@ -79,7 +79,7 @@ def _uv() -> str:
         else shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     )
     if uv is None:
-        raise SandboxError("uv is not installed; remedy: `make deploy`, which brings it, or pip install uv")
+        raise SandboxError("uv is not installed; remedy: `./hublab deploy`, which brings it, or pip install uv")
     return uv
 
 

@@ -41,11 +41,13 @@ def listed(client: Client, _: Settings) -> int:
 
 
 def adopt(client: Client, settings: Settings) -> int:
-    """Replaces the worker of APP; with LIST=1, says what it would do."""
+    """Replaces the worker of APP; with --list, says what it would do."""
     uuid, by = (os.environ.get(name, "").removeprefix(COOLIFY) for name in ("APP", "BY"))
     for name, value in {"APP": uuid, "BY": by or uuid}.items():
         if not APPLICATION.fullmatch(f"{COOLIFY}{value}"):
-            sys.stderr.write(f"{name}: {value!r} is not the uuid of an application; `make coolify-list` shows them\n")
+            sys.stderr.write(
+                f"{name}: {value!r} is not the uuid of an application; `./hublab coolify list` shows them\n"
+            )
             return USAGE
     wanted = replace(worker_host(settings, Target(f"{COOLIFY}{uuid}", "", 0)), coolify=settings.coolify)
     adoption = Adoption(wanted, client, Prefect(wanted.api_access()), say)
@@ -59,7 +61,7 @@ def adopt(client: Client, settings: Settings) -> int:
     if os.environ.get("LIST"):
         return 0
     new = adoption.run(found, whoami(), by)
-    say(f"done. Put {COOLIFY}{new} into HUBLAB_HOSTS of {settings.source}, and run `make status`")
+    say(f"done. Put {COOLIFY}{new} into HUBLAB_HOSTS of {settings.source}, and run `./hublab status`")
     return 0
 
 

@@ -127,7 +127,7 @@ class Adoption:
             raise RolloutError(
                 f"this checkout's remote is {here.remote or 'not there'}, and Coolify reads https:// alone without "
                 "a key -> make an application with it in Coolify (build pack Dockerfile) and name it: "
-                f"make coolify-adopt APP={self.wanted.application} BY=<its uuid>"
+                f"./hublab coolify adopt {self.wanted.application} --by <its uuid>"
             )
         return {
             "git_repository": here.remote,

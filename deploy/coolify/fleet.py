@@ -76,7 +76,7 @@ def judge(
 
 @told
 def status(wanted: WorkerHost) -> Status:
-    """For `make status`."""
+    """For `./hublab status`."""
     query = {"pool": wanted.work_pool, **wanted.api_access()}
     with client(wanted) as coolify:
         state = look(wanted, coolify, Prefect(wanted.api_access()))
@@ -87,18 +87,18 @@ def status(wanted: WorkerHost) -> Status:
 
 @told
 def history(wanted: WorkerHost) -> Report:
-    """For `make history`."""
+    """For `./hublab history`."""
     return Report(history=_ledger(wanted).history())
 
 
 @told
 def unlock(wanted: WorkerHost) -> str:
-    """For `make unlock`."""
+    """For `./hublab unlock`."""
     return _ledger(wanted).unlock()
 
 
 def again(wanted: WorkerHost, runs: list[str]) -> str:
-    """For `make run-again`: what it says goes to the screen at once.
+    """For `./hublab run-again`: what it says goes to the screen at once.
 
     Raises:
         FleetError: one could not be scheduled.

@@ -103,7 +103,7 @@ class ApplicationMember:
             if taken := self.mover.ledger.take(token, owner):
                 self.say(f"{taken}: its owner is gone; taken over")
         except LockError as error:
-            self.say(f"{error}. Nothing was changed. Try again later; `make unlock` if you know that it is dead.")
+            self.say(f"{error}. Nothing was changed. Try again later; `./hublab unlock` if you know it is dead.")
             return False
         except OSError as error:
             self.trouble = f"its lock could not be taken ({printable(str(error))})"

@@ -108,7 +108,7 @@ def back(wanted: WorkerHost, state: ApplicationState, source: str = "") -> Appli
 
 def _target(state: ApplicationState, source: str) -> Kept | Problem:
     there = " or ".join(item.source for item in state.kept)
-    remedy = f"name one that has served: make rollback RELEASE={there}" if there else "run `make deploy`"
+    remedy = f"name one that has served: ./hublab rollback --to {there}" if there else "run `./hublab deploy`"
     if source:
         named = [item for item in state.kept if item.source.startswith(source) or item.release == source]
         return named[0] if named else Problem(f"RELEASE: {source} has not served here", remedy)

@@ -45,12 +45,12 @@ def _kind(app: Application) -> Iterator[Problem]:
     if app.build_pack == "dockercompose":
         yield Problem(
             "it is a compose application: Coolify gates none of its containers and gives each 30 s to stop",
-            f"make coolify-adopt APP={app.uuid}: makes a new application in its place",
+            f"./hublab coolify adopt {app.uuid}: makes a new application in its place",
         )
     elif app.build_pack not in {"dockerfile", "dockerimage"}:
         yield Problem(
             f"its build pack is {app.build_pack or 'unknown'}, not dockerfile or dockerimage",
-            f"name another application, or make coolify-adopt APP={app.uuid}",
+            f"name another application, or ./hublab coolify adopt {app.uuid}",
         )
 
 
@@ -103,10 +103,10 @@ def of_image(tag: str, releases: Collection[str]) -> tuple[Problem, ...]:
     """Why an image of that tag is not what this checkout makes."""
     if not tag:
         what = "HUBLAB_COOLIFY_IMAGE: missing, and it is an application that runs an image"
-        return (Problem(what, "make image, push it, and name it there with its tag"),)
+        return (Problem(what, "./hublab image, push it, and name it there with its tag"),)
     if tag not in releases:
         what = f"HUBLAB_COOLIFY_IMAGE: {tag} is not the release of this checkout"
-        return (Problem(what, "make image here, push it, and name its tag"),)
+        return (Problem(what, "./hublab image here, push it, and name its tag"),)
     return ()
 
 

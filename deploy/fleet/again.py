@@ -1,4 +1,4 @@
-"""`make run-again RUNS="id id"`: has flow runs that are lost or were given up run again, by way of the first host."""
+"""`./hublab run-again id id`: has flow runs that are lost or were given up run again, by way of the first host."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def main() -> int:
     except ValueError:
         wanted = []
     if not wanted:
-        sys.stderr.write(f"RUNS: {' '.join(runs)!r} names no flow runs; give ids, as `make status` shows them\n")
+        sys.stderr.write(f"RUNS: {' '.join(runs)!r} names no flow runs; give ids, as `./hublab status` shows them\n")
         return USAGE
     turn = threading.Lock()  # the server is one for all hosts, and so is the request: the first that has it sends it
     replies = ask_all(

@@ -1,4 +1,4 @@
-"""`make history`: what each host's own record says of its deploys, as a table or, with JSON=1, as JSON."""
+"""`./hublab history`: what each host's own record says of its deploys, as a table or, with --json, as JSON."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def left_words(left: Sequence[dict[str, Any]]) -> list[str]:
         named = [f"{run['name']} ({run['id']})" for run in found[:MOST_NAMED]]
         named += [f"{len(found) - MOST_NAMED} more"] if len(found) > MOST_NAMED else []
         ids = " ".join(run["id"] for run in found[:MOST_NAMED])
-        remedy = f'make run-again RUNS="{ids}"' if found[0]["again"] else "a worker that is ONLINE sees to it"
+        remedy = f"./hublab run-again {ids}" if found[0]["again"] else "a worker that is ONLINE sees to it"
         count = "1 flow run is" if len(found) == 1 else f"{len(found)} flow runs are"
         lines.append(f"{count} {problem}: {', '.join(named)} -> {remedy}")
     return lines
@@ -184,7 +184,7 @@ def vanished(found: Sequence[Status]) -> str:
         return ""
     return (
         f"ONLINE in the pool, and of no host in HUBLAB_HOSTS: {', '.join(names)} -> put their hosts back, and "
-        "take them out of service with `make decommission LIMIT=host`; where they are others', nothing is to be done"
+        "take them out of service with `./hublab decommission host`; where they are others', nothing is to be done"
     )
 
 

@@ -1,4 +1,4 @@
-"""`make unlock`: removes the lock of every host and says whose it was. Nothing that runs is stopped."""
+"""`./hublab unlock`: removes the lock of every host and says whose it was. Nothing that runs is stopped."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def take(folder: Path, query: dict[str, Any]) -> int:
                 )
                 return 0
         if held and seen and held["token"] == seen["token"] and held["refreshed"] > seen["refreshed"]:
-            say(f"{describe(held)}. Nothing was changed. Try again later; `make unlock` if you know that it is dead.")
+            say(f"{describe(held)}. Nothing was changed. Try again later; `./hublab unlock` if you know it is dead.")
             return 1
         seen = held if seen is None or held is None or held["token"] != seen["token"] else seen
         waiting = "a step of an earlier deploy is still ending; waiting for it" if busy else ""

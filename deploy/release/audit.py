@@ -1,4 +1,4 @@
-"""`make audit`: is a vulnerability known in what the lock names? By pip-audit, against the service of osv.dev."""
+"""`./hublab audit`: is a vulnerability known in what the lock names? By pip-audit, against the service of osv.dev."""
 
 from __future__ import annotations
 

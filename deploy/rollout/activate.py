@@ -107,7 +107,7 @@ class Rollout:
         if self.what == "rollback" and len(kinds) > len({kind for kind, _ in kinds}):
             raise DeployError(
                 "The hosts would go back to different releases, of other locks or code: see above. Nothing changed. "
-                "Name one with RELEASE=, or take the hosts one at a time with LIMIT=."
+                "Name one with --to, or take the hosts one at a time with --limit."
             )
 
     def outcome_for(self, state: State, address: str) -> Outcome:

@@ -89,20 +89,22 @@ class Prefect:
         found = self.api.ask("GET", f"/work_pools/{pool}")
         trouble = [f"the work pool {pool!r} is paused"] if found["is_paused"] else []
         queues = {one["name"]: one for one in self.api.ask("POST", f"/work_pools/{pool}/queues/filter", {})}
-        trouble += [f"the queue {one!r} is not there: make register" for one in self._queues if one not in queues]
+        trouble += [
+            f"the queue {one!r} is not there: ./hublab campaign register" for one in self._queues if one not in queues
+        ]
         paused = [one for one in self._queues if one in queues and queues[one]["is_paused"]]
-        trouble += [f"the queue {one!r} is paused: make resume" for one in paused]
+        trouble += [f"the queue {one!r} is paused: ./hublab campaign resume" for one in paused]
         workers = self.api.ask("POST", f"/work_pools/{pool}/workers/filter", {})
         online = sum(one["status"] == "ONLINE" for one in workers)
         if not online:
-            trouble.append(f"no worker of the pool {pool!r} is online ({len(workers)} known): make status")
+            trouble.append(f"no worker of the pool {pool!r} is online ({len(workers)} known): ./hublab status")
         return trouble + self._deployments()
 
     def _deployments(self) -> list[str]:
         names = {SEND, *(one.handler for one in sequences().values())}
         found = self.api.ask("POST", "/deployments/filter", {"deployments": {"name": {"any_": sorted(names)}}})
         missing = names - {one["name"] for one in found}
-        return [f"the deployment {name!r} is not there: make register" for name in sorted(missing)]
+        return [f"the deployment {name!r} is not there: ./hublab campaign register" for name in sorted(missing)]
 
 
 def parsed(raw: dict[str, Any]) -> Run:

@@ -1,7 +1,7 @@
 """`python -m flows.operator.alerting`: a message to the operator, through Apprise, wherever ALERT_URLS says.
 
 What is new is told, at most once in HUBLAB_ALERT_MINUTES; what could not be told is told the next time, and
-`make campaign-status` says that it was not. What was told, and when, is kept in a Prefect variable.
+`./hublab campaign status` says that it was not. What was told, and when, is kept in a Prefect variable.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def written(found: Iterable[Concern], told: dict[str, list[str]], settings: Sett
         title.append(one.title)
         fresh = [text for key, text in one.items.items() if key not in told.get(one.kind, ())]
         lines += [f"{one.title}:", *(f"  {clean(text, settings)}" for text in fresh[:SHOWN])]
-        lines += ["  and more: `make campaign-status`"] if len(fresh) > SHOWN else []
+        lines += ["  and more: `./hublab campaign status`"] if len(fresh) > SHOWN else []
         lines.append(f"  -> {one.remedy}")
     return f"Hublab: {'; '.join(title)}"[:LINE], "\n".join(lines)[:MOST]
 
@@ -108,11 +108,17 @@ def trouble(prefect: Prefect, settings: Settings, now: datetime, silence: timede
         return ""
     kept: dict[str, Any] = prefect.variable(VARIABLE) or {}
     if wrong := kept.get("undelivered"):
-        return f"an alert could not be delivered: {wrong}; correct it in .env, `make secrets`, `make alert-test`"
+        return (
+            f"an alert could not be delivered: {wrong}; correct it in .env, "
+            "`./hublab campaign secrets`, `./hublab campaign alert-test`"
+        )
     looked = datetime.fromisoformat(kept["looked_at"]) if kept.get("looked_at") else None
     if looked is None or now - looked > silence:
         since = f"since {looked:%Y-%m-%d %H:%M} UTC" if looked else "yet"
-        return f"nobody has looked for what to tell {since}: `make register`, then `make preflight`"
+        return (
+            f"nobody has looked for what to tell {since}: `./hublab campaign register`, then "
+            "`./hublab campaign preflight`"
+        )
     return ""
 
 

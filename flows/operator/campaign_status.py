@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from flows.services.notion_gateway import NotionGateway
 
 SILENCE = timedelta(hours=1)  # the watch runs every ten minutes
-RETRY = "make retry-failed"
+RETRY = "./hublab campaign retry-failed"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Status:
     """How the campaign stands at `at`. `untold`: why Notion could not be asked, `foreign`: runs of another system.
 
     `alerts`: why the operator might not hear of something; `testing`: whether testing mode is on; `paused`: whether
-    mails wait for `make resume`; `exposed`: that Prefect's API answers anybody.
+    mails wait for `./hublab campaign resume`; `exposed`: that Prefect's API answers anybody.
     """
 
     at: datetime
@@ -119,15 +119,17 @@ def remedies(status: Status) -> list[str]:
     if status.troubles:
         found.append(f"{len(status.troubles)} ended badly; once the cause is mended, `{RETRY}` runs them again")
     if status.late:
-        found.append(f"{status.late} mails are late: `make preflight` says whether a worker takes them")
+        found.append(f"{status.late} mails are late: `./hublab campaign preflight` says whether a worker takes them")
     if status.untold:
         found.append(f"delivered, opened and bounced are not known: {status.untold}")
     if status.alerts:
         found.append(status.alerts)
     if status.paused:
-        found.append("the campaign is paused: mails wait until `make resume`")
+        found.append("the campaign is paused: mails wait until `./hublab campaign resume`")
     if status.testing:
-        found.append("testing mode is on, for TESTING_ADDRESS alone; take TESTING_MODE out of .env, `make secrets`")
+        found.append(
+            "testing mode is on, for TESTING_ADDRESS alone; take TESTING_MODE out of .env, `./hublab campaign secrets`"
+        )
     if status.exposed:
         found.append(deployments.ANSWERS_ANYBODY)
     return found

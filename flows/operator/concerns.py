@@ -61,7 +61,7 @@ def ended_badly(prefect: Prefect, now: datetime) -> list[Concern]:
             if len(groups[broken]) < MANY:
                 # By its state: one that was run again and fails once more is new.
                 groups[broken][state.id.hex[-8:]] = f"{run.name}: {cause(run)}"
-    remedy = "once the cause is mended: `make retry-failed`"
+    remedy = "once the cause is mended: `./hublab campaign retry-failed`"
     return [Concern(names[one][0], f"{counts[one]} {names[one][1]}", groups[one], remedy) for one in (True, False)]
 
 
@@ -78,7 +78,9 @@ def late(prefect: Prefect, now: datetime) -> Concern:
         prefect, "/flow_runs/count", {"next_scheduled_start_time": {"before_": (now - LATE).isoformat()}}
     )
     items = {"late": f"due for more than {minutes} minutes, and no worker has begun them"} if count else {}
-    return Concern("late", f"{count} late", items, "`make preflight`, `make status`: is a worker there, and free?")
+    return Concern(
+        "late", f"{count} late", items, "`./hublab campaign preflight`, `./hublab status`: is a worker there, and free?"
+    )
 
 
 def postponed(prefect: Prefect) -> Concern:
@@ -101,7 +103,7 @@ def silent(prefect: Prefect, pool: str, now: datetime) -> Concern:
         silence = now - instant(one["last_heartbeat_time"]) if one.get("last_heartbeat_time") else GONE
         if SILENT < silence < GONE and len(items) < MANY:
             items[one["name"][:60]] = f"{one['name']}, for {int(silence.total_seconds() / 60)} minutes"
-    return Concern("silent", f"{len(items)} workers silent", items, "`make status` says what became of them")
+    return Concern("silent", f"{len(items)} workers silent", items, "`./hublab status` says what became of them")
 
 
 def customers(prefect: Prefect) -> Concern:
@@ -111,7 +113,7 @@ def customers(prefect: Prefect) -> Concern:
         for run in islice(withheld(prefect, DAYS), MANY)
         if run.state is not None
     }
-    remedy = "reach them another way, or `operate allow ADDRESS`, then `make retry-failed CUSTOMERS=1`"
+    remedy = "reach them another way, or `operate allow ADDRESS`, then `./hublab campaign retry-failed --customers`"
     return Concern("customers", f"{len(items)} of a customer's enrolments or mails skipped", items, remedy)
 
 
@@ -140,5 +142,5 @@ def alarms(prefect: Prefect, now: datetime) -> Concern:
 def earlier(prefect: Prefect) -> Concern:
     """Mails that the system before this one has scheduled: this release refuses their parameters."""
     count = _scheduled(prefect, "/flow_runs/count", {"tags": {"any_": [EARLIER]}})
-    items = {"earlier": "`make cutover` takes them over: docs/cutover.md"} if count else {}
+    items = {"earlier": "`./hublab campaign cutover` takes them over: docs/cutover.md"} if count else {}
     return Concern("earlier", f"{count} mails of the earlier system wait", items, "they need a decision")

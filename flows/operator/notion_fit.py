@@ -96,7 +96,7 @@ def _absent(block: str, name: str, place: Place) -> Fit:
         return Fit(name, f"{FILE} says that {name!r} is {place.name!r}, and there is no such property: correct it")
     waived = "" if name in NEEDED[block] else f", or write {_quoted(name)} = false in {FILE}"
     missing = f"property {name!r} ({schema.SCHEMA[block][name]}) is missing"
-    return Fit(name, f"{missing}: `make notion-setup` would add it{waived}", adds=True)
+    return Fit(name, f"{missing}: `./hublab campaign notion-setup` would add it{waived}", adds=True)
 
 
 def _chosen(block: str, name: str, place: Place, found: Mapping[str, Any], wanted: set[str]) -> Fit:

@@ -114,7 +114,9 @@ def main(arguments: list[str] | None = None) -> int:
             if lines := notion_fit.pasted(found, notion.mapping):
                 problems = [fit.problem for each in found.values() for fit in each if fit.line]
                 sys.stderr.write("".join(f"{one}\n" for one in problems))
-                sys.stderr.write(f"nothing is added before {FILE} says so; paste, `make secrets`, and again:\n\n")
+                sys.stderr.write(
+                    f"nothing is added before {FILE} says so; paste, `./hublab campaign secrets`, and again:\n\n"
+                )
                 sys.stdout.write("".join(f"{one}\n" for one in lines))
                 return 1
             wanted = missing(notion, found)

@@ -42,7 +42,9 @@ def pause(pool: str | None, *, paused: bool) -> tuple[str, list[str]]:
         except httpx.HTTPStatusError as error:
             if error.response.status_code != httpx.codes.NOT_FOUND:
                 raise
-            raise NothingThereError(f"the pool {pool!r} has no queue {name!r}: `make register`, then again") from None
+            raise NothingThereError(
+                f"the pool {pool!r} has no queue {name!r}: `./hublab campaign register`, then again"
+            ) from None
         if paused:
             prefect.remember(PAUSED, {"at": datetime.now(UTC).isoformat()})
         else:
@@ -110,7 +112,8 @@ def main(arguments: list[str] | None = None) -> int:
             done = f"queue {queue!r} is {state}"
             if others:
                 remedy = (
-                    "a queue of the campaign's own (HUBLAB_CAMPAIGN_QUEUE in .env, `make secrets`, `make register`)"
+                    "a queue of the campaign's own (HUBLAB_CAMPAIGN_QUEUE in .env, "
+                    "`./hublab campaign secrets`, `./hublab campaign register`)"
                 )
                 done += f"; with it {', '.join(others)}, not the campaign's: {remedy} spares them"
     except NothingThereError as problem:

@@ -129,7 +129,7 @@ def properties(notion: NotionGateway) -> Iterator[Row]:
         problems = [fit.problem for fit in compared[block] if fit.problem]
         yield Row("Notion", f"{title}: {len(schema.SCHEMA[block])} properties", "; ".join(problems))
     if lines := notion_fit.pasted(compared, notion.mapping):
-        remedy = f"put the lines below into {FILE}, then `make secrets`"
+        remedy = f"put the lines below into {FILE}, then `./hublab campaign secrets`"
         yield Row("Notion", "properties that nearly fit", remedy, ("", f"# {FILE}", *lines))
 
 
@@ -142,7 +142,7 @@ def mapping_kept(prefect: Prefect, path: Path) -> Iterator[Row]:
     except tomllib.TOMLDecodeError as error:
         yield Row("Notion", FILE, f"not TOML: {error}; correct it")
         return
-    yield Row("Notion", FILE, "" if same else "Prefect has another: `make secrets`")
+    yield Row("Notion", FILE, "" if same else "Prefect has another: `./hublab campaign secrets`")
 
 
 def templates(notion: NotionGateway, settings: Settings) -> Iterator[Row]:
@@ -176,7 +176,7 @@ def testing(settings: Settings) -> Row:
     what = "testing mode: minutes apart, for TESTING_ADDRESS alone"
     there = settings.has("TESTING_ADDRESS")
     remedy = "TESTING_ADDRESS is not set, so that it is for nobody; set it, or take TESTING_MODE out of .env"
-    return Row("mode", what, "" if there else f"{remedy}; `make secrets`")
+    return Row("mode", what, "" if there else f"{remedy}; `./hublab campaign secrets`")
 
 
 # The kinds of field that a property of a kind takes; one that is not named here takes any.
@@ -257,11 +257,15 @@ def deployments(prefect: Prefect, settings: Settings, pool: str) -> Iterator[Row
     polled = [queue(prefect, pool, name) for name in (settings.handlers_queue, settings.mails_queue)]
     yield from polled
     if settings.paused:
-        yield Row("Prefect", "campaign", "paused: `make resume` when it is to go on; opening its queue is not enough")
+        yield Row(
+            "Prefect",
+            "campaign",
+            "paused: `./hublab campaign resume` when it is to go on; opening its queue is not enough",
+        )
     if all(row.ok for row in polled):
         for worker in at_prefect.strangers(prefect, pool):
             remedy = "it takes runs of the campaign and fails them: stop it, or give the campaign a pool of its own"
-            yield Row("Prefect", f"worker {worker}", f"{remedy} (HUBLAB_WORK_POOL in .env, `make deploy`)")
+            yield Row("Prefect", f"worker {worker}", f"{remedy} (HUBLAB_WORK_POOL in .env, `./hublab deploy`)")
 
 
 def queue(prefect: Prefect, pool: str, name: str) -> Row:
@@ -272,12 +276,12 @@ def queue(prefect: Prefect, pool: str, name: str) -> Row:
     except httpx.HTTPStatusError as error:
         if error.response.status_code != httpx.codes.NOT_FOUND:
             raise
-        return Row("Prefect", what, "no such pool: a worker of it creates it: `make deploy`")
+        return Row("Prefect", what, "no such pool: a worker of it creates it: `./hublab deploy`")
     mine = next((one for one in found if one["name"] == name), None)
     if mine is None:
         return Row("Prefect", what, "not there: run `python -m flows.operator.register`")
     if mine["is_paused"]:
-        return Row("Prefect", what, "paused: `make resume` when the campaign is to go on")
+        return Row("Prefect", what, "paused: `./hublab campaign resume` when the campaign is to go on")
     if mine.get("status") == "NOT_READY":
         return Row("Prefect", what, unpolled(prefect, pool, name, mine.get("last_polled")))
     return Row("Prefect", what)
@@ -288,12 +292,13 @@ def unpolled(prefect: Prefect, pool: str, name: str, since: str | None) -> str:
     online = at_prefect.online(prefect, pool)
     asked = f"not polled since {since[:16].replace('T', ' ')} UTC" if since else "never polled"
     if not online:
-        return f"{asked}, and no worker of the pool is online: `make status` says what became of them"
+        return f"{asked}, and no worker of the pool is online: `./hublab status` says what became of them"
     if since is None:
-        return f"{asked} by {', '.join(online)}: `make deploy` has the workers poll it"
+        return f"{asked} by {', '.join(online)}: `./hublab deploy` has the workers poll it"
     return (
-        f"{asked}; online: {', '.join(online)}. `make status` says whether their slots are all taken, and what their "
-        f"runs wait for; if they poll other queues, `make deploy` has them poll {name}"
+        f"{asked}; online: {', '.join(online)}. `./hublab status` says whether their slots are "
+        "all taken, and what their "
+        f"runs wait for; if they poll other queues, `./hublab deploy` has them poll {name}"
     )
 
 

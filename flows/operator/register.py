@@ -73,7 +73,7 @@ def register(pool: str | None = None) -> list[str]:
             client.read_work_pool(pool)
         except ObjectNotFound:
             raise LookupError(
-                f"work pool {pool!r} is not at Prefect; a worker of it creates it: `make deploy`"
+                f"work pool {pool!r} is not at Prefect; a worker of it creates it: `./hublab deploy`"
             ) from None
         limits(prefect, settings)
         for entrypoint in ENTRYPOINTS:

@@ -98,7 +98,9 @@ def main(arguments: list[str] | None = None) -> int:
         for run in found:
             sys.stdout.write(f"{run.state_name or '':9} {run.name}  {cause(run)}\n")
             if not asked.list:
-                again: State[Any] = Scheduled(name="AwaitingRetry", message="run again by `make retry-failed`")
+                again: State[Any] = Scheduled(
+                    name="AwaitingRetry", message="run again by `./hublab campaign retry-failed`"
+                )
                 prefect.client.set_flow_run_state(run.id, again, force=True)
     sys.stdout.write(f"{len(found)} failed{'' if asked.list or not found else ', all to be run again now'}\n")
     return 1 if asked.list and found else 0

@@ -62,7 +62,10 @@ def _property(page: dict[str, Any], name: str, block: str = schema.SEQUENCE) -> 
     found = page["properties"].get(name)
     if found is None:
         where = f"the database {schema.TITLES[block]!r}"
-        remedy = "was it renamed? Say so in notion.toml, or run `make notion-setup`; `make preflight` has the lines"
+        remedy = (
+            "was it renamed? Say so in notion.toml, or run `./hublab campaign notion-setup`; "
+            "`./hublab campaign preflight` has the lines"
+        )
         raise UnreadableRecordError(f"{where} has no property {name!r}: {remedy}")
     return dict(found)
 

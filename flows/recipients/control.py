@@ -20,7 +20,7 @@ def why_not(page: dict[str, Any], contact: ContactState, sequence: Sequence, num
     """
     for name in (f"Email {number} Sent", "Cancelled", "Sequence Completed"):
         if name not in page["properties"]:
-            remedy = "was it renamed? Say so in notion.toml; `make preflight` has the line"
+            remedy = "was it renamed? Say so in notion.toml; `./hublab campaign preflight` has the line"
             raise UnreadableRecordError(f"the database 'Email Sequence' has no property {name!r}: {remedy}")
     sent = read(page, f"Email {number} Sent")
     if sent:

@@ -57,7 +57,7 @@ def _one(sequence: Sequence, enrolment: dict[str, Any], step: int) -> State[Any]
     with Prefect() as prefect:
         settings = prefect.settings()
         if settings.paused:
-            raise NotYetError(datetime.now(UTC) + PAUSE, "the campaign is paused; `make resume`")
+            raise NotYetError(datetime.now(UTC) + PAUSE, "the campaign is paused; `./hublab campaign resume`")
         with notion_client(prefect, settings) as notion:
             sending = Sending(prefect, notion, settings, sequence, enrolment, step)
             try:

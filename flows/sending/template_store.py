@@ -64,5 +64,5 @@ def get(  # noqa: PLR0913 - what a template is found by
         prefect.replace(kept, data) if kept is not None else prefect.keep(key, KIND, data)
     if name not in data["templates"]:
         problem = f"there is none of that name in {DATABASE!r}"
-        raise UnusableTemplateError(name, problem, "Create it in Notion; `make preflight` checks them all")
+        raise UnusableTemplateError(name, problem, "Create it in Notion; `./hublab campaign preflight` checks them all")
     return Template(name, **data["templates"][name])

@@ -48,7 +48,10 @@ class Trouble(Exception):  # noqa: N818 - becomes one of those in errors.py
         found = _NO_PROPERTY.search(str(self)) if self.code == "validation_error" else None
         if found is None:
             return ""
-        return ". Was it renamed, or is it of another kind? `make preflight` says so, with the lines for notion.toml"
+        return (
+            ". Was it renamed, or is it of another kind? `./hublab campaign preflight` says so, "
+            "with the lines for notion.toml"
+        )
 
 
 def _hints(error: Exception) -> tuple[float | None, str | None]:

@@ -94,7 +94,8 @@ class MissingSettingError(LookupError):
         variable = environment_name(name)
         where = f"neither the Prefect Secret block {name!r} nor" if name in BLOCKS else f"neither {VARIABLE!r} nor"
         super().__init__(
-            f"{name}: {where} the environment variable {variable} is set; add {variable} to .env, `make secrets`"
+            f"{name}: {where} the environment variable {variable} is set; add {variable} to .env, "
+            "`./hublab campaign secrets`"
         )
 
 
@@ -165,7 +166,9 @@ class Settings:
         except ValueError:
             value = -1.0
         if not 0 <= value < float("inf"):
-            raise BadSettingError(f"{name}: {text!r} is not a number from 0; correct it in .env and run `make secrets`")
+            raise BadSettingError(
+                f"{name}: {text!r} is not a number from 0; correct it in .env and run `./hublab campaign secrets`"
+            )
         return value
 
     @property
@@ -195,7 +198,8 @@ class Settings:
             return ZoneInfo(name).key
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise BadSettingError(
-                f"HUBLAB_TIMEZONE: {name!r} is no time zone; write one as America/Toronto in .env, `make secrets`"
+                f"HUBLAB_TIMEZONE: {name!r} is no time zone; write one as America/Toronto in .env, "
+                "`./hublab campaign secrets`"
             ) from None
 
     def tests(self, email: str) -> bool:
@@ -216,7 +220,9 @@ class Settings:
         """
         text = self.get("testing-mode").strip().lower()
         if text not in TRUE | FALSE:
-            raise BadSettingError(f"testing-mode: {text!r} is neither true nor false; set TESTING_MODE, `make secrets`")
+            raise BadSettingError(
+                f"testing-mode: {text!r} is neither true nor false; set TESTING_MODE, `./hublab campaign secrets`"
+            )
         return text in TRUE
 
 

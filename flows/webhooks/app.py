@@ -58,7 +58,7 @@ class Receiver:
         self._last_alarm = ""
         if not all(signatures.is_svix_secret(one) for one in self._resend):
             raise BadSettingError(
-                "resend-webhook-secret: is not what Resend shows (whsec_…); correct it, `make secrets`"
+                "resend-webhook-secret: is not what Resend shows (whsec_…); correct it, `./hublab campaign secrets`"
             )
         # Who has left waits behind nothing that Notion could hold up.
         self._parts = {name: Forwarder(Spool(folder / name)) for name in PARTS}

@@ -59,9 +59,9 @@ def read_secrets(path: Path) -> Settings:
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise BadSettingError(f"--secrets: {path} cannot be read ({type(error).__name__}); `make deploy`") from None
+        raise BadSettingError(f"--secrets: {path} cannot be read ({type(error).__name__}); `./hublab deploy`") from None
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise BadSettingError(f"--secrets: {path} is not a JSON object of strings; `make deploy`")
+        raise BadSettingError(f"--secrets: {path} is not a JSON object of strings; `./hublab deploy`")
     return Settings(found)
 
 

@@ -1,6 +1,6 @@
 """A campaign that runs in the sandbox: stand-ins on its network, workers and webhooks deployed, everything registered.
 
-By hand: `make demo`. From a test::
+By hand: `./hublab sandbox demo`. From a test::
 
     from sandbox import Sandbox, campaign
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY = 10.0
 _SETTLED_SECONDS = 600.0  # after the last fault
-_SHOWN = 12  # lines of `make status`
+_SHOWN = 12  # lines of `./hublab status`
 _OVERDUE = timedelta(seconds=60)  # a worker that has room takes what is due at its next poll
 
 

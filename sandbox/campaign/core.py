@@ -126,7 +126,7 @@ class Campaign:
         return done
 
     def status(self) -> subprocess.CompletedProcess[str]:
-        """What `make status` says; exit status 0 when every host and worker is as planned and no run is left behind."""
+        """What `./hublab status` says; 0 when all is as planned and no run is left behind."""
         return self._python(os.environ | {"HUBLAB_ENV_FILE": str(self.env_file)}, "deploy.fleet", "status")
 
     def _python(self, environment: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:

@@ -93,7 +93,7 @@ def tell_resend(campaign: Campaign) -> None:
 
 
 def deploy(campaign: Campaign) -> None:
-    """What `make deploy` does, with the campaign's `.env`.
+    """What `./hublab deploy` does, with the campaign's `.env`.
 
     Raises:
         SandboxError: It failed; its last lines are in the error.

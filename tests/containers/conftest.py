@@ -54,7 +54,7 @@ def daemon() -> Iterator[Daemon]:
 
 @pytest.fixture(scope="session")
 def image(daemon: Daemon) -> str:
-    """The worker's image of this checkout, built as `make image` builds it; its tag."""
+    """The worker's image of this checkout, built as `./hublab image` builds it; its tag."""
     daemon.take("hublab-base", base(layout(ROOT)))
     # Nothing but this machine is in the reach of the daemon's own network.
     return built.build("hublab-base", "worker", ["--network=host"], {**os.environ, **daemon.environment})

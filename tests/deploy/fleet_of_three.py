@@ -183,7 +183,7 @@ class Fleet:
             link.answers = kind == "SSH is cut"
         if kind in ("the power is cut", "it never comes back"):
             computer.lock, computer.up = "", kind == "the power is cut"
-        if kind in ("the operator is suspended", "make unlock"):
+        if kind in ("the operator is suspended", "./hublab unlock"):
             # Another deploy came by, and is still at it, or has gone again.
             computer.lock = "another's" if kind == "the operator is suspended" else ""
             return bool(computer.execute(program, query))

@@ -94,7 +94,7 @@ def test_draining_worker_is_no_trouble_of_its_own() -> None:
         ({"queue": {"depth": 7, "late": 3}}, "trouble: 3 flow runs are late"),
         (
             {"left": ({"id": "a1", "name": "wise-fox", "problem": "lost", "again": True, "state": "Lost"},)},
-            'trouble: 1 flow run is lost: wise-fox (a1) -> make run-again RUNS="a1"',
+            "trouble: 1 flow run is lost: wise-fox (a1) -> ./hublab run-again a1",
         ),
         (
             {

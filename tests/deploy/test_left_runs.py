@@ -1,4 +1,4 @@
-"""Which flow runs `make status` says nobody is about to run."""
+"""Which flow runs `./hublab status` says nobody is about to run."""
 
 from __future__ import annotations
 

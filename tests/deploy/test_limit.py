@@ -1,4 +1,4 @@
-"""LIMIT= names hosts of the inventory, or nothing is done."""
+"""--limit names hosts of the inventory, or nothing is done."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def test_second_operator_is_told_who_holds_it_and_since_when(
     said = capsys.readouterr().out
     assert f"locked by ada@desk since {before['since']} for deploy of release r1" in said
     assert "Nothing was changed" in said
-    assert "make unlock" in said
+    assert "./hublab unlock" in said
     held = lock.holder(tmp_path)
     assert held is not None
     assert held["token"] == "a"

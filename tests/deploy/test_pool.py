@@ -124,7 +124,11 @@ def test_api_that_asks_for_no_credential_is_a_warning(url: str, open_: bool, war
     ("on", "wished", "told"),
     [
         (True, True, "testing mode is on: mails to TESTING_ADDRESS go out minutes apart"),
-        (True, False, "testing mode is on at Prefect, and .env does not have it -> `make secrets` takes it out there"),
+        (
+            True,
+            False,
+            "testing mode is on at Prefect, and .env does not have it -> `./hublab campaign secrets` takes it out",
+        ),
         (False, True, "TESTING_MODE of .env is not at Prefect"),
         (False, False, ""),
         (None, True, ""),

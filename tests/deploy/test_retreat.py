@@ -106,11 +106,11 @@ def test_what_stands_in_the_way_is_named_with_what_would_do() -> None:
     assert nothing.what == "there is no release before this one"
     (absent,) = plan("3.1").problems
     assert absent.what == "RELEASE: 3.1 is not on the host"
-    assert f"make rollback RELEASE={OLD} or {release_name()}" in absent.remedy
+    assert f"./hublab rollback --to {OLD} or {release_name()}" in absent.remedy
     broken = {OLD: finished(OLD, code_changed=True)}
     (changed,) = plan(releases=broken).problems
     assert changed.what == f"RELEASE: {OLD} is not whole, or was changed since it was built"
-    assert changed.remedy == "run `make deploy`"
+    assert changed.remedy == "run `./hublab deploy`"
 
 
 def test_release_of_the_same_lock_and_code_is_found_by_another_hosts_name() -> None:

@@ -18,7 +18,7 @@ FAULTS = (
     "the power is cut",
     "it never comes back",
     "the operator is suspended",
-    "make unlock",
+    "./hublab unlock",
     "a bug of ours",
 )
 MOVING = ("put_secrets", FIRST, SECOND)

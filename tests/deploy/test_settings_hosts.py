@@ -109,7 +109,7 @@ def test_env_that_speaks_of_the_campaign_alone_leaves_it_to_the_sandbox(tmp_path
 
 
 def test_nothing_to_deploy_to_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"HUBLAB_HOSTS.*make deploy"):
+    with pytest.raises(SettingsError, match=r"HUBLAB_HOSTS.*./hublab deploy"):
         find_env_file(tmp_path, {})
 
 

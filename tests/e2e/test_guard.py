@@ -73,7 +73,7 @@ def test_without_testing_mode_it_is_refused(aim: Target, well: Found, mode: str 
     }
     (reason,) = guard.reasons(aim, replace(well, secrets=secrets))
     assert reason.startswith("TESTING_MODE: ")
-    assert "TESTING_MODE=true in .env, make secrets" in reason
+    assert "TESTING_MODE=true in .env, ./hublab campaign secrets" in reason
 
 
 @pytest.mark.parametrize("to", ["you@example.com", "me@example.org", "me.e2e@example.com", "", "xme@example.com"])
@@ -100,7 +100,7 @@ def test_where_the_workers_use_another_account_it_is_refused(aim: Target, well: 
     for secrets in ({**well.secrets, name: "hush-other"}, {k: v for k, v in well.secrets.items() if k != name}):
         (reason,) = guard.reasons(aim, replace(well, secrets=secrets))
         assert reason.startswith(f"{name}: ")
-        assert reason.endswith("correct it, make secrets")
+        assert reason.endswith("correct it, ./hublab campaign secrets")
         assert "hush" not in reason
 
 

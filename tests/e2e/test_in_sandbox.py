@@ -116,7 +116,7 @@ def test_queue_that_is_paused_meanwhile(sandbox: Sandbox, tmp_path: Path) -> Non
     assert found.status == 1, found.text
     # On a busy machine a mail may be away before the pause is there.
     assert found.lost() - {""} == {"worker"}
-    assert "the queue 'campaign' is paused: make resume" in found.text
+    assert "the queue 'campaign' is paused: ./hublab campaign resume" in found.text
     assert "**FAILED**" in (tmp_path / "STATUS.md").read_text()
 
 

@@ -36,7 +36,7 @@ def test_each_command_writes_its_own_section(tmp_path: Path) -> None:
     file = tmp_path / "STATUS.md"
     status.write(status.HOSTS, "hosts one", file)
     assert file.read_text().count("Never run here") == 2
-    file.write_text(file.read_text().replace("`make e2e`.", "in other words."))
+    file.write_text(file.read_text().replace("`./hublab e2e`.", "in other words."))
     status.write(status.HOSTS, "hosts one", file)
     assert "in other words" not in file.read_text()
     status.write(*status.of_run(ran()), file)
@@ -61,7 +61,7 @@ def test_a_run_says_what_was_verified_and_what_was_not() -> None:
         "Chromium 150",
         "the real Notion, Resend and funnel page",
         "a delivery is Resend's word (TESTING_MAILBOX in .env)",
-        "make e2e-nightly",
+        "./hublab e2e --sandbox --speed 1",
         "a redeploy and a killed worker",
     ):
         assert words in body

@@ -122,7 +122,7 @@ def test_queue_is_paused(theatre: Theatre) -> None:
     for sentence in record.diagnosis:  # who signs up meanwhile is enrolled; their mails wait
         assert "its run is" in sentence
         assert "was not started" in sentence
-        assert "the queue 'campaign' is paused: make resume" in sentence
+        assert "the queue 'campaign' is paused: ./hublab campaign resume" in sentence
 
 
 @pytest.mark.parametrize(

@@ -95,17 +95,22 @@ def told(world: World, found: list[Concern], now: datetime = NOW) -> str:
 
 
 def failures(*keys: str) -> Concern:
-    return Concern("failed", f"{len(keys)} failed", {key: f"mail {key}" for key in keys}, "`make retry-failed`")
+    return Concern(
+        "failed", f"{len(keys)} failed", {key: f"mail {key}" for key in keys}, "`./hublab campaign retry-failed`"
+    )
 
 
-SILENT = Concern("silent", "1 workers silent", {"w-1": "w-1, for 7 minutes"}, "`make status`")
+SILENT = Concern("silent", "1 workers silent", {"w-1": "w-1, for 7 minutes"}, "`./hublab status`")
 
 
 def test_what_is_new_is_told_once_in_one_message(world: World, service: Service) -> None:
     assert told(world, [failures("a", "b"), SILENT]) == "told: 2 failed, 1 workers silent"
     (message,) = service.told
     assert message["title"] == "Hublab: 2 failed; 1 workers silent"
-    assert all(part in message["message"] for part in ("mail a", "mail b", "w-1, for 7 minutes", "`make retry-failed`"))
+    assert all(
+        part in message["message"]
+        for part in ("mail a", "mail b", "w-1, for 7 minutes", "`./hublab campaign retry-failed`")
+    )
     assert told(world, [failures("a", "b"), SILENT], NOW + timedelta(days=1)) == "nothing new"
     assert len(service.told) == 1
 
@@ -131,7 +136,7 @@ def test_a_flood_of_failures_is_one_message_with_counts(world: World, service: S
     (message,) = service.told
     assert message["title"] == "Hublab: 1000 failed"
     assert message["message"].count("mail ") == alerting.SHOWN
-    assert "and more: `make campaign-status`" in message["message"]
+    assert "and more: `./hublab campaign status`" in message["message"]
     assert len(message["message"]) < alerting.MOST
 
 
@@ -179,7 +184,7 @@ def test_alert_test_sends_one_and_says_whether_it_was_taken(
     assert "URL 1 of ALERT_URLS (JSON) did not take it" in capsys.readouterr().err
     world.setenv("ALERT_URLS", "")
     assert alerting.main([]) == 1
-    assert "add ALERT_URLS to .env, `make secrets`" in capsys.readouterr().err
+    assert "add ALERT_URLS to .env, `./hublab campaign secrets`" in capsys.readouterr().err
 
 
 def kinds(now: datetime | None = None) -> dict[str, Concern]:
@@ -307,7 +312,7 @@ def test_register_schedules_the_watch_where_somebody_is_to_be_told(world: World)
     assert [one.slug for one in watch_schedule.schedules(Settings({"heartbeat-url": "http://x"}))] == ["watch"]
 
 
-LATE = Concern("late", "3 late", {"late": "due for long"}, "`make preflight`")
+LATE = Concern("late", "3 late", {"late": "due for long"}, "`./hublab campaign preflight`")
 
 
 @pytest.mark.parametrize(

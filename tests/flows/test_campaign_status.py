@@ -166,7 +166,7 @@ def test_a_run_that_failed_is_named_with_what_runs_it_again_and_the_status_is_1(
     assert campaign_status.main([]) == 1
     out = capsys.readouterr().out
     assert f"Failed    {runs[0].name}" in out
-    assert "once the cause is mended, `make retry-failed` runs them again" in out
+    assert "once the cause is mended, `./hublab campaign retry-failed` runs them again" in out
 
 
 def test_a_notion_that_does_not_answer_leaves_prefects_numbers_and_says_so(

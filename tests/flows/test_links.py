@@ -36,7 +36,7 @@ def block(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def signed(secret: str) -> str:
-    """Write a secret as `make secrets` does; with what mails are signed then."""
+    """Write a secret as `./hublab campaign secrets` does; with what mails are signed then."""
     secret_blocks.write({"unsubscribe-secret": secret})
     with Prefect() as prefect:
         return prefect.settings().get("unsubscribe-secret")

@@ -98,5 +98,5 @@ def test_an_hour_that_cannot_be_is_refused(step: str, more: str, said: str) -> N
 
 @pytest.mark.parametrize("wrong", ["Toronto", "../etc/passwd", "America"])
 def test_a_time_zone_that_is_none_is_named_with_the_remedy(wrong: str) -> None:
-    with pytest.raises(BadSettingError, match=r"^HUBLAB_TIMEZONE: '.*' is no time zone; .*`make secrets`"):
+    with pytest.raises(BadSettingError, match=r"^HUBLAB_TIMEZONE: '.*' is no time zone; .*`./hublab campaign secrets`"):
         _ = Settings({"HUBLAB_TIMEZONE": wrong}).zone

@@ -79,9 +79,9 @@ def test_preflight_proposes_the_lines_and_what_setup_would_add_and_is_then_conte
     for part in (
         "property 'First Name' nearly fits 'first_name' (title): the line for notion.toml is below",
         "property 'Email' nearly fits 'email' (email)",
-        "property 'Template Type' (select) is missing: `make notion-setup` would add it, or write",
+        "property 'Template Type' (select) is missing: `./hublab campaign notion-setup` would add it, or write",
         '"Template Type" = false in notion.toml',
-        "property 'Cancelled' (checkbox) is missing: `make notion-setup` would add it",
+        "property 'Cancelled' (checkbox) is missing: `./hublab campaign notion-setup` would add it",
         "of the options of 'Status', 'Failed' nearly fits 'failed', 'Sent' nearly fits 'sent'",
     ):
         assert part in told, part
@@ -229,5 +229,7 @@ def test_a_property_that_is_renamed_there_is_named_with_the_remedy(
     assert world.accepted(enrolment["email"]) == []
     contacts = there.schema(schema.CONTACTS)
     contacts["mail"] = contacts.pop("email")
-    with pytest.raises(Exception, match=r"email.*`make preflight` says so, with the lines for notion\.toml"):
+    with pytest.raises(
+        Exception, match=r"email.*`./hublab campaign preflight` says so, with the lines for notion\.toml"
+    ):
         world.quickly("signup")

@@ -87,7 +87,7 @@ def test_secrets_says_what_is_missing(
 
 
 def test_a_missing_or_wrong_setting_is_named_with_the_command_that_sets_it() -> None:
-    with pytest.raises(MissingSettingError, match=r"notion-token.*NOTION_TOKEN to \.env, `make secrets`"):
+    with pytest.raises(MissingSettingError, match=r"notion-token.*NOTION_TOKEN to \.env, `./hublab campaign secrets`"):
         Settings({}).get("notion-token")
     with pytest.raises(BadSettingError, match="testing-mode: 'maybe' is neither true nor false"):
         _ = Settings({"testing-mode": "maybe"}).testing
@@ -132,10 +132,10 @@ def test_preflight_is_content_with_a_workspace_that_has_everything(
 @pytest.mark.parametrize(
     ("online", "polled", "advice"),
     [
-        ([], None, "never polled, and no worker of the pool is online: `make status` says what became of them"),
+        ([], None, "never polled, and no worker of the pool is online: `./hublab status` says what became of them"),
         ([], "2025-12-01T10:00:00Z", "not polled since 2025-12-01 10:00 UTC, and no worker of the pool is online"),
-        (["w-1", "w-2"], None, "never polled by w-1, w-2: `make deploy` has the workers poll it"),
-        (["w-1"], "2025-12-01T10:00:00Z", "`make status` says whether their slots are all taken, and what their"),
+        (["w-1", "w-2"], None, "never polled by w-1, w-2: `./hublab deploy` has the workers poll it"),
+        (["w-1"], "2025-12-01T10:00:00Z", "`./hublab status` says whether their slots are all taken, and what their"),
     ],
 )
 def test_preflight_tells_a_queue_that_nobody_has_from_workers_with_their_hands_full(
@@ -168,7 +168,7 @@ def test_preflight_names_every_fault_with_its_remedy(world: World, capsys: pytes
         source.schema.update(kept)
         world.services.resend.store.domains["hublab.test"] = "verified"
     for part in (
-        "property 'Cancelled' (checkbox) is missing: `make notion-setup` would add it",
+        "property 'Cancelled' (checkbox) is missing: `./hublab campaign notion-setup` would add it",
         "property 'Segment' is number, not select: change its type in Notion, or name another in notion.toml",
         "christmas_email_4",
         "{{frist_name}}",
@@ -207,7 +207,7 @@ def test_preflight_at_a_server_where_nothing_is_registered_says_so_in_its_table(
     assert "rate limit notion" in found
     assert "not there: run `python -m flows.operator.register`" in found
     assert f"the deployment '{name}/{name}' is not at Prefect" in found
-    assert "no such pool: a worker of it creates it: `make deploy`" in found
+    assert "no such pool: a worker of it creates it: `./hublab deploy`" in found
 
 
 def test_notion_setup_adds_what_is_missing_and_nothing_twice(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -275,12 +275,17 @@ def test_pause_stops_the_campaigns_mails_alone_and_resume_continues_them(
         with Prefect() as prefect:
             assert not preflight.queue(prefect, "default", "campaign").ok
             told = [row.problem for row in preflight.deployments(prefect, prefect.settings(), "default")]
-        assert any(one.startswith("paused: `make resume` when it is to go on; opening") for one in told)
-        assert "the campaign is paused: mails wait until `make resume`" in remedies(read(datetime.now(UTC)))
+        assert any(one.startswith("paused: `./hublab campaign resume` when it is to go on; opening") for one in told)
+        assert "the campaign is paused: mails wait until `./hublab campaign resume`" in remedies(
+            read(datetime.now(UTC))
+        )
         # Who signs up is enrolled. A mail whose run waits in another queue, as all did once, waits as well.
         email, mails = world.enrolled("noshow")
         state = world.run(mails[0])
-        assert (state.name, state.message) == ("AwaitingRetry", "waits: the campaign is paused; `make resume`")
+        assert (state.name, state.message) == (
+            "AwaitingRetry",
+            "waits: the campaign is paused; `./hublab campaign resume`",
+        )
         assert world.accepted(email) == []
     finally:
         assert operate.main(["resume"]) == 0
@@ -290,7 +295,7 @@ def test_pause_stops_the_campaigns_mails_alone_and_resume_continues_them(
     assert operate.main(["--pool", "none", "pause"]) == 1
     world.setenv("HUBLAB_CAMPAIGN_QUEUE", "never-registered")
     assert operate.main(["pause"]) == 1
-    assert "has no queue 'never-registered': `make register`" in capsys.readouterr().err
+    assert "has no queue 'never-registered': `./hublab campaign register`" in capsys.readouterr().err
 
 
 def test_handlers_have_a_queue_of_their_own_that_goes_before_all_others(world: World) -> None:

@@ -63,7 +63,7 @@ def test_property_that_is_gone_is_no_permission(name: str) -> None:
         reason(found)
     assert str(caught.value) == (
         f"the database 'Email Sequence' has no property {name!r}: was it renamed? Say so in notion.toml; "
-        "`make preflight` has the line"
+        "`./hublab campaign preflight` has the line"
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def api(deployed: Operator, sandbox: Sandbox) -> Iterator[httpx.Client]:
-    """Prefect; the runs that a test has begun go with it, for `make status` names each that is lost or given up."""
+    """Prefect; the runs that a test has begun go with it, for `./hublab status` names each that is lost or given up."""
     with sandbox.api() as client:
         yield client
         for run in _begun:

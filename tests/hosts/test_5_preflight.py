@@ -16,12 +16,12 @@ UNITS = "sha256sum /etc/systemd/system/prefect-worker@*.service; readlink /opt/h
 
 def test_a_deploy_is_refused_with_every_row_and_changes_nothing(deployed: Operator, machine: Machine) -> None:
     pids, units, deploys = main_pids(machine), machine.ssh(UNITS).stdout, len(audit(machine))
-    # There is something to do, and nobody has run `make secrets` or `make register` at this server.
+    # There is something to do, and nobody has run `campaign secrets` or `campaign register` at this server.
     result = deployed.deploy(HUBLAB_CONCURRENCY="7", HUBLAB_PREFLIGHT="required")
     assert result.status != 0
     assert "HUBLAB_PREFLIGHT: required, and the campaign is not ready" in result.text
     assert "HUBLAB_PREFLIGHT=off in .env deploys without it" in result.text
-    assert "add NOTION_TOKEN to .env, `make secrets`" in result.text
+    assert "add NOTION_TOKEN to .env, `./hublab campaign secrets`" in result.text
     assert "christmas-send-email/christmas-send-email" in result.text
     assert main_pids(machine) == pids
     assert machine.ssh(UNITS).stdout == units

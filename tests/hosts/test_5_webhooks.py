@@ -61,7 +61,7 @@ def test_everything_about_them_verifies(operator: Operator, settings: dict[str, 
 
 
 def verify(operator: Operator, settings: dict[str, str], only: tuple[str, ...] = CHECKS) -> Result:
-    """`make verify`, what of it is about the webhooks, with these settings."""
+    """`./hublab verify`, what of it is about the webhooks, with these settings."""
     return operator.verify(*only, **settings)
 
 

@@ -1,4 +1,4 @@
-"""A small `make chaos`: signups of seven mails, bad services, somebody who leaves, the strikes that matter most."""
+"""A small `./hublab chaos`: signups of seven mails, bad services, somebody who leaves, the strikes that matter most."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def test_unlock_while_a_deploy_lives(
     assert len(audit(machine)) == lines, "it wrote without the lock"
     following = converges(three, machine, sandbox, **change)
     outcome = "the step came to its end, the deploy ended with the reason and wrote nothing more"
-    book.add("`make unlock` while a deploy lives", outcome, following, told(load.finish()))
+    book.add("`./hublab unlock` while a deploy lives", outcome, following, told(load.finish()))
 
 
 def test_rollback_while_a_deploy_lives(

@@ -52,12 +52,12 @@ def test_plan_leaves_the_host_bit_by_bit_unchanged(deployed: Operator, machine: 
 
 @pytest.fixture(autouse=True)
 def _answers_in_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`make status JSON=1`."""
+    """`./hublab status --json`."""
     monkeypatch.setenv("JSON", "1")
 
 
 def fleet(operator: Operator, question: str) -> tuple[int, str]:
-    """`make status` or `make history`."""
+    """`./hublab status` or `./hublab history`."""
     result = operator.run("python", "-m", "deploy.fleet", question)
     return result.status, result.text
 

@@ -1,4 +1,4 @@
-"""The proof, over SSH, against whatever the inventory names: a sandbox, or production. `make verify` runs it.
+"""The proof, over SSH, against whatever the inventory names: a sandbox, or production. `./hublab verify` runs it.
 
 It changes nothing but its own traces: one flow run of the gate's own flow for each worker.
 """

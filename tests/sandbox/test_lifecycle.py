@@ -130,7 +130,7 @@ def test_who_is_not_root_is_told_so(root: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program, str(root)], cwd=CHECKOUT, capture_output=True, text=True, check=False
     )
-    assert "takes root; remedy: sudo make deploy, or hosts in .env" in done.stderr
+    assert "takes root; remedy: sudo ./hublab deploy, or hosts in .env" in done.stderr
 
 
 def await_builder(layout: Layout, up: subprocess.Popen[bytes]) -> None:

@@ -152,10 +152,13 @@ def _blockers(prefect: Prefect, notion: NotionGateway, settings: Settings, pool:
         if error.response.status_code != httpx.codes.NOT_FOUND:
             raise
         strangers, online = [], []
-    remedy = "stop it, or give the campaign a pool of its own: HUBLAB_WORK_POOL in .env, `make deploy`, `make secrets`"
+    remedy = (
+        "stop it, or give the campaign a pool of its own: HUBLAB_WORK_POOL in .env, "
+        "`./hublab deploy`, `./hublab campaign secrets`"
+    )
     yield from (f"worker {one} polls the pool {pool} and would fail our runs: {remedy}" for one in strangers)
     if not set(online) - set(strangers):
-        yield f"no worker of this project is online in the pool {pool}: `make deploy`"
+        yield f"no worker of this project is online in the pool {pool}: `./hublab deploy`"
     rows = [*preflight.secrets(settings), *preflight.properties(notion), *preflight.templates(notion, settings)]
     rows.append(preflight.sender(prefect, settings))
     yield from (f"{row.what}: {row.problem}" for row in rows if not row.ok)

@@ -216,7 +216,7 @@ def test_application_that_was_made_by_hand_is_taken(stage: Stage) -> None:
 def test_remote_that_takes_a_key_asks_for_one_made_by_hand(stage: Stage) -> None:
     adoption = stage.adoption()
     adoption._here = lambda: Revision(NEW, (), pushed=True, remote="git@example.com:ada/hublab.git")
-    with pytest.raises(RolloutError, match=f"make coolify-adopt APP={OLD_APP} BY="):
+    with pytest.raises(RolloutError, match=f"./hublab coolify adopt {OLD_APP} --by "):
         adoption.run(adoption.find(), "ada@desk")
 
 

@@ -34,7 +34,7 @@ def test_what_a_deploy_would_not_cure_is_trouble() -> None:
     assert judged(state(), None).trouble == ("Prefect's server did not say what is due",)
     assert judged(state(), {"depth": 3, "late": 2}).trouble == ("2 flow runs are late",)
     lost = {"id": "i", "name": "n", "problem": "lost", "again": True}
-    assert judged(state(), left=[lost]).trouble[0].startswith("1 flow run is lost: n (i) -> make run-again")
+    assert judged(state(), left=[lost]).trouble[0].startswith("1 flow run is lost: n (i) -> ./hublab run-again")
     held = judged(state(lock="locked by bob", lock_orphaned=True))
     assert (held.lock, held.trouble[0]) == (
         "locked by bob",
