@@ -53,7 +53,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", TO_TYPE, ids=title)
-def test_commands_of_hublab_can_be_typed(page: Path, typed: Typed) -> None:
+def test_commands_of_hublab_can_be_typed(
+    page: Path, typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").touch()
     for line in typed_lines(page, "./hublab"):
         if re.search(r"[…\[<]", line) or line.startswith("--"):
             continue  # the shape of a command, not one to type
