@@ -45,7 +45,7 @@ def state(notion: NotionGateway, page: dict[str, Any], email: str) -> ContactSta
     if ids and whole:
         shown = {name: _texts(source, schema.read(page, name)) for name, source in schema.ROLLUPS.items()}
         return ContactState(shown["Contact Status"], shown["Contact Booking"])
-    contacts = [one for one in (_contact(notion, identity) for identity in ids) if one is not None]
+    contacts = [one for one in (page_of(notion, identity) for identity in ids) if one is not None]
     return of(contacts or notion.equals(schema.CONTACTS, Email=email))
 
 
@@ -75,7 +75,8 @@ def _whole(rollup: dict[str, Any], count: int) -> bool:
     return value.get("type") == "array" and len(value.get("array", ())) == count
 
 
-def _contact(notion: NotionGateway, identity: str) -> dict[str, Any] | None:
+def page_of(notion: NotionGateway, identity: str) -> dict[str, Any] | None:
+    """A contact's page as it is now; None for one that is gone, or in the trash. Raises NotionError."""
     try:
         page = notion.page(schema.CONTACTS, identity)
     except NotionMissingError:

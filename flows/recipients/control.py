@@ -9,6 +9,8 @@ from flows.recipients.suppression import ends
 from flows.services.notion_schema import read
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flows.campaigns.model import Sequence
 
 
@@ -39,8 +41,12 @@ def why_not_contact(contact: ContactState, sequence: Sequence) -> str | None:
     for status in contact.statuses:
         if ends(status, sequence.kind):
             return f"the contact is {status.lower()}"
-    stopping = {one.casefold() for one in sequence.stop_on_booking}
-    for booking in contact.bookings:
-        if booking.casefold() in stopping:
-            return f"a booking is made: {booking}"
+    if reason := booked(contact.bookings, sequence):
+        return reason
     return None if contact.there else "its contact is not in Notion any more, or in the trash"
+
+
+def booked(bookings: Iterable[str], sequence: Sequence) -> str | None:
+    """That one of some bookings ends a sequence, in words, or None."""
+    stopping = {one.casefold() for one in sequence.stop_on_booking}
+    return next((f"a booking is made: {one}" for one in bookings if one.casefold() in stopping), None)

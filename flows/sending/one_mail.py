@@ -15,7 +15,7 @@ from prefect.states import Completed
 
 from flows.campaigns import plan as plans
 from flows.campaigns.model import sequence as find_sequence
-from flows.recipients import confirmation, contact, control, suppression
+from flows.recipients import confirmation, contact, control, edits, suppression
 from flows.sending import analytics, frozen, mail, pacing, template_store
 from flows.sending.delivery import Delivery
 from flows.sending.templates import UnusableTemplateError
@@ -125,8 +125,12 @@ class Sending:
         if waits and not confirmation.confirmed(self._prefect, self._enrolment["key"]):
             return "the enrolment is not confirmed"
         page = self._page = self._notion.page(schema.SEQUENCE, self._enrolment["page"])
-        state = contact.state(self._notion, page, self._enrolment["email"])
-        return control.why_not(page, state, self._sequence, self._mail.number)
+        email, now = self._enrolment["email"], datetime.now(UTC)
+        state = contact.state(self._notion, page, email)
+        enrolled = datetime.fromisoformat(self._enrolment["enrolled_at"])
+        return control.why_not(page, state, self._sequence, self._mail.number) or edits.why_not(
+            self._prefect, self._notion, self._sequence, email, enrolled, now
+        )
 
     def _wait_for_the_day(self) -> None:
         """Keep the sequence's quiet hours. Raises NotYetError."""

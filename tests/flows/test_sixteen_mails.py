@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flows.campaigns.model import sequence as find_sequence
-from flows.recipients import unsubscribe
+from flows.recipients import edits, unsubscribe
 from flows.services import notion_schema as schema
 from flows.services.prefect_api import Prefect
 
@@ -36,8 +36,10 @@ def _no_template_is_known(world: World) -> None:
 @pytest.mark.usefixtures("_no_template_is_known")
 @pytest.mark.parametrize(("sequence", "count"), [("signup", 7), ("noshow", 3), ("postcall", 3), ("onboarding", 3)])
 def test_every_mail_of_a_sequence_is_sent_and_recorded_once(
-    world: World, capsys: pytest.CaptureFixture[str], sequence: str, count: int
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, sequence: str, count: int
 ) -> None:
+    # However long this takes: the look at the contacts, one a minute for everybody, is not counted.
+    monkeypatch.setattr(edits, "fresh", lambda *_: True)
     email, runs = world.enrolled(sequence)
     assert [run.parameters["step"] for run in runs] == list(range(1, count + 1))
     for run in runs:

@@ -1,0 +1,238 @@
+"""What a person changes by hand on another contact of the same mailbox stops the mails; in memory."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from flows.enrolment import enrol
+from flows.recipients import edits
+from flows.recipients.contact import BOOKING, STATUS
+from flows.sending import one_mail
+from flows.services import notion_schema as schema
+from flows.services.errors import NotionError
+from flows.services.notion_gateway import NotionGateway
+from flows.services.notion_mapping import NotionMapping
+from sandbox.standins.workspace import TEMPLATES, put_template
+from tests.flows.in_memory import LAG, START, Services, Try, installed
+from tests.flows.world import PAYLOADS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flows.services.prefect_api import Prefect as RealPrefect
+    from tests.flows.in_memory import Prefect
+
+EMAIL = "ada.lovelace@gmail.com"
+SAME = [EMAIL, "Ada.Lovelace@Gmail.com", "adalovelace@gmail.com", "ada.lovelace+x@googlemail.com"]
+
+
+class Campaign:
+    """Somebody in the campaign, and who works in its Notion."""
+
+    def __init__(self, services: Services, prefect: Prefect) -> None:
+        self.all, self.prefect = services, cast("RealPrefect", prefect)
+        for name, line in TEMPLATES.items():
+            body = f"<p>{line}<a href='{{{{unsubscribe_url}}}}'>x</a></p>"
+            put_template(services.notion, services.sources[schema.TEMPLATES], name, f"{name}: a word", body)
+
+    def enrols(self, sequence: str = "signup", email: str = EMAIL) -> dict[str, Any]:
+        at = self.all.clock.now().isoformat()
+        state = enrol.enrol("christmas", sequence, PAYLOADS[sequence] | {"email": email}, at)
+        assert state.name == "Completed", state.message
+        return cast("dict[str, Any]", list(self.all.runs.values())[-1].parameters["enrolment"])
+
+    def contact(self, email: str, **more: Any) -> dict[str, Any]:
+        return self.all.notion.create_page(self.all.sources[schema.CONTACTS], self.written(Email=email, **more))
+
+    def edit(self, page: dict[str, Any], **more: Any) -> None:
+        self.all.notion.update_page(page["id"], {"properties": self.written(**more)})
+
+    def written(self, **more: Any) -> dict[str, Any]:
+        values = {name.replace("_", " "): value for name, value in more.items()}
+        return NotionMapping().written(schema.CONTACTS, values)
+
+    def send(self, enrolment: dict[str, Any], step: int = 2) -> str:
+        """What became of a mail, in words; empty when it was sent."""
+        before = len(self.all.resend.mails)
+        state = one_mail.send(enrolment, step)
+        assert (len(self.all.resend.mails) > before) is (state.name == "Completed"), state
+        return "" if state.name == "Completed" else str(state.message)
+
+    def look(self, **more: Any) -> int:
+        sources = {source.database: source.id for source in self.all.sources.values()}
+        notion = NotionGateway(self.all.settings, lambda: None, sources)
+        return edits.look(self.prefect, notion, more.pop("now", self.all.clock.now()), **more)
+
+
+@pytest.fixture
+def campaign() -> Iterator[Campaign]:
+    services = Services()
+    with installed(services) as prefect:
+        yield Campaign(services, prefect)
+
+
+@pytest.mark.parametrize("email", SAME)
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({BOOKING: "Booked"}, "a booking is made: Booked"),
+        ({BOOKING: " confirmed"}, "a booking is made: confirmed"),
+        ({STATUS: "Unsubscribed"}, "suppressed: unsubscribed"),
+        ({STATUS: "BOUNCED"}, "suppressed: bounced"),
+        ({STATUS: "cancelled"}, "suppressed: cancelled"),
+    ],
+)
+def test_what_any_contact_of_the_mailbox_says_stops_the_mails(
+    campaign: Campaign, email: str, change: dict[str, str], reason: str
+) -> None:
+    enrolment = campaign.enrols()
+    other = campaign.contact(email)
+    assert campaign.send(enrolment, 1) == ""
+    campaign.all.clock.advance(120)
+    campaign.edit(other, **change)
+    campaign.all.clock.advance(120)
+    assert reason in campaign.send(enrolment, 2)
+
+
+@pytest.mark.parametrize("second", [0, 1, 29, 30, 31, 59])
+@pytest.mark.parametrize("change", [{BOOKING: "Booked"}, {STATUS: "Unsubscribed"}])
+def test_an_edit_is_known_two_minutes_later_whoever_looked_in_between(
+    campaign: Campaign, second: int, change: dict[str, str]
+) -> None:
+    """Queries lag by half a minute, and Notion's times of edits are rounded down to the minute."""
+    enrolment, others = campaign.enrols(), campaign.enrols(email="bea@salon.net")
+    other = campaign.contact(EMAIL)
+    campaign.all.notion.lag = LAG
+    campaign.all.clock.at = START + timedelta(minutes=10, seconds=second)
+    campaign.edit(other, **change)
+    for step in range(1, 7):
+        assert campaign.send(others, step) == ""
+        campaign.all.clock.advance(20)
+    assert campaign.send(enrolment, 2)
+
+
+def test_an_edit_in_the_minute_of_the_last_one_that_was_seen_is_seen(campaign: Campaign) -> None:
+    enrolment, other, last = campaign.enrols(), campaign.contact(EMAIL), campaign.contact("bea@salon.net")
+    campaign.edit(last, First_Name="Bea")
+    campaign.look()
+    campaign.edit(other, **{BOOKING: "Booked"})
+    campaign.all.clock.advance(3600)
+    assert "booking" in campaign.send(enrolment)
+
+
+@pytest.mark.parametrize("which", [0, 120, 249])
+def test_more_edits_than_one_answer_holds(campaign: Campaign, which: int) -> None:
+    enrolment = campaign.enrols()
+    pages = [campaign.contact(EMAIL if number == which else f"{number}@salon.net") for number in range(250)]
+    for page in pages:
+        campaign.edit(page, **{BOOKING: "Booked"})
+    assert "booking" in campaign.send(enrolment)
+    assert len([name for name in campaign.all.kept if name.startswith("booked-")]) == 250
+
+
+def test_no_look_no_mail_and_the_next_look_makes_up_for_it(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+    enrolment, other = campaign.enrols(), campaign.contact(EMAIL)
+    campaign.look()
+    campaign.all.clock.advance(3600)
+    campaign.edit(other, **{BOOKING: "Booked"})
+    campaign.all.clock.advance(3600)
+    find = NotionGateway.find
+
+    def refused(self: NotionGateway, block: str, condition: dict[str, Any]) -> list[dict[str, Any]]:
+        if block == schema.CONTACTS:
+            raise NotionError("query BusinessX contacts: 400")
+        return find(self, block, condition)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(NotionGateway, "find", refused)
+        with pytest.raises(NotionError):
+            campaign.send(enrolment)
+    assert campaign.all.resend.mails == []
+    assert "booking" in campaign.send(enrolment)
+
+
+@pytest.mark.parametrize("ahead", [-3600, 3600])
+def test_a_look_by_a_clock_that_is_wrong_is_no_look_and_hides_no_edit(campaign: Campaign, ahead: float) -> None:
+    enrolment, other = campaign.enrols(), campaign.contact(EMAIL)
+    campaign.all.clock.advance(600)
+    campaign.look(now=campaign.all.clock.now() + timedelta(seconds=ahead))
+    campaign.all.clock.advance(600)
+    campaign.edit(other, **{BOOKING: "Booked"})
+    assert "booking" in campaign.send(enrolment)
+
+
+@pytest.mark.parametrize("how", ["put right", "thrown away", "another's"])
+def test_a_booking_that_is_put_right_stops_nothing_any_more(campaign: Campaign, how: str) -> None:
+    enrolment, other = campaign.enrols(), campaign.contact(EMAIL)
+    campaign.edit(other, **{BOOKING: "Booked"})
+    assert "booking" in campaign.send(enrolment)
+    if how == "put right":
+        campaign.edit(other, **{BOOKING: "Cancelled"})
+    elif how == "thrown away":
+        campaign.all.notion.update_page(other["id"], {"in_trash": True})
+    else:
+        campaign.edit(other, Email="bea@salon.net")
+    assert campaign.send(enrolment) == ""  # by the page itself, however short ago contacts were looked at
+
+
+def test_a_booking_that_is_taken_back_is_forgotten(campaign: Campaign) -> None:
+    other = campaign.contact(EMAIL, **{BOOKING: "Booked"})
+    campaign.look()
+    assert edits.booked_name(EMAIL) in campaign.all.kept
+    campaign.all.notion.update_page(other["id"], {"properties": {BOOKING: {"select": None}}})
+    campaign.look()
+    assert edits.booked_name(EMAIL) not in campaign.all.kept
+
+
+@pytest.mark.parametrize(("sequence", "stops"), [("signup", True), ("postcall", False), ("onboarding", False)])
+def test_a_booking_ends_the_sequences_that_say_so(campaign: Campaign, sequence: str, stops: bool) -> None:
+    enrolment = campaign.enrols(sequence)
+    campaign.contact(EMAIL, **{BOOKING: "Booked"})
+    assert bool(campaign.send(enrolment)) is stops
+
+
+@pytest.mark.parametrize(("when", "stops"), [("before", False), ("after", True)])
+def test_a_no_show_is_newer_than_the_booking_of_another_contact(campaign: Campaign, when: str, stops: bool) -> None:
+    other = campaign.contact("adalovelace@gmail.com", **{BOOKING: "Booked"})
+    campaign.all.clock.advance(86_400)
+    enrolment = campaign.enrols("noshow")
+    if when == "after":
+        campaign.all.clock.advance(1)
+        campaign.edit(other, **{BOOKING: "Booked"})
+    campaign.all.clock.advance(86_400)
+    campaign.look(whole=True)
+    assert bool(campaign.send(enrolment, 1)) is stops
+
+
+def test_contacts_that_nobody_has_edited_for_long_are_looked_at_once(campaign: Campaign) -> None:
+    campaign.contact(SAME[2], **{BOOKING: "Booked"})
+    campaign.contact("bea@salon.net", **{STATUS: "Unsubscribed"})
+    campaign.all.clock.advance(86_400 * 30)
+    assert campaign.look() == 0
+    assert campaign.look(whole=True) == 1
+    assert "booking" in campaign.send(campaign.enrols())
+    mine = Try({})
+    campaign.all.tries.append(mine)
+    assert campaign.look(whole=True) == 0
+    assert not [one for one in mine.calls if one.startswith("claim")]  # nothing is kept again and again
+
+
+def test_the_mails_of_a_minute_share_one_look(campaign: Campaign) -> None:
+    people = [campaign.enrols(email=f"{number}@salon.net") for number in range(5)]
+    mine = Try({})
+    campaign.all.tries.append(mine)
+    for enrolment in people:
+        assert campaign.send(enrolment, 1) == ""
+    assert mine.calls.count("notion query") == 1 + 1  # and the template
+
+
+def test_however_many_contacts_a_mailbox_has_what_is_kept_has_room(campaign: Campaign) -> None:
+    enrolment = campaign.enrols()
+    for number in range(100):
+        campaign.contact(f"ada.lovelace+{number}@gmail.com", **{BOOKING: "Booked"})
+    assert "booking" in campaign.send(enrolment)
+    assert len(json.dumps(campaign.all.kept[edits.booked_name(EMAIL)])) < 5_000
