@@ -54,11 +54,11 @@ def enrol(campaign: str, name: str, payload: dict[str, Any], received_at: str | 
             takeover.wait(prefect)
             settings = prefect.settings()
             try:
-                page = record(prefect, settings, sequence, details, enrolled)
+                page, made = recorded(prefect, settings, sequence, details, enrolled)
             except NotEnrolledError as reason:
                 log().warning("%s: not enrolled: %s", sequence.key_of(details), reason)
                 return Completed(name="Skipped", message=f"not enrolled: {reason}")
-            plan = _schedule(prefect, settings, sequence, details, page, enrolled)
+            plan = _schedule(prefect, settings, sequence, details, page, enrolled, made)
         return Completed(message=f"{len(plan)} mails of {sequence.name}, from {plan[0].due:%Y-%m-%d %H:%M} UTC")
 
     return or_later(work)
@@ -86,7 +86,14 @@ def _hand_over(prefect: Prefect, sequence: Sequence, details: dict[str, Any], en
 def record(
     prefect: Prefect, settings: Settings, sequence: Sequence, details: dict[str, Any], enrolled: datetime
 ) -> str:
-    """The id of the enrolment's page, made or found.
+    """The id of the enrolment's page, made or found. Raises as `recorded`."""
+    return recorded(prefect, settings, sequence, details, enrolled)[0]
+
+
+def recorded(
+    prefect: Prefect, settings: Settings, sequence: Sequence, details: dict[str, Any], enrolled: datetime
+) -> tuple[str, datetime | None]:
+    """The id of the enrolment's page, and when the contact was looked at for it; None for a page that was there.
 
     Raises:
         NotEnrolledError: the contact is not to be enrolled; says why.
@@ -96,7 +103,7 @@ def record(
     key, again = sequence.key_of(details), (runtime.flow_run.run_count or 1) > 1
     first = prefect.run_of(f"{key}:1") if again else None
     if first is not None:
-        return str(first.parameters["enrolment"]["page"])
+        return str(first.parameters["enrolment"]["page"]), None
     if reason := suppression.why_not(prefect, details["email"], sequence):
         raise NotEnrolledError(reason)
     if sequence.converts:
@@ -104,6 +111,7 @@ def record(
     if again:
         # The earlier attempt may have written pages that a query does not show yet.
         time.sleep(settings.number("HUBLAB_NOTION_LAG_SECONDS"))
+    looked: datetime | None = datetime.now(UTC)
     with notion_client(prefect, settings) as notion:
         contacts = records.find_contacts(notion, details["email"])
         state = contact.of(contacts)
@@ -116,9 +124,11 @@ def record(
         page = records.find_enrolment(notion, key) if again or state.statuses else None
         if page is None:
             page = records.create_enrolment(notion, sequence, details, person, enrolled)
+        else:
+            looked = None
         records.write_project(notion, sequence, details, enrolled)
         log().info("%s: recorded with %d calls to Notion", key, notion.calls)
-        return str(page["id"])
+        return str(page["id"]), looked
 
 
 def described(  # noqa: PLR0913 - what an enrolment consists of
@@ -130,6 +140,7 @@ def described(  # noqa: PLR0913 - what an enrolment consists of
     testing: bool = False,
     minute: float = 60,
     zone: str = "UTC",
+    made: datetime | None = None,
 ) -> dict[str, Any]:
     """What the run of each mail is given: everything that is not in Notion, and the id of what is."""
     variables = payloads.variables(sequence, details)
@@ -145,6 +156,7 @@ def described(  # noqa: PLR0913 - what an enrolment consists of
         "plan": plans.written(plan),
         "testing": testing,
         "confirm": sequence.confirm,
+        "made": made.isoformat() if made else None,
     }
 
 
@@ -155,6 +167,7 @@ def _schedule(  # noqa: PLR0913 - what an enrolment consists of
     details: dict[str, Any],
     page: str,
     enrolled: datetime,
+    made: datetime | None,
 ) -> tuple[Planned, ...]:
     """Create the runs of an enrolment's mails; the plan that holds for it.
 
@@ -162,7 +175,9 @@ def _schedule(  # noqa: PLR0913 - what an enrolment consists of
     after the campaign's file was edited mixes nothing.
     """
     testing, minute = settings.tests(details["email"]), settings.number("HUBLAB_TESTING_MINUTE_SECONDS")
-    enrolment = described(sequence, details, page, enrolled, testing=testing, minute=minute, zone=settings.zone)
+    enrolment = described(
+        sequence, details, page, enrolled, testing=testing, minute=minute, zone=settings.zone, made=made
+    )
     first = start_mail(prefect, sequence, enrolment, plans.of(sequence, enrolment)[0])
     enrolment = first.parameters["enrolment"]
     plan = plans.of(sequence, enrolment)

@@ -38,15 +38,22 @@ def state(notion: NotionGateway, page: dict[str, Any], email: str) -> ContactSta
         UnreadableRecordError: a property is missing, or shows nothing that can be read; names it.
         NotionError: a contact could not be read.
     """
-    linked = _property(page, "Contact")
-    rollups = [_property(page, name) for name in schema.ROLLUPS]
-    ids = [one["id"] for one in linked.get("relation", [])]
-    whole = not linked.get("has_more") and all(_whole(one, len(ids)) for one in rollups)
-    if ids and whole:
-        shown = {name: _texts(source, schema.read(page, name)) for name, source in schema.ROLLUPS.items()}
-        return ContactState(shown["Contact Status"], shown["Contact Booking"])
+    if found := shown(page):
+        return found
+    ids = [one["id"] for one in _property(page, "Contact").get("relation", [])]
     contacts = [one for one in (page_of(notion, identity) for identity in ids) if one is not None]
     return of(contacts or notion.equals(schema.CONTACTS, Email=email))
+
+
+def shown(page: dict[str, Any]) -> ContactState | None:
+    """What an enrolment's page itself shows of its contact; None where that is not all. Raises as `state`."""
+    linked = _property(page, "Contact")
+    rollups = [_property(page, name) for name in schema.ROLLUPS]
+    count = len(linked.get("relation", []))
+    if not count or linked.get("has_more") or not all(_whole(one, count) for one in rollups):
+        return None
+    read = {name: _texts(source, schema.read(page, name)) for name, source in schema.ROLLUPS.items()}
+    return ContactState(read["Contact Status"], read["Contact Booking"])
 
 
 def of(contacts: list[dict[str, Any]]) -> ContactState:

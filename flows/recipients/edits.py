@@ -29,15 +29,15 @@ FIRST = timedelta(days=1)
 EVER = datetime(2000, 1, 1, tzinfo=UTC)
 # Notion says to the minute when a page was edited, and its queries lag behind.
 OVERLAP = timedelta(minutes=5)
-# With the lag of a query, an edit is known within two minutes.
-FRESH = timedelta(minutes=1)
+# With the lag of a query, an edit is known within two minutes. Longer than from one look of the reader's to the next.
+FRESH = timedelta(seconds=75)
 AHEAD = timedelta(seconds=5)  # by so much a host's clock may be ahead of another's
 NAMES = 200  # variables that Prefect gives at once
 ROOM = 4_000  # a variable holds 5,000 characters
 
 
 def fresh(looked: str | None, now: datetime) -> bool:
-    """Whether a look at that time is of the last minute; one that is in the future, by another's clock, is not."""
+    """Whether a look at that time is new enough to go by; one that is in the future, by another's clock, is not."""
     return bool(looked) and -AHEAD <= now - datetime.fromisoformat(str(looked)) <= FRESH
 
 
@@ -70,15 +70,20 @@ def look(prefect: Prefect, notion: NotionGateway, now: datetime, *, whole: bool 
 
 
 def why_not(  # noqa: PLR0913 - who asks, of whom, and when
-    prefect: Prefect, notion: NotionGateway, sequence: Sequence, email: str, enrolled: datetime, now: datetime
+    prefect: Prefect,
+    notion: NotionGateway,
+    sequence: Sequence,
+    enrolment: dict[str, Any],
+    kept: dict[str, Any],
+    now: datetime,
 ) -> str | None:
     """The reason why a mail must not go out, as other contacts of the mailbox tell, or None. Looks where that is due.
 
-    A page that is kept as booked is read again: it may have been put right, or thrown away. Who has left by an edit is
-    suppressed by then. Raises as `look`.
+    `kept` has the variables `SEEN` and `booked_name` as they were just read. A page that is kept as booked is read
+    again: it may have been put right, or thrown away. Who has left by an edit is suppressed by then. Raises as `look`.
     """
+    email, enrolled = enrolment["email"], datetime.fromisoformat(enrolment["enrolled_at"])
     name = booked_name(email)
-    kept = prefect.variables([SEEN, name])
     if not fresh((kept.get(SEEN) or {}).get("looked"), now):
         look(prefect, notion, now)
         kept = prefect.variables([name])

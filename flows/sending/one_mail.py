@@ -16,7 +16,7 @@ from prefect.states import Completed
 from flows.campaigns import plan as plans
 from flows.campaigns.model import sequence as find_sequence
 from flows.recipients import confirmation, contact, control, edits, suppression
-from flows.sending import analytics, frozen, mail, pacing, template_store
+from flows.sending import ahead, analytics, frozen, mail, pacing, template_store
 from flows.sending.delivery import Delivery
 from flows.sending.templates import UnusableTemplateError
 from flows.services import notion_schema as schema
@@ -43,7 +43,7 @@ def send(enrolment: dict[str, Any], step: int) -> State[Any]:
     """Send one step of an enrolment, or skip it with the reason.
 
     `enrolment` is what `enrol.described` makes: key, campaign, sequence, email, page, enrolled_at, plan, testing,
-    confirm, variables.
+    confirm, made, variables.
 
     Raises:
         UnusableTemplateError, UnreadableRecordError, UncertainSendError, ResendFailedError, NotionError: what they
@@ -124,13 +124,14 @@ class Sending:
         waits = asked and self._mail.number != self._plan[0].number
         if waits and not confirmation.confirmed(self._prefect, self._enrolment["key"]):
             return "the enrolment is not confirmed"
-        page = self._page = self._notion.page(schema.SEQUENCE, self._enrolment["page"])
         email, now = self._enrolment["email"], datetime.now(UTC)
-        state = contact.state(self._notion, page, email)
-        enrolled = datetime.fromisoformat(self._enrolment["enrolled_at"])
-        return control.why_not(page, state, self._sequence, self._mail.number) or edits.why_not(
-            self._prefect, self._notion, self._sequence, email, enrolled, now
-        )
+        kept = self._prefect.variables([ahead.LIST, edits.SEEN, edits.booked_name(email)])
+        if not ahead.cleared(kept.get(ahead.LIST), self._enrolment, self._mail.number, now):
+            page = self._page = self._notion.page(schema.SEQUENCE, self._enrolment["page"])
+            state = contact.state(self._notion, page, email)
+            if reason := control.why_not(page, state, self._sequence, self._mail.number):
+                return reason
+        return edits.why_not(self._prefect, self._notion, self._sequence, self._enrolment, kept, now)
 
     def _wait_for_the_day(self) -> None:
         """Keep the sequence's quiet hours. Raises NotYetError."""
@@ -171,7 +172,7 @@ class Sending:
         """The record that people read; written twice it says the same."""
         number = self._mail.number
         wanted: dict[str, Any] = {f"Email {number} Sent": accepted.isoformat(timespec="seconds")}
-        if self._page and self._all_sent(self._page, but=number):
+        if self._all_sent(self._page, but=number) if self._page else self._others_accepted():
             wanted["Sequence Completed"] = True
         try:
             page = self._notion.update(schema.SEQUENCE, self._enrolment["page"], wanted)
@@ -184,6 +185,14 @@ class Sending:
 
     def _all_sent(self, page: dict[str, Any], but: int = 0) -> bool:
         return all(one.number == but or schema.read(page, f"Email {one.number} Sent") for one in self._plan)
+
+    def _others_accepted(self) -> bool:
+        """Of the last mail, whose record was not read: whether Resend has all others, as Prefect knows."""
+        others = [frozen.place(self._enrolment["key"], one.number) for one in self._plan[:-1]]
+        if self._mail != self._plan[-1]:
+            return False
+        known = self._prefect.variables(others) if others else {}
+        return all((known.get(name) or {}).get("accepted") for name in others)
 
     def tell(self, error: Exception) -> None:
         """Put a failure into Email Analytics; when that fails too, the run's own error still is the first one."""

@@ -26,6 +26,7 @@ from flows.webhooks.callers import BOOKINGS, Callers, variable
 from flows.webhooks.forwarding import Forwarder, age
 from flows.webhooks.limits import HOUR, Limits
 from flows.webhooks.links import Links
+from flows.webhooks.reader import Reader
 from flows.webhooks.signatures import NotAuthenticError
 from flows.webhooks.spool import Spool, SpoolFullError
 
@@ -62,16 +63,19 @@ class Receiver:
             )
         # Who has left waits behind nothing that Notion could hold up.
         self._parts = {name: Forwarder(Spool(folder / name)) for name in PARTS}
+        self._reader = Reader()
 
     def start(self) -> None:
         """Begin to forward."""
         for forwarder in self._parts.values():
             forwarder.start()
+        self._reader.start()
 
     def stop(self) -> None:
         """End; what waits stays on disk."""
         for forwarder in self._parts.values():
             forwarder.stop()
+        self._reader.stop()
 
     async def keep(
         self, part: str, key: str, entry: dict[str, Any], more: dict[str, str] | None = None

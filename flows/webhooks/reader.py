@@ -1,0 +1,59 @@
+"""The one reader of Notion for everybody: what was edited on contacts, and which of the next mails may go.
+
+Two calls a minute. Where it does not run, or fails, each send reads for itself: see `edits` and `ahead`.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+from datetime import UTC, datetime, timedelta
+
+from flows.recipients import edits
+from flows.sending import ahead
+from flows.services.clients import notion_client
+from flows.services.prefect_api import Prefect
+
+EVERY = timedelta(minutes=1)
+ANOTHERS = timedelta(seconds=45)  # a look of another host's that is younger is as good as one's own
+log = logging.getLogger("hublab.webhooks")
+
+
+class Reader:
+    """A thread that looks once a minute, unless the reader of another host has."""
+
+    def __init__(self) -> None:
+        """Nothing is read before `start`."""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(name="reader", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with the caller's context: Prefect keeps its settings there."""
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(target=context.run, args=(self._loop,), name="reader", daemon=True)
+        self._thread.start()
+
+    def stop(self, seconds: float = 10) -> None:
+        """End; a look at work is left behind after so many seconds."""
+        self._stop.set()
+        self._thread.join(seconds)
+
+    def _loop(self) -> None:
+        while not self._stop.wait(EVERY.total_seconds()):
+            try:
+                once(datetime.now(UTC))
+            except Exception as error:  # noqa: BLE001 - whatever it is, sends read for themselves meanwhile
+                log.warning("Notion was not read ahead: %s: %s", type(error).__name__, error)
+
+
+def once(now: datetime) -> bool:
+    """Look, and whether it was needed. Raises NotionError, and what Prefect's client raises."""
+    with Prefect() as prefect:
+        kept = prefect.variable(ahead.LIST)
+        if kept and timedelta() <= now - datetime.fromisoformat(kept["looked"]) < ANOTHERS:
+            return False
+        with notion_client(prefect, prefect.settings()) as notion:
+            edits.look(prefect, notion, now, whole=True)
+            ahead.look(prefect, notion, now)
+    return True
