@@ -16,7 +16,7 @@ from flows.enrolment.enrol import SEND
 from flows.operator.cutover.facts import instant
 from flows.operator.cutover.fates import STALE
 from flows.operator.operate import stop
-from flows.recipients import confirmation, suppression
+from flows.recipients import confirmation, edits, suppression
 from flows.sending.frozen import place
 from flows.services import notion_schema as schema
 from flows.services.clients import notion_client
@@ -53,7 +53,8 @@ def erase(email: str) -> Erased:
             _mails(prefect, key, done)
             prefect.forget(confirmation.variable(key))
         _flat(prefect, wanted, done)
-        prefect.forget(suppression.booking_name(wanted))
+        for name in (suppression.booking_name(wanted), edits.booked_name(wanted)):
+            prefect.forget(name)
         if not done.busy:
             _pages(notion, pages, done)
     return done

@@ -14,13 +14,21 @@ from e2e.browser import Album, opened
 from e2e.contract import sequences
 from e2e.errors import RefusedError
 from flows.operator.operate import pause
+from flows.services import notion_schema as schema
+from flows.services.notion_mapping import VARIABLE
+from flows.services.prefect_api import Prefect
 from sandbox.standins.faults import Fault
-from tests.e2e.theatre import secrets
+from tests.e2e.theatre import Theatre, secrets
 from tests.e2e.visit import Visit
+from tests.flows.test_notion_as_it_is import Workspace, settled
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from e2e.record import Record
-    from tests.e2e.theatre import Theatre
+    from sandbox.mail import MailServer
+    from tests.flows.world import World
 
 ALL = ("signup", "noshow", "postcall", "onboarding")
 
@@ -45,6 +53,32 @@ def test_sixteen_of_sixteen(theatre: Theatre) -> None:
                 assert visit.flaws() == []
                 assert visit.tell("document.images.length") == 2 + 3 * 16
                 assert visit.tell("document.documentElement.scrollWidth") <= width
+
+
+@pytest.fixture
+def mapped(
+    world: World, post: MailServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Iterator[tuple[Theatre, Workspace]]:
+    """A workspace whose properties have other names and kinds, settled as an operator settles it, by `notion.toml`."""
+    there = Workspace(world)
+    world.environment |= {block.upper().replace("-", "_"): identity for block, identity in there.databases.items()}
+    with Theatre(world, post, tmp_path) as theatre:
+        settled(there, theatre.folder, capsys)
+        yield theatre, there
+    with Prefect() as prefect:
+        prefect.forget(VARIABLE)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_whole_way_where_properties_have_other_names(mapped: tuple[Theatre, Workspace]) -> None:
+    theatre, there = mapped
+    record = theatre.play("signup", "onboarding")
+    assert record.passed, [record.verdict, record.diagnosis, [one.problems for one in record.enrolments + record.mails]]
+    assert [len(one.mails) for one in record.enrolments] == [7, 3]
+    assert all(mail.noted for mail in record.mails)
+    (contact,) = there.rows(schema.CONTACTS, record.enrolments[0].to)
+    assert (contact["email"], contact["Christmas Campaign Status"]) == (record.enrolments[0].to, "Signed Up")
 
 
 @pytest.mark.long

@@ -12,7 +12,7 @@ from flows.campaigns.model import sequence as find_sequence
 from flows.operator import erase
 from flows.operator.cutover import __main__ as cutover
 from flows.operator.cutover import taking
-from flows.recipients import confirmation, suppression
+from flows.recipients import confirmation, edits, suppression
 from flows.services import notion_schema as schema
 from flows.services.prefect_api import Prefect
 from sandbox.past.campaign import website_signup
@@ -44,12 +44,15 @@ def test_a_person_is_gone_and_the_others_are_not(world: World, capsys: pytest.Ca
     assert world.send(runs_enrolment(email, world), 1).name in {"Completed", "Skipped"}
     with Prefect() as prefect:
         confirmation.record(prefect, key := find_sequence("christmas", "onboarding").key(email), "now")
+        kept = {"contact": {"at": "2025-12-01T10:00:00.000Z", "bookings": ["Booked"]}}
+        prefect.remember(edits.booked_name(email), kept)
         assert email in everything(prefect)
         assert erase.main([f" {email.upper()} "]) == 0
         left = everything(prefect)
         assert suppression.causes(prefect, email) == ["Cancelled"]
     assert email not in left
     assert key not in left
+    assert edits.booked_name(email) not in left
     assert "Erased-Name" not in left
     assert other in left
     for block in erase.PAGES:
