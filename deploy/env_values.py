@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from deploy.env_file import hint
 from deploy.secret import Secret
 from deploy.spec import Coolify
 
@@ -101,6 +102,14 @@ class Reader:
                     "is not a queue's name: letters, digits, '.', '_', '-', at most 63; probe-* is the gate's",
                 )
         return found
+
+    def choices(self, key: str, known: Sequence[str]) -> tuple[str, ...]:
+        """Words of a list, separated by commas; in the list's own order, so that another order is no change."""
+        found = [part.strip() for part in self.raw(key).split(",") if part.strip()]
+        for word in found:
+            if word not in known:
+                self.fault(key, word, f"is none of its words; {hint(word, known)}")
+        return tuple(word for word in known if word in found)
 
     def networks(self, key: str) -> tuple[str, ...]:
         """Networks, as an address or in CIDR notation; or the one word `any`."""

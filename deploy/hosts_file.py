@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 NAME = "hosts.toml"
 OF_WORKERS = (
     *("workers", "work_pool", "work_queues", "concurrency", "drain_seconds", "gate_seconds", "memory_max", "python"),
-    *("read_paths", "write_paths", "allow_networks", "allow_listen"),
+    *("read_paths", "write_paths", "allow_networks", "allow_listen", "allow", "environment"),
 )
 USER = re.compile(r"(?:[a-z_][a-z0-9_-]*)?")
-MAY_BE_EMPTY = ("read_paths", "write_paths", "allow_networks")
+MAY_BE_EMPTY = ("read_paths", "write_paths", "allow_networks", "allow", "environment")
 OF_SSH = ("user", "port", "ssh_key")
 
 

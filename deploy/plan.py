@@ -18,6 +18,7 @@ MODES = {
     spec.CONFIG: "0755",
     spec.STATE: "0755",
     spec.PROFILES: "0600",
+    spec.ENVIRONMENT: "0600",
     spec.WEBHOOK_SECRETS: "0600",
     spec.BASE: "0755",
     spec.RELEASES: "0755",
@@ -149,7 +150,8 @@ def towards(host: spec.WorkerHost, state: HostState, release: str, *, build: boo
         lock=state.lock,
         automations=lost_runs.to_remove(host.work_pool, state.automations),
     )
-    return replace(plan, words=(*words.describe(plan, state), *words.closed(plan, host.webhooks)))
+    told = (*words.describe(plan, state), *words.given(host, state), *words.closed(plan, host.webhooks))
+    return replace(plan, words=told)
 
 
 def _paths_to_fix(host: spec.WorkerHost, state: HostState) -> list[str]:
@@ -219,7 +221,9 @@ def _reasons(host: spec.WorkerHost, state: HostState, worker: Worker | None, ren
     passed = state.unfinished.get(spec.unit_name(worker.number), worker.unit_sha256)
     if passed != worker.unit_sha256 and not reasons:
         reasons.append("its gate was cut off")
-    return reasons + ["the credential or the API's address changed"] * (not carries(host, worker, spec.PROFILES))
+    reasons += ["the credential or the API's address changed"] * (not carries(host, worker, spec.PROFILES))
+    loads = f":{spec.ENVIRONMENT}\n" in rendered  # a unit of before may know nothing of it
+    return reasons + ["HUBLAB_ENVIRONMENT changed"] * (loads and not carries(host, worker, spec.ENVIRONMENT))
 
 
 def carries(host: spec.WorkerHost, worker: Worker | None, path: str) -> bool:

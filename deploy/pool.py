@@ -72,10 +72,9 @@ def template_faults(host: spec.WorkerHost, template: Any) -> list[str]:
         for key in variables.get("required", [])
         if not _given(properties.get(key))
     ]
-    folder = _value(template, "working_dir")
-    if isinstance(folder, str) and folder and not _is_seen(host, folder):
+    if (started := folder(template)) and not is_seen(host, started):
         faults.append(
-            f"starts flow runs in {folder}, which the workers' sandbox does not show them: "
+            f"starts flow runs in {started}, which the workers' sandbox does not show them: "
             "name it in HUBLAB_READ_PATHS or HUBLAB_WRITE_PATHS, or leave working_dir out"
         )
     return faults
@@ -94,7 +93,17 @@ def _value(template: dict[str, Any], key: str) -> Any:
     return value
 
 
-def _is_seen(host: spec.WorkerHost, folder: str) -> bool:
+def folder(template: Any) -> str:
+    """In which flow runs start that say nothing of it themselves; nothing where that is each run's own."""
+    try:
+        found = _value(template, "working_dir")
+    except (TypeError, KeyError, AttributeError):  # of another shape, which is a problem of its own
+        return ""
+    return found if isinstance(found, str) else ""
+
+
+def is_seen(host: spec.WorkerHost, folder: str) -> bool:
+    """Whether the workers' sandbox shows a folder of the host."""
     path = posixpath.normpath(folder)
     seen = ("/usr", "/tmp", spec.STATE, *host.read_paths, *host.write_paths)  # noqa: S108 - each unit's own
     return "{{" in folder or any(posixpath.commonpath((path, item)) == item for item in seen if path.startswith("/"))

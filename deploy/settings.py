@@ -8,11 +8,12 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from deploy import campaigns, env_file, hosts_file, webhooks
+from deploy import campaigns, env_file, hosts_file, variables, webhooks
 from deploy.env_file import CAMPAIGN_PREFIXES, ROOT, SettingsError
 from deploy.env_values import COOLIFY, KEPT, NAME, Reader
 from deploy.onhost.api_facts import ON
 from deploy.release import requirements
+from deploy.service.allowances import ALLOWANCES
 from deploy.spec import AUTO, Workers
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ KNOWN_KEYS = (
     "HUBLAB_WRITE_PATHS",
     "HUBLAB_ALLOW_NETWORKS",
     "HUBLAB_ALLOW_LISTEN",
+    "HUBLAB_ALLOW",
+    "HUBLAB_ENVIRONMENT",
     "HUBLAB_WHEELS",
     "HUBLAB_WEBHOOKS",
     "HUBLAB_WEBHOOKS_BIND",
@@ -235,6 +238,8 @@ def of_workers(read: Reader) -> Workers:
         allow_networks=(networks := read.networks("HUBLAB_ALLOW_NETWORKS")),
         allow_listen="any" in networks
         or read.text("HUBLAB_ALLOW_LISTEN", "no", YES_OR_NO, "is neither yes nor no") == "yes",
+        allow=read.choices("HUBLAB_ALLOW", tuple(ALLOWANCES)),
+        environment=variables.read(read),
     )
 
 

@@ -6,9 +6,12 @@ import json
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from deploy import variables
+
 if TYPE_CHECKING:
     from deploy.secret import Secret
     from deploy.settings import Settings, Target
+    from deploy.variables import Variables
     from deploy.webhooks import Webhooks
 
 BASE = "/opt/hublab"
@@ -26,6 +29,7 @@ HIDDEN = ("/root", "/home")
 ROOT_FOLDER = f"{BASE}/root"
 CONFIG = "/etc/hublab"
 PROFILES = f"{CONFIG}/profiles.toml"
+ENVIRONMENT = f"{CONFIG}/environment.json"
 STATE = "/var/lib/hublab"
 # What the workers were before a rollout that has not ended, and the units of each release that was once of record.
 BEFORE = f"{STATE}/before"
@@ -41,9 +45,9 @@ UNIT = "prefect-worker@"
 WEBHOOKS_UNIT = "hublab-webhooks.service"
 WEBHOOK_SECRETS = f"{CONFIG}/webhooks.json"
 # The root-only files that become credentials of the units, each by its own name.
-SECRETS = (PROFILES, WEBHOOK_SECRETS)
+SECRETS = (PROFILES, ENVIRONMENT, WEBHOOK_SECRETS)
 # What the deploy looks at and puts right.
-PATHS = (PROFILES, WEBHOOK_SECRETS, CONFIG, STATE, BASE, RELEASES, ROOT_FOLDER)
+PATHS = (*SECRETS, CONFIG, STATE, BASE, RELEASES, ROOT_FOLDER)
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class Workers:
     write_paths: tuple[str, ...] = ()
     allow_networks: tuple[str, ...] = ()
     allow_listen: bool = False
+    allow: tuple[str, ...] = ()
+    environment: Variables = ()
 
     def of_workers(self) -> dict[str, Any]:
         """These alone, by their names, of whatever else there is."""
@@ -109,7 +115,7 @@ class WorkerHost(Workers):
 
     def secret_files(self) -> dict[str, str]:
         """Every root-only file on the host, with its content."""
-        files = {PROFILES: self.profiles()}
+        files = {PROFILES: self.profiles(), ENVIRONMENT: variables.document(self.environment)}
         if self.webhooks:
             files[WEBHOOK_SECRETS] = self.webhooks.document()
         return files

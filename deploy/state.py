@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from deploy import spec
+from deploy import deployments, spec
 
 if TYPE_CHECKING:
     from deploy.spec import WorkerHost
@@ -28,6 +28,7 @@ def question(host: WorkerHost, *, kept: bool = False) -> dict[str, Any]:
         "files": [*spec.PATHS, *host.read_paths, *host.write_paths],
         "audit": spec.AUDIT,
         "pool": host.work_pool,
+        "environment": spec.ENVIRONMENT,
         "lock_folder": spec.LOCK,
         **host.api_access(),
     }
@@ -183,7 +184,9 @@ class HostState:
     `python_fits`: a release can be built for the interpreter that answered. `brings`: where it cannot, the version that
     a deploy brings; `python`, `python_prefix` and `python_version` are that one's then.
     `api_open`: the server answers without a credential.
+    `deployments`: those of the work pool.
     `testing`: the campaign's testing mode is on there. `pool`: None where it was not asked for.
+    `environment`: name → digest of each variable of HUBLAB_ENVIRONMENT that lies there.
     `strangers`: units that go by the name of one of ours and are neither ours nor a worker's.
     """
 
@@ -209,6 +212,7 @@ class HostState:
     wheels: frozenset[str] = frozenset()
     files: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     workers: dict[int, Worker] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
     lock: str = ""
     rollout_open: bool = False
     unfinished: dict[str, str] = field(default_factory=dict)
@@ -231,6 +235,7 @@ class HostState:
     pool: Pool | None = None
     online: frozenset[str] = frozenset()
     automations: dict[str, str] | None = None
+    deployments: tuple[deployments.Deployment, ...] = ()
     deploys: tuple[dict[str, Any], ...] = ()
 
     def failure(self, release: str) -> dict[str, Any] | None:
@@ -259,6 +264,7 @@ def parse(raw: dict[str, Any]) -> HostState:
                 "current",
                 "previous",
                 "files",
+                "environment",
                 "lock",
                 "rollout_open",
                 "unfinished",
@@ -292,6 +298,7 @@ def parse(raw: dict[str, Any]) -> HostState:
         pool=_pool(raw["api"]),
         online=frozenset(raw["api"].get("online", ())),
         automations=raw["api"].get("automations"),
+        deployments=deployments.parse(raw["api"].get("deployments")),
         deploys=tuple(raw["deploys"]),
     )
 

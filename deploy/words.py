@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 from packaging.version import InvalidVersion, Version
 
-from deploy import spec
+from deploy import deployments, spec, variables
 from deploy.legacy.words import legacy
 from deploy.release import identity, requirements
+from deploy.service import allowances
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,7 @@ NOT_HELD = {
     6: "sending signals to its worker and to other runs",
 }
 """What Landlock holds from which version on."""
+MOST_NAMED = 12
 TAKES_EVENTS = Version("3.6.14")
 """Since when Prefect's server answers the handshake with which a client of today opens its stream of events."""
 
@@ -55,7 +57,11 @@ def describe(plan: Plan, state: HostState) -> tuple[str, ...]:
 
 def warnings(host: WorkerHost, state: HostState) -> tuple[str, ...]:
     """What is not as it should be, and keeps no deploy from its work."""
-    told = mode(host, on=state.testing)
+    told = (
+        *mode(host, on=state.testing),
+        *allowances.told(host.allow),
+        *deployments.warnings(host, state),
+    )
     if not state.api_open or _is_loopback(urlsplit(host.api_url).hostname or ""):
         return told
     what = f"the API at {host.api_url} answers without a credential"
@@ -102,13 +108,20 @@ def _release_words(plan: Plan, state: HostState) -> Iterator[str]:
                 yield f"release {item.id} was tampered with ({_damage(item)}): a fresh one is built beside it"
         prefect = requirements.locked_versions()["prefect"]
         name = "a release" if plan.brings else f"release {plan.release}"
-        yield f"{name} will be built (Prefect {prefect}, Python {state.python_version}, no uvloop)"
+        yield f"{name} will be built (Prefect {prefect}, Python {state.python_version}, no uvloop){_extra()}"
     if plan.switch:
         to = "the new one" if plan.brings else plan.release
         yield f"release of record: {plan.previous or 'none'} → {to}{_prefect_change(plan, state)}"
     failure = state.failure(plan.release)
     if failure and plan.restarts:
         yield f"release {plan.release} is tried once more: {told(failure)}"
+
+
+def _extra() -> str:
+    """What HUBLAB_EXTRA_REQUIREMENTS adds."""
+    found = requirements.extra()
+    more = [f"{len(found) - MOST_NAMED} more"] if len(found) > MOST_NAMED else []
+    return f", with {', '.join([*found[:MOST_NAMED], *more])} of {requirements.KEY}" if found else ""
 
 
 def _host_words(plan: Plan, state: HostState) -> Iterator[str]:
@@ -145,6 +158,14 @@ def _webhooks_words(plan: Plan) -> Iterator[str]:
     if plan.webhooks and plan.webhooks.reasons:
         verb = "started" if plan.webhooks.reasons == ("new",) else "restarted"
         yield f"{spec.WEBHOOKS_UNIT} will be {verb}: {', '.join(plan.webhooks.reasons)}"
+
+
+def given(host: WorkerHost, state: HostState) -> tuple[str, ...]:
+    """Which variables flow runs get and lose; by name alone."""
+    return tuple(
+        f"variables of flow runs ({variables.KEY}), {move}"
+        for move in variables.moves(host.environment, state.environment)
+    )
 
 
 def closed(plan: Plan, webhooks: Webhooks | None) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ Built from the parts that Prefect's runner is made of. Differences, each with it
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING
 
 import anyio
@@ -39,6 +40,7 @@ from worker.hooks import HookProcess
 from worker.reports import Reports
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AsyncExitStack
     from uuid import UUID
 
@@ -59,6 +61,12 @@ KILL_GRACE_SECONDS = 10.0
 """Between SIGTERM and SIGKILL for a run that is handed back."""
 
 
+def with_variables(environment: Mapping[str, str | None], variables: Mapping[str, str]) -> dict[str, str | None]:
+    """A run's environment with the operator's variables: they beat the worker's own, and the run's own beat them."""
+    own = {key: value for key, value in environment.items() if os.environ.get(key) != value or value is None}
+    return {**environment, **variables, **own}
+
+
 class _QueuedEvents(EventsClient):
     """Leaves events to Prefect's thread for them, which nobody here waits for; the emitter's own client would block."""
 
@@ -69,9 +77,25 @@ class _QueuedEvents(EventsClient):
 class Engines:
     """All engines of one worker."""
 
-    def __init__(self, client: PrefectClient, health: ApiHealth, fork_server: ForkServer, claim: str = "") -> None:
-        """Report to Prefect through `client`, which is patient; `claim` is what a run's state must still say."""
+    def __init__(
+        self,
+        client: PrefectClient,
+        health: ApiHealth,
+        fork_server: ForkServer,
+        variables: Mapping[str, str],
+        claim: str = "",
+    ) -> None:
+        """None yet.
+
+        Args:
+            client: patient; by it they report to Prefect.
+            health: what is known of the API.
+            fork_server: where they come from.
+            variables: what each finds in its environment, unless its deployment says otherwise.
+            claim: what a run's state must still say.
+        """
         self.claim = claim
+        self._variables = variables
         self._client = client
         self.fork_server = fork_server
         self.reports = Reports(client, health, claim)
@@ -96,6 +120,7 @@ class Engines:
         self, flow_run: FlowRun, configuration: ProcessJobConfiguration, place: Place, task_status: TaskStatus[int]
     ) -> tuple[int, int]:
         """Run the engine to its end. Returns its process id and its status; 0 when it has told Prefect its outcome."""
+        configuration.env = with_variables(configuration.env, self._variables)
         manifest = workspace.supervise(flow_run, configuration, place) if workspace.is_wanted(configuration) else None
         self._hooks[flow_run.id] = hooks = HookProcess(configuration.env, place, manifest)
         self.reports.begin(flow_run.id)

@@ -110,7 +110,8 @@ class HublabWorker(ProcessWorker):
         self.pool_api = PoolApi(self.client, self.settings.pool)
         self._exit_stack.callback(self._wait_no_more)
         workspace.warn()
-        self.engines = Engines(self.client, self.health, self.fork_server, self.claim.words)
+        told = self.settings.variables
+        self.engines = Engines(self.client, self.health, self.fork_server, told, self.claim.words)
         await self.engines.enter(self._exit_stack)
 
     def _wait_no_more(self) -> None:

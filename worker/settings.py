@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,8 @@ class WorkerSettings:
     `drain_seconds` is how long runs in flight may go on after the worker was told to stop.
     `write_paths` are folders that each flow run may write, beside its own; HUBLAB_WRITE_PATHS has colons between them.
     `listen` is whether flow runs may bind TCP sockets: HUBLAB_ALLOW_LISTEN=yes.
+    `variables` are what each flow run finds in its environment beside the worker's own; HUBLAB_ENVIRONMENT names a file
+    of JSON that has them. They may be secrets.
     `started_in` is the folder from which a run's relative `working_dir` is seen.
     """
 
@@ -45,6 +48,7 @@ class WorkerSettings:
     write_paths: tuple[str, ...]
     listen: bool
     release: str
+    variables: Mapping[str, str] = field(repr=False)
     started_in: Path
     api: Connection
 
@@ -78,6 +82,7 @@ def from_environment(environ: Mapping[str, str]) -> WorkerSettings:
         write_paths=_folders("HUBLAB_WRITE_PATHS", environ),
         listen=may_listen(environ),
         release=environ.get("HUBLAB_RELEASE", "unreleased"),
+        variables=_variables("HUBLAB_ENVIRONMENT", environ),
         started_in=Path.cwd(),
         api=api,
     )
@@ -127,6 +132,16 @@ def _folder(key: str, value: str, environ: Mapping[str, str]) -> str:
         if own.resolve().is_relative_to(folder):
             raise SettingError(f"{key}: {value} holds {own}, which no flow run may write; name a folder below it")
     return str(folder)
+
+
+def _variables(key: str, environ: Mapping[str, str]) -> dict[str, str]:
+    named = environ.get(key, "")
+    try:
+        found = json.loads(Path(named).read_bytes()) if named else {}
+        return {str(name): str(value) for name, value in found.items()}
+    except (OSError, ValueError, AttributeError) as error:
+        # Not the parser's own words: they may quote a value.
+        raise SettingError(f"{key}: {named} cannot be read ({type(error).__name__}); deploy again") from None
 
 
 def _number(environ: Mapping[str, str], key: str, *, default: int, least: int, most: int) -> int:

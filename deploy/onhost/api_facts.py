@@ -6,6 +6,7 @@ import datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from deploy.onhost.deployment_facts import deployments
 from deploy.onhost.prefect_api import ApiError, pages, request, server_now
 from deploy.onhost.untrusted import printable
 
@@ -26,6 +27,7 @@ def api(query: dict[str, Any]) -> dict[str, Any]:
         found["online"] = online(query)
         found["automations"] = automations(query)
         found["testing"] = testing(query)
+        found["deployments"] = deployments(query)
         found["skew"] = skew(query)
     except ApiError as error:
         return {"status": error.status, "error": error.what}

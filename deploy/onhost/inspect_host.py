@@ -66,6 +66,15 @@ def file_facts(path: str) -> dict[str, Any] | None:
     }
 
 
+def variables(file: Path) -> dict[str, str]:
+    """Name → digest of each variable that runs are given."""
+    try:
+        there = json.loads(read(file) or b"{}")
+        return {printable(name): hashlib.sha256(value.encode()).hexdigest() for name, value in there.items()}
+    except (ValueError, AttributeError):  # somebody edited it; the deploy writes it anew
+        return {}
+
+
 def locked(folder: Path) -> str:
     """Who holds the host, in words; nothing when nobody does."""
     held = holder(folder)
@@ -114,6 +123,7 @@ NOTHING: dict[str, Any] = {
     "releases": {},
     "wheels": [],
     "files": {},
+    "environment": {},
     "workers": {},
     "unfinished": {},
     "lock": "",
@@ -143,6 +153,7 @@ def facts(query: dict[str, Any]) -> dict[str, Any]:
         "previous": lambda: link(f"{base}/previous"),
         "wheels": lambda: sorted(os.listdir(f"{base}/wheels")) if os.path.isdir(f"{base}/wheels") else [],
         "files": lambda: {path: file_facts(path) for path in query["files"]},
+        "environment": lambda: variables(Path(query["environment"])),
         "workers": lambda: workers(query["units"], query["unit"], base),
         "unfinished": lambda: unfinished(Path(query["before"])),
         "lock": lambda: locked(Path(query["lock_folder"])),

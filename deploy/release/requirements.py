@@ -51,6 +51,16 @@ def locked_versions(lock: Path = LOCK) -> Mapping[str, str]:
 
 
 @cache
+def names() -> frozenset[str]:
+    """The packages of a release, by the names that locks write.
+
+    Raises:
+        SettingsError: HUBLAB_EXTRA_REQUIREMENTS cannot be used.
+    """
+    return frozenset(pin.key for block in blocks(text()) if (pin := _pin(block)))
+
+
+@cache
 def text(root: Path = ROOT) -> str:
     """The whole lock of a release, for every platform.
 
@@ -79,6 +89,16 @@ def added(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> str:
     if faults:
         raise SettingsError("\n".join(faults))
     return "".join(_written(block, pin) for block in found if (pin := _pin(block)) and pin.key not in ours)
+
+
+def extra(root: Path = ROOT) -> tuple[str, ...]:
+    """What the operator's lock adds, as `name version`.
+
+    Raises:
+        SettingsError: as `added`.
+    """
+    pins = (_pin(block) for block in blocks(added(root)))
+    return tuple(dict.fromkeys(f"{pin.name} {pin.version}" for pin in pins if pin))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pyinfra import logger
 from pyinfra.api.state import StateStage
 
+from deploy.deployments import listed
 from deploy.state import HostState
 from deploy.table import render as table
 from deploy.words import last_failure, warnings
@@ -120,6 +121,7 @@ def announce(member: AnyMember) -> None:
     lines += [f"cannot be deployed to: {problem.what}\n    -> {problem.remedy}" for problem in plan.problems]
     if failure := last_failure(member.state):
         lines.append(f"note: {failure}")
+    lines += [f"note: {word}" for word in _noted(member) if word]
     lines += [f"warning: {word}" for word in _warned(member)]
     lines += [f"plan: {word}" for word in plan.words]
     if plan.lock:
@@ -128,6 +130,10 @@ def announce(member: AnyMember) -> None:
         lines.append(f"plan: nothing to do; release {plan.release}, {len(plan.workers)} workers as wanted")
     for line in lines:
         (logger.error if plan.problems else logger.info)("%s%s", member.host.print_prefix, line)
+
+
+def _noted(member: AnyMember) -> tuple[str, ...]:
+    return (listed(member.wanted, member.state),) if isinstance(member.state, HostState) else ()
 
 
 def _warned(member: AnyMember) -> tuple[str, ...]:
@@ -143,6 +149,7 @@ def as_data(member: AnyMember) -> dict[str, Any]:
         "changes": plan.changes,
         "words": list(plan.words),
         "warnings": list(_warned(member)),
+        "notes": [word for word in _noted(member) if word],
         "problems": [asdict(problem) for problem in plan.problems],
     }
 

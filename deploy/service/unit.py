@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from deploy import spec
-from deploy.service import network
+from deploy.service import allowances, network
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,7 +64,9 @@ def fill(template: str, /, **values: object) -> str:
     return _template(template).render(**values, digest=digest)
 
 
-def visible(folder: str, python_prefix: str, writable: list[str], *more: str) -> dict[str, list[str]]:
+def visible(
+    folder: str, python_prefix: str, writable: list[str], *more: str, allow: Iterable[str] = ()
+) -> dict[str, list[str]]:
     """What a unit of ours sees and writes, and what of it can be executed; for `hardening.j2`.
 
     Args:
@@ -72,11 +74,13 @@ def visible(folder: str, python_prefix: str, writable: list[str], *more: str) ->
         python_prefix: where the host's interpreter lives; made visible inside the sandbox.
         writable: the folders that it writes.
         more: further folders to read.
+        allow: of HUBLAB_ALLOW.
     """
     prefix = [] if python_prefix == "/usr" or python_prefix.startswith("/usr/") else [python_prefix]
     return {
         "read_only": [folder, *prefix, *more, *SYSTEM_PATHS],
         "writable": writable,
+        "allow": [*allow],
         "not_executable": [*SCRATCH, *(f"+{path}" for path in writable)],
         "executable": [f"-+{path}" for path in (f"{folder}/venv", *prefix, *EXECUTABLE)],
     }
@@ -121,10 +125,12 @@ def render(  # noqa: PLR0913 - all that the text depends on
         "drain_seconds": host.drain_seconds,
         "api_url": escape(host.api_url),
         "profiles": spec.PROFILES,
+        "environment": spec.ENVIRONMENT,
+        "trust_store": allowances.TRUST_STORE,
         "memory_max": host.memory_max,
         "tasks_max": TASKS_PER_RUN * (host.concurrency + 2),
     }
-    return fill(TEMPLATE, **values, **visible(folder, python_prefix, writable, *host.read_paths))
+    return fill(TEMPLATE, **values, **visible(folder, python_prefix, writable, *host.read_paths, allow=host.allow))
 
 
 def difference(old: str, new: str) -> str:

@@ -19,6 +19,7 @@ GIB = 1024**3
 FILES = {
     "/etc/hublab": "0755",
     "/etc/hublab/profiles.toml": "0600",
+    "/etc/hublab/environment.json": "0600",
     "/var/lib/hublab": "0755",
     "/opt/hublab": "0755",
     "/opt/hublab/releases": "0755",
@@ -90,7 +91,11 @@ def running(host: WorkerHost, number: int, release: str = "", **changes: Any) ->
         enabled="enabled",
         release=release,
         unit_digest=unit.digest_of(text),
-        credentials={"profiles.toml": hashlib.sha256(host.profiles().encode()).hexdigest()},
+        credentials={
+            path.rpartition("/")[2]: hashlib.sha256(content.encode()).hexdigest()
+            for path, content in host.secret_files().items()
+            if path in FILES
+        },
     )
     return replace(worker, **changes)
 
@@ -102,7 +107,8 @@ def converged(host: WorkerHost, release: str = "", **changes: Any) -> HostState:
         users=frozenset(host.users()),
         releases={release: finished(release)},
         current=release,
-        files={path: file_fact(path, host.profiles() if path.endswith("profiles.toml") else "") for path in FILES},
+        files={path: file_fact(path, host.secret_files().get(path, "")) for path in FILES},
+        environment={name: hashlib.sha256(value.reveal().encode()).hexdigest() for name, value in host.environment},
         workers={number: running(host, number, release) for number in range(1, host.workers + 1)},
         online=frozenset(f"hublab-1-{number}" for number in range(1, host.workers + 1)),
     )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from deploy.state import HostState
 
 OPERATOR = "deploy@desk"
-FILES = {"profiles.toml": "/etc/hublab/profiles.toml", "webhooks.json": "/etc/hublab/webhooks.json"}
+FILES = {name: f"/etc/hublab/{name}" for name in ("profiles.toml", "environment.json", "webhooks.json")}
 
 
 @dataclass
@@ -172,7 +172,7 @@ def test_host_gets_its_credential_just_before_its_first_worker() -> None:
     fleet = Fleet(bare(), bare(), failing="h1 h1-1", workers=1)
     assert fleet.everything == ["h1 put_secrets", "h1 h1-1", "h1 roll_back", "h1 finish_host"]
     content = fleet.query(1, "put_secrets")["content"]
-    assert content.keys() == {"/etc/hublab/profiles.toml"}
+    assert content.keys() == {"/etc/hublab/profiles.toml", "/etc/hublab/environment.json"}
     assert SENTINEL in content["/etc/hublab/profiles.toml"]
 
 

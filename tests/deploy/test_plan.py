@@ -20,7 +20,7 @@ def test_bare_host_gets_everything() -> None:
     assert (plan.build, plan.switch, plan.previous) == (True, True, None)
     assert plan.create_users == ("hublab", "hublab-worker-1", "hublab-worker-2", "hublab-worker-3")
     assert set(plan.fix_paths) == {
-        *("/etc/hublab", PROFILES, "/var/lib/hublab"),
+        *("/etc/hublab", PROFILES, "/etc/hublab/environment.json", "/var/lib/hublab"),
         *("/opt/hublab", "/opt/hublab/releases", "/opt/hublab/root"),
     }
     assert [(step.number, step.name, step.reasons) for step in plan.restarts] == [

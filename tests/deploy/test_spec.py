@@ -82,6 +82,7 @@ ANSWER: dict[str, Any] = {
     "previous": None,
     "wheels": ["a.whl"],
     "files": {"/etc/hublab": None},
+    "environment": {"A": "ab"},
     "workers": {
         "1": {"sha256": "ab"},
         "2": {
@@ -138,6 +139,7 @@ def test_answer_is_read() -> None:
     assert [worker.in_flight for worker in found.workers.values()] == [0, 2]
     assert found.failure("r") == {"to": "r", "result": "x failed its gate"}
     assert found.failure("q") is None
+    assert found.environment == {"A": "ab"}
     assert (found.doubts, found.skew) == (("/opt/hublab belongs to eve",), 0.4)
     assert found.webhooks == Worker(0, "ef", "active", 9, release="r")
     assert parse(ANSWER | {"webhooks": None}).webhooks is None

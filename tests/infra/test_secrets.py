@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,12 +15,23 @@ if TYPE_CHECKING:
     from deploy.settings import Settings
 
 
+SHORTEST = 8
+"""Of the variables of HUBLAB_ENVIRONMENT that are looked for: a `1` is everywhere."""
+
+
 @pytest.fixture
-def secret(settings: Settings) -> str:
+def credential(settings: Settings) -> str:
     """The credential itself; a server without one has nothing that could leak."""
     value = settings.auth_string or settings.api_key
     assert value, "this server takes no credential: set PREFECT_API_AUTH_STRING or PREFECT_API_KEY"
     return value.reveal().rpartition(":")[2]
+
+
+@pytest.fixture
+def secrets(settings: Settings, credential: str) -> list[str]:
+    """What must be seen nowhere: it, and each line of a variable that is long enough to be known again."""
+    lines = [line for _, value in settings.environment for line in value.reveal().splitlines()]
+    return [credential, *(line for line in lines if len(line) >= SHORTEST)]
 
 
 @pytest.mark.parametrize(
@@ -27,6 +39,7 @@ def secret(settings: Settings) -> str:
     [
         ("/etc/hublab", 0o755, "root"),
         ("/etc/hublab/profiles.toml", 0o600, "root"),
+        ("/etc/hublab/environment.json", 0o600, "root"),
         ("/opt/hublab", 0o755, "root"),
         ("/opt/hublab/releases", 0o755, "root"),
         ("/opt/hublab/root", 0o755, "root"),
@@ -42,11 +55,19 @@ def test_mode_and_owner(host: Host, path: str, mode: int, owner: str) -> None:
     assert (oct(found.mode), found.user) == (oct(mode), owner)
 
 
-def test_credential_arrives(host: Host, unit: str, pid: str, secret: str) -> None:
+def test_credential_arrives(host: Host, unit: str, pid: str, credential: str) -> None:
     """The proof that the searches below look for the right thing: the worker is handed the file that has it."""
-    assert secret in host.file(spec.PROFILES).content_string
+    assert credential in host.file(spec.PROFILES).content_string
     handed = f"/proc/{pid}/root/run/credentials/{unit}/profiles.toml"
-    assert secret in host.file(handed).content_string
+    assert credential in host.file(handed).content_string
+
+
+def test_variables_of_flow_runs_arrive(host: Host, unit: str, pid: str, settings: Settings) -> None:
+    """The running worker was handed what `.env` names now, by name and value."""
+    handed = json.loads(host.file(f"/proc/{pid}/root/run/credentials/{unit}/environment.json").content_string)
+    wanted = {name: value.reveal() for name, value in settings.environment}
+    assert sorted(handed) == sorted(wanted)
+    assert [name for name in wanted if handed[name] != wanted[name]] == [], "their values are others"
 
 
 # As whoever is asked for: the folder is opened before root's rights are given up, so that only its own and the file's
@@ -89,26 +110,34 @@ def test_only_the_worker_and_root_can_read_the_credential(
     assert answers == ["read" if who == "the worker" else "refused"] * len(askers)
 
 
-def test_not_in_systemctl_show(host: Host, unit: str, secret: str) -> None:
-    assert secret not in host.check_output("systemctl show %s", unit)
-    assert secret not in host.check_output("systemctl cat %s", unit)
+def found(secrets: list[str], text: str) -> list[int]:
+    """Which of them are in a text, by their places in the list: a report shows none."""
+    return [number for number, secret in enumerate(secrets) if secret in text]
 
 
-def test_not_in_the_workers_environment(host: Host, pid: str, secret: str) -> None:
-    assert secret not in host.check_output("tr '\\0' '\\n' < /proc/%s/environ", pid)
+def test_not_in_systemctl_show(host: Host, unit: str, secrets: list[str]) -> None:
+    assert found(secrets, host.check_output("systemctl show %s", unit)) == []
+    assert found(secrets, host.check_output("systemctl cat %s", unit)) == []
 
 
-def test_not_in_any_argument_list(host: Host, secret: str) -> None:
-    assert secret not in host.check_output("cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+def test_not_in_the_workers_environment(host: Host, pid: str, secrets: list[str], settings: Settings) -> None:
+    environ = host.check_output("tr '\\0' '\\n' < /proc/%s/environ", pid)
+    assert found(secrets, environ) == []
+    names = {line.partition("=")[0] for line in environ.splitlines()}
+    assert names & {name for name, _ in settings.environment} <= {"LANG", "TZ"}, "they are the runs' alone"
 
 
-def test_not_in_the_journal(host: Host, secret: str) -> None:
-    assert secret not in host.check_output("journalctl --no-pager --output=cat --lines=20000")
+def test_not_in_any_argument_list(host: Host, secrets: list[str]) -> None:
+    assert found(secrets, host.check_output("cat /proc/[0-9]*/cmdline | tr '\\0' ' '")) == []
 
 
-def test_not_in_any_file_that_others_can_read(host: Host, secret: str) -> None:
+def test_not_in_the_journal(host: Host, secrets: list[str]) -> None:
+    assert found(secrets, host.check_output("journalctl --no-pager --output=cat --lines=20000")) == []
+
+
+def test_not_in_any_file_that_others_can_read(host: Host, secrets: list[str]) -> None:
     folders = "/etc /opt/hublab /var/lib/hublab /var/log /tmp /var/tmp /run"
     find = f"find {folders} -xdev -type f -perm /0044 -size -512k -not -path '*/site-packages/*' -print0"
     text = host.check_output(f"{find} 2>/dev/null | xargs -0 cat 2>/dev/null | tr -c '[:print:]' '\\n' | sort -u")
     assert len(text) > 1000, "the search read nothing"
-    assert secret not in text
+    assert found(secrets, text) == []
