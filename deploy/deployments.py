@@ -108,7 +108,8 @@ def faults(
         started: the folder in which the pool's runs start, where its template names one.
     """
     if not item.entrypoint:
-        yield "it has no entrypoint"
+        yield "it has no entrypoint; register it anew"
+        return
     for step in item.steps:
         yield from _step_faults(step, packages, code)
     if item.folder and not pool.is_seen(host, item.folder):

@@ -30,15 +30,16 @@ def deployments(query: dict[str, Any]) -> list[dict[str, Any]] | None:
 
 def facts(item: dict[str, Any]) -> dict[str, Any]:
     """Of one deployment, as the API tells of it."""
-    steps = [_step(name, inputs or {}) for step in item.get("pull_steps") or [] for name, inputs in step.items()]
-    variables = item.get("job_variables") or {}
-    environment = variables.get("env") or {}
+    found = [_table(step) for step in item.get("pull_steps") or []]
+    steps = [_step(str(name), _table(inputs)) for step in found for name, inputs in step.items()]
+    variables = _table(item.get("job_variables"))
+    environment = _table(variables.get("env"))
     folder = next((step["folder"] for step in reversed(steps) if step["folder"]), None)
-    folder = folder or (None if steps else item.get("path")) or variables.get("working_dir") or ""
+    folder = str(folder or (None if steps else item.get("path")) or variables.get("working_dir") or "")
     entrypoint = str(item.get("entrypoint") or "")
     fetched = bool(item.get("storage_document_id")) or any(not step["folder"] for step in steps)
     fetched |= ":" not in entrypoint and bool(folder)  # a module may lie in any folder that a run starts in
-    place = "" if fetched or ":" not in entrypoint else posixpath.join(str(folder), entrypoint.rpartition(":")[0])
+    place = "" if fetched or ":" not in entrypoint else posixpath.join(folder, entrypoint.rpartition(":")[0])
     return {
         "name": printable(str(item["name"])),
         "entrypoint": printable(entrypoint),
@@ -50,6 +51,11 @@ def facts(item: dict[str, Any]) -> dict[str, Any]:
         "packages": [printable(word) for word in str(environment.get("EXTRA_PIP_PACKAGES") or "").split()],
         "installs": str(environment.get(INSTALL) or "").lower() in {"1", "true", "t", "yes", "y", "on"},
     }
+
+
+def _table(found: Any) -> dict[str, Any]:
+    """What anybody may have registered: where it is none, there is nothing to be told from it."""
+    return found if isinstance(found, dict) else {}
 
 
 def _step(name: str, inputs: dict[str, Any]) -> dict[str, Any]:

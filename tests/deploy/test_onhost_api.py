@@ -73,7 +73,7 @@ class Api:
     def is_well(self) -> None:
         """It is Prefect, has the pool, and nothing else."""
         self.answers |= {VERSION: closed(b'"3.8.8"'), POOL: reply(200, PLAIN)}
-        self.answers |= dict.fromkeys((QUEUES, WORKERS, AUTOMATIONS, BLOCKS), reply(200, b"[]"))
+        self.answers |= dict.fromkeys((QUEUES, WORKERS, AUTOMATIONS, BLOCKS, DEPLOYMENTS), reply(200, b"[]"))
 
     def told(self) -> str:
         """The line that the operator reads."""
@@ -105,6 +105,7 @@ PLAIN = b'{"type": "process", "is_paused": false, "concurrency_limit": null, "ba
 WORKERS = "/api/work_pools/a%20pool/workers/filter"
 AUTOMATIONS = "/api/automations/filter"
 BLOCKS = "/api/block_documents/filter"
+DEPLOYMENTS = "/api/deployments/filter"
 
 
 def test_prefect_itself(api: Api) -> None:
@@ -120,11 +121,12 @@ def test_prefect_itself(api: Api) -> None:
         "open": False,
         "pool": pool,
         "testing": False,
+        "deployments": [],
     }
     found = api.ask()
     assert abs(found.pop("skew")) < 60
     assert found == {"status": 200, **told}
-    assert {path for path, _ in api.seen} == {VERSION, POOL, QUEUES, WORKERS, AUTOMATIONS, BLOCKS}
+    assert {path for path, _ in api.seen} == {VERSION, POOL, QUEUES, WORKERS, AUTOMATIONS, BLOCKS, DEPLOYMENTS}
 
 
 def test_pool_that_is_not_there_is_told(api: Api) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 PACKAGE, NEEDED = "prettytable", "wcwidth"
-VARIABLES = {"TRY_TOKEN": "sentinel-of-others-3fa9 # 'q'", "TRY_LINES": "one\ntwo", "TRY_EMPTY": ""}
+VARIABLES = {"TRY_TOKEN": "sentinel-of-others-3fa9-#'q'", "TRY_LINES": "one\ntwo", "TRY_EMPTY": ""}
 REFUSED = {
     "jit": "PermissionError",
     "proc": "FileNotFoundError",

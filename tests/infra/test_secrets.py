@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from deploy.settings import Settings
 
 
-SHORTEST = 8
-"""Of the variables of HUBLAB_ENVIRONMENT that are looked for: a `1` is everywhere."""
+TOKEN = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[^\s/]{16,}")
+"""What is looked for of the variables in HUBLAB_ENVIRONMENT: `1` and `Europe/Paris` are everywhere."""
 
 
 @pytest.fixture
@@ -29,9 +30,9 @@ def credential(settings: Settings) -> str:
 
 @pytest.fixture
 def secrets(settings: Settings, credential: str) -> list[str]:
-    """What must be seen nowhere: it, and each line of a variable that is long enough to be known again."""
+    """What must be seen nowhere: it, and each line of a variable that reads like a secret."""
     lines = [line for _, value in settings.environment for line in value.reveal().splitlines()]
-    return [credential, *(line for line in lines if len(line) >= SHORTEST)]
+    return [credential, *filter(TOKEN.fullmatch, lines)]
 
 
 @pytest.mark.parametrize(
