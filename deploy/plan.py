@@ -222,8 +222,9 @@ def _reasons(host: spec.WorkerHost, state: HostState, worker: Worker | None, ren
     if passed != worker.unit_sha256 and not reasons:
         reasons.append("its gate was cut off")
     reasons += ["the credential or the API's address changed"] * (not carries(host, worker, spec.PROFILES))
-    loads = f":{spec.ENVIRONMENT}\n" in rendered  # a unit of before may know nothing of it
-    return reasons + ["HUBLAB_ENVIRONMENT changed"] * (loads and not carries(host, worker, spec.ENVIRONMENT))
+    name = spec.ENVIRONMENT.rpartition("/")[2]  # a worker of a release before may know nothing of it
+    knows = name in worker.credentials or (not reasons and f"LoadCredential={name}:" in rendered)
+    return reasons + ["HUBLAB_ENVIRONMENT changed"] * (knows and not carries(host, worker, spec.ENVIRONMENT))
 
 
 def carries(host: spec.WorkerHost, worker: Worker | None, path: str) -> bool:

@@ -36,7 +36,9 @@ def test_all_that_a_gate_needs() -> None:
     assert unit_text.directive(text, "User") == "hublab-worker-2"
     assert unit_text.stop_seconds(text) == 137
     assert unit_text.release_folder(text) == "/opt/hublab/releases/r1"
-    assert unit_text.credentials(text) == {"profiles.toml": "/etc/hublab/profiles.toml"}
+    assert unit_text.credentials(text) == {
+        name: f"/etc/hublab/{name}" for name in ("profiles.toml", "environment.json")
+    }
 
 
 def test_unit_of_somebody_else_is_told_from_ours() -> None:
