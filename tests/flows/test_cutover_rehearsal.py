@@ -181,6 +181,8 @@ def test_taken_over_under_load_and_back_and_again(rehearsal: Rehearsal, capsys: 
     assert found["people"] > len(people)
 
 
+# Long as well; what is quick takes over, gives back and takes over again in tests/flows/test_cutover.py.
+@pytest.mark.long
 def test_there_and_back_and_there_again(rehearsal: Rehearsal) -> None:
     """One person in the midst and one whom a dying worker has half enrolled; one after the other, without load."""
     past, new = rehearsal.past, rehearsal.past.world.address()

@@ -135,6 +135,8 @@ def test_run_with_packages_of_its_own_is_started_by_uv(
     assert len((tmp_path / "uv-was-told").read_text().splitlines()) == 1
 
 
+# Long; what is quick asks the same of the hooks of other runs: test_domain.py.
+@pytest.mark.long
 @pytest.mark.parametrize("entrypoint", ["trial_flows.harmful_hook", "trial_attacks.name_the_hooks_command"])
 def test_hooks_of_a_run_with_packages_of_its_own_are_in_its_domain(
     api: Api, start: StartWorker, trial: Trial, tmp_path: Path, project: Path, entrypoint: str
