@@ -9,14 +9,14 @@ LANES = $(MAKE) --no-print-directory --keep-going --output-sync=target
 test test-all test-rest test-chaos faults: export HUBLAB_SANDBOX_TREES ?= $(CURDIR)/.hublab/trees
 
 .PHONY: test
-test: .venv/ready lint ## what to run before a commit: lint, types, all that needs no host, and the essentials on a real one (root) [TESTS=folder]
-	@$(if $(TESTS),$(PYTEST) $(if $(filter-out $(APART:=%),$(TESTS)),,$(SPREAD)) $(TESTS),$(LANES) --jobs=2 test-here test-host)
+test: .venv/ready $(if $(TESTS),lint) ## what to run before a commit: lint, types, all that needs no host, and the essentials on a real one (root) [TESTS=folder]
+	@$(if $(TESTS),$(PYTEST) $(if $(filter-out $(APART:=%),$(TESTS)),,$(SPREAD)) $(TESTS),$(LANES) --jobs=3 lint test-here test-host)
 
 .PHONY: test-all
 test-all: test ## `make test`, and then the rest: every test on hosts, the sandbox, the whole way in a browser, a small chaos
 	@$(LANES) test-rest
 
-# Two lanes side by side: one computes, the other waits for its host most of the time.
+# Lanes side by side: what needs no host computes, the other waits for its host most of the time.
 .PHONY: test-here test-host
 HERE = $(PYTEST) $(SPREAD) $(APART) tests/e2e --ignore=tests/e2e/test_in_sandbox.py
 test-here: .venv/ready
@@ -25,24 +25,29 @@ test-host: export HUBLAB_TEST_HOSTS := essential
 test-host: .venv/ready
 	@$(PYTEST) -m essential tests/hosts
 
-# What `make test` leaves out, in four lanes; three at a time, and the longest first: it decides when all are done.
-.PHONY: test-rest test-rest-here test-rest-sandbox test-rest-cure test-rest-rollout
+# What `make test` leaves out. Hosts wait more than they compute, so four lanes at a time, and the longest first.
+.PHONY: test-rest test-rest-here test-rest-sandbox test-rest-upgrade test-rest-cure test-rest-rollout test-rest-operator
+.PHONY: test-rest-stock
 REST = $(PYTEST) -m "not essential and not faults"
-# These leave a host of their own behind, or bring one.
-APART_HOSTS = tests/hosts/test_6_chaos.py tests/hosts/test_9_upgrade.py
+ON_HOSTS = tests/hosts/test_
 test-rest: .venv/ready
-	@$(LANES) --jobs=3 test-rest-rollout test-rest-cure test-rest-sandbox test-rest-here
+	@$(LANES) --jobs=4 $(addprefix test-rest-,upgrade rollout cure operator stock here sandbox)
 test-rest-here: .venv/ready
 	@$(HERE) -m long
-test-rest-sandbox: export HUBLAB_TEST_HOSTS := sandbox
 test-rest-sandbox: .venv/ready
-	@$(REST) tests/sandbox tests/containers; failed=$$?; $(REST) $(APART_HOSTS) && exit $$failed
-test-rest-cure: export HUBLAB_TEST_HOSTS := cure
+	@$(REST) tests/sandbox tests/containers
+# Each of these has hosts of its own, by its name.
+test-rest-%: export HUBLAB_TEST_HOSTS = $(@:test-rest-%=%)
+test-rest-upgrade: .venv/ready
+	@$(REST) $(ON_HOSTS)9_upgrade.py $(ON_HOSTS)6_chaos.py
+test-rest-stock: .venv/ready
+	@$(REST) $(ON_HOSTS)9_stock.py; failed=$$?; $(REST) tests/e2e/test_in_sandbox.py && exit $$failed
 test-rest-cure: .venv/ready
-	@$(REST) tests/e2e/test_in_sandbox.py; failed=$$?; $(REST) tests/hosts/test_[1-3]_*.py && exit $$failed
-test-rest-rollout: export HUBLAB_TEST_HOSTS := rollout
+	@$(REST) $(ON_HOSTS)[1-3]_*.py
 test-rest-rollout: .venv/ready
-	@$(REST) $(filter-out $(APART_HOSTS),$(wildcard tests/hosts/test_[4-9]_*.py))
+	@$(REST) $(ON_HOSTS)[45]_*.py
+test-rest-operator: .venv/ready
+	@$(REST) $(filter-out $(addprefix $(ON_HOSTS),6_chaos.py 9_stock.py 9_upgrade.py),$(wildcard $(ON_HOSTS)[6-9]_*.py))
 
 # What the budget leaves is gone on with by the next call. One at a time where the machine has other work.
 takes.mutants := ROOM BUDGET

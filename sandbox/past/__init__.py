@@ -15,7 +15,7 @@ import hashlib
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sandbox import interpreter, runs, server, venv
 from sandbox.build import builders, together
@@ -92,18 +92,18 @@ def greet(sandbox: Sandbox, *, queue: str = "default", timeout: float = 120.0) -
 
 def nap(sandbox: Sandbox, seconds: float, *, queue: str = STRAY_QUEUE) -> str:
     """Start a run that is in flight for ``seconds``, by default at a stray worker; return its id once it is RUNNING."""
-    return _in_flight(sandbox, "nap", seconds, queue)
+    return _in_flight(sandbox, "nap", queue, seconds=seconds)
 
 
-def talk(sandbox: Sandbox, seconds: float) -> str:
-    """Do the same at a stray worker with a run that says more than a pipe holds."""
-    return _in_flight(sandbox, "talk", seconds, STRAY_QUEUE)
+def talk(sandbox: Sandbox, until: str) -> str:
+    """Do the same at a stray worker with a run that says more than a pipe holds, until its host has a file."""
+    return _in_flight(sandbox, "talk", STRAY_QUEUE, until=until)
 
 
-def _in_flight(sandbox: Sandbox, flow: str, seconds: float, queue: str) -> str:
+def _in_flight(sandbox: Sandbox, flow: str, queue: str, **parameters: Any) -> str:
     with sandbox.api() as api:
         deployment = runs.register(api, f"flows.py:{flow}", directory=str(FLOWS), queue=queue)
-        run = runs.start(api, deployment, {"seconds": seconds})
+        run = runs.start(api, deployment, parameters)
         runs.await_state(api, run, {"RUNNING"})
         return run
 

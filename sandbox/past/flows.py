@@ -21,13 +21,11 @@ def nap(seconds: float = 60) -> float:
 
 
 @flow
-def talk(seconds: float = 60) -> float:
-    """The same, and say much more meanwhile than a pipe holds: whoever started it must go on listening."""
-    began = time.monotonic()
-    while time.monotonic() - began < seconds:
+def talk(until: str) -> None:
+    """Be in flight until this file is there, and say much more than a pipe holds: whoever started it must listen."""
+    while not os.path.exists(until):  # noqa: PTH110 - as people write flows
         print("and another thing " * 200, flush=True)
         time.sleep(0.5)
-    return seconds
 
 
 @flow

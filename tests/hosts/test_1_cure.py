@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox import past, runs
+from sandbox.waiting import wait_for
 from tests.hosts.conftest import WORKERS, first_run, webhooks
+from tests.hosts.faults import Struck
 
 if TYPE_CHECKING:
     from sandbox import Machine, Sandbox
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 RESTARTS = 20
 OPERATIONS = 5  # interpreter, lock, install, configure, activate
+MAY_END = "/run/may-end"
+LINES_OF_A_PIPE = 20  # 64 KiB, in lines of the flow's
 LEGACY_PYTHON = "/opt/prefect/venv/bin/python"
 
 
@@ -69,14 +73,21 @@ def test_webhooks_where_the_past_serves_its_health_check_are_refused(operator: O
 
 @pytest.mark.essential
 def test_deploy_retires_what_it_found_after_its_runs(operator: Operator, sandbox: Sandbox, machine: Machine) -> None:
-    in_flight = past.talk(sandbox, 100)
-    result = operator.deploy()
+    # The run ends when all else of the deploy is done, and its worker, frozen since, could not read for a while.
+    machine.ssh(f"rm -f {MAY_END}")
+    in_flight = past.talk(sandbox, MAY_END)
+    deploy = Struck(operator)
+    deploy.until("legacy workers: waiting for the runs of stray-1 ", timeout=900)
+    with sandbox.api() as api:
+        assert runs.state(api, in_flight).type == "RUNNING"
+    # What it has to say meanwhile is not lost, and it is more than fits into the pipe to its worker.
+    said = "journalctl -b -u 'hublab-legacy-output-*' -o cat | grep -c 'and another thing'"
+    wait_for(lambda: int(machine.ssh(said, check=False).stdout) > LINES_OF_A_PIPE, "its words are in the journal")
+    machine.ssh(f"touch {MAY_END}")
+    result = deploy.end()
     assert result.status == 0, result.text
     with sandbox.api() as api:
         assert runs.state(api, in_flight).type == "COMPLETED"
-    # Its worker was frozen and could not read; and what it had to say is not lost.
-    said = machine.ssh("journalctl -b -u 'hublab-legacy-output-*' -o cat | grep -c 'and another thing'").stdout
-    assert int(said) > 20
     assert "3 of 3 COMPLETED" in result.text
     assert machine.ssh("pgrep -af 'prefect worker start'", check=False).stdout == ""
     assert machine.ssh(f"{LEGACY_PYTHON} -c 'import uvloop'", check=False).returncode == 1

@@ -64,7 +64,6 @@ def changed(machine: Machine, reference: str) -> list[str]:
     return found.stdout.split()
 
 
-@pytest.mark.essential
 def test_first_deploy_touches_no_way_in(both: Operator, second: Machine) -> None:
     before = [second.ssh(f"{{ {command}; }} || true").stdout for command in WAYS_IN]
     assert all(before[:3]), before
@@ -77,7 +76,6 @@ def test_first_deploy_touches_no_way_in(both: Operator, second: Machine) -> None
     assert [path for path in touched if not ALLOWED.fullmatch(path)] == []
 
 
-@pytest.mark.essential
 def test_failure_on_the_second_host_takes_back_the_first(
     both: Operator, machine: Machine, second: Machine, broken_checkout: Path
 ) -> None:
