@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 FOLDER = ROOT / ".hublab/ssh"
 CONNECT_SECONDS = 10
 DEFAULT_USER = "root"
+HOP = re.compile(r"\[?(.*?)\]?(?::(\d+))?")
 # What OpenSSH itself reads, the operator's own first: of each setting the first value counts.
 THEIRS = ("~/.ssh/config", "/etc/ssh/ssh_config")
 
@@ -127,7 +129,7 @@ def _way(found: Mapping[str, list[str]], file: Path, hostname: str, port: str, w
         *before, last = jump.split(",")
         through = f"-J {shlex.quote(','.join(before))} " if before else ""
         there = shlex.quote(f"[{hostname}]:{port}")
-        return f"ssh -F {shlex.quote(str(file))} {through}-W {there} {shlex.quote(_uri(last))}"
+        return f"ssh -F {shlex.quote(str(file))} {through}-W {there} {_hop(last)}"
     if command != "none":
         for token, value in {"%h": hostname, "%p": port, "%r": who, "%n": address, "%%": "%"}.items():
             command = command.replace(token, value)
@@ -135,9 +137,14 @@ def _way(found: Mapping[str, list[str]], file: Path, hostname: str, port: str, w
     return ""
 
 
-def _uri(hop: str) -> str:
-    """A hop of ProxyJump as ssh takes it in place of a host's name."""
-    return hop if hop.startswith("ssh://") or ":" not in hop else f"ssh://{hop}"
+def _hop(told: str) -> str:
+    """A hop of ProxyJump, as `ssh -G` tells of it, in the arguments of `ssh`: an address may have brackets there."""
+    user, at, place = told.removeprefix("ssh://").rpartition("@")
+    found = HOP.fullmatch(place)
+    host, port = (found[1], found[2] or "") if found else (place, "")
+    if ":" in host and "[" not in place:  # an address of IPv6 whose end is no port
+        host, port = place, ""
+    return f"{f'-p {port} ' * bool(port)}{shlex.quote(f'{user}{at}{host}')}"
 
 
 def _words(values: list[str] | None) -> list[str]:

@@ -23,6 +23,16 @@ Host inner
   ProxyJump gate:2200,eve@last
 Host last
   HostName 192.0.2.9
+Host by-four
+  ProxyJump eve@192.0.2.9
+Host by-four-and-port
+  ProxyJump 192.0.2.9:2200
+Host by-six
+  ProxyJump eve@[fd00::9]
+Host by-six-and-port
+  ProxyJump [fd00::9]:2200
+Host by-name
+  ProxyJump gate
 Host odd
   ProxyCommand cat -- %h %p
 """
@@ -75,6 +85,27 @@ def test_what_ssh_config_says_is_so_for_every_command(theirs: Path) -> None:
     made["sock"].close()
     assert ssh.connection(given, target)["_sudo"] is True
     assert ssh.user(given, target) == "ada"
+
+
+@pytest.mark.usefixtures("theirs")
+@pytest.mark.parametrize(
+    ("alias", "host", "port", "who"),
+    [
+        ("by-four", "192.0.2.9", "22", "eve"),
+        ("by-four-and-port", "192.0.2.9", "2200", getpass.getuser()),
+        ("by-six", "fd00::9", "22", "eve"),
+        ("by-six-and-port", "fd00::9", "2200", getpass.getuser()),
+        ("by-name", "gate", "22", getpass.getuser()),
+    ],
+)
+def test_hop_is_the_one_that_ssh_config_names(alias: str, host: str, port: str, who: str) -> None:
+    """By OpenSSH's own reading of what pyinfra would start."""
+    _, made, _ = as_pyinfra(settings(alias), Target(alias))
+    command = made["sock"].cmd
+    made["sock"].close()
+    shown = subprocess.run([command[0], "-G", *command[1:]], capture_output=True, text=True, check=True).stdout
+    told = dict(line.split(" ", 1) for line in shown.splitlines() if " " in line)
+    assert (told["hostname"], told["port"], told["user"]) == (host, port, who)
 
 
 @pytest.mark.usefixtures("theirs")
