@@ -43,6 +43,11 @@ def ends(cause: str, kind: str) -> bool:
     return kind in ENDS.get(_written(cause), ())
 
 
+def ended_by(status: str | None, kind: str) -> str | None:
+    """Which of a contact's statuses, with commas between several, ends a kind of sequence; None when none does."""
+    return next((one for one in causes_of((status or "").split(",")) if kind in ENDS[one]), None)
+
+
 def has_left(status: str | None) -> bool:
     """Whether a contact's status, or one of several with commas between them, says that it gets some mail no more."""
     return bool(causes_of((status or "").split(",")))

@@ -190,6 +190,12 @@ def test_what_is_written_is_not_written_again() -> None:
         (lambda f: replace(f, contacts={}), "ooocccc", "no contact in Notion: 4 mails"),
         (lambda f: replace(f, contacts={ADA: (BOOKED,)}), "ooocccc", "Booked: 4 mails will be"),
         (lambda f: replace(f, contacts={ADA: (LEFT,)}), "ooocccc", "unsubscribed: 4 mails"),
+        (
+            lambda f: replace(f, contacts={ADA: (Contact("c", "VIP, unsubscribed ", ""),)}),
+            "ooocccc",
+            "unsubscribed: 4 mails",
+        ),
+        (lambda f: replace(f, contacts={ADA: (Contact("c", "", "Lead, booked "),)}), "ooocccc", "booked: 4 mails"),
         (lambda f: replace(f, runs=f.runs[:3]), "ooowwww", "no run is there for it"),
     ],
 )  # fmt: skip

@@ -77,6 +77,8 @@ def test_what_crashed_under_their_deployment_goes_back_too_and_what_failed_long_
     ("change", "why"),
     [
         ({"contacts": {ADA: (Contact("c", "Unsubscribed", ""),)}}, "unsubscribed"),
+        ({"contacts": {ADA: (Contact("c", "VIP, unsubscribed ", ""),)}}, "unsubscribed"),
+        ({"contacts": {ADA: (Contact("c", "", ""), Contact("d", "COMPLAINED", ""))}}, "complained"),
         ({"records": ()}, "cancelled, completed or gone"),
     ],
 )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from flows.operator.cutover import fates, person
 from flows.operator.cutover.facts import OPEN
-from flows.recipients.suppression import ends
+from flows.recipients.control import booked
+from flows.recipients.suppression import ended_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,9 +58,9 @@ def _skipped(sequence: Mails, contacts: Sequence[Contact], coming: int) -> Itera
     if not contacts:
         yield f"no contact in Notion: {coming} mails will be skipped; create the contact if they are to go"
     for one in contacts:
-        if one.booking in sequence.stop_on_booking:
-            yield f"{one.booking}: {coming} mails will be skipped, which the production before would have sent"
-        if ends(one.status, sequence.kind):
-            yield f"the contact is {one.status.lower()}: {coming} mails will be skipped"
+        if made := booked((part.strip() for part in one.booking.split(",")), sequence):
+            yield f"{made}: {coming} mails will be skipped, which the production before would have sent"
+        if left := ended_by(one.status, sequence.kind):
+            yield f"the contact is {left.lower()}: {coming} mails will be skipped"
     if len(contacts) > 1:
         yield f"{len(contacts)} contacts: who has left or booked by any of them gets nothing"

@@ -11,7 +11,7 @@ from flows.campaigns.model import sequences as all_sequences
 from flows.operator.cutover import attribution, decide, fates, writes
 from flows.operator.cutover.facts import BACK, HANDED, OPEN, TAKEN, OurRun, standing
 from flows.operator.cutover.writes import Write
-from flows.recipients.suppression import ends
+from flows.recipients.suppression import ended_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -123,8 +123,8 @@ def _why_not(facts: Facts, email: str, sequence: Sequence, *, stopped: bool) -> 
     if stopped:
         return "its record in Notion is cancelled, completed or gone"
     for one in facts.contacts.get(email, ()):
-        if ends(one.status, sequence.kind):
-            return f"the contact is {one.status.lower()}"
+        if left := ended_by(one.status, sequence.kind):
+            return f"the contact is {left.lower()}"
     return ""
 
 
