@@ -32,7 +32,7 @@ KEYS = 100  # of one query, by Notion's limit
 
 def look(prefect: Prefect, notion: NotionGateway, now: datetime) -> int:
     """Make the list of the mails that are due before the next look; how many are on it. Raises NotionError."""
-    mails = [run["parameters"] for run in due(prefect, now + FRESH) if run["parameters"].get("enrolment")]
+    mails = [run["parameters"] for run in due(prefect, now + FRESH) if _is_ours(run["parameters"])]
     keys = sorted({str(one["enrolment"]["key"]) for one in mails})
     pages: dict[str, dict[str, Any]] = {}
     for some in batched(keys, KEYS):
@@ -73,6 +73,12 @@ def cleared(kept: dict[str, Any] | None, enrolment: dict[str, Any], step: int, n
     if made and timedelta() <= now - datetime.fromisoformat(made) <= FRESH:
         return True
     return _mark(enrolment, step) in kept["mails"]
+
+
+def _is_ours(parameters: dict[str, Any]) -> bool:
+    """Whether a run is a mail of this release's, as `enrol.described` tells of it."""
+    enrolment = parameters.get("enrolment")
+    return isinstance(enrolment, dict) and {"key", "page", "campaign", "sequence"} <= enrolment.keys()
 
 
 def _may_go(page: dict[str, Any] | None, enrolment: dict[str, Any], step: int, now: datetime) -> bool:

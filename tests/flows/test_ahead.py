@@ -196,7 +196,7 @@ def test_more_mails_than_one_query_asks_for(campaign: Read) -> None:
     assert "notion read page" not in campaign.calls(people[0], 1)
 
 
-@pytest.mark.parametrize("broken", ["no such step", "no such sequence", "a renamed property", "another's parameters"])
+@pytest.mark.parametrize("broken", ["no such step", "no such sequence", "a renamed property", "another's", "odd"])
 def test_a_mail_that_cannot_be_judged_is_not_on_the_list_and_the_others_are(campaign: Read, broken: str) -> None:
     campaign.enrols(email="bea@salon.net")
     enrolment = campaign.enrols()
@@ -205,8 +205,8 @@ def test_a_mail_that_cannot_be_judged_is_not_on_the_list_and_the_others_are(camp
         run.parameters["step"] = 99
     elif broken == "no such sequence":
         run.parameters["enrolment"] = enrolment | {"sequence": "gone"}
-    elif broken == "another's parameters":
-        run.parameters = {"email": EMAIL, "email_number": 1}
+    elif broken in {"another's", "odd"}:
+        run.parameters = {"email": EMAIL, "email_number": 1} | ({"enrolment": {"key": 1}} if broken == "odd" else {})
     else:
         there = campaign.all.sources[schema.SEQUENCE].schema
         there["Stopped"] = there.pop("Cancelled")
