@@ -1,4 +1,5 @@
-"""Two hosts: a first deploy that leaves every way in alone, and a failure on the second that takes back the first."""
+"""Two hosts: a first deploy that leaves every way in alone; a failure or a power cut on the second takes back the
+first."""
 
 from __future__ import annotations
 
@@ -11,8 +12,10 @@ from sandbox import Sandbox
 from sandbox.operator import Operator
 from sandbox.past import FLOWS
 from tests.hosts.conftest import HOSTS, TREES
+from tests.hosts.faults import Struck
 from tests.hosts.test_4_rollout import spoil
 from tests.hosts.test_5_rollback import left_behind
+from tests.hosts.test_9_with_three_hosts import locks, result_of, stands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,3 +96,27 @@ def test_failure_on_the_second_host_takes_back_the_first(
     after = [host.ssh("readlink /opt/hublab/current; sha256sum /etc/systemd/system/prefect*").stdout for host in hosts]
     assert after == before
     assert [left_behind(host) for host in hosts] == ["", ""]
+
+
+@pytest.mark.essential
+def test_host_that_loses_its_power_takes_back_the_other(both: Operator, machine: Machine, second: Machine) -> None:
+    result = both.deploy()
+    assert result.status == 0, result.text
+    before, change = stands(machine), {"HUBLAB_CONCURRENCY": "5"}
+    struck = Struck(both, **change)
+    struck.until(r"hublab-2-1: ready after", timeout=600)
+    assert stands(machine) != before, "the first host was to be through"
+    second.kill()
+    try:
+        result = struck.end()
+    finally:
+        second.boot()
+    assert result.status != 0
+    assert "FAILED" in result_of(second, result.text)
+    assert "hublab-1-1: put back on release" in result.text, result.text
+    assert stands(machine) == before
+    assert locks([machine]) == [""]
+    again = both.deploy(**change)
+    assert again.status == 0, again.text
+    assert stands(machine) != before
+    assert [left_behind(host) for host in (machine, second)] == ["", ""]

@@ -47,7 +47,7 @@ STRIKES: dict[str, Callable[[Struck, Machine], None]] = {
     "the operator's process is killed": lambda struck, _: struck.kill(),
     "the operator is suspended": lambda struck, _: struck.suspend(),
 }
-ESSENTIAL = [pytest.param("the power is cut", "end", marks=pytest.mark.essential), ("SSH is cut", "gate")]
+ESSENTIAL = [("the power is cut", "end"), ("SSH is cut", "gate")]
 # Who sleeps before the lock is taken takes it when awake, and plans anew: that is a deploy like any other.
 NO_FAULT = [("the operator is suspended", "lock")]
 EVERY = [(strike, stage) for stage in STAGES for strike in STRIKES if (strike, stage) not in NO_FAULT]
