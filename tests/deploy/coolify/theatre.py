@@ -6,7 +6,7 @@ import json
 import uuid as uuids
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
@@ -21,12 +21,9 @@ from deploy.secret import Secret
 from deploy.spec import Coolify as Access
 from deploy.spec import WorkerHost
 from tests.deploy.coolify.script import TOKEN, URL
+from tests.deploy.coolify.standin import APP, Standin
 from tests.deploy.factories import wanted
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-APP = "app1app1"
 OLD, NEW = "a" * 40, "b" * 40
 RELEASES = {OLD: "3.8.8-old", NEW: "3.8.8-new"}
 # For `lies`: whatever is said, the old container goes on.
@@ -87,93 +84,15 @@ class FakePrefect(Prefect):
 
 
 @dataclass
-class Coolify:
-    """One application. `ends`: how each next deployment ends; `lies`: what runs then, whatever was deployed."""
+class Coolify(Standin):
+    """No container runs. `ends`: how each next deployment ends; `lies`: what runs then, whatever was deployed."""
 
     prefect: FakePrefect
-    app: dict[str, Any] = field(default_factory=dict)
-    envs: list[dict[str, Any]] = field(default_factory=list)
-    deployments: list[dict[str, Any]] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
     lies: list[str] = field(default_factory=list)
-    journal: list[str] = field(default_factory=list)
-    fails: dict[str, list[httpx.Response | Exception]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.app = {
-            "uuid": APP,
-            "name": "worker",
-            "status": "exited:unhealthy",
-            "build_pack": "dockerfile",
-            "git_repository": "ada/hublab",
-            "git_branch": "main",
-            "git_commit_sha": "HEAD",
-            "health_check_enabled": False,
-            "destination": {"uuid": "net1", "server": {"uuid": "srv1"}},
-            "settings": {"stop_grace_period": None},
-        } | self.app
-
-    def answer(self, request: httpx.Request) -> httpx.Response:
-        path = request.url.path.removeprefix("/api/v1")
-        ask = f"{request.method} {path}"
-        if self.fails.get(ask):
-            failure = self.fails[ask].pop(0)
-            if isinstance(failure, Exception):
-                raise failure
-            return failure
-        if request.method != "GET":
-            self.journal.append(ask)
-        body = json.loads(request.content) if request.content else None
-        found = self._route(request.method, path, body)
-        return found if isinstance(found, httpx.Response) else httpx.Response(200, json=found)
-
-    def _route(self, method: str, path: str, body: Any) -> Any:
-        routes: dict[str, Callable[[], Any]] = {
-            "GET /version": lambda: httpx.Response(200, content=b"4.3.11"),
-            "GET /servers": lambda: [{"uuid": "srv1", "name": "hublab", "settings": {}}],
-            f"GET /applications/{APP}": lambda: self.app,
-            f"PATCH /applications/{APP}": lambda: self._patch(body),
-            f"POST /applications/{APP}/stop": lambda: self.serve(""),
-            "POST /deploy": lambda: {"deployments": [{"deployment_uuid": self.deploy(), "message": "queued"}]},
-            f"GET /deployments/applications/{APP}": lambda: {"deployments": list(reversed(self.deployments))},
-        }
-        if path == f"/applications/{APP}/envs":
-            return self._environment(method, body)
-        if found := next(
-            (item for item in self.deployments if path == f"/deployments/{item['deployment_uuid']}"), None
-        ):
-            self.advance(found)
-            return found
-        answer = routes.get(f"{method} {path}")
-        return answer() if answer else httpx.Response(404, json={"message": "Not found."})
-
-    def _patch(self, body: dict[str, Any]) -> dict[str, str]:
-        if "stop_grace_period" in body:
-            self.app["settings"] |= {"stop_grace_period": body.pop("stop_grace_period")}
-        self.app |= body
-        return {"uuid": APP}
-
-    def _environment(self, method: str, body: Any) -> Any:
-        if method == "GET":
-            return self.envs
-        there = [item for item in self.envs if (item["key"], item["is_preview"]) == (body["key"], body["is_preview"])]
-        if method == "POST":
-            if there:
-                return httpx.Response(409, json={"message": "Environment variable already exists."})
-            self.envs += [dict(body), {**body, "is_preview": True, "is_shown_once": False}]
-            return httpx.Response(201, json={"uuid": "env"})
-        there[0].update(body)
-        return httpx.Response(201, json={"uuid": "env"})
-
-    def deploy(self) -> str:
-        """What /deploy does: one that is queued or running swallows the next."""
-        if any(item["status"] in ("queued", "in_progress") for item in self.deployments):
-            return "phantom"
-        name = f"dep{len(self.deployments) + 1}"
-        self.deployments.append({"deployment_uuid": name, "status": "queued", "commit": self.app["git_commit_sha"]})
-        return name
 
     def advance(self, found: dict[str, Any]) -> None:
+        """Each look brings a deployment one step further."""
         if found["status"] == "queued":
             found["status"] = "in_progress"
         elif found["status"] == "in_progress":
@@ -183,6 +102,10 @@ class Coolify:
             elif found["status"] == "failed":
                 entries = [{"output": f"secret {TOKEN}", "hidden": False}, {"output": "no", "hidden": True}]
                 found["logs"] = json.dumps([*entries, {"output": "New container is unhealthy.", "hidden": False}])
+
+    def stop(self) -> None:
+        """Nothing runs any more."""
+        self.serve("")
 
     def serve(self, release: str) -> None:
         """The old container is gone, the new one is ONLINE."""
