@@ -18,10 +18,12 @@ from sandbox.layout import CHECKOUT, layout
 from sandbox.local.proxy import Proxy
 from sandbox.local.server import Api, prefect_server
 from tests.containers.container import Container
+from tests.containers.stage import Stage, staged
 from tests.sandbox import traces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # A socket's path is short.
 ROOT = CHECKOUT / ".hublab/containers"
@@ -53,17 +55,29 @@ def daemon() -> Iterator[Daemon]:
 
 
 @pytest.fixture(scope="session")
-def image(daemon: Daemon) -> str:
-    """The worker's image of this checkout, built as `./hublab image` builds it; its tag."""
+def base_image(daemon: Daemon) -> str:
+    """What images are built on here, where there is no registry; its tag."""
     daemon.take("hublab-base", base(layout(ROOT)))
-    # Nothing but this machine is in the reach of the daemon's own network.
-    return built.build("hublab-base", "worker", ["--network=host"], {**os.environ, **daemon.environment})
+    return "hublab-base"
 
 
 @pytest.fixture(scope="session")
-def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+def image(daemon: Daemon, base_image: str) -> str:
+    """The worker's image of this checkout, built as `./hublab image` builds it; its tag."""
+    # Nothing but this machine is in the reach of the daemon's own network.
+    return built.build(base_image, "worker", ["--network=host"], {**os.environ, **daemon.environment})
+
+
+@pytest.fixture(scope="session")
+def server_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where Prefect's server keeps its database."""
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="session")
+def proxy(server_home: Path) -> Iterator[Proxy]:
     """A proxy before a real Prefect server."""
-    with prefect_server(tmp_path_factory.mktemp("server")) as port:
+    with prefect_server(server_home) as port:
         proxy = Proxy(port)
         yield proxy
         proxy.close()
@@ -86,6 +100,24 @@ def address(daemon: Daemon, proxy: Proxy) -> Iterator[str]:
 def worker(daemon: Daemon, image: str, address: str) -> Container:
     """A worker that tests share that do it no harm. It is left running: the daemon has to end it."""
     return Container(daemon, f"w{next(_NAMES)}", image, address).start()
+
+
+@pytest.fixture(scope="session")
+def stage(
+    daemon: Daemon, base_image: str, address: str, api: Api, server_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    """An operator, and an application whose first deploy has gone well."""
+    assert base_image == "hublab-base"
+    with staged(daemon, api, address, server_home, tmp_path_factory.mktemp("desk")) as stage:
+        stage.begin()
+        yield stage
+
+
+@pytest.fixture
+def serving(stage: Stage) -> Stage:
+    """The first release serves, whatever the tests before left."""
+    stage.back_to_first()
+    return stage
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from deploy.coolify.errors import CoolifyError
 from deploy.coolify.mover import Mover, RolloutError
 from deploy.coolify.state import Revision
 from deploy.coolify.suspect import faults, worker_name
-from tests.deploy.coolify.theatre import APP, NEW, RELEASES, Coolify, FakePrefect, Theatre
+from tests.deploy.coolify.standin import APP
+from tests.deploy.coolify.theatre import NEW, RELEASES, Coolify, FakePrefect, Theatre
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,9 @@ from deploy.coolify.fleet import judge
 from deploy.coolify.plan import make
 from deploy.coolify.state import ApplicationState, Kept, Running
 from deploy.fleet.status import Status, render
+from tests.deploy.coolify.standin import APP
 from tests.deploy.coolify.test_plan import HOST, state
-from tests.deploy.coolify.theatre import APP, NEW
+from tests.deploy.coolify.theatre import NEW
 
 LINE = {"at": "2026-01-02T03:04:05Z", "who": "ada@desk", "what": "deploy", "to": NEW, "result": "ok"}
 QUIET = {"depth": 0, "late": 0}

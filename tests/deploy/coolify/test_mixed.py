@@ -15,7 +15,8 @@ from deploy.plan import make as make_host
 from deploy.rollout.activate import Rollout
 from deploy.rollout.conductor import conduct
 from deploy.rollout.report import render
-from tests.deploy.coolify.theatre import APP, NEW, OLD, OWNER, RELEASES, Theatre
+from tests.deploy.coolify.standin import APP
+from tests.deploy.coolify.theatre import NEW, OLD, OWNER, RELEASES, Theatre
 from tests.deploy.factories import bare, wanted
 from tests.deploy.test_conductor import Recorder
 

@@ -11,7 +11,8 @@ from deploy.coolify.ledger import LEASE_SECONDS, LockError
 from deploy.coolify.mover import RolloutError
 from deploy.onhost.prefect_api import ApiError
 from tests.deploy.coolify.script import TOKEN
-from tests.deploy.coolify.theatre import APP, NEW, OLD, OWNER, RELEASES, STAYS, Theatre
+from tests.deploy.coolify.standin import APP
+from tests.deploy.coolify.theatre import NEW, OLD, OWNER, RELEASES, STAYS, Theatre
 
 PATCH, DEPLOY = f"PATCH /applications/{APP}", "POST /deploy"
 

@@ -17,7 +17,8 @@ from deploy.coolify.wanted import environment, fields
 from deploy.coolify.words import NO_LOG, log
 from deploy.release import identity
 from deploy.secret import Secret
-from tests.deploy.coolify.theatre import APP, NEW, OLD, application
+from tests.deploy.coolify.standin import APP
+from tests.deploy.coolify.theatre import NEW, OLD, application
 from tests.deploy.factories import SENTINEL
 
 if TYPE_CHECKING:

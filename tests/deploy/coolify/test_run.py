@@ -15,7 +15,8 @@ from deploy.env_file import ROOT
 from deploy.release import identity
 from tests.deploy.coolify.script import TOKEN
 from tests.deploy.coolify.served import served
-from tests.deploy.coolify.theatre import APP, OLD, RELEASES, Theatre
+from tests.deploy.coolify.standin import APP
+from tests.deploy.coolify.theatre import OLD, RELEASES, Theatre
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
