@@ -8,9 +8,8 @@ from dataclasses import replace
 
 from deploy.coolify.adopt import Adoption
 from deploy.coolify.client import Client
-from deploy.coolify.errors import CoolifyError
+from deploy.coolify.errors import CoolifyError, RolloutError
 from deploy.coolify.ledger import LockError
-from deploy.coolify.mover import RolloutError
 from deploy.coolify.prefect import Prefect
 from deploy.env_values import APPLICATION, COOLIFY
 from deploy.fleet.connect import USAGE

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deploy.coolify import drain, revision, suspect
+from deploy.coolify.errors import RolloutError
 from deploy.coolify.ledger import Ledger
 from deploy.coolify.look import look
-from deploy.coolify.mover import Mover, RolloutError
+from deploy.coolify.mover import Mover
 from deploy.coolify.plan import make
 from deploy.coolify.state import Progress
 from deploy.coolify.wanted import DOCKERFILE, TARGET

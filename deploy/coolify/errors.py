@@ -18,6 +18,11 @@ class CoolifyError(RuntimeError):
         super().__init__(what)
         self.status = status
 
+    @property
+    def passing(self) -> bool:
+        """Whether it may be otherwise in a while: no answer, too busy, or broken; nothing that Coolify has decided."""
+        return self.status is None or self.status == 429 or self.status >= 500  # noqa: PLR2004 - HTTP
+
 
 class NotFoundError(CoolifyError):
     """There is no such thing, or it belongs to another team than the token."""
@@ -33,6 +38,10 @@ class BusyError(CoolifyError):
     def __init__(self, what: str, seconds: float) -> None:
         super().__init__(what, 429)
         self.seconds = seconds
+
+
+class RolloutError(RuntimeError):
+    """A step was not done; the message says why, and what became of it."""
 
 
 class UnclearError(CoolifyError):

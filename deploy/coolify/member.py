@@ -10,10 +10,10 @@ import gevent
 from pyinfra import logger
 from pyinfra.api import DeployError
 
-from deploy.coolify.errors import CoolifyError
+from deploy.coolify.errors import CoolifyError, RolloutError
 from deploy.coolify.ledger import LockError
 from deploy.coolify.look import look
-from deploy.coolify.mover import RolloutError, newest
+from deploy.coolify.mover import newest
 from deploy.coolify.state import ApplicationState
 from deploy.onhost import watch_canary
 from deploy.onhost.untrusted import printable

@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deploy.coolify import running, words
-from deploy.coolify.errors import BusyError, UnclearError
+from deploy.coolify.deployments import LOOK_SECONDS, Deployments, somebodys
+from deploy.coolify.errors import RolloutError
 from deploy.coolify.ledger import LEASE_SECONDS, Ledger, LockError
 from deploy.coolify.state import Before, Kept, Running
 from deploy.coolify.wanted import present
@@ -26,16 +27,6 @@ if TYPE_CHECKING:
     from deploy.coolify.prefect import Prefect
     from deploy.coolify.state import ApplicationState
     from deploy.spec import WorkerHost
-
-LOOK_SECONDS = 5.0
-TRIES = 4
-LONGEST_PAUSE_SECONDS = 120.0
-# More than Coolify lets a deployment take; who meets it has hung.
-FOLLOW_SECONDS = 2 * 3600.0
-
-
-class RolloutError(RuntimeError):
-    """A step was not done; the message says why, and what became of it."""
 
 
 class Mover:
@@ -56,6 +47,7 @@ class Mover:
         self.uuid = wanted.application
         self.ledger = Ledger(prefect, self.uuid)
         self._seen = clock()
+        self.deployments = Deployments(self.uuid, coolify, self.ledger, say, self._pause, clock)
 
     # -- there -------------------------------------------------------------------------------------------------
 
@@ -67,65 +59,21 @@ class Mover:
             CoolifyError, LockError, OSError: likewise.
         """
         self.keep_lock()
-        self._settle(state.before)
+        ended = self.deployments.settle(state.before)
+        if ended and ended.status == "finished" and _is_of(ended, plan, state):
+            self._confirm(ended.deployment_uuid, plan.expected, ())
+            return
         before = state.before or _before(state, plan)
         before = replace(before, to=plan.release, who=who, at=self.ledger.now(), deployment="")
         self.ledger.open(before)
         self._set(plan)
         names = {worker.name for worker in self.workers()}
-        self._pass(self._deploy(before), plan.expected, names)
+        self._pass(self.deployments.start(before), plan.expected, names)
 
     def _set(self, plan: ApplicationPlan) -> None:
         for entry in plan.entries:
             self.coolify.set_variable(self.uuid, entry)
         self.coolify.patch(self.uuid, plan.fields)
-
-    def _settle(self, before: Before | None) -> None:
-        """Waits for what an interrupted rollout of ours has begun; another's deployment is left alone.
-
-        Raises:
-            RolloutError: there is one.
-        """
-        for item in self.coolify.deployments_of(self.uuid):
-            if item.running and before and item.deployment_uuid == before.deployment:
-                self.say(
-                    f"deployment {item.deployment_uuid} of a rollout that was cut off goes on; waiting for its end"
-                )
-                self._follow(item.deployment_uuid)
-            elif item.running:
-                raise RolloutError(_somebody(item))
-
-    def _deploy(self, before: Before) -> str:
-        """A deployment that exists; its uuid, which is noted at once: whoever comes next knows it for ours.
-
-        Raises:
-            RolloutError: Coolify made none, or another's came first.
-        """
-        known = {item.deployment_uuid for item in self.coolify.deployments_of(self.uuid)}
-        for _ in range(TRIES):
-            pause, queued, unclear = LOOK_SECONDS, "", False
-            try:
-                queued = self.coolify.deploy(self.uuid).deployment_uuid
-                self.ledger.open(replace(before, deployment=queued))
-            except BusyError as error:
-                if error.seconds > LONGEST_PAUSE_SECONDS:
-                    raise
-                pause = error.seconds
-                self.say(f"{error}; waiting")
-            except UnclearError as error:
-                self.say(f"{error}; looking")
-                unclear = True
-                self._pause(LOOK_SECONDS)
-            if queued and self.coolify.deployment(queued):
-                return queued
-            new = [item for item in self.coolify.deployments_of(self.uuid) if item.deployment_uuid not in known]
-            if new and unclear:
-                self.ledger.open(replace(before, deployment=new[0].deployment_uuid))
-                return new[0].deployment_uuid
-            if other := next((item for item in new if item.running), None):
-                raise RolloutError(_somebody(other))
-            self._pause(pause)
-        raise RolloutError(f"Coolify made no deployment, asked {TRIES} times; look at its queue of deployments")
 
     def _pass(self, deployment: str, expected: Collection[str], names: Collection[str]) -> None:
         """The end of a deployment, and the proof that the wanted worker runs; of a stranger's, its end alone.
@@ -133,7 +81,7 @@ class Mover:
         Raises:
             RolloutError: it failed, or another worker runs.
         """
-        ended = self._follow(deployment)
+        ended = self.deployments.follow(deployment)
         if ended.status != "finished":
             for line in words.log(ended.logs, self._secrets()):
                 self.say(f"  {line}")
@@ -141,33 +89,22 @@ class Mover:
         if expected:
             self._confirm(deployment, expected, names)
 
-    def _follow(self, deployment: str) -> Deployment:
-        deadline, told = self._clock() + FOLLOW_SECONDS, ""
-        while True:
-            found = self.coolify.deployment(deployment)
-            if found is None:
-                raise RolloutError(f"deployment {deployment} is not there any more; look at Coolify")
-            if found.status != told:
-                told = found.status
-                self.say(f"deployment {deployment} is {told}")
-            if not found.running:
-                return found
-            if self._clock() > deadline:
-                raise RolloutError(f"deployment {deployment} is still {told} after {FOLLOW_SECONDS:.0f} s")
-            self._pause(LOOK_SECONDS)
-
     def _confirm(self, deployment: str, expected: Collection[str], names: Collection[str]) -> None:
-        """What Coolify calls finished is believed when a worker that was not there says the wanted release."""
+        """What Coolify calls finished is believed when a worker that was not there says the wanted release.
+
+        Raises:
+            RolloutError: it says another, or there is none in the time of the gate.
+        """
         deadline, fresh = self._clock() + self.wanted.gate_seconds, list[Running]()
         while True:
             with suppress(OSError):  # Prefect is asked again
                 fresh = [worker for worker in newest(self.workers()) if worker.name not in names]
-            if other := self._other(deployment):
-                raise RolloutError(_somebody(other))
+            if other := self.deployments.other(deployment):
+                raise RolloutError(somebodys(other))
             if fresh and fresh[0].release in expected:
                 self.say(f"{fresh[0].name} is ONLINE with release {fresh[0].release}")
                 return
-            if self._clock() > deadline:
+            if self._clock() > deadline or (fresh and fresh[0].release):
                 break
             self._pause(LOOK_SECONDS)
         runs = (
@@ -176,10 +113,6 @@ class Mover:
             else "no new worker is ONLINE"
         )
         raise RolloutError(f"Coolify says that deployment {deployment} has finished, and {runs}")
-
-    def _other(self, ours: str) -> Deployment | None:
-        found = self.coolify.deployments_of(self.uuid)
-        return next((item for item in found if item.running and item.deployment_uuid != ours), None)
 
     # -- back --------------------------------------------------------------------------------------------------
 
@@ -194,14 +127,16 @@ class Mover:
         if before is None:
             return
         self.keep_lock()
-        self._settle(before)
+        self.deployments.settle(before)
         ended = self.coolify.deployment(before.deployment) if before.deployment else None
         self.coolify.patch(self.uuid, {key: value for key, value in before.fields.items() if value or value is False})
         if ended is not None and ended.status == "finished" and not before.ran:
             self.coolify.stop(self.uuid)
         elif before.ran and not self._serves(before, ended):
             names = {worker.name for worker in self.workers()}
-            self._pass(self._deploy(before), {before.release} - {""}, names)
+            back = replace(before, to=before.source, deployment="")
+            self.ledger.open(back)
+            self._pass(self.deployments.start(back), {before.release} - {""}, names)
         self.ledger.close()
 
     def _serves(self, before: Before, ended: Deployment | None) -> bool:
@@ -219,9 +154,13 @@ class Mover:
             LockError, OSError: it could not be written.
         """
         self.keep_lock()
-        found = [worker for worker in newest(self.workers()) if worker.release in plan.expected]
+        workers = self.workers()
+        found = [worker for worker in newest(workers) if worker.release in plan.expected]
         self.ledger.keep(Kept(plan.release, found[0].release if found else "", dict(plan.fields)))
         self.ledger.close()
+        for worker in workers:
+            if not worker.online:
+                running.forget(self.prefect, self.wanted.work_pool, worker.name)
 
     def workers(self) -> tuple[Running, ...]:
         """The application's workers at Prefect."""
@@ -262,8 +201,8 @@ def _before(state: ApplicationState, plan: ApplicationPlan) -> Before:
     return Before(source=state.app.source, release=state.release, fields=fields, ran=ran)
 
 
-def _somebody(other: Deployment) -> str:
-    return (
-        f"somebody else's deployment {other.deployment_uuid} is {other.status}; it is left alone: "
-        "wait for its end and deploy again"
-    )
+def _is_of(ended: Deployment, plan: ApplicationPlan, state: ApplicationState) -> bool:
+    """Whether a deployment of a rollout that was cut off has brought all that is wanted now."""
+    noted = state.before is not None and state.before.deployment == ended.deployment_uuid
+    there = present(state.app, list(plan.fields)) if state.app else {}
+    return noted and not plan.entries and there == dict(plan.fields)

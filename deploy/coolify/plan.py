@@ -183,7 +183,7 @@ def _reasons(
             was = there[name] if there[name] not in ("", None) else "none"
             yield f"{name} {_short(name, was)} → {_short(name, value)}"
     yield from (f"{entry.key} {wrong}" for entry, wrong in entries)
-    if state.before is not None:
+    if state.before is not None and not state.arrived:
         yield "its rollout was cut off"
 
 

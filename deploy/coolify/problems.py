@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deploy.coolify import environment
+from deploy.coolify.deployments import is_ours
 from deploy.coolify.wanted import (
     BUILD_SPARE_SECONDS,
     LONGEST_SECONDS,
@@ -90,9 +91,8 @@ def _times(wanted: WorkerHost, server: Server | None) -> Iterator[Problem]:
 
 
 def _others(state: ApplicationState) -> Iterator[Problem]:
-    ours = state.before.deployment if state.before else ""
     for item in state.deployments:
-        if item.running and item.deployment_uuid != ours:
+        if item.running and not is_ours(item, state.before):
             yield Problem(
                 f"somebody else's deployment {item.deployment_uuid} is {item.status}",
                 "wait for its end; it is not cancelled, since that kills processes on the host",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -27,6 +28,13 @@ def workers(prefect: Prefect, pool: str, uuid: str) -> tuple[Running, ...]:
         Running(str(item["name"]), item["status"] == "ONLINE", _release(prefect, item["name"]), str(item["created"]))
         for item in found
     )
+
+
+def forget(prefect: Prefect, pool: str, worker: str) -> None:
+    """A worker whose container is gone, and the queue of its probes, are listed no more; where that fails, later."""
+    for path in (f"workers/{quote(worker)}", f"queues/{quote('probe-' + worker)}"):
+        with suppress(OSError):
+            prefect.ask(f"/work_pools/{quote(pool)}/{path}", None, "DELETE")
 
 
 def _release(prefect: Prefect, worker: str) -> str:

@@ -106,3 +106,9 @@ class ApplicationState:
     def current(self) -> str | None:
         """The source of record: what the last rollout that ended left."""
         return self.kept[0].source if self.kept else None
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the last deployment of a rollout that was cut off had finished: what it had set is what runs."""
+        noted = self.before.deployment if self.before else ""
+        return any(item.deployment_uuid == noted and item.status == "finished" for item in self.deployments)

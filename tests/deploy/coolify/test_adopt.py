@@ -11,8 +11,7 @@ import pytest
 from deploy.coolify import drain
 from deploy.coolify.__main__ import adopt
 from deploy.coolify.adopt import Adoption
-from deploy.coolify.errors import CoolifyError
-from deploy.coolify.mover import Mover, RolloutError
+from deploy.coolify.errors import CoolifyError, RolloutError
 from deploy.coolify.state import Revision
 from deploy.coolify.suspect import faults, worker_name
 from tests.deploy.coolify.standin import APP
@@ -20,6 +19,8 @@ from tests.deploy.coolify.theatre import NEW, RELEASES, Coolify, FakePrefect, Th
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from deploy.coolify.mover import Mover
 
 OLD_APP = "oldoldold"
 COMPOSE = """

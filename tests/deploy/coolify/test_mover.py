@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import httpx
 import pytest
 
 from deploy.coolify import prefect
-from deploy.coolify.errors import CoolifyError
+from deploy.coolify.errors import CoolifyError, RolloutError
 from deploy.coolify.ledger import LEASE_SECONDS, LockError
-from deploy.coolify.mover import RolloutError
 from deploy.onhost.prefect_api import ApiError
 from tests.deploy.coolify.script import TOKEN
 from tests.deploy.coolify.standin import APP
-from tests.deploy.coolify.theatre import NEW, OLD, OWNER, RELEASES, STAYS, Theatre
+from tests.deploy.coolify.theatre import ACCESS, NEW, OLD, OWNER, RELEASES, STAYS, Theatre
 
 PATCH, DEPLOY = f"PATCH /applications/{APP}", "POST /deploy"
 
@@ -203,6 +204,136 @@ def test_interrupted_rollout_is_converged_by_the_next(step: str, theatre: Theatr
     assert theatre.back().release == OLD
 
 
+def interrupted_at(theatre: Theatre, moment: str, *, done: bool = False) -> None:
+    """The deploy of NEW, by an operator who is gone at that question; `done`: Coolify has dealt with it."""
+    plan, state, original = theatre.plan(), theatre.look(), theatre.coolify.answer
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        ask = f"{request.method} {request.url.path.removeprefix('/api/v1')}"
+        found = original(request) if ask != moment or done else None
+        if ask == moment or found is None:
+            raise KeyboardInterrupt
+        return found
+
+    theatre.mover.coolify._http._transport = httpx.MockTransport(answer)
+    with pytest.raises(KeyboardInterrupt):
+        theatre.mover.move(plan, state, "ada@desk")
+    theatre.sleep(LEASE_SECONDS + 1)
+    theatre.mover = theatre.operator()
+
+
+@pytest.mark.parametrize("image", [False, True], ids=["git", "image"])
+def test_deployment_whose_uuid_nobody_noted_any_more_is_known_for_ours(theatre: Theatre, *, image: bool) -> None:
+    """Killed between Coolify's answer and the note of it: nothing but the commit tells whose the deployment is."""
+    if image:
+        for app in (theatre.coolify.app, theatre.coolify.deployments[0]):
+            app |= {"build_pack": "dockerimage", "docker_registry_image_tag": NEW, "commit": "HEAD"}
+        theatre.wanted = replace(theatre.wanted, coolify=replace(ACCESS, image=("r/w", RELEASES[NEW])))
+        theatre.mover.wanted = theatre.wanted
+        deploy = theatre.coolify.deploy
+        theatre.coolify.deploy = lambda: (deploy(), theatre.coolify.deployments[-1].update(commit="HEAD"))[0]  # type: ignore[method-assign]
+    interrupted_at(theatre, DEPLOY, done=True)
+    again = theatre.plan()
+    assert again.problems == ()
+    assert again.unfinished
+    theatre.coolify.lies = [RELEASES[NEW]] * 9
+    theatre.deploy()
+    assert serves(theatre) == RELEASES[NEW]
+
+
+def test_deployment_of_another_commit_since_is_somebody_elses(theatre: Theatre) -> None:
+    interrupted_at(theatre, DEPLOY)
+    theatre.coolify.deployments.append({"deployment_uuid": "theirs", "status": "queued", "commit": "c" * 40})
+    (problem,) = theatre.plan().problems
+    assert "somebody else's deployment theirs" in problem.what
+
+
+def test_deployment_that_was_all_right_is_not_made_again(theatre: Theatre) -> None:
+    """Who was gone while it was followed: the new worker has drained nobody in vain."""
+    interrupted_at(theatre, "GET /deployments/dep2", done=True)
+    assert "waiting" not in "".join(theatre.said)
+    theatre.deploy()
+    assert "is ONLINE with release 3.8.8-new" in "".join(theatre.said)
+    assert theatre.coolify.journal.count(DEPLOY) == 1
+    assert (serves(theatre), theatre.plan().changes) == (RELEASES[NEW], False)
+    assert theatre.back().release == OLD
+
+
+def test_deployment_that_had_ended_when_the_next_operator_came_is_not_made_again(theatre: Theatre) -> None:
+    interrupted_at(theatre, "GET /deployments/dep2", done=True)
+    for _ in range(2):
+        theatre.coolify.advance(theatre.coolify.deployments[-1])
+    again = theatre.plan()
+    assert (again.reasons, again.unfinished) == ((), True)
+    theatre.deploy()
+    assert theatre.coolify.journal.count(DEPLOY) == 1
+    assert (theatre.plan().changes, theatre.back().release) == (False, OLD)
+
+
+def test_deployment_that_lacks_what_is_wanted_now_is_followed_by_another(theatre: Theatre) -> None:
+    interrupted_at(theatre, "GET /deployments/dep2", done=True)
+    theatre.wanted = replace(theatre.wanted, concurrency=7)
+    theatre.mover.wanted = theatre.wanted
+    theatre.deploy()
+    assert theatre.coolify.journal.count(DEPLOY) == 2
+    assert theatre.plan().changes is False
+
+
+AWAY: list[httpx.Response | Exception] = [
+    httpx.ConnectError("refused"),
+    httpx.Response(500, json={"message": "Server Error"}),
+    httpx.Response(503),
+]
+
+
+@pytest.mark.parametrize("ask", ["GET /deployments/dep2", f"GET /deployments/applications/{APP}"])
+@pytest.mark.parametrize("failure", AWAY, ids=["refused", "500", "503"])
+def test_coolify_that_is_away_for_minutes_in_a_deployment_is_waited_for(
+    theatre: Theatre, failure: httpx.Response | Exception, ask: str
+) -> None:
+    """It updates itself, and a drain takes a quarter of an hour: the deployment goes on meanwhile."""
+    advance = theatre.coolify.advance
+
+    def away(found: dict[str, object]) -> None:
+        advance(found)
+        if found["status"] == ("in_progress" if ask.endswith("dep2") else "finished"):
+            theatre.coolify.fails[ask] = [failure] * 20
+
+    theatre.coolify.advance = away  # type: ignore[method-assign]
+    theatre.mover.move(theatre.plan(), theatre.look(), "ada@desk")
+    assert serves(theatre) == RELEASES[NEW]
+    assert sum("waiting for it" in line for line in theatre.said) == 1
+
+
+def test_coolify_that_stays_away_is_given_up(theatre: Theatre) -> None:
+    theatre.coolify.fails["GET /deployments/dep2"] = [httpx.ConnectError("refused")] * 5000
+    failed(theatre, "does not answer", CoolifyError)
+
+
+def test_another_release_in_a_new_worker_is_told_at_once(theatre: Theatre) -> None:
+    theatre.coolify.lies = ["3.8.8-other"]
+    plan, state, since = theatre.plan(), theatre.look(), theatre.clock()
+    with pytest.raises(RolloutError, match=r"runs release 3\.8\.8-other"):
+        theatre.mover.move(plan, state, "ada@desk")
+    assert theatre.clock() - since < theatre.wanted.gate_seconds, "there is nothing to wait for"
+
+
+def test_workers_of_containers_that_are_gone_are_taken_off_prefects_list() -> None:
+    """Each deployment brings a worker and a queue of another name; lists of Prefect's have 200 entries."""
+    theatre = Theatre()
+    for commit in (OLD, NEW, OLD, NEW):
+        theatre.served(commit)
+    names = {worker["name"] for worker in theatre.prefect.workers.values()}
+    assert names == {f"{APP}-3"}
+    assert theatre.prefect.probe_queues == {f"probe-{APP}-3"}
+
+
+def test_list_that_prefect_does_not_shorten_is_no_fault_of_the_deploy(theatre: Theatre) -> None:
+    theatre.prefect.keeps = True
+    theatre.deploy()
+    assert serves(theatre) == RELEASES[NEW]
+
+
 def test_rollback_goes_to_the_one_before_with_its_settings(theatre: Theatre) -> None:
     theatre.coolify.app["limits_memory"] = "1g"
     theatre.deploy()
@@ -266,7 +397,7 @@ def test_token_that_is_revoked_in_the_middle_is_said_and_the_next_deploy_ends_it
     failed(theatre, "HUBLAB_COOLIFY_TOKEN: Coolify does not take it", CoolifyError)
     theatre.deploy()
     assert serves(theatre) == RELEASES[NEW]
-    assert theatre.coolify.journal.count(DEPLOY) == 1 + 1
+    assert theatre.coolify.journal.count(DEPLOY) == 1, "what was under way has come to its end"
 
 
 def test_history_keeps_the_latest_lines_that_fit() -> None:

@@ -28,12 +28,12 @@ OLD, NEW = "a" * 40, "b" * 40
 RELEASES = {OLD: "3.8.8-old", NEW: "3.8.8-new"}
 # For `lies`: whatever is said, the old container goes on.
 STAYS = "stays"
+ACCESS = Access(URL, Secret(TOKEN))
 OWNER = {"who": "ada@desk", "what": "deploy of release b"}
 
 
 def application(**changes: Any) -> WorkerHost:
-    access = {"coolify": Access(URL, Secret(TOKEN))}
-    return wanted(address=f"coolify:{APP}", application=APP, **{**access, **changes})
+    return wanted(address=f"coolify:{APP}", application=APP, **{"coolify": ACCESS, **changes})
 
 
 class FakePrefect(Prefect):
@@ -45,7 +45,8 @@ class FakePrefect(Prefect):
         self.workers: dict[str, dict[str, Any]] = {}
         self.time = datetime(2026, 1, 2, tzinfo=UTC)
         self.away = False
-        self.paused: dict[str, bool] = {}
+        self.probe_queues: set[str] = set()
+        self.keeps = False
 
     def now(self) -> datetime:
         return self.time
@@ -57,12 +58,20 @@ class FakePrefect(Prefect):
             return "3.8.8"
         if path.endswith("/workers/filter"):
             return list(self.workers.values())
+        if method == "DELETE" and path.startswith("/work_pools/"):
+            return self._forget(*path.split("/")[-2:])
         if path == "/flow_runs/filter":
             (name,) = body["flow_runs"]["name"]["any_"]
             worker = self.workers[name.removeprefix("probe-")]
             labels = {"prefect.worker.name": worker["name"], "hublab.release": worker["release"]}
             return [{"labels": labels}] if worker["release"] else []
         return self._variable(path, body, method)
+
+    def _forget(self, kind: str, name: str) -> None:
+        there: Any = self.workers if kind == "workers" else self.probe_queues
+        if self.keeps or name not in there:
+            raise ApiError(500 if self.keeps else 404, "no")
+        (there.pop if kind == "workers" else there.remove)(name)
 
     def _variable(self, path: str, body: Any, method: str | None) -> Any:
         if path == "/variables/":
@@ -90,6 +99,7 @@ class Coolify(Standin):
     prefect: FakePrefect
     ends: list[str] = field(default_factory=list)
     lies: list[str] = field(default_factory=list)
+    served: int = 0
 
     def advance(self, found: dict[str, Any]) -> None:
         """Each look brings a deployment one step further."""
@@ -115,7 +125,9 @@ class Coolify(Standin):
             worker["status"] = "OFFLINE"
         self.app["status"] = "running:healthy" if release else "exited:unhealthy"
         if release:
-            name, created = f"{APP}-{len(self.prefect.workers)}", f"2026-01-02T00:00:{len(self.prefect.workers):02d}"
+            self.served += 1
+            name, created = f"{APP}-{self.served - 1}", f"2026-01-02T00:00:{self.served:02d}"
+            self.prefect.probe_queues.add(f"probe-{name}")
             self.prefect.workers[name] = {"name": name, "status": "ONLINE", "release": release, "created": created}
 
 
