@@ -15,7 +15,8 @@ from tests.deploy import factories
 if TYPE_CHECKING:
     import subprocess
 
-FLOWS = Path(__file__).parents[1] / "worker/trial_flows.py"
+FLOWS = (Path(__file__).parents[1] / "worker/trial_flows.py", Path(__file__).with_name("inside_flows.py"))
+INSIDE = "inside_flows"
 RELEASE = "/opt/hublab/release"
 SHARED = "/var/lib/hublab/prefect/storage"
 """What all flow runs of a container may write."""
@@ -47,7 +48,7 @@ class Container:
             *wanted.OPTIONS.split(),
             *(f"--health-{key}={value}" for key, value in health.items()),
             *(f"--env={key}={value}" for key, value in self._environment.items()),
-            f"--volume={FLOWS}:{RELEASE}/{FLOWS.name}:ro",
+            *(f"--volume={path}:{RELEASE}/{path.name}:ro" for path in FLOWS),
             self._image,
         )
         return self
@@ -63,6 +64,11 @@ class Container:
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command in it."""
         return self._daemon.docker("exec", self.name, *command, check=check)
+
+    def maps(self) -> str:
+        """What the kernel says that its processes have mapped, which none of them shows to another in there."""
+        numbers = self._daemon.docker("top", self.name, "-eo", "pid").stdout.split()[1:]
+        return "".join(Path("/proc", number, "maps").read_text() for number in numbers)
 
     def python(self, code: str) -> str:
         """What the release's interpreter says to this."""

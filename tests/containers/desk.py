@@ -44,10 +44,10 @@ class Desk:
         _git(self.checkout, "remote", "add", "origin", str(self.remote))
         self.operator = Operator(folder / "env", dict(settings), self.checkout)
 
-    def commit(self, **files: str) -> str:
-        """Commit and push the files, whose `/` is written `__`; the commit."""
-        for name, text in files.items():
-            (self.checkout / f"{name.replace('__', '/')}.py").write_text(text)
+    def commit(self, files: Mapping[str, str] | None = None) -> str:
+        """Commit and push these files, path → text; the commit."""
+        for name, text in (files or {}).items():
+            (self.checkout / name).write_text(text)
         _git(self.checkout, "add", "--all")
         _git(self.checkout, *WHO, "commit", "-q", "--allow-empty", "-m", "Another release")
         commit = self.head()
@@ -109,13 +109,12 @@ def build(daemon: Daemon, remote: Path, commit: str, tag: str) -> None:
         raise RuntimeError("\n".join(done.stderr.splitlines()[-25:]))
 
 
-def upon(daemon: Daemon, base: str, tag: str, *, release: str = "", **files: str) -> None:
-    """A small layer on an image that is there: other files of its release, and, where one is given, another id."""
-    code = "import base64, json, pathlib, sys; root = pathlib.Path(sys.argv[1])\n"
-    code += f"for name, text in {files!r}.items():\n root.joinpath(name.replace('__', '/') + '.py').write_text(text)\n"
-    if release:
-        code += f"mark = root / 'REVISION'; told = json.loads(mark.read_text()) | {{'id': {release!r}}}\n"
-        code += "mark.write_text(json.dumps(told))\n"
+def upon(daemon: Daemon, base: str, tag: str, release: str, files: Mapping[str, str]) -> None:
+    """A small layer on an image that is there: other files of its release, and another id."""
+    code = "import json, pathlib, sys; root = pathlib.Path(sys.argv[1])\n"
+    code += f"for name, text in {dict(files)!r}.items():\n root.joinpath(name).write_text(text)\n"
+    code += f"mark = root / 'REVISION'; told = json.loads(mark.read_text()) | {{'id': {release!r}}}\n"
+    code += "mark.write_text(json.dumps(told))\n"
     run = f"import base64; exec(base64.b64decode('{base64.b64encode(code.encode()).decode()}'))"
     daemon.build(tag, f'FROM {base}\nUSER 0\nRUN ["python3", "-c", "{run}", "{RELEASE}"]\nUSER 10001:10001\n')
 

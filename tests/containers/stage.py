@@ -45,14 +45,14 @@ class Stage:
         self.planned = self.desk.hublab("plan")
         assert self.app.journal == []
         self.deployed = self.desk.hublab("deploy", "--yes")
-        self.second = self.made(flows__second='"""A module that the first release has not."""\n')
+        self.second = self.made({"flows/second.py": '"""A module that the first release has not."""\n'})
 
-    def made(self, **files: str) -> str:
+    def made(self, files: dict[str, str]) -> str:
         """A commit upon the first that has these files as well; its image is a small layer on the first's."""
         self.desk.at(self.first)
-        commit = self.desk.commit(**files)
+        commit = self.desk.commit(files)
         self.releases[commit] = self.desk.release()
-        desk.upon(self.daemon, f"{APP}:{self.first}", f"{APP}:{commit}", release=self.releases[commit], **files)
+        desk.upon(self.daemon, f"{APP}:{self.first}", f"{APP}:{commit}", self.releases[commit], files)
         return commit
 
     def back_to_first(self) -> None:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from tests.containers.stage import Stage
 
 ADDRESS = f"coolify:{APP}"
-STARTS_NO_RUN = {"worker__probe_flow": 'raise RuntimeError("no run starts here")\n'}
-EXITS_AT_ONCE = {"worker____main__": 'raise SystemExit("this worker has had enough")\n'}
+STARTS_NO_RUN = {"worker/probe_flow.py": 'raise RuntimeError("no run starts here")\n'}
+EXITS_AT_ONCE = {"worker/__main__.py": 'raise SystemExit("this worker has had enough")\n'}
 
 
 def test_first_deploy_is_built_from_git_gated_and_then_all_is_as_planned(serving: Stage) -> None:
@@ -72,7 +72,7 @@ def test_upgrade_under_load_drains_the_old_worker_and_the_way_back_leads_to_it(s
 )
 def test_bad_release_never_takes_over(serving: Stage, files: dict[str, str], why: str) -> None:
     old, fields = serving.container(), dict(serving.app.app)
-    serving.made(**files)
+    serving.made(files)
     done = serving.desk.hublab("deploy", "--yes", HUBLAB_GATE_SECONDS="15")
     assert done.status == 1, done.text
     assert why in done.text

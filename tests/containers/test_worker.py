@@ -83,6 +83,23 @@ def test_told_to_stop_it_lets_its_run_end_once_and_takes_no_other(
     assert (container.is_(".State.ExitCode"), container.is_(".State.Status")) == ("0", "exited")
 
 
+def test_killed_ten_seconds_after_a_stop_its_run_runs_again_when_it_is_started(
+    start: StartContainer, daemon: Daemon, api: Api
+) -> None:
+    """The host is rebooted: Docker knows nothing of the grace that Coolify gives to a deployment's old container."""
+    container = start().healthy()
+    run = api.start("until", container.queue, mark=MARK, gate=GATE)
+    api.patch(f"/flow_runs/{run}", {"tags": ["run-again"]})
+    wait_for(lambda: container.run("test", "-s", MARK, check=False).returncode == 0, "the run has begun", every=0.5)
+    subprocess.run(container.stop_in(10), env=daemon.environment, stdout=subprocess.DEVNULL, check=True)
+    assert container.is_(".State.ExitCode") == "137"
+    assert (api.state(run), api.run(run)["run_count"]) == ("RUNNING", 1)
+    daemon.docker("start", container.name)
+    container.healthy().run("touch", GATE)
+    assert api.wait_state(run, "COMPLETED", "FAILED") == "COMPLETED"
+    assert api.run(run)["run_count"] == 2
+
+
 def test_release_whose_runs_do_not_start_is_never_healthy(start: StartContainer, daemon: Daemon, image: str) -> None:
     daemon.build("bad", f"FROM {image}\nUSER 0\nRUN rm {RELEASE}/worker/probe_flow.py\nUSER 10001:10001\n")
     bad = start("bad")

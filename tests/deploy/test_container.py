@@ -26,8 +26,11 @@ def test_base_is_named_by_its_digest() -> None:
 
 def test_health_command_is_one_that_coolify_takes_and_needs_no_shell() -> None:
     """Anything else is 422; without health check Coolify takes the new container at once."""
-    assert re.fullmatch(r"[a-zA-Z0-9 \-_./:=@,+]{1,1000}", HEALTH_COMMAND)
     assert f"CMD {json.dumps(HEALTH_COMMAND.split())}" in TEXT.splitlines()[-1]
+    checks = [json.loads(found) for found in re.findall(r"^HEALTHCHECK.* CMD (.+)$", TEXT, re.MULTILINE)]
+    assert len(checks) == 2, "the worker's, and the webhooks'"
+    for check in checks:
+        assert re.fullmatch(r"[a-zA-Z0-9 \-_./:=@,+]{1,1000}", " ".join(check))
 
 
 def test_every_command_of_the_container_is_in_exec_form() -> None:

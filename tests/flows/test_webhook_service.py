@@ -17,6 +17,7 @@ import uvicorn
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES
 from starlette.testclient import TestClient
 
+from flows.webhooks import healthy
 from flows.webhooks.app import build
 from flows.webhooks.forwarding import Forwarder
 from flows.webhooks.http import Bounded
@@ -95,6 +96,7 @@ def test_it_serves_and_keeps_what_comes_in_while_prefect_is_away(
         assert answer.status_code == 202
         assert len(list((spool / "enrolments").glob("*.json"))) == 1
         assert httpx.get(f"{url}/health", trust_env=False).status_code == 200
+        assert healthy.main([str(port)]) == 0
         assert "1 enrolments" in systemd.until("waiting: 1")
         process.send_signal(signal.SIGTERM)
         assert process.wait(180) in {0, -signal.SIGTERM}
@@ -102,6 +104,7 @@ def test_it_serves_and_keeps_what_comes_in_while_prefect_is_away(
         process.kill()
         process.wait(180)
     assert len(list((spool / "enrolments").glob("*.json"))) == 1
+    assert healthy.main([str(port)]) == 1
 
 
 async def test_it_beats_for_as_long_as_the_loop_moves(world: World, systemd: Listening, tmp_path: Path) -> None:
