@@ -158,9 +158,8 @@ class Mover:
         found = [worker for worker in newest(workers) if worker.release in plan.expected]
         self.ledger.keep(Kept(plan.release, found[0].release if found else "", dict(plan.fields)))
         self.ledger.close()
-        for worker in workers:
-            if not worker.online:
-                running.forget(self.prefect, self.wanted.work_pool, worker.name)
+        for worker in running.gone(workers, self.uuid):
+            running.forget(self.prefect, self.wanted.work_pool, worker.name)
 
     def workers(self) -> tuple[Running, ...]:
         """The application's workers at Prefect."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -9,6 +10,8 @@ from urllib.parse import quote
 from deploy.coolify.state import Running
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from deploy.coolify.prefect import Prefect
 
 PROBE = "hublab-probe"
@@ -28,6 +31,16 @@ def workers(prefect: Prefect, pool: str, uuid: str) -> tuple[Running, ...]:
         Running(str(item["name"]), item["status"] == "ONLINE", _release(prefect, item["name"]), str(item["created"]))
         for item in found
     )
+
+
+def gone(workers: Collection[Running], uuid: str) -> list[Running]:
+    """Those whose container another one has taken the place of. Pure.
+
+    One that is merely silent is none: who polls a queue that was removed gets no runs at all. Nor is a preview's.
+    """
+    latest = max((worker.created for worker in workers if worker.online), default="")
+    ours = re.compile(rf"{re.escape(uuid)}-\d+")
+    return [item for item in workers if not item.online and item.created < latest and ours.fullmatch(item.name)]
 
 
 def forget(prefect: Prefect, pool: str, worker: str) -> None:

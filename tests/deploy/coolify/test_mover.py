@@ -328,6 +328,26 @@ def test_workers_of_containers_that_are_gone_are_taken_off_prefects_list() -> No
     assert theatre.prefect.probe_queues == {f"probe-{APP}-3"}
 
 
+def test_worker_that_is_merely_silent_keeps_its_queue() -> None:
+    """Who polls a queue that is not there gets no runs at all: none of a container that may live is removed."""
+    theatre = Theatre()
+    theatre.served(OLD)
+    theatre.commit = NEW
+    theatre.mover.ledger.take("token", OWNER)
+    plan = theatre.plan()
+    theatre.mover.move(plan, theatre.look(), "ada@desk")
+    preview = f"{APP}-pr-7"
+    theatre.prefect.workers[preview] = {"name": preview, "status": "OFFLINE", "release": "", "created": "2026"}
+    newest = theatre.prefect.workers[f"{APP}-1"]
+    newest["status"] = "OFFLINE"
+    theatre.mover.commit(plan)
+    assert set(theatre.prefect.workers) == {f"{APP}-0", f"{APP}-1", preview}
+    newest["status"] = "ONLINE"
+    theatre.mover.commit(plan)
+    assert set(theatre.prefect.workers) == {f"{APP}-1", preview}
+    assert theatre.prefect.probe_queues == {f"probe-{APP}-1"}
+
+
 def test_list_that_prefect_does_not_shorten_is_no_fault_of_the_deploy(theatre: Theatre) -> None:
     theatre.prefect.keeps = True
     theatre.deploy()
