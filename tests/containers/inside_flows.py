@@ -21,7 +21,10 @@ def _opens(pid: str, name: str) -> bool:
 @flow
 def looks_around(out: str) -> None:
     """Write which processes' environments and memory it can open: of a child of its own, and of all others."""
-    child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
+    lives = "import time; print(flush=True); time.sleep(600)"
+    child = subprocess.Popen([sys.executable, "-S", "-c", lives], stdout=subprocess.PIPE)
+    assert child.stdout
+    child.stdout.readline()
     found = {
         entry.name: [name for name in ("environ", "mem") if _opens(entry.name, name)]
         for entry in Path("/proc").iterdir()
