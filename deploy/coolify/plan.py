@@ -220,6 +220,11 @@ def _exposure(wanted: WorkerHost, state: ApplicationState, app: Application) -> 
             yield f"its {name} runs as well; the deploy did not set it"
     if wanted.read_paths or wanted.write_paths:
         yield "HUBLAB_READ_PATHS and HUBLAB_WRITE_PATHS do not hold in its container"
+    if wanted.environment:
+        names = ", ".join(name for name, _ in wanted.environment)
+        yield f"HUBLAB_ENVIRONMENT does not reach its container: set {names} in Coolify, literal and at run time alone"
+    if wanted.allow:
+        yield f"HUBLAB_ALLOW does not hold there: {', '.join(wanted.allow)} is as the container has it"
     if wanted.allow_networks:
         yield "HUBLAB_ALLOW_NETWORKS does not hold there: its runs reach what the container reaches"
     if state.revision.remote and not app.image and not _same(state.revision.remote, app.git_repository):

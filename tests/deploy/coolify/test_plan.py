@@ -260,6 +260,14 @@ def test_words_say_what_is_built_from_where_and_what_is_worth_knowing() -> None:
     assert "this checkout's remote is git@example.com:ada/hublab.git" in words
 
 
+def test_what_reaches_the_runs_of_a_host_alone_is_named() -> None:
+    told = application(environment=(("SHOP_TOKEN", Secret("sentinel-9")),), allow=("jit",))
+    words = "\n".join(make(told, state(app={"git_commit_sha": "HEAD"})).words)
+    assert "HUBLAB_ENVIRONMENT does not reach its container: set SHOP_TOKEN in Coolify" in words
+    assert "HUBLAB_ALLOW does not hold there: jit" in words
+    assert "sentinel-9" not in words
+
+
 def test_two_plans_that_differ_in_their_lock_alone_are_the_same() -> None:
     assert replace(make(HOST, state()), lock="x") == make(HOST, state())
     assert ApplicationPlan("a") != ApplicationPlan("b")
