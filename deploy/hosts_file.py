@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from deploy.env_file import SettingsError, hint
-from deploy.env_values import HIGHEST_PORT, Reader
+from deploy.env_values import COOLIFY, HIGHEST_PORT, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +30,8 @@ OF_WORKERS = (
     *("workers", "work_pool", "work_queues", "concurrency", "drain_seconds", "gate_seconds", "memory_max", "python"),
     *("read_paths", "write_paths", "allow_networks", "allow_listen", "allow", "environment"),
 )
+# What no container gets from here.
+OF_UNITS = ("allow", "environment")
 USER = re.compile(r"(?:[a-z_][a-z0-9_-]*)?")
 MAY_BE_EMPTY = ("read_paths", "write_paths", "allow_networks", "allow", "environment")
 OF_SSH = ("user", "port", "ssh_key")
@@ -83,6 +85,11 @@ def own(
         for key in table.keys() - {*OF_WORKERS, *OF_SSH}:
             near = hint(key.lower().removeprefix("hublab_"), OF_WORKERS + OF_SSH)
             said.faults.append(f"{NAME}: {address}: {key}: unknown key; {near}")
+        for key in OF_UNITS if address.startswith(COOLIFY) else ():
+            if key in table:
+                said.faults.append(
+                    f"{NAME}: {address}: {key}: is of a host's units; set it in Coolify, and leave it out"
+                )
         read = _reader(table, OF_WORKERS, said)
         found[address] = of_workers(read)
         said.faults += _told(address, table, read)

@@ -32,6 +32,16 @@ def wanted(found: Settings) -> dict[str, WorkerHost]:
     return {target.address: worker_host(found, target) for target in found.hosts}
 
 
+@pytest.mark.parametrize("line", ['allow = ["jit"]', 'environment = ""'])
+def test_application_is_not_promised_what_only_a_host_gets(line: str) -> None:
+    key = line.partition(" ")[0]
+    with pytest.raises(
+        SettingsError, match=rf"^hosts\.toml: coolify:h4sk\w+: {key}: is of a host's units; set it in Coo"
+    ):
+        read(f'["coolify:h4sk0gcs8w0kk4go4o8scwcg"]\n{line}\n')
+    read(f'["h1"]\n{line}\n')
+
+
 def test_host_has_its_own_and_the_others_what_env_says() -> None:
     found = wanted(
         read("""
