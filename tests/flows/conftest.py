@@ -32,6 +32,8 @@ from prefect.exceptions import ObjectAlreadyExists  # noqa: E402
 from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: E402
 from prefect.testing.utilities import prefect_test_harness  # noqa: E402
 
+from flows.recipients import edits  # noqa: E402
+from flows.sending import ahead  # noqa: E402
 from flows.services.prefect_api import Prefect  # noqa: E402
 from flows.services.settings import VARIABLE  # noqa: E402
 from sandbox.standins.serve import StandIns, stand_ins  # noqa: E402
@@ -83,7 +85,13 @@ def services(running: StandIns) -> StandIns:
 
 @pytest.fixture
 def world(server: None, services: StandIns, monkeypatch: pytest.MonkeyPatch) -> World:
-    """Server, stand-ins and settings that point at them; Notion's added properties are there."""
+    """Server, stand-ins and settings that point at them; Notion's added properties are there.
+
+    Nobody has read ahead: what a test before this one has looked at spares this one nothing.
+    """
+    with Prefect() as prefect:
+        for name in (ahead.LIST, edits.SEEN):
+            prefect.forget(name)
     return World(services, monkeypatch)
 
 

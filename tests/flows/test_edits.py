@@ -124,6 +124,23 @@ def test_an_edit_in_the_minute_of_the_last_one_that_was_seen_is_seen(campaign: C
     assert "booking" in campaign.send(enrolment)
 
 
+def test_an_edit_that_a_query_does_not_show_yet_while_a_newer_one_is_shown_is_seen_by_the_next_look(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some writes are shown half a second later, and some half a minute."""
+    enrolment, other, last = campaign.enrols(), campaign.contact(EMAIL), campaign.contact("bea@salon.net")
+    campaign.edit(other, **{BOOKING: "Booked"})
+    campaign.all.clock.advance(120)
+    campaign.edit(last, First_Name="Bea")
+    find = NotionGateway.find
+    with monkeypatch.context() as lagging:
+        lagging.setattr(NotionGateway, "find", lambda *asked: [one for one in find(*asked) if one["id"] != other["id"]])
+        campaign.look()
+    assert edits.booked_name(EMAIL) not in campaign.all.kept
+    campaign.all.clock.advance(90)
+    assert "booking" in campaign.send(enrolment)
+
+
 @pytest.mark.parametrize("which", [0, 120, 249])
 def test_more_edits_than_one_answer_holds(campaign: Campaign, which: int) -> None:
     enrolment = campaign.enrols()
