@@ -71,13 +71,19 @@ def give(sandbox: Sandbox, hosts: Sequence[Machine]) -> None:
     Raises:
         SandboxError: The environment could not be built, or a worker did not start in time.
     """
-    layer = _layer(sandbox.layout)
+    below = layer(sandbox.layout)
     with step(f"the past of {' '.join(host.name for host in hosts)}"):
         api_url = server.open_api(sandbox.server)
-        together([partial(_give, host, layer, api_url) for host in hosts])
+        together([partial(_give, host, below, api_url) for host in hosts])
         with sandbox.api() as api:
             names = {name(host) for host in hosts for name in (legacy, stray)}
             runs.await_online(api, names, timeout=_START_SECONDS)
+
+
+def put_flows(host: Machine) -> None:
+    """Put the flows of before on a host, whatever runs them."""
+    host.ssh(f"install -d -m 755 {HOME} {FLOWS}")
+    host.put(str(FLOWS / "flows.py"), (_HERE / "flows.py").read_text())
 
 
 def greet(sandbox: Sandbox, *, queue: str = "default", timeout: float = 120.0) -> runs.RunState:
@@ -117,7 +123,12 @@ def _number(machine: Machine) -> str:
     return machine.name.rpartition("-")[2]
 
 
-def _layer(layout: Layout) -> Path:
+def layer(layout: Layout) -> Path:
+    """Return the layer that has the environment of before; build it when it is not there.
+
+    Raises:
+        SandboxError: It could not be built.
+    """
     digest = hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:8]
     tree = layout.trees / f"past-py{interpreter.find().version}-{digest}"
     with folder_locked(layout.trees):
@@ -127,13 +138,28 @@ def _layer(layout: Layout) -> Path:
     return tree
 
 
-def _give(host: Machine, layer: Path, api_url: str) -> None:
+def equip(host: Machine) -> None:
+    """Reboot a host with the environment of before, but none of its workers, unless it has that.
+
+    Raises:
+        SandboxError: It could not be built, or the host did not come up again.
+    """
+    if host.ssh(f"test -x {VENV}/bin/prefect", check=False).returncode:
+        _put_below(host, layer(host.layout))
+        put_flows(host)
+
+
+def _put_below(host: Machine, below: Path) -> None:
+    host.kill()
+    shutil.rmtree(host.upper / HOME.relative_to("/"), ignore_errors=True)  # what a deploy changed there
+    needed = [below, interpreter.layer(host.layout)]
+    host.set_layers([*needed, *(tree for tree in host.layers if tree not in needed)])
+    host.boot()
+
+
+def _give(host: Machine, below: Path, api_url: str) -> None:
     if host.ssh(f"{VENV}/bin/python -c 'import uvloop'", check=False).returncode:
-        host.kill()
-        shutil.rmtree(host.upper / HOME.relative_to("/"), ignore_errors=True)  # what a deploy changed there
-        needed = [layer, interpreter.layer(host.layout)]
-        host.set_layers([*needed, *(tree for tree in host.layers if tree not in needed)])
-        host.boot()
+        _put_below(host, below)
     if host.ssh(f"systemctl is-active {UNIT}", check=False).returncode:
         _start_unit(host, api_url)
     if host.ssh(f"pgrep -f -- '--name {stray(host)}$'", check=False).returncode:
@@ -148,7 +174,7 @@ def _give(host: Machine, layer: Path, api_url: str) -> None:
 
 def _start_unit(host: Machine, api_url: str) -> None:
     host.put("/etc/prefect/worker.env", f"PREFECT_API_URL={api_url}\nWORKER_NAME={legacy(host)}\n")
-    host.put(str(FLOWS / "flows.py"), (_HERE / "flows.py").read_text())
+    put_flows(host)
     # A deploy may have masked it: then there is a link to nowhere where the file goes.
     host.ssh(f"rm -f /etc/systemd/system/{UNIT}")
     host.put(f"/etc/systemd/system/{UNIT}", (_HERE / UNIT).read_text())

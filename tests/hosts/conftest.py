@@ -1,4 +1,4 @@
-"""A real Debian host with a past, a real Prefect server on PostgreSQL, and the deploy as an operator runs it."""
+"""A real Debian host, with a past where a test asks for it, a real Prefect server on PostgreSQL, and an operator."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox import Sandbox, env_file, runs
+from sandbox import Sandbox, env_file, past, runs
 from sandbox.layout import shared_trees
 from sandbox.load import Trickle
 from sandbox.operator import Operator
@@ -32,11 +32,18 @@ WORKERS = 3
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
-    """One host with its past; left standing between runs with HUBLAB_KEEP_SANDBOX=1, otherwise removed."""
-    box = Sandbox.up(hosts=1, past=True, root=HOSTS, trees=TREES, python=True)
+    """One host with flows on it; left standing between runs with HUBLAB_KEEP_SANDBOX=1, otherwise removed."""
+    box = Sandbox.up(hosts=1, root=HOSTS, trees=TREES, python=True)
+    past.put_flows(box.hosts[0])
     yield box
     if not os.environ.get("HUBLAB_KEEP_SANDBOX"):
         box.down()
+
+
+@pytest.fixture(scope="module")
+def its_past(sandbox: Sandbox) -> None:
+    """Whatever the host was until now, it has the workers of before: they take a minute to start."""
+    past.give(sandbox, sandbox.hosts[:1])
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,7 @@ def fingerprint(machine: Machine) -> str:
 
 
 @pytest.mark.essential
+@pytest.mark.usefixtures("its_past")
 def test_before_every_run_crashes(sandbox: Sandbox, machine: Machine) -> None:
     """NotImplementedError from get_child_watcher: the traceback, since the state's message differs by version."""
     state = past.greet(sandbox)
@@ -50,6 +51,7 @@ def test_before_every_run_crashes(sandbox: Sandbox, machine: Machine) -> None:
 
 
 @pytest.mark.essential
+@pytest.mark.usefixtures("its_past")
 def test_the_plan_names_what_it_found_and_changes_nothing(operator: Operator, machine: Machine) -> None:
     before = fingerprint(machine)
     result = operator.plan()
@@ -62,6 +64,7 @@ def test_the_plan_names_what_it_found_and_changes_nothing(operator: Operator, ma
     assert fingerprint(machine) == before
 
 
+@pytest.mark.usefixtures("its_past")
 def test_webhooks_where_the_past_serves_its_health_check_are_refused(operator: Operator, machine: Machine) -> None:
     before = fingerprint(machine)
     result = operator.deploy(**webhooks(machine))
@@ -72,6 +75,7 @@ def test_webhooks_where_the_past_serves_its_health_check_are_refused(operator: O
 
 
 @pytest.mark.essential
+@pytest.mark.usefixtures("its_past")
 def test_deploy_retires_what_it_found_after_its_runs(operator: Operator, sandbox: Sandbox, machine: Machine) -> None:
     # The run ends when all else of the deploy is done, and its worker, frozen since, could not read for a while.
     machine.ssh(f"rm -f {MAY_END}")

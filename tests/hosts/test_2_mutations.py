@@ -6,13 +6,13 @@ import re
 import subprocess
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sandbox import runs
+from sandbox import past, runs
 from sandbox.past import FLOWS
-from tests.hosts.conftest import TREES, first_run, main_pids
+from tests.hosts.conftest import first_run, main_pids
 
 if TYPE_CHECKING:
     from sandbox import Machine, Sandbox
@@ -41,12 +41,8 @@ def _start_from_a_deployed_host(operator: Operator) -> None:
 @pytest.mark.essential
 @pytest.mark.parametrize("group", sorted({mutation["group"] for mutation in MUTATIONS}))
 def test_is_noticed(group: str, operator: Operator, machine: Machine) -> None:
-    mutations = [mutation for mutation in MUTATIONS if mutation["group"] == group]
+    mutations = break_by_hand(machine, group)
     checks = sorted({check for mutation in mutations for check in mutation["noticed_by"]})
-    for mutation in mutations:
-        machine.ssh(placed(mutation["do"]), timeout=180)
-    if group == "unit":
-        machine.ssh("systemctl daemon-reload; systemctl restart prefect-worker@1", timeout=180)
     try:
         result = operator.verify(*checks)
     finally:
@@ -57,8 +53,19 @@ def test_is_noticed(group: str, operator: Operator, machine: Machine) -> None:
     assert not unnoticed, result.text
 
 
-@pytest.mark.essential
-def test_what_was_changed_by_hand_is_put_right_by_a_deploy(operator: Operator) -> None:
+def break_by_hand(machine: Machine, group: str) -> list[dict[str, Any]]:
+    """Everything of the group is done to the host."""
+    mutations = [mutation for mutation in MUTATIONS if mutation["group"] == group]
+    for mutation in mutations:
+        machine.ssh(placed(mutation["do"]), timeout=180)
+    if group == "unit":
+        machine.ssh("systemctl daemon-reload; systemctl restart prefect-worker@1", timeout=180)
+    return mutations
+
+
+def test_what_was_changed_by_hand_is_put_right_by_a_deploy(operator: Operator, machine: Machine) -> None:
+    break_by_hand(machine, "unit")
+    assert operator.verify("test_process_has_no_privilege").status == 1
     mended = operator.deploy()
     assert mended.status == 0, mended.text
     assert operator.verify("test_service", "test_secrets").status == 0
@@ -74,7 +81,7 @@ def test_pool_paused_is_noticed(sandbox: Sandbox, operator: Operator) -> None:
 
 def bring_uvloop(machine: Machine) -> None:
     """The real uvloop, put into the release as `pip install` run by root would."""
-    source = next(TREES.glob("past-*/opt/prefect/venv/lib/python3*/site-packages"))
+    source = next(past.layer(machine.layout).glob("opt/prefect/venv/lib/python3*/site-packages"))
     names = [path.name for path in source.glob("uvloop*")]
     with subprocess.Popen(["tar", "-C", str(source), "-cf", "-", *names], stdout=subprocess.PIPE) as pack:
         target = "tar -C /opt/hublab/current/venv/lib/python3*/site-packages -xf -"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox import runs
+from sandbox import past, runs
 from sandbox.past import FLOWS
 from tests.hosts import habits
 from tests.hosts.conftest import WORKERS
@@ -25,6 +25,7 @@ UNTOUCHED = ("cron.service", "ssh.service", "user@1000.service", "systemd-logind
 
 @pytest.fixture(scope="module")
 def habitual(operator: Operator, sandbox: Sandbox, machine: Machine) -> Iterator[Operator]:
+    past.equip(machine)
     assert operator.deploy().status == 0
     habits.clear_ours(machine)
     habits.give(machine, sandbox)
