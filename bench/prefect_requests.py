@@ -1,0 +1,200 @@
+"""Requests to Prefect for a mail, counted on the wire: `python -m bench.prefect_requests [--signups 2]`.
+
+No root: a real Prefect server (SQLite) on loopback, a real worker whose engines are forked, the stand-ins for Notion
+and Resend. Two proxies stand before the server, one for the worker and one for the engines, so that it is known who
+asked. Signups of seven mails, all due at once, start as the website may start them: at Prefect. How often a worker
+polls, beats and looks for lost runs depends on the clock, and is no part of the count; neither is how a limit is waited
+for, since none is reached here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import results
+from flows.campaigns.model import sequence
+from sandbox import env_file
+from sandbox.campaign.contacts import PAYLOADS, address
+from sandbox.checkout import commit
+from sandbox.local.processes import AUTH, Worker, environment
+from sandbox.local.proxy import Proxy
+from sandbox.local.server import Api, prefect_server
+from sandbox.server import POOL
+from sandbox.standins.serve import stand_ins
+from sandbox.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+type Counts = dict[str, dict[str, float]]
+MAILS, CONCURRENCY = 7, 2
+FLOWS = ("christmas-signup-handler", "christmas-send-email")
+# By the clock, not by the mail: polls, heartbeats, looks for cancellations and lost runs, and what a worker asks once.
+TIMED = frozenset(
+    {
+        "POST /work_pools/NAME/get_scheduled_flow_runs",
+        "POST /work_pools/NAME/workers/heartbeat",
+        "POST /work_pools/NAME/workers/filter",
+        "GET /work_pools/NAME",
+        "GET /work_pools/NAME/queues/NAME",
+        "POST /flow_runs/filter",
+        "POST /variables/filter",
+    }
+)
+_NAMED = frozenset({"work_pools", "queues", "concurrency_limits", "block_types"})
+_VERBS = frozenset({"filter", "count", "increment", "decrement", "increment-with-lease", "decrement-with-lease"})
+_ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+
+
+def kind(asked: str) -> str:
+    """What was asked, without what it was about: `GET /api/flow_runs/<id>` → `GET /flow_runs/ID`. Pure."""
+    method, _, path = asked.partition(" ")
+    parts = _ID.sub("ID", path.partition("?")[0]).removeprefix("/api").strip("/").split("/")
+    for at, part in enumerate(parts):
+        if at and part not in _VERBS and (parts[at - 1] in _NAMED or "name" in parts[:at]):
+            parts[at] = "NAME"
+    return f"{method} /{'/'.join(parts)}"
+
+
+@dataclass
+class Place:
+    """Everything around a worker of the campaign; `worker` and `engines` are what its two sides ask through."""
+
+    api: Api
+    worker: Proxy
+    engines: Proxy
+    running: Worker
+    folder: Path
+
+    def enrol(self, number: int) -> str:
+        """Start a handler's run as the website may; the enrolment's key."""
+        body = PAYLOADS["signup"] | {"email": address(f"wire-{number}")}
+        key = sequence("christmas", "signup").key_of(body)
+        found = self.api.get(f"/deployments/name/{FLOWS[0]}/{FLOWS[0]}")["id"]
+        wanted = {"parameters": {"payload": body}, "idempotency_key": key, "state": {"type": "SCHEDULED"}}
+        self.api.post(f"/deployments/{found}/create_flow_run", wanted)
+        return key
+
+    def sent(self, key: str) -> bool:
+        """Whether all mails of an enrolment are well, and the worker has nothing more to do."""
+        names = [f"{key}:{number}" for number in range(1, MAILS + 1)]
+        asked = {"flow_runs": {"idempotency_key": {"any_": names}}}
+        states = [run["state"]["type"] for run in self.api.post("/flow_runs/filter", asked)]
+        if bad := set(states) & {"FAILED", "CRASHED"}:
+            raise AssertionError(f"{bad}; {self.running.log.read_text('utf-8')[-6000:]}")
+        return states == ["COMPLETED"] * MAILS and self.running.systemd.messages[-1].find("0 runs in flight") > 0
+
+
+@contextmanager
+def campaign(folder: Path) -> Iterator[Place]:
+    """A campaign with one worker on loopback, whose requests to Prefect are counted."""
+    with ExitStack() as stack:
+        api = Api(stack.enter_context(prefect_server(folder)))
+        proxies = [Proxy(api.port), Proxy(api.port)]
+        for proxy in proxies:
+            stack.callback(proxy.close)
+        both = stack.enter_context(stand_ins(per_minute=1_000_000))
+        both.resend.per_second = 1_000_000
+        (marks := folder / "worker").mkdir()
+        queues = "campaign-handlers,campaign"
+        running = Worker(proxies[0].port, marks, queue=queues, HUBLAB_CONCURRENCY=str(CONCURRENCY))
+        stack.callback(running.close)
+        running.ready()
+        _set_up(api, both.environment(), folder)
+        for flow in FLOWS:
+            deployment = api.get(f"/deployments/name/{flow}/{flow}")["id"]
+            engines = {"PREFECT_API_URL": f"http://127.0.0.1:{proxies[1].port}/api"}
+            api.patch(f"/deployments/{deployment}", {"job_variables": {"env": engines}})
+        yield Place(api, *proxies, running, folder)
+
+
+def _set_up(api: Api, settings: dict[str, str], folder: Path) -> None:
+    """What the operator does: settings, deployments and limits at Prefect, properties in Notion."""
+    more = {
+        "HUBLAB_PUBLIC_URL": "https://hooks.hublab.test",
+        "HUBLAB_CALENDLY_LINK": "https://calendly.com/hublab/call",
+        "HUBLAB_PORTAL_URL": "https://portal.hublab.test",
+        "HUBLAB_NOTION_LAG_SECONDS": "0",
+        "HUBLAB_NOTION_PER_MINUTE": "1000000",
+        "HUBLAB_RESEND_PER_SECOND": "100000",
+        "HUBLAB_TESTING_MINUTE_SECONDS": "0.01",
+        "UNSUBSCRIBE_SECRET": "wire-unsubscribe",
+        "TESTING_MODE": "true",
+        "TESTING_ADDRESS": "delivered@resend.dev",
+    }
+    env_file.write(file := folder / "campaign.env", settings | more)
+    env = environment(folder, PREFECT_API_URL=f"http://127.0.0.1:{api.port}/api", PREFECT_API_AUTH_STRING=AUTH)
+    for words in (["secret_blocks", "--env", str(file)], ["register", "--pool", POOL], ["notion_setup"]):
+        subprocess.run([sys.executable, "-m", f"flows.operator.{words[0]}", *words[1:]], env=env, check=True)
+
+
+def measure(place: Place, numbers: range) -> Counts:
+    """Enrol, wait until all is sent; requests a mail by who asked and by kind."""
+    for proxy in (place.worker, place.engines):
+        proxy.asked.clear()
+    for key in [place.enrol(number) for number in numbers]:
+        wait_for(lambda key=key: place.sent(key), f"all mails of {key}", 600, every=1)  # type: ignore[misc]
+    mails = len(numbers) * MAILS
+    found = {"engine": place.engines, "worker": place.worker}
+    return {
+        who: {name: times / mails for name, times in Counter(map(kind, proxy.asked)).most_common()}
+        for who, proxy in found.items()
+    }
+
+
+def counted(found: Counts) -> Counts:
+    """What depends on the mails alone. Pure."""
+    worker = {name: times for name, times in found["worker"].items() if name not in TIMED}
+    return {"engine": found["engine"], "worker": worker}
+
+
+def total(found: Counts) -> float:
+    """All of it, a mail. Pure."""
+    return sum(sum(kinds.values()) for kinds in counted(found).values())
+
+
+def table(before: Counts, now: Counts) -> results.Table:
+    """By kind, the most frequent first. Pure."""
+    old, new = (
+        {(name, who): times for who, kinds in counted(one).items() for name, times in kinds.items()}
+        for one in (before, now)
+    )
+    named = sorted(old | new, key=lambda one: -max(old.get(one, 0), new.get(one, 0)))
+    rows = [
+        [f"`{name}`", who, f"{old.get((name, who), 0):.2f}", f"{new.get((name, who), 0):.2f}"] for name, who in named
+    ]
+    sums = ["all", "both", f"{total(before):.1f}", f"{total(now):.1f}"]
+    return results.Table(["requests to Prefect, for a mail", "by", "before", "now"], [sums, *rows])
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--signups", type=int, default=2)
+    parser.add_argument("--before", action="store_true", help="from now on compare with what is found now")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="hublab-wire-") as folder, campaign(Path(folder)) as place:
+        measure(place, range(1))  # what is learnt once and kept for all is learnt here
+        found = measure(place, range(1, 1 + asked.signups))
+    kept = results.FOLDER / "prefect_requests.json"
+    raw = {"before": found, "before_commit": commit()}
+    if kept.exists() and not asked.before:
+        raw = json.loads(kept.read_text("utf-8"))["raw"]
+    made = table(raw["before"], found)
+    results.write("prefect_requests", made, raw | {"now": found})
+    for row in made.rows:
+        print("  ".join(row))
+
+
+if __name__ == "__main__":
+    main()

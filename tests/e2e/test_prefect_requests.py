@@ -1,0 +1,40 @@
+"""How often Prefect is asked for a mail: counted on the wire, the same on every machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench import prefect_requests
+from bench.prefect_requests import kind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MOST = 55
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("GET /api/flow_runs/0190b0a4-0000-7000-8000-000000000001", "GET /flow_runs/ID"),
+        ("GET /api/csrf-token?client=0190b0a4-0000-7000-8000-000000000001", "GET /csrf-token"),
+        ("POST /api/work_pools/default/queues/filter", "POST /work_pools/NAME/queues/filter"),
+        ("GET /api/deployments/name/a/b", "GET /deployments/name/NAME/NAME"),
+        ("PATCH /api/variables/name/mail-1-2", "PATCH /variables/name/NAME"),
+        ("POST /api/v2/concurrency_limits/increment", "POST /v2/concurrency_limits/increment"),
+    ],
+)
+def test_requests_are_told_by_what_they_ask(asked: str, told: str) -> None:
+    assert kind(asked) == told
+
+
+@pytest.mark.long
+def test_a_mail_asks_prefect_no_more_often_than_this(tmp_path: Path) -> None:
+    with prefect_requests.campaign(tmp_path) as place:
+        prefect_requests.measure(place, range(1))  # what is learnt once and kept for all is learnt here
+        found = prefect_requests.measure(place, range(1, 2))
+    assert found["engine"]["POST /deployments/ID/create_flow_run"] >= 1  # both sides were heard
+    assert found["worker"]["POST /flow_runs/ID/set_state"] >= 2
+    assert prefect_requests.total(found) <= MOST, prefect_requests.counted(found)
