@@ -16,7 +16,7 @@ from flows.campaigns import plan as plans
 from flows.campaigns.model import sequence as find_sequence
 from flows.enrolment import handlers, records, takeover
 from flows.recipients import contact, control, suppression
-from flows.services.clients import notion_client
+from flows.services.clients import NOTION, notion_client
 from flows.services.log import log
 from flows.services.postpone import or_later
 from flows.services.prefect_api import Prefect
@@ -52,7 +52,7 @@ def enrol(campaign: str, name: str, payload: dict[str, Any], received_at: str | 
             if _came_without_key(sequence.key_of(details)):
                 return _hand_over(prefect, sequence, details, enrolled)
             takeover.wait(prefect)
-            settings = prefect.settings()
+            settings = prefect.settings(*NOTION)
             try:
                 page, made = recorded(prefect, settings, sequence, details, enrolled)
             except NotEnrolledError as reason:

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from flows.services.prefect_api import Artifact, Prefect
 
 KIND = "hublab-mail"
@@ -69,15 +71,27 @@ class FrozenMail:
             prefect.drop(self.artifact)
 
 
-def thaw(prefect: Prefect, enrolment: str, step: int) -> FrozenMail | None:
+def thaw(
+    prefect: Prefect,
+    enrolment: str,
+    step: int,
+    *,
+    read: Mapping[str, Any] | None = None,
+) -> FrozenMail | None:
     """The frozen mail of a step, if there is one.
+
+    Args:
+        prefect: where it is kept.
+        enrolment: the enrolment's key.
+        step: the mail's number.
+        read: variables that were read just now.
 
     Raises:
         ContentGoneError: as it says.
     """
     name = place(enrolment, step)
-    for _ in range(2):  # whoever has it accepted meanwhile writes that first, and drops the content then
-        kept = prefect.variable(name)
+    for number in range(2):  # whoever has it accepted meanwhile writes that first, and drops the content then
+        kept = read[name] if read and name in read and not number else prefect.variable(name)
         if kept is None:
             return None
         if kept.get("accepted"):

@@ -20,7 +20,7 @@ from flows.sending import ahead, analytics, frozen, mail, pacing, template_store
 from flows.sending.delivery import Delivery
 from flows.sending.templates import UnusableTemplateError
 from flows.services import notion_schema as schema
-from flows.services.clients import notion_client, resend_client
+from flows.services.clients import NOTION, notion_client, resend_client
 from flows.services.errors import NotionError
 from flows.services.log import log
 from flows.services.postpone import NotYetError, or_later, will_postpone
@@ -55,7 +55,7 @@ def send(enrolment: dict[str, Any], step: int) -> State[Any]:
 
 def _one(sequence: Sequence, enrolment: dict[str, Any], step: int) -> State[Any]:
     with Prefect() as prefect:
-        settings = prefect.settings()
+        settings = prefect.settings(*NOTION, frozen.place(enrolment["key"], step))
         if settings.paused:
             raise NotYetError(datetime.now(UTC) + PAUSE, "the campaign is paused; `./hublab campaign resume`")
         with notion_client(prefect, settings) as notion:
@@ -91,7 +91,7 @@ class Sending:
     def run(self) -> State[Any]:
         """Look, freeze, send, record. Raises as `send`."""
         key, step, reason = self._enrolment["key"], self._mail.number, None
-        kept = frozen.thaw(self._prefect, key, step)
+        kept = frozen.thaw(self._prefect, key, step, read=self._settings.beside)
         if kept is None or kept.accepted is None:
             reason = self._why_not()
             if reason is None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from flows.services.settings import Settings
 
 SOURCES = "hublab_data_sources"  # the variable that keeps database id → data source id: looked up once for all
+NOTION = (SOURCES, VARIABLE)  # what a client of Notion wants beside the settings
 
 
 @contextmanager
@@ -29,7 +30,8 @@ def notion_client(prefect: Prefect, settings: Settings) -> Iterator[NotionGatewa
     """
     from flows.services.notion_gateway import NotionGateway  # noqa: PLC0415 - the SDK is imported by runs that call Notion only
 
-    kept = prefect.variables([SOURCES, VARIABLE])  # in one answer
+    beside = settings.beside
+    kept = beside if beside.keys() >= set(NOTION) else prefect.variables(list(NOTION))
     known: dict[str, Any] = kept.get(SOURCES) or {}
     mapping = NotionMapping(kept.get(VARIABLE))
     notion = NotionGateway(settings, lambda: prefect.wait_for(NOTION_LIMIT), known, mapping)

@@ -71,9 +71,9 @@ class Prefect:
         """Prefect's own synchronous client."""
         return self._client
 
-    def settings(self) -> settings.Settings:
-        """The settings of the flows."""
-        return settings.load(self._client)
+    def settings(self, *more: str) -> settings.Settings:
+        """The settings of the flows; with the same answer, beside them, these variables as well."""
+        return settings.load(self._client, *more)
 
     def wait_for(self, limit: str) -> None:
         """Wait until the shared rate limit lets one more call through.

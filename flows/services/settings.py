@@ -120,9 +120,10 @@ def environment_name(name: str) -> str:
 class Settings:
     """All settings, read once. Prints as names only."""
 
-    def __init__(self, values: Mapping[str, str]) -> None:
-        """`values` by block name or variable name."""
+    def __init__(self, values: Mapping[str, str], beside: Mapping[str, Any] | None = None) -> None:
+        """`values` by block name or variable name; `beside`: what else was asked for, None where it is not there."""
         self._values = dict(values)
+        self.beside = dict(beside or {})
 
     def __repr__(self) -> str:
         """The names alone: a traceback must not show a value."""
@@ -234,13 +235,17 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: environment[key] for name, key in names.items() if environment.get(key)}
 
 
-def load(client: Any) -> Settings:
-    """The settings, from Prefect by a client of its, and from the environment what Prefect does not have."""
+def load(client: Any, *more: str) -> Settings:
+    """The settings, from Prefect by a client of its, and from the environment what Prefect does not have.
+
+    `more` are other variables, which come with the same answer and are beside the settings.
+    """
     wanted = {"block_documents": {"name": {"any_": list(BLOCKS)}}, "include_secrets": True}
     answer = client.request("POST", "/block_documents/filter", json=wanted)
     blocks = {found["name"]: str(found["data"].get("value")) for found in answer.json()}
-    wanted = {"variables": {"name": {"any_": [VARIABLE, PAUSED]}}}
+    wanted = {"variables": {"name": {"any_": [VARIABLE, PAUSED, *more]}}}
     kept = {one["name"]: one["value"] for one in client.request("POST", "/variables/filter", json=wanted).json()}
     plain = kept.get(VARIABLE)
     shared = {key: str(value) for key, value in plain.items()} if isinstance(plain, dict) else {}
-    return Settings(from_environment(os.environ) | shared | blocks | ({PAUSED: "true"} if PAUSED in kept else {}))
+    found = from_environment(os.environ) | shared | blocks | ({PAUSED: "true"} if PAUSED in kept else {})
+    return Settings(found, {name: kept.get(name) for name in more})

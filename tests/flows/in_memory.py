@@ -143,7 +143,10 @@ class Prefect:
     def __exit__(self, *_: object) -> None:
         """Nothing is open."""
 
-    def settings(self) -> Settings:
+    def settings(self, *more: str) -> Settings:
+        if more:
+            found = self.variables(list(more))
+            return Settings(self._all.settings._values, {name: found.get(name) for name in more})
         return self._all.settings
 
     def start_once(
