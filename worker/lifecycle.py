@@ -40,6 +40,7 @@ HAND_BACK_LIMIT = 45.0
 """Seconds for ending and handing back all runs, once the drain's limit has passed."""
 _SLACK_SECONDS = 5.0
 _CANCEL_LOOK_SECONDS = 5.0
+_LEAST_SECONDS = 0.5
 _EAGER_FOR = 60.0
 """A gate's probe follows a start at once, so the first minute polls every second."""
 
@@ -112,8 +113,8 @@ class Lifecycle:
                 await self._limited(self._poll_once)
             eager = time.monotonic() - self._started < _EAGER_FOR or not self._ready
             with anyio.move_on_after(min(self._query_seconds, 1.0) if eager else self._query_seconds):
-                await self.worker.in_flight.change()  # a place is free: look at once
-                await anyio.sleep(0.5)
+                await self.worker.in_flight.change()  # a place is free: look at once, but no more than twice a second
+                await anyio.sleep(max(0.0, self._progress + _LEAST_SECONDS - time.monotonic()))
 
     async def _poll_once(self) -> None:
         await self.worker.get_and_submit_flow_runs()
