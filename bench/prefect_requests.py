@@ -1,8 +1,8 @@
 """Requests to Prefect for a mail, counted on the wire: `python -m bench.prefect_requests [--signups 2]`.
 
 No root: a real Prefect server (SQLite) on loopback, a real worker whose engines are forked, the stand-ins for Notion
-and Resend. Two proxies stand before the server, one for the worker and one for the engines, so that it is known who
-asked. Signups of seven mails, all due at once, start as the website may start them: at Prefect. How often a worker
+and Resend. A proxy before the server counts; engines are known by a header that their deployments' variables give them.
+Signups of seven mails, all due at once, start as the website may start them: at Prefect. How often a worker
 polls, beats and looks for lost runs depends on the clock, and is no part of the count; neither is how a limit is waited
 for, since none is reached here.
 """
@@ -19,7 +19,7 @@ from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench import results
 from flows.campaigns.model import sequence
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 type Counts = dict[str, dict[str, float]]
 MAILS, CONCURRENCY = 7, 2
 FLOWS = ("christmas-signup-handler", "christmas-send-email")
+MARK = "x-hublab-asks: engine"
+HEADERS = {"PREFECT_CLIENT_CUSTOM_HEADERS": json.dumps(dict([MARK.split(": ")]))}
 # By the clock, not by the mail: polls, heartbeats, looks for cancellations and lost runs, and what a worker asks once.
 TIMED = frozenset(
     {
@@ -58,7 +60,7 @@ _ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 def kind(asked: str) -> str:
     """What was asked, without what it was about: `GET /api/flow_runs/<id>` → `GET /flow_runs/ID`. Pure."""
-    method, _, path = asked.partition(" ")
+    method, path, *_ = asked.split(" ")
     parts = _ID.sub("ID", path.partition("?")[0]).removeprefix("/api").strip("/").split("/")
     for at, part in enumerate(parts):
         if at and part not in _VERBS and (parts[at - 1] in _NAMED or "name" in parts[:at]):
@@ -68,13 +70,11 @@ def kind(asked: str) -> str:
 
 @dataclass
 class Place:
-    """Everything around a worker of the campaign; `worker` and `engines` are what its two sides ask through."""
+    """Everything around a worker of the campaign."""
 
     api: Api
-    worker: Proxy
-    engines: Proxy
+    proxy: Proxy
     running: Worker
-    folder: Path
 
     def enrol(self, number: int) -> str:
         """Start a handler's run as the website may; the enrolment's key."""
@@ -100,22 +100,20 @@ def campaign(folder: Path) -> Iterator[Place]:
     """A campaign with one worker on loopback, whose requests to Prefect are counted."""
     with ExitStack() as stack:
         api = Api(stack.enter_context(prefect_server(folder)))
-        proxies = [Proxy(api.port), Proxy(api.port)]
-        for proxy in proxies:
-            stack.callback(proxy.close)
+        proxy = Proxy(api.port)
+        stack.callback(proxy.close)
         both = stack.enter_context(stand_ins(per_minute=1_000_000))
         both.resend.per_second = 1_000_000
         (marks := folder / "worker").mkdir()
         queues = "campaign-handlers,campaign"
-        running = Worker(proxies[0].port, marks, queue=queues, HUBLAB_CONCURRENCY=str(CONCURRENCY))
+        running = Worker(proxy.port, marks, queue=queues, HUBLAB_CONCURRENCY=str(CONCURRENCY))
         stack.callback(running.close)
         running.ready()
         _set_up(api, both.environment(), folder)
         for flow in FLOWS:
             deployment = api.get(f"/deployments/name/{flow}/{flow}")["id"]
-            engines = {"PREFECT_API_URL": f"http://127.0.0.1:{proxies[1].port}/api"}
-            api.patch(f"/deployments/{deployment}", {"job_variables": {"env": engines}})
-        yield Place(api, *proxies, running, folder)
+            api.patch(f"/deployments/{deployment}", {"job_variables": {"env": HEADERS}})
+        yield Place(api, proxy, running)
 
 
 def _set_up(api: Api, settings: dict[str, str], folder: Path) -> None:
@@ -140,16 +138,15 @@ def _set_up(api: Api, settings: dict[str, str], folder: Path) -> None:
 
 def measure(place: Place, numbers: range) -> Counts:
     """Enrol, wait until all is sent; requests a mail by who asked and by kind."""
-    for proxy in (place.worker, place.engines):
-        proxy.asked.clear()
+    place.proxy.heads.clear()
     for key in [place.enrol(number) for number in numbers]:
         wait_for(lambda key=key: place.sent(key), f"all mails of {key}", 600, every=1)  # type: ignore[misc]
     mails = len(numbers) * MAILS
-    found = {"engine": place.engines, "worker": place.worker}
-    return {
-        who: {name: times / mails for name, times in Counter(map(kind, proxy.asked)).most_common()}
-        for who, proxy in found.items()
-    }
+    found: dict[str, Counter[str]] = {"engine": Counter(), "worker": Counter()}
+    for head in place.proxy.heads:
+        line, _, headers = head.decode("latin-1").partition("\r\n")
+        found["engine" if MARK in headers.lower() else "worker"][kind(line)] += 1
+    return {who: {name: times / mails for name, times in kinds.most_common()} for who, kinds in found.items()}
 
 
 def counted(found: Counts) -> Counts:
@@ -187,7 +184,7 @@ def main() -> None:
         measure(place, range(1))  # what is learnt once and kept for all is learnt here
         found = measure(place, range(1, 1 + asked.signups))
     kept = results.FOLDER / "prefect_requests.json"
-    raw = {"before": found, "before_commit": commit()}
+    raw: dict[str, Any] = {"before": found, "before_commit": commit()}
     if kept.exists() and not asked.before:
         raw = json.loads(kept.read_text("utf-8"))["raw"]
     made = table(raw["before"], found)

@@ -21,6 +21,8 @@ _DEFAULTS = {
     "PREFECT_WORKER_QUERY_SECONDS": "5",
     # Three missed heartbeats make a worker OFFLINE.
     "PREFECT_WORKER_HEARTBEAT_SECONDS": "15",
+    # One batch for most runs; whoever follows a long one reads its lines some seconds later.
+    "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "5",
     # A run's own HOME is another one; the storage of results stays where it is.
     "PREFECT_HOME": os.path.expanduser("~/.prefect"),  # noqa: PTH111 - where there is no home, it stays as it is
 }

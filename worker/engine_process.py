@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, cast
@@ -62,6 +63,7 @@ class EngineStarter:
                 domain=self._place.domain,
                 cwd=str(self._place.cwd),
                 silent=not self._configuration.stream_output,
+                known=await self._engines.knowledge.for_engine(flow_run),
             )
             if process := await self._engines.fork_server.fork(order, lambda: not self._is_settled(flow_run)):
                 return process
@@ -99,4 +101,10 @@ class EngineStarter:
         # An engine that somebody's own command starts knows nothing of the socket: a cancellation is a plain SIGTERM.
         if self._can_be_forked():
             environment |= self._engines.control.variables(flow_run.id)
+            environment |= self._settings(environment)
         return environment
+
+    def _settings(self, environment: dict[str, str]) -> dict[str, str]:
+        """What the worker knows of the server; of another one, it knows nothing."""
+        same = environment.get("PREFECT_API_URL") == os.environ.get("PREFECT_API_URL")
+        return self._engines.knowledge.settings(environment) if same else {}

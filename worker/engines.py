@@ -37,6 +37,7 @@ from worker import workspace
 from worker.control_channel import ControlChannel
 from worker.engine_process import EngineStarter
 from worker.hooks import HookProcess
+from worker.known import Knowledge
 from worker.reports import Reports
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Engines:
         """
         self.claim = claim
         self._variables = variables
+        self.knowledge = Knowledge(client)
         self._client = client
         self.fork_server = fork_server
         self.reports = Reports(client, health, claim)

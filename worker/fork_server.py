@@ -52,10 +52,12 @@ def main() -> None:
     set_dumpable(dumpable=False)
     _reset_signals()
     looked_at = preload()
+    from worker import engine_economy  # noqa: PLC0415 - as the next
     from worker.forked_engine import run  # noqa: PLC0415 - it imports what is to be watched
 
     if fault := _plugins_fault():
         _refuse(fault)
+    engine_economy.warm()
     gc.collect()
     gc.freeze()  # else the first collection of each child would copy every page
     if line := serve(control, looked_at):

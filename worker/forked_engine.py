@@ -27,6 +27,7 @@ from worker.domain import enter
 
 if TYPE_CHECKING:
     from worker.domain import Domain
+    from worker.engine_economy import Known
 
 LENGTH = struct.Struct("q")
 """Of an order, before it; and the form of the process id in a child's first message."""
@@ -35,7 +36,10 @@ _ENGINE = "prefect.engine"
 
 
 class Order(TypedDict):
-    """What the worker asks for. `own` are variables over those of the environment: folders of the run's own."""
+    """What the worker asks for.
+
+    `own` are variables over those of the environment: folders of the run's own. `known` need not be asked at Prefect.
+    """
 
     flow_run: str
     environment: dict[str, str]
@@ -43,6 +47,7 @@ class Order(TypedDict):
     domain: Domain
     cwd: str
     silent: bool
+    known: Known
 
 
 def run(line: socket.socket) -> None:
@@ -94,6 +99,7 @@ def _become(order: Order, line: int) -> None:
     sys.argv = ["-m"]  # runpy puts the engine's file there
     sys.orig_argv = [sys.executable, "-m", _ENGINE]
     _be_patient(order["flow_run"])
+    _be_thrifty(order["known"])
     # A customer's own package may have this name, and runpy warns of a module that is there already.
     for name in list(sys.modules):
         if name in {"worker", _ENGINE} or name.startswith("worker."):
@@ -109,6 +115,12 @@ def _be_patient(flow_run: str) -> None:
     from worker import engine_patience  # noqa: PLC0415 - it imports Prefect's client, and the worker this module
 
     engine_patience.install(flow_run, os.environ.pop(engine_patience.CLAIM, ""))
+
+
+def _be_thrifty(known: Known) -> None:
+    from worker import engine_economy  # noqa: PLC0415 - as above
+
+    engine_economy.install(known)
 
 
 def _redirect(line: int, *, silent: bool) -> None:

@@ -10,13 +10,13 @@ import itertools
 import logging
 import random
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from prefect.client.orchestration import PrefectClient
 
@@ -99,10 +99,16 @@ class PatientTransport(httpx.AsyncBaseTransport):
     While the API answers other requests it is not away: then this one is refused, and its caller is told so in the end.
     """
 
-    def __init__(self, inner: httpx.AsyncBaseTransport, health: ApiHealth) -> None:
-        """Wrap the transport that Prefect built, with its TLS and proxy settings."""
+    def __init__(
+        self, inner: httpx.AsyncBaseTransport, health: ApiHealth, wants_token: Callable[[], None] = lambda: None
+    ) -> None:
+        """Wrap the transport that Prefect built, with its TLS and proxy settings.
+
+        `wants_token` is called when the server refuses a request because it has no CSRF token.
+        """
         self._inner = inner
         self._health = health
+        self._wants_token = wants_token
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send, and send again. A repeated state change is safe: Prefect gives each one a transition id."""
@@ -115,7 +121,7 @@ class PatientTransport(httpx.AsyncBaseTransport):
             except httpx.TransportError as error:
                 problem = f"unreachable ({type(error).__name__})"
             else:
-                if not await _passing(response):
+                if not await self._passing(response):
                     self._health.answered(what)
                     return response
                 await response.aclose()
@@ -130,6 +136,12 @@ class PatientTransport(httpx.AsyncBaseTransport):
             await anyio.sleep(wait)
         raise AssertionError("endless")
 
+    async def _passing(self, response: httpx.Response) -> bool:
+        if response.status_code == httpx.codes.FORBIDDEN and b"CSRF" in await response.aread():
+            self._wants_token()  # Prefect's client has a new one then: at once, or with its next request
+            return False
+        return response.status_code in _PASSING or response.status_code >= _SERVER_ERROR
+
     async def aclose(self) -> None:
         """Close the wrapped transport."""
         await self._inner.aclose()
@@ -137,10 +149,14 @@ class PatientTransport(httpx.AsyncBaseTransport):
 
 def make_patient(client: PrefectClient, health: ApiHealth) -> None:
     """Give Prefect's client the patience, keeping all else that Prefect set up."""
-    http = client._client  # noqa: SLF001 - see tests/worker/test_prefect_internals.py
-    http._transport = PatientTransport(http._transport, health)  # noqa: SLF001
+    http: Any = client._client  # noqa: SLF001 - see tests/worker/test_prefect_internals.py
+
+    def wants_token() -> None:
+        http.enable_csrf_support = True  # its server had none, and was started anew
+
+    http._transport = PatientTransport(http._transport, health, wants_token)  # noqa: SLF001
     http._mounts = {  # noqa: SLF001
-        pattern: transport and PatientTransport(transport, health)
+        pattern: transport and PatientTransport(transport, health, wants_token)
         for pattern, transport in http._mounts.items()  # noqa: SLF001
     }
     http.timeout = _TIMEOUT
@@ -154,10 +170,3 @@ def _waits() -> Iterator[float]:
     """Pauses that no two workers share: a server that comes back must not meet all of them at once."""
     for pause in itertools.chain((0.5, 1.0, 2.0, 4.0), itertools.repeat(_LONGEST_WAIT)):
         yield pause * random.uniform(0.5, 1.0)  # noqa: S311 - to spread
-
-
-async def _passing(response: httpx.Response) -> bool:
-    if response.status_code == httpx.codes.FORBIDDEN:
-        # Prefect's client answers this one itself, with a new token.
-        return b"CSRF" not in await response.aread()
-    return response.status_code in _PASSING or response.status_code >= _SERVER_ERROR

@@ -134,6 +134,7 @@ class HublabWorker(ProcessWorker):
             await self._worker_channel.sync(None)
         await self._create_missing_queues()
         await self._initialize_after_sync()
+        await self.engines.knowledge.check_version()
         if self.has_synced and self._started_event is None:
             self._started_event = await self._emit_worker_started_event()
 
@@ -272,8 +273,12 @@ class HublabWorker(ProcessWorker):
             await super()._propose_crashed_state(flow_run, message, client)
 
     async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
-        """Also say which very process runs it, so that a gate can tell a worker from the one before."""
+        """Prefect's own, and which very process runs it, so that a gate can tell a worker from the one before."""
         labels: dict[str, bool | int | float | str] = {
+            "prefect.worker.name": self.name,
+            "prefect.worker.type": self.type,
+            "prefect.work-pool.name": self.settings.pool,
+            "prefect.work-pool.id": str(self.work_pool.id),
             "hublab.worker": self.claim.owner.worker,
             "hublab.place": self.claim.owner.place,
             "hublab.release": self.settings.release,
@@ -281,7 +286,6 @@ class HublabWorker(ProcessWorker):
             "hublab.invocation": os.environ.get("INVOCATION_ID", ""),
         }
         try:
-            await super()._give_worker_labels_to_flow_run(flow_run_id)
             await self.client.update_flow_run_labels(flow_run_id, labels)
         except ObjectNotFound:
             raise  # the run was deleted

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LIMIT = 30.0
+_BUSY = re.compile(rb"HTTP/1\.1 503 ")
 
 
 @dataclass
@@ -56,6 +57,8 @@ class Proxy:
         self.refused = 0
         self.asked: list[str] = []
         """Method and path of every request."""
+        self.heads: list[bytes] = []
+        """The same with its headers, but for those that a busy server wants to be asked again."""
         self._run(self._listen())
 
     def close(self) -> None:
@@ -136,6 +139,7 @@ class Proxy:
             await reader.read()
             return
         self.asked.append(b" ".join(head.split(b" ", 2)[:2]).decode())
+        self.heads.append(head)
         length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
         body = await reader.readexactly(int(length[1])) if length else b""
         if self._mode.isdigit():
@@ -175,6 +179,8 @@ class Proxy:
             head = re.sub(rb"\r\nconnection:[^\r]*", b"", head, flags=re.IGNORECASE)
             below.write(head[:-4] + b"\r\nConnection: close\r\n\r\n" + body)
             answer = await above.read()
+            if _BUSY.match(answer):
+                self.heads.remove(head)
             if hold and hold.answered:
                 await self._pause(hold)
                 if hold.drop:

@@ -91,7 +91,7 @@ def test_refusal_of_one_run_does_not_end_another(
     trial.begun()
     refused = proxy.hold(rb"GET \S+/deployments/[0-9a-f-]+ ", status="400")
     other.let_end()
-    second = api.start("until", worker.queue, **other.files)
+    second = api.start("steps", worker.queue, **other.files)  # another deployment: the first one's is known by now
     assert refused.seen.wait(LIMIT)
     assert api.wait_state(second, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
     trial.let_end()

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.worker.world import alive, wait_for
+
 if TYPE_CHECKING:
     from sandbox.local.server import Api
     from tests.worker.conftest import StartWorker
-    from tests.worker.world import Trial
+    from tests.worker.world import Trial, Worker
 
 
 def test_drain_waits_for_a_sub_flow(api: Api, start: StartWorker, trial: Trial) -> None:
@@ -47,6 +49,18 @@ def test_suspended_run_holds_no_worker_and_goes_on_at_another(api: Api, start: S
     start(name=worker.name, queue=worker.queue).ready()
     api.post(f"/flow_runs/{run}/resume", {})
     assert api.wait_state(run, "COMPLETED") == "COMPLETED"
+
+
+def test_run_that_somebody_suspends_before_it_is_watched_stops_at_its_next_step(
+    api: Api, worker: Worker, trial: Trial
+) -> None:
+    """The watch begins some seconds after the run, and looks at what has become of it."""
+    run = api.start("steps", worker.queue, **trial.files)
+    engine = trial.begun()
+    api.post(f"/flow_runs/{run}/set_state", {"state": {"type": "PAUSED", "name": "Suspended"}, "force": True})
+    wait_for(lambda: not alive(engine), "its engine has ended")
+    assert api.run(run)["state"]["name"] == "Suspended"
+    assert not trial.lines("end")
 
 
 def test_paused_run_is_waited_for_and_after_the_limit_handed_back(api: Api, start: StartWorker, trial: Trial) -> None:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from typing import Any
 
 import pytest
+
+from worker.process_worker import HublabWorker
 
 # Overridden or called in worker/process_worker.py: name, parameters, whether it is a coroutine.
 BASE_WORKER = {
@@ -169,3 +172,64 @@ def test_engine_knows_why_it_is_ended() -> None:
 
     assert "reschedule" in BYTE_FOR_INTENT
     assert "reschedule" in _SUPERVISOR_OWNED_INTENTS
+
+
+def test_labels_of_a_run_are_prefects_own_and_more() -> None:
+    """Which `HublabWorker` gives in one request."""
+    from prefect.workers.base import BaseWorker  # noqa: PLC0415
+
+    source = inspect.getsource(BaseWorker._give_worker_labels_to_flow_run)
+    named = {"prefect.worker.name", "prefect.worker.type", "prefect.work-pool.name", "prefect.work-pool.id"}
+    assert {word for word in source.split('"') if word.startswith("prefect.")} == named
+    ours = inspect.getsource(HublabWorker._give_worker_labels_to_flow_run)
+    assert named <= set(ours.split('"'))
+
+
+# Changed in worker/engine_economy.py: where, what, its parameters.
+ECONOMY = [
+    ("prefect.flow_engine", "_send_heartbeats", "engine join_on_exit"),
+    ("prefect.flow_engine", "observe_flow_run_suspension", "flow_run_id suspension_request polling_interval"),
+    ("prefect.flow_engine", "load_flow", "flow_run"),
+    ("prefect.results", "_read_server_default_result_storage_block_id", ""),
+    ("prefect.results", "_aread_server_default_result_storage_block_id", ""),
+]
+
+
+@pytest.mark.parametrize(("module", "name", "parameters"), ECONOMY)
+def test_what_an_engine_does_later_or_not_at_all(module: str, name: str, parameters: str) -> None:
+    found = getattr(importlib.import_module(module), name, None)
+    assert found, f"{module}.{name} is gone: look at worker/engine_economy.py before you upgrade Prefect"
+    assert list(inspect.signature(found).parameters) == parameters.split()
+
+
+def test_engine_takes_what_is_changed_from_where_it_is_changed() -> None:
+    from prefect import flow_engine, results  # noqa: PLC0415
+
+    engine = inspect.getsource(flow_engine.FlowRunEngine)
+    assert "with _send_heartbeats(self)" in engine
+    assert "observe_flow_run_suspension(" in inspect.getsource(flow_engine.BaseFlowRunEngine)
+    loading = inspect.getsource(flow_engine.load_flow)
+    assert 'os.environ.get("PREFECT__FLOW_ENTRYPOINT")' in loading
+    for name in ("_get_default_result_storage", "_aget_default_result_storage"):
+        assert "_read_server_default_result_storage_block_id()" in inspect.getsource(getattr(results, name)).replace(
+            "_aread", "_read"
+        )
+
+
+def test_clients_take_a_context_that_is_given() -> None:
+    import ssl  # noqa: PLC0415
+
+    from prefect.client.orchestration import PrefectClient, SyncPrefectClient  # noqa: PLC0415
+
+    context = ssl.create_default_context()
+    for kind in (PrefectClient, SyncPrefectClient):
+        assert next(iter(inspect.signature(kind).parameters)) == "api"
+        client: Any = kind("http://127.0.0.1:1/api", httpx_settings={"verify": context})
+        assert client._client._transport._pool._ssl_context is context
+
+
+def test_client_says_whether_it_sends_tokens() -> None:
+    from prefect.client.orchestration import PrefectClient  # noqa: PLC0415
+
+    client: Any = PrefectClient("http://127.0.0.1:1/api")
+    assert client._client.enable_csrf_support is True

@@ -60,6 +60,16 @@ def _step() -> None:
 
 
 @flow
+def steps(mark: str, gate: str) -> None:
+    """Take one step after another until the file `gate` is there."""
+    _note(mark, "begin")
+    while not Path(gate).exists():
+        _step()
+        time.sleep(0.2)
+    _note(mark, "end")
+
+
+@flow
 def stubborn(mark: str, gate: str) -> None:
     """Ignore SIGTERM, in a child as well."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
