@@ -1,5 +1,6 @@
 """What a forked engine asks once, later or not at all, because its worker has asked it or because most runs are short.
 
+- Whether the server wants CSRF tokens and has a version that fits: as far as its worker is told, for that server alone.
 - Whether results go to a storage of the server's: Prefect's engine asks twice a run; here the worker has, not long ago.
 - The deployment, where it only says which module to import: the worker has read it for the claim.
 - Heartbeats, and the watch for somebody who suspends the run, each with a thread, a client and a websocket of its own:
@@ -25,6 +26,7 @@ import certifi
 import prefect.client.orchestration
 import prefect.flow_engine
 import prefect.results
+from prefect._internal import version_checking as checking
 from prefect.settings import get_current_settings
 
 if TYPE_CHECKING:
@@ -40,26 +42,40 @@ _ENTRYPOINT = "PREFECT__FLOW_ENTRYPOINT"
 
 
 class Known(TypedDict, total=False):
-    """What the worker tells; what is missing, the engine asks for itself.
+    """What the worker tells of its server; what is missing, and all of another server, the engine asks for itself.
 
-    `storage` is the block of the server's result storage, or None where it has none; `module` the deployment's
-    entrypoint, where nothing else of the deployment is needed to load the flow.
+    `server` is the address of its API; `tokens`: whether it may want CSRF tokens; `fits`: whether its version does;
+    `storage`: the block of its result storage, None where it has none; `module`: the deployment's entrypoint, where
+    nothing else of the deployment is needed to load the flow.
     """
 
+    server: str
+    tokens: bool
+    fits: bool
     storage: str | None
     module: str
 
 
 def install(known: Known) -> None:
-    """Change Prefect in this process."""
-    share_context()
+    """Change Prefect in this process, whose settings are the run's."""
+    if known and known["server"] != str(get_current_settings().api.url):
+        known = {}
+    for kind in (prefect.client.orchestration.PrefectClient, prefect.client.orchestration.SyncPrefectClient):
+        _change(kind, known)
     engine: Any = prefect.flow_engine
     engine._send_heartbeats = _later(engine._send_heartbeats)  # noqa: SLF001 - see above
     engine.observe_flow_run_suspension = _later(engine.observe_flow_run_suspension)
+    if known.get("fits"):
+        _know_version(known["server"])
     if "storage" in known:
         _know_storage(known["storage"])
     if "module" in known:
         _know_module(known["module"])
+
+
+def _know_version(server: str) -> None:
+    for address in (server, f"{server.rstrip('/')}/"):
+        checking._cache_api_version_check(checking._api_version_check_key(address, prefect.__version__))  # noqa: SLF001
 
 
 def _know_storage(block: str | None) -> None:
@@ -144,14 +160,8 @@ def warm() -> None:
     _context(certifi.where())
 
 
-def share_context() -> None:
-    """Have Prefect's clients take the context, where they would make one that verifies."""
-    orchestration = prefect.client.orchestration
-    for kind in (orchestration.PrefectClient, orchestration.SyncPrefectClient):
-        _share(kind)
-
-
-def _share(kind: Any) -> None:
+def _change(kind: Any, known: Known) -> None:
+    """Have Prefect's clients take the context, where they would make one that verifies; no token is asked in vain."""
     plain = kind.__init__
 
     def init(self: Any, api: Any, *args: Any, httpx_settings: dict[str, Any] | None = None, **kwargs: Any) -> None:
@@ -159,5 +169,7 @@ def _share(kind: Any) -> None:
         if not settings.tls_insecure_skip_verify and "verify" not in asked:
             asked = asked | {"verify": _context(str(settings.ssl_cert_file or certifi.where()))}
         plain(self, api, *args, httpx_settings=asked, **kwargs)
+        if api == known.get("server") and not known["tokens"]:
+            self._client.enable_csrf_support = False
 
     kind.__init__ = init

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, cast
@@ -101,10 +100,4 @@ class EngineStarter:
         # An engine that somebody's own command starts knows nothing of the socket: a cancellation is a plain SIGTERM.
         if self._can_be_forked():
             environment |= self._engines.control.variables(flow_run.id)
-            environment |= self._settings(environment)
         return environment
-
-    def _settings(self, environment: dict[str, str]) -> dict[str, str]:
-        """What the worker knows of the server; of another one, it knows nothing."""
-        same = environment.get("PREFECT_API_URL") == os.environ.get("PREFECT_API_URL")
-        return self._engines.knowledge.settings(environment) if same else {}

@@ -26,6 +26,8 @@ from worker.control_line import redirect
 from worker.domain import enter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from worker.domain import Domain
     from worker.engine_economy import Known
 
@@ -99,7 +101,7 @@ def _become(order: Order, line: int) -> None:
     sys.argv = ["-m"]  # runpy puts the engine's file there
     sys.orig_argv = [sys.executable, "-m", _ENGINE]
     _be_patient(order["flow_run"])
-    _be_thrifty(order["known"])
+    economy = _economy()
     # A customer's own package may have this name, and runpy warns of a module that is there already.
     for name in list(sys.modules):
         if name in {"worker", _ENGINE} or name.startswith("worker."):
@@ -109,6 +111,7 @@ def _become(order: Order, line: int) -> None:
     time.tzset()
     _renew_key()
     _refresh_prefect()
+    economy(order["known"])
 
 
 def _be_patient(flow_run: str) -> None:
@@ -117,10 +120,10 @@ def _be_patient(flow_run: str) -> None:
     engine_patience.install(flow_run, os.environ.pop(engine_patience.CLAIM, ""))
 
 
-def _be_thrifty(known: Known) -> None:
+def _economy() -> Callable[[Known], None]:
     from worker import engine_economy  # noqa: PLC0415 - as above
 
-    engine_economy.install(known)
+    return engine_economy.install
 
 
 def _redirect(line: int, *, silent: bool) -> None:

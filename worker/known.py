@@ -11,9 +11,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from prefect.settings import get_current_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.objects import FlowRun
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
 KEPT_SECONDS = 10.0
 _MOST = 200
 _PATIENCE_SECONDS = 2.0  # an engine can ask for itself
-_SETTINGS = {
-    "csrf": "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED",
-    "version": "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED",
-}
 
 
 class Kept[Key, Value]:
@@ -68,16 +65,15 @@ class Knowledge:
                 await self._client.raise_for_api_version_mismatch()
                 self._versions_agree = True
 
-    def settings(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """Prefect's own settings for an engine which asks the same server: what need not be asked again."""
-        http: Any = self._client._client  # noqa: SLF001
-        tokens = http.enable_csrf_support  # False once the server has said so
-        told = {"csrf": not tokens, "version": self._versions_agree}
-        return {name: "false" for what, name in _SETTINGS.items() if told[what] and name not in environment}
-
     async def for_engine(self, flow_run: FlowRun) -> Known:
         """What the run's engine need not ask. What cannot be told soon is missing."""
-        known = (await self._storage.get(None)).copy()
+        http: Any = self._client._client  # noqa: SLF001
+        known: Known = {
+            "server": str(get_current_settings().api.url),
+            "tokens": http.enable_csrf_support,  # False once the server has said so
+            "fits": self._versions_agree,
+            **await self._storage.get(None),
+        }
         if flow_run.deployment_id is not None:
             with contextlib.suppress(Exception), anyio.move_on_after(_PATIENCE_SECONDS):
                 if module := _module(await self._client.read_deployment(flow_run.deployment_id)):

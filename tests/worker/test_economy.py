@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from prefect import flow_engine, results
+from prefect._internal import version_checking
 from prefect.client.orchestration import get_client
 from prefect.settings import (
     PREFECT_API_SSL_CERT_FILE,
@@ -27,11 +28,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+SERVER = "https://127.0.0.1:1/api"
+TOLD: engine_economy.Known = {"server": SERVER, "tokens": False, "fits": True}
+
+
 class Document:
     """As much of a deployment as matters here."""
 
     def __init__(self, **parts: Any) -> None:
-        self.entrypoint, self.pull_steps, self.job_variables = "a.b", [], {"env": {"A": "1"}}
+        self.entrypoint, self.job_variables = "a.b", {"env": {"A": "1"}}
+        self.pull_steps: list[dict[str, Any]] = []
         self.__dict__ |= parts
 
     def model_copy(self, *, deep: bool) -> Document:
@@ -76,17 +82,18 @@ async def test_documents_are_kept_for_seconds_and_no_run_changes_the_next_ones()
     first = await client.read_deployment("one")
     first.job_variables["env"]["SECRET"] = "of the first run"
     assert (await client.read_deployment("one")).job_variables == {"env": {"A": "1"}}
-    assert await knowledge.for_engine(run()) == {"module": "a.b", "storage": client.storage}
-    assert await knowledge.for_engine(run()) == {"module": "a.b", "storage": client.storage}
+    for _ in range(2):
+        told = await knowledge.for_engine(run())
+        assert (told["module"], told["storage"]) == ("a.b", client.storage)
     assert client.asked == ["deployment", "storage"]
 
 
 async def test_what_was_kept_long_enough_is_asked_anew_and_an_error_is_not_kept() -> None:
-    now, answers = [0.0], iter(["old", LookupError("away"), "new"])
+    now, answers = [0.0], iter(("old", None, "new"))
 
     async def ask(key: str) -> str:
-        if isinstance(found := next(answers), Exception):
-            raise found
+        if (found := next(answers)) is None:
+            raise LookupError("away")
         return found
 
     kept = known.Kept(ask, lambda: now[0])
@@ -111,23 +118,26 @@ async def test_a_deployment_that_takes_more_than_an_import_is_read_by_the_engine
 async def test_what_cannot_be_told_the_engine_asks_for_itself(deployment: str | None) -> None:
     client: Any = Client()
     client.read_server_default_result_storage = None  # of an older server
-    assert await known.Knowledge(client).for_engine(run(deployment)) == {}
+    assert not {"module", "storage"} & (await known.Knowledge(client).for_engine(run(deployment))).keys()
 
 
 async def test_engines_skip_the_questions_that_the_server_has_answered() -> None:
     client: Any = Client()
-    knowledge, csrf, version = known.Knowledge(client), *known._SETTINGS.values()
-    assert knowledge.settings({}) == {}
+    knowledge = known.Knowledge(client)
+
+    async def told() -> tuple[bool, bool]:
+        found = await knowledge.for_engine(run())
+        return found["tokens"], found["fits"]
+
     client.storage = None
     await knowledge.check_version()  # which fails
-    assert knowledge.settings({}) == {}
+    assert await told() == (True, False)
     client.storage = "there"
     await knowledge.check_version()
     await knowledge.check_version()
-    assert client.asked == ["version", "version"]
+    assert client.asked.count("version") == 2
     client._client.enable_csrf_support = False
-    assert knowledge.settings({}) == {csrf: "false", version: "false"}
-    assert knowledge.settings({csrf: "true"}) == {version: "false"}  # whoever sets one is heard
+    assert await told() == (False, True)
 
 
 class Context:
@@ -184,8 +194,9 @@ def changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
         *((kind, "__init__") for kind in (PrefectClient, SyncPrefectClient)),
     ]:
         monkeypatch.setattr(where, name, getattr(where, name))
-    with temporary_settings({PREFECT_API_URL: "https://127.0.0.1:1/api"}):
+    with temporary_settings({PREFECT_API_URL: SERVER}):
         yield monkeypatch
+    version_checking._clear_api_version_check_cache()
 
 
 def contexts(*clients: Any) -> list[ssl.SSLContext]:
@@ -223,23 +234,59 @@ def test_authorities_that_are_replaced_are_read_anew(changed: pytest.MonkeyPatch
 
 
 async def test_engine_believes_its_worker_about_the_storage(changed: pytest.MonkeyPatch) -> None:
-    engine_economy.install({"storage": None})
+    engine_economy.install({**TOLD, "storage": None})
     read: Any = results
     assert read._read_server_default_result_storage_block_id() is None
     assert await read._aread_server_default_result_storage_block_id() is None
-    engine_economy.install({"storage": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"})
+    engine_economy.install({**TOLD, "storage": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"})
     assert str(read._read_server_default_result_storage_block_id()) == "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 
 
 def test_flow_is_imported_without_its_deployment_and_what_it_starts_does_not_know(changed: pytest.MonkeyPatch) -> None:
-    engine_economy.install({"module": "bench.until.until"})
+    engine_economy.install({**TOLD, "module": "bench.until.until"})
     loaded = flow_engine.load_flow(run())
     assert loaded.name == "until"
     assert engine_economy._ENTRYPOINT not in os.environ
 
 
 def test_flow_that_cannot_be_imported_says_so(changed: pytest.MonkeyPatch) -> None:
-    engine_economy.install({"module": "no_such_module.flow"})
+    engine_economy.install({**TOLD, "module": "no_such_module.flow"})
     with pytest.raises(ModuleNotFoundError):
         flow_engine.load_flow(run())
     assert engine_economy._ENTRYPOINT not in os.environ
+
+
+def asks_for_tokens(client: Any) -> bool:
+    return bool(client._client.enable_csrf_support)
+
+
+def checks_version(client: Any) -> bool:
+    key = version_checking._api_version_check_key(str(client.api_url), client.client_version())
+    return not version_checking._is_api_version_check_cached(key)
+
+
+@pytest.mark.parametrize("kind", [{}, {"sync_client": True}], ids=str)
+def test_what_the_server_has_told_the_worker_is_not_asked_and_of_another_server_all_is(
+    changed: pytest.MonkeyPatch, kind: dict[str, Any]
+) -> None:
+    version_checking._clear_api_version_check_cache()
+    engine_economy.install(TOLD)
+    client: Any = get_client(**kind)
+    assert not asks_for_tokens(client)
+    assert not checks_version(client)
+    with temporary_settings({PREFECT_API_URL: "https://127.0.0.1:2/api"}):
+        other: Any = get_client(**kind)
+        assert asks_for_tokens(other)
+        assert checks_version(other)
+
+
+def test_run_that_has_another_server_than_its_worker_is_told_nothing(changed: pytest.MonkeyPatch) -> None:
+    plain: Any = results
+    version_checking._clear_api_version_check_cache()
+    before = plain._read_server_default_result_storage_block_id
+    with temporary_settings({PREFECT_API_URL: "https://127.0.0.1:2/api"}):
+        engine_economy.install({**TOLD, "storage": None})
+        client: Any = get_client()
+        assert asks_for_tokens(client)
+        assert checks_version(client)
+    assert plain._read_server_default_result_storage_block_id is before

@@ -233,3 +233,11 @@ def test_client_says_whether_it_sends_tokens() -> None:
 
     client: Any = PrefectClient("http://127.0.0.1:1/api")
     assert client._client.enable_csrf_support is True
+
+
+def test_version_that_was_checked_is_known_by_server() -> None:
+    from prefect._internal import version_checking  # noqa: PLC0415
+
+    assert list(inspect.signature(version_checking._api_version_check_key).parameters) == ["api_url", "client_version"]
+    assert list(inspect.signature(version_checking._cache_api_version_check).parameters) == ["key"]
+    assert "_is_api_version_check_cached(key)" in inspect.getsource(version_checking.check_server_version)
