@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LIMIT = 30.0
-_BUSY = re.compile(rb"HTTP/1\.1 503 ")
+_AGAIN = re.compile(rb"HTTP/1\.1 5\d\d ")
 
 
 @dataclass
@@ -179,8 +179,9 @@ class Proxy:
             head = re.sub(rb"\r\nconnection:[^\r]*", b"", head, flags=re.IGNORECASE)
             below.write(head[:-4] + b"\r\nConnection: close\r\n\r\n" + body)
             answer = await above.read()
-            if _BUSY.match(answer):
-                self.heads.remove(head)
+            if _AGAIN.match(answer):
+                with contextlib.suppress(ValueError):  # somebody has begun to count anew meanwhile
+                    self.heads.remove(head)
             if hold and hold.answered:
                 await self._pause(hold)
                 if hold.drop:
