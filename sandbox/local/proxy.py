@@ -57,8 +57,8 @@ class Proxy:
         self.refused = 0
         self.asked: list[str] = []
         """Method and path of every request."""
-        self.heads: list[bytes] = []
-        """The same with its headers, but for those that a busy server wants to be asked again."""
+        self.whole: list[bytes] = []
+        """The same with headers and content, but for those that a busy server wants to be asked again."""
         self._run(self._listen())
 
     def close(self) -> None:
@@ -139,9 +139,9 @@ class Proxy:
             await reader.read()
             return
         self.asked.append(b" ".join(head.split(b" ", 2)[:2]).decode())
-        self.heads.append(head)
         length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
         body = await reader.readexactly(int(length[1])) if length else b""
+        self.whole.append(head + body)
         if self._mode.isdigit():
             self.refused += 1
             await _refuse(self._mode, writer)
@@ -170,6 +170,7 @@ class Proxy:
         writer: asyncio.StreamWriter,
         hold: Hold | None,
     ) -> None:
+        asked = head + body
         above, below = await asyncio.open_connection("127.0.0.1", self._upstream)
         try:
             if re.search(rb"upgrade: *websocket", head, re.IGNORECASE):
@@ -181,7 +182,7 @@ class Proxy:
             answer = await above.read()
             if _AGAIN.match(answer):
                 with contextlib.suppress(ValueError):  # somebody has begun to count anew meanwhile
-                    self.heads.remove(head)
+                    self.whole.remove(asked)
             if hold and hold.answered:
                 await self._pause(hold)
                 if hold.drop:
