@@ -61,7 +61,8 @@ class Knowledge:
     async def check_version(self) -> None:
         """Ask the server's version, until it fits; while it does not, each engine asks by itself, and says so."""
         if not self._versions_agree:
-            with contextlib.suppress(RuntimeError):
+            # Heartbeats wait for this, and a proxy may let nobody ask.
+            with contextlib.suppress(Exception), anyio.move_on_after(_PATIENCE_SECONDS):
                 await self._client.raise_for_api_version_mismatch()
                 self._versions_agree = True
 

@@ -9,6 +9,7 @@ import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import httpx
 import pytest
 from prefect import flow_engine, results
@@ -138,6 +139,17 @@ async def test_engines_skip_the_questions_that_the_server_has_answered() -> None
     assert client.asked.count("version") == 2
     client._client.enable_csrf_support = False
     assert await told() == (False, True)
+
+
+async def test_who_is_not_answered_asks_no_longer_than_heartbeats_can_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known, "_PATIENCE_SECONDS", 0.01)
+    client: Any = Client()
+    client.raise_for_api_version_mismatch = client.read_server_default_result_storage = anyio.sleep_forever
+    knowledge = known.Knowledge(client)
+    await knowledge.check_version()
+    told = await knowledge.for_engine(run())
+    assert not told["fits"]
+    assert "storage" not in told
 
 
 class Context:
