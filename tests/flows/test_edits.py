@@ -227,14 +227,18 @@ def test_a_no_show_is_newer_than_the_booking_of_another_contact(campaign: Campai
 
 def test_contacts_that_nobody_has_edited_for_long_are_looked_at_once(campaign: Campaign) -> None:
     campaign.contact(SAME[2], **{BOOKING: "Booked"})
-    campaign.contact("bea@salon.net", **{STATUS: "Unsubscribed"})
+    bea = campaign.contact("bea@salon.net", **{STATUS: "Unsubscribed"})
+    for number in range(100):
+        campaign.contact(f"{number}@salon.net")
     campaign.all.clock.advance(86_400 * 30)
     assert campaign.look() == 0
     assert campaign.look(whole=True) == 1
     assert "booking" in campaign.send(campaign.enrols())
+    campaign.edit(bea, First_Name="Bea")
     mine = Try({})
     campaign.all.tries.append(mine)
     assert campaign.look(whole=True) == 0
+    assert mine.calls.count("notion query") == 1
     assert not [one for one in mine.calls if one.startswith("claim")]  # nothing is kept again and again
 
 
