@@ -98,7 +98,8 @@ class Daemon:
         self._cgroup.kill()
         run(["ip", "link", "delete", self._layout.bridge], timeout=10, check=False)
         self._remove_cgroups()
-        shutil.rmtree(self._folder)
+        # Each layer has thousands of files: rm takes a part of the time that Python does.
+        run(["rm", "--recursive", "--force", "--one-file-system", self._folder], timeout=300)
 
     def docker(self, *words: str | Path, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run Docker's own client against it."""
