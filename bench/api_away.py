@@ -2,8 +2,8 @@
 
 Four workers at once, each behind a proxy of its own that misbehaves in its own way, before one real Prefect server
 (SQLite) on loopback. Each worker has two places and two runs in flight: one ends in the middle of the outage, one after
-it. A third waits for the place of the first. Writes how long after the outage that place was taken, and exits with 1
-when a run was lost or started twice, or a worker ended.
+it. A third waits for the place of the first. Writes bench/results/api_away.json (how long after the outage that place
+was taken), and exits with 1 when a run was lost or started twice, or a worker ended.
 The tests have the same in seconds.
 """
 
@@ -16,6 +16,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from bench import results
 from sandbox.local.processes import Trial, Worker, alive
 from sandbox.local.proxy import Proxy
 from sandbox.local.server import Api, prefect_server
@@ -23,6 +24,14 @@ from sandbox.waiting import wait_for
 
 MODES = ("401", "503", "hang", "refuse")
 AFTERWARDS = 300.0
+HEADS = [
+    "how the API is away",
+    "back, until the free place was taken",
+    "a start as it is usual",
+    "three runs",
+    "begun",
+    "worker's exit status",
+]
 
 
 class Outage:
@@ -59,7 +68,14 @@ class Outage:
         begun = [len(trial.lines("begin")) for trial in self.trials]
         lived = alive(self.worker.process.pid)
         status = self.worker.term().exit() if lived else self.worker.process.poll()
-        self.row = [self.mode, f"{self.idle:.1f} s", f"{self.usual:.1f} s", ", ".join(states), str(begun), str(status)]
+        self.row = [
+            self.mode,
+            f"{self.idle:.1f} s",
+            f"{self.usual:.1f} s",
+            ", ".join(states),
+            ", ".join(map(str, begun)),
+            str(status),
+        ]
         return "" if (states, begun, lived, status) == (["COMPLETED"] * 3, [1] * 3, True, 0) else self.mode
 
     def _ended(self, run: str) -> str:
@@ -100,6 +116,8 @@ def main() -> int:
             outage.across.let_end()
             outage.next.let_end()
         verdicts = [outage.verdict() for outage in outages]
+        results.write("api_away", results.Table(HEADS, [outage.row for outage in outages]), {"minutes": half / 30})
+        print("\n".join(" | ".join(outage.row) for outage in outages))
         return 1 if any(verdicts) else 0
 
 
