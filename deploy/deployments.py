@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 from deploy import pool
 from deploy.release import identity, requirements
+from deploy.table import first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,9 +77,8 @@ def parse(raw: list[dict[str, Any]] | None) -> tuple[Deployment, ...]:
 def listed(host: WorkerHost, state: HostState) -> str:
     """All of them, in a line; nothing where there are none, or none could be asked for."""
     names = [item.name for item in state.deployments]
-    more = [f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
     count = f"{len(names)} deployment{'s' * (len(names) != 1)}"
-    return f"{count} in pool {host.work_pool}: {', '.join([*names[:MOST_NAMED], *more])}" if names else ""
+    return f"{count} in pool {host.work_pool}: {first(names, MOST_NAMED)}" if names else ""
 
 
 def warnings(host: WorkerHost, state: HostState) -> tuple[str, ...]:

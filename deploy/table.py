@@ -1,4 +1,4 @@
-"""Rows of words as aligned text. Pure."""
+"""Words, and rows of words, as text for a screen. Pure."""
 
 from __future__ import annotations
 
@@ -14,3 +14,9 @@ def render(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     return "\n".join([text[0], "  ".join("─" * width for width in widths), *text[1:]])
+
+
+def first(words: Sequence[str], most: int) -> str:
+    """The first of some words, and how many more there are."""
+    more = [f"{len(words) - most} more"] if len(words) > most else []
+    return ", ".join([*words[:most], *more])

@@ -13,6 +13,7 @@ from deploy import deployments, spec, variables
 from deploy.legacy.words import legacy
 from deploy.release import identity, requirements
 from deploy.service import allowances
+from deploy.table import first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,6 @@ NOT_HELD = {
     6: "sending signals to its worker and to other runs",
 }
 """What Landlock holds from which version on."""
-MOST_NAMED = 12
 TAKES_EVENTS = Version("3.6.14")
 """Since when Prefect's server answers the handshake with which a client of today opens its stream of events."""
 
@@ -120,8 +120,7 @@ def _release_words(plan: Plan, state: HostState) -> Iterator[str]:
 def _extra() -> str:
     """What HUBLAB_EXTRA_REQUIREMENTS adds."""
     found = requirements.extra()
-    more = [f"{len(found) - MOST_NAMED} more"] if len(found) > MOST_NAMED else []
-    return f", with {', '.join([*found[:MOST_NAMED], *more])} of {requirements.KEY}" if found else ""
+    return f", with {first(found, deployments.MOST_NAMED)} of {requirements.KEY}" if found else ""
 
 
 def _host_words(plan: Plan, state: HostState) -> Iterator[str]:

@@ -21,6 +21,7 @@ from deploy.env_values import COOLIFY
 from deploy.fleet import applications, report
 from deploy.fleet.connect import Reply, ask_all
 from deploy.leaving import names_of
+from deploy.table import first
 from deploy.words import last_failure, warnings
 
 if TYPE_CHECKING:
@@ -117,12 +118,11 @@ def left_words(left: Sequence[dict[str, Any]]) -> list[str]:
     lines = []
     for problem, runs in groupby(sorted(left, key=itemgetter("problem")), key=itemgetter("problem")):
         found = list(runs)
-        named = [f"{run['name']} ({run['id']})" for run in found[:MOST_NAMED]]
-        named += [f"{len(found) - MOST_NAMED} more"] if len(found) > MOST_NAMED else []
+        named = first([f"{run['name']} ({run['id']})" for run in found], MOST_NAMED)
         ids = " ".join(run["id"] for run in found[:MOST_NAMED])
         remedy = f"./hublab run-again {ids}" if found[0]["again"] else "a worker that is ONLINE sees to it"
         count = "1 flow run is" if len(found) == 1 else f"{len(found)} flow runs are"
-        lines.append(f"{count} {problem}: {', '.join(named)} -> {remedy}")
+        lines.append(f"{count} {problem}: {named} -> {remedy}")
     return lines
 
 

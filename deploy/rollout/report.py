@@ -121,7 +121,7 @@ def announce(member: AnyMember) -> None:
     lines += [f"cannot be deployed to: {problem.what}\n    -> {problem.remedy}" for problem in plan.problems]
     if failure := last_failure(member.state):
         lines.append(f"note: {failure}")
-    lines += [f"note: {word}" for word in _noted(member) if word]
+    lines += [f"note: {word}" for word in _noted(member)]
     lines += [f"warning: {word}" for word in _warned(member)]
     lines += [f"plan: {word}" for word in plan.words]
     if plan.lock:
@@ -132,8 +132,8 @@ def announce(member: AnyMember) -> None:
         (logger.error if plan.problems else logger.info)("%s%s", member.host.print_prefix, line)
 
 
-def _noted(member: AnyMember) -> tuple[str, ...]:
-    return (listed(member.wanted, member.state),) if isinstance(member.state, HostState) else ()
+def _noted(member: AnyMember) -> list[str]:
+    return [word] if isinstance(member.state, HostState) and (word := listed(member.wanted, member.state)) else []
 
 
 def _warned(member: AnyMember) -> tuple[str, ...]:
@@ -149,7 +149,7 @@ def as_data(member: AnyMember) -> dict[str, Any]:
         "changes": plan.changes,
         "words": list(plan.words),
         "warnings": list(_warned(member)),
-        "notes": [word for word in _noted(member) if word],
+        "notes": _noted(member),
         "problems": [asdict(problem) for problem in plan.problems],
     }
 
