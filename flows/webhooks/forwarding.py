@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 import logging
 import threading
 import time
@@ -16,10 +15,11 @@ from flows.campaigns.model import sequence as find_sequence
 from flows.enrolment import handlers
 from flows.recipients import confirmation
 from flows.sending.analytics import Rows
-from flows.services.clients import notion_client
+from flows.services.clients import NOTION, notion_client
 from flows.services.errors import UnavailableError
 from flows.services.prefect_api import Prefect
 from flows.webhooks import booked, events
+from flows.webhooks.background import begun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,10 +49,8 @@ class Forwarder:
         self._doubt = time.monotonic()
 
     def start(self) -> None:
-        """Begin, with the caller's context: Prefect keeps its settings there."""
-        context = contextvars.copy_context()
-        self._thread = threading.Thread(target=context.run, args=(self._loop,), name="forwarder", daemon=True)
-        self._thread.start()
+        """Begin, with the caller's context."""
+        self._thread = begun("forwarder", self._loop)
 
     def stop(self, seconds: float = 10) -> None:
         """End after the entry in hand; what is left stays on disk."""
@@ -110,7 +108,7 @@ class Forwarder:
         """What delivers an entry of a batch; all its events share a client of Notion, and one query."""
         happened = [entry["event"] for _, entry in batch if entry["kind"] == "event"]
         if not happened and any(entry["kind"] == "booking" for _, entry in batch):
-            settings = prefect.settings()
+            settings = prefect.settings(*NOTION)
             lag = settings.number("HUBLAB_NOTION_LAG_SECONDS")
             with notion_client(prefect, settings) as notion:
                 yield lambda entry: booked.apply(prefect, notion, entry["booking"], lambda: self._stop.wait(lag))
@@ -118,7 +116,7 @@ class Forwarder:
         if not happened:
             yield lambda entry: to_prefect(prefect, entry)
             return
-        settings = prefect.settings()
+        settings = prefect.settings(*NOTION)
         mails = {event["email_id"] for event in happened if "email_id" in event}
         with notion_client(prefect, settings) as notion:
             if self._rows.unknown(mails):

@@ -5,15 +5,15 @@ Two calls a minute. Where it does not run, or fails, each send reads for itself:
 
 from __future__ import annotations
 
-import contextvars
 import logging
 import threading
 from datetime import UTC, datetime, timedelta
 
 from flows.recipients import edits
 from flows.sending import ahead
-from flows.services.clients import notion_client
+from flows.services.clients import NOTION, notion_client
 from flows.services.prefect_api import Prefect
+from flows.webhooks.background import begun
 
 EVERY = timedelta(minutes=1)
 ANOTHERS = timedelta(seconds=45)  # a look of another host's that is younger is as good as one's own
@@ -29,10 +29,8 @@ class Reader:
         self._thread = threading.Thread(name="reader", daemon=True)
 
     def start(self) -> None:
-        """Begin, with the caller's context: Prefect keeps its settings there."""
-        context = contextvars.copy_context()
-        self._thread = threading.Thread(target=context.run, args=(self._loop,), name="reader", daemon=True)
-        self._thread.start()
+        """Begin, with the caller's context."""
+        self._thread = begun("reader", self._loop)
 
     def stop(self, seconds: float = 10) -> None:
         """End; a look at work is left behind after so many seconds."""
@@ -53,7 +51,7 @@ def once(now: datetime) -> bool:
         kept = prefect.variable(ahead.LIST)
         if kept and timedelta() <= now - datetime.fromisoformat(kept["looked"]) < ANOTHERS:
             return False
-        with notion_client(prefect, prefect.settings()) as notion:
+        with notion_client(prefect, prefect.settings(*NOTION)) as notion:
             edits.look(prefect, notion, now, whole=True)
             ahead.look(prefect, notion, now)
     return True
