@@ -6,6 +6,7 @@ from typing import Any
 from flows.sending.one_mail import send
 from flows.services.lenient_flow import LenientFlow
 from flows.services.postpone import NotYetError, or_later
+from flows.services.prefect_api import MAIL_FLOW
 
 LOOK_AGAIN = timedelta(hours=1)
 
@@ -30,4 +31,4 @@ def _wait() -> Any:
     raise NotYetError(datetime.now(UTC) + LOOK_AGAIN, "scheduled by another production; it has not been taken over yet")
 
 
-send_email = SendFlow(_send_email, name="christmas-send-email")
+send_email = SendFlow(_send_email, name=MAIL_FLOW)

@@ -19,7 +19,7 @@ from flows.recipients import contact, control, suppression
 from flows.services.clients import NOTION, notion_client
 from flows.services.log import log
 from flows.services.postpone import or_later
-from flows.services.prefect_api import Prefect
+from flows.services.prefect_api import MAIL_FLOW, Prefect
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, State
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from flows.campaigns.plan import Planned
     from flows.services.settings import Settings
 
-SEND = "christmas-send-email/christmas-send-email"
+SEND = f"{MAIL_FLOW}/{MAIL_FLOW}"
 
 
 class NotEnrolledError(Exception):
@@ -54,7 +54,7 @@ def enrol(campaign: str, name: str, payload: dict[str, Any], received_at: str | 
             takeover.wait(prefect)
             settings = prefect.settings(*NOTION)
             try:
-                page, made = recorded(prefect, settings, sequence, details, enrolled)
+                page, made = record(prefect, settings, sequence, details, enrolled)
             except NotEnrolledError as reason:
                 log().warning("%s: not enrolled: %s", sequence.key_of(details), reason)
                 return Completed(name="Skipped", message=f"not enrolled: {reason}")
@@ -84,13 +84,6 @@ def _hand_over(prefect: Prefect, sequence: Sequence, details: dict[str, Any], en
 
 
 def record(
-    prefect: Prefect, settings: Settings, sequence: Sequence, details: dict[str, Any], enrolled: datetime
-) -> str:
-    """The id of the enrolment's page, made or found. Raises as `recorded`."""
-    return recorded(prefect, settings, sequence, details, enrolled)[0]
-
-
-def recorded(
     prefect: Prefect, settings: Settings, sequence: Sequence, details: dict[str, Any], enrolled: datetime
 ) -> tuple[str, datetime | None]:
     """The id of the enrolment's page, and when the contact was looked at for it; None for a page that was there.

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.campaigns.model import MAX_STEPS, sequences
-from flows.enrolment.enrol import SEND
 from flows.operator import alerting, deployments, figures
 from flows.operator.retry_failed import DAYS, cause, failed
 from flows.recipients.suppression import TAG
 from flows.services import notion_schema as schema
 from flows.services.clients import notion_client
 from flows.services.errors import NotionError
-from flows.services.prefect_api import Prefect
+from flows.services.prefect_api import MAIL_FLOW, Prefect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +81,7 @@ def rows(notion: NotionGateway) -> Iterator[dict[str, str]]:
 def read(now: datetime) -> Status:
     """The state as it is now, from Prefect and Notion. Raises httpx.HTTPError when Prefect cannot be asked."""
     with Prefect() as prefect:
-        flow = {"flows": {"name": {"any_": [SEND.partition("/")[0]]}}, "sort": "ID_DESC"}
+        flow = {"flows": {"name": {"any_": [MAIL_FLOW]}}, "sort": "ID_DESC"}
         found = [figures.mail(run) for run in prefect.pages("/flow_runs/filter", flow)]
         mails = [one for one in found if one is not None]
         tagged = {"variables": {"tags": {"all_": [TAG]}}, "sort": "NAME_ASC"}

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from flows.campaigns.model import MAX_STEPS, normalised, sequences
-from flows.enrolment.enrol import SEND
 from flows.operator.cutover.facts import instant
 from flows.operator.cutover.fates import STALE
 from flows.operator.operate import stop
@@ -20,7 +19,7 @@ from flows.recipients import confirmation, edits, suppression
 from flows.sending.frozen import place
 from flows.services import notion_schema as schema
 from flows.services.clients import notion_client
-from flows.services.prefect_api import Prefect
+from flows.services.prefect_api import MAIL_FLOW, Prefect
 
 if TYPE_CHECKING:
     from flows.services.notion_gateway import NotionGateway
@@ -65,7 +64,7 @@ def _flat(prefect: Prefect, email: str, done: Erased) -> None:
 
     They are the website's calls, and what the production before has scheduled, taken over or not.
     """
-    flows = [SEND.partition("/")[0], *{one.handler for one in sequences().values()}]
+    flows = [MAIL_FLOW, *{one.handler for one in sequences().values()}]
     for run in list(prefect.pages("/flow_runs/filter", {"flows": {"name": {"any_": flows}}})):
         given = run.get("parameters") or {}
         payload = given.get("payload")

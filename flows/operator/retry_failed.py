@@ -26,10 +26,9 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Scheduled
 
 from flows.campaigns.model import GENERIC_HANDLER, sequences
-from flows.enrolment.enrol import SEND
 from flows.operator.register import ENTRYPOINTS, flow_of
 from flows.recipients.suppression import TRANSACTIONAL
-from flows.services.prefect_api import Prefect
+from flows.services.prefect_api import MAIL_FLOW, Prefect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +69,7 @@ def withheld(prefect: Prefect, days: float) -> Iterator[FlowRun]:
     asked = [
         (own, skipped),
         ({GENERIC_HANDLER}, skipped),
-        ({SEND.partition("/")[0]}, skipped.model_copy(update={"tags": tags})),
+        ({MAIL_FLOW}, skipped.model_copy(update={"tags": tags})),
     ]
     for names, wanted in asked if kept else ():
         flows = FlowFilter(name=FlowFilterName(any_=sorted(names)))

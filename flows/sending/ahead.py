@@ -19,12 +19,12 @@ from flows.recipients.contact import UnreadableRecordError
 from flows.recipients.edits import FRESH, fresh
 from flows.sending import pacing
 from flows.services import notion_schema as schema
+from flows.services.prefect_api import MAIL_FLOW
 
 if TYPE_CHECKING:
     from flows.services.notion_gateway import NotionGateway
     from flows.services.prefect_api import Prefect
 
-FLOW = "christmas-send-email"  # see send_email_flow
 LIST = "hublab-mails-cleared"  # the variable
 MOST = 200  # runs that Prefect gives at once; a variable holds as many
 KEYS = 100  # of one query, by Notion's limit
@@ -50,7 +50,7 @@ def look(prefect: Prefect, notion: NotionGateway, now: datetime) -> int:
 def due(prefect: Prefect, until: datetime) -> list[dict[str, Any]]:
     """The runs of mails that wait and are due by then, the oldest first."""
     asked = {
-        "flows": {"name": {"any_": [FLOW]}},
+        "flows": {"name": {"any_": [MAIL_FLOW]}},
         "flow_runs": {
             "state": {"type": {"any_": ["SCHEDULED"]}},
             "next_scheduled_start_time": {"before_": until.isoformat()},

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, State
 
 LOCKED = 423
+MAIL_FLOW = "christmas-send-email"  # its runs are mails, those of another production as well
 ALARM = "hublab-alarm"  # the tag of what the operator should hear of
 NOTION_LIMIT, RESEND_LIMIT = "notion", "resend"
 PAGE = 200

@@ -188,7 +188,7 @@ class World:
         found, enrolled = find_sequence("christmas", sequence), datetime.now(UTC)
         details = payloads.checked(found, self.payload(sequence, **more))
         with Prefect() as prefect:
-            page = record(prefect, prefect.settings(), found, details, enrolled)
+            page, _ = record(prefect, prefect.settings(), found, details, enrolled)
         return described(found, details, page, enrolled)
 
     def enrolment(self, sequence: str, email: str) -> dict[str, Any]:

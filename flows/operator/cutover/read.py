@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from flows.campaigns.model import MAX_STEPS, normalised
 from flows.campaigns.model import sequences as all_sequences
-from flows.enrolment.enrol import SEND
 from flows.operator.cutover import decide
 from flows.operator.cutover.facts import Contact, Facts, Mail, OldRun, OurRun, Record, instant
 from flows.recipients.contact import BOOKING, STATUS
 from flows.services import notion_schema as schema
 from flows.services.clients import resend_client
-from flows.services.prefect_api import NotRegisteredError, Prefect
+from flows.services.prefect_api import MAIL_FLOW, NotRegisteredError, Prefect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -78,7 +77,7 @@ def facts(
 def _runs(prefect: Prefect, ordinary: tuple[datetime, str] | None) -> tuple[list[OldRun], dict[str, OurRun]]:
     old, ours = list[OldRun](), dict[str, OurRun]()
     handlers = {one.handler: (one.campaign, one.name) for one in decide.sequences()}
-    those = {"flows": {"name": {"any_": [SEND.partition("/")[0], *handlers]}}}
+    those = {"flows": {"name": {"any_": [MAIL_FLOW, *handlers]}}}
     flows = {one["id"]: one["name"] for one in prefect.pages("/flows/filter", those)}
     for run in prefect.pages("/flow_runs/filter", those | {"sort": "ID_DESC"}):
         flow, key = flows.get(run["flow_id"], ""), str(run.get("idempotency_key") or "")

@@ -12,6 +12,7 @@ from flows.operator.cutover import attribution, decide, fates, writes
 from flows.operator.cutover.facts import BACK, HANDED, OPEN, TAKEN, OurRun, standing
 from flows.operator.cutover.writes import Write
 from flows.recipients.suppression import ended_by
+from flows.services.prefect_api import MAIL_FLOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -111,7 +112,7 @@ def _mail(facts: Facts, key: str, run: OurRun, schemas: Mapping[str, Mapping[str
     sent = mark or (mails[step].at if step in mails else None)
     keeps = "" if sent else _why_not(facts, email, sequence, stopped=record is None or record.stopped)
     given = enrolment["variables"] | {"email": email, "email_number": step}
-    flat = _flat(given, schemas.get("christmas-send-email", {}))
+    flat = _flat(given, schemas.get(MAIL_FLOW, {}))
     due = plans.planned(plans.of(sequence, enrolment), step).due
     return Return(key, email, sequence, step, run, flat, due, keeps, sent, enrolment["page"], marked=bool(mark))
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from flows.enrolment.enrol import SEND
 from flows.enrolment.takeover import VARIABLE
 from flows.operator import deployments as at_prefect
 from flows.operator import preflight, register
 from flows.operator.cutover import lock
 from flows.operator.cutover.decide import sequences
 from flows.operator.cutover.facts import instant
+from flows.services.prefect_api import MAIL_FLOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ def enter(prefect: Prefect, wanted: str) -> datetime:
 
 def names() -> tuple[str, ...]:
     """The deployments that the production before had."""
-    return (*(one.handler for one in sequences()), SEND.partition("/")[0])
+    return (*(one.handler for one in sequences()), MAIL_FLOW)
 
 
 def deployments(prefect: Prefect) -> dict[str, dict[str, Any]]:
