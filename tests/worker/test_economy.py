@@ -146,8 +146,9 @@ async def test_who_is_not_answered_asks_no_longer_than_heartbeats_can_wait(monke
     client: Any = Client()
     client.raise_for_api_version_mismatch = client.read_server_default_result_storage = anyio.sleep_forever
     knowledge = known.Knowledge(client)
-    await knowledge.check_version()
-    told = await knowledge.for_engine(run())
+    with anyio.fail_after(30):
+        await knowledge.check_version()
+        told = await knowledge.for_engine(run())
     assert not told["fits"]
     assert "storage" not in told
 

@@ -283,11 +283,12 @@ AWAY: list[httpx.Response | Exception] = [
     httpx.ConnectError("refused"),
     httpx.Response(500, json={"message": "Server Error"}),
     httpx.Response(503),
+    httpx.Response(429, headers={"Retry-After": "1"}),
 ]
 
 
 @pytest.mark.parametrize("ask", ["GET /deployments/dep2", f"GET /deployments/applications/{APP}"])
-@pytest.mark.parametrize("failure", AWAY, ids=["refused", "500", "503"])
+@pytest.mark.parametrize("failure", AWAY, ids=["refused", "500", "503", "429"])
 def test_coolify_that_is_away_for_minutes_in_a_deployment_is_waited_for(
     theatre: Theatre, failure: httpx.Response | Exception, ask: str
 ) -> None:
