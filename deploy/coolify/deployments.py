@@ -137,16 +137,18 @@ class Deployments:
         """What Coolify answers, who may be away for a while.
 
         Raises:
-            CoolifyError: refused, or away for too long.
+            CoolifyError: refused, or away or busy for too long.
         """
         deadline = 0.0
         while True:
             try:
                 return question()
             except CoolifyError as error:
-                if not error.passing or (deadline and self.clock() > deadline):
-                    raise
-                if not deadline:
-                    self.say(f"{error}; waiting for it, {AWAY_SECONDS / 60:.0f} min at the most")
+                pause = error.seconds if isinstance(error, BusyError) else LOOK_SECONDS
+                first = not deadline
                 deadline = deadline or self.clock() + AWAY_SECONDS
-            self.pause(LOOK_SECONDS)
+                if not error.passing or self.clock() + pause > deadline:
+                    raise
+                if first:
+                    self.say(f"{error}; waiting for it, {AWAY_SECONDS / 60:.0f} min at the most")
+            self.pause(pause)

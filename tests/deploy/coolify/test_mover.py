@@ -311,6 +311,25 @@ def test_coolify_that_stays_away_is_given_up(theatre: Theatre) -> None:
     failed(theatre, "does not answer", CoolifyError)
 
 
+BUSY = "GET /deployments/dep2"
+
+
+def test_coolify_that_says_when_to_come_back_is_not_asked_before(theatre: Theatre) -> None:
+    """Each question before its time may count against the next."""
+    theatre.coolify.fails[BUSY] = [httpx.Response(429, headers={"Retry-After": "300"})] * 2
+    since = theatre.clock()
+    theatre.mover.move(theatre.plan(), theatre.look(), "ada@desk")
+    assert serves(theatre) == RELEASES[NEW]
+    assert theatre.clock() - since >= 600
+
+
+def test_coolify_that_is_busy_for_longer_than_is_waited_ends_it_at_once(theatre: Theatre) -> None:
+    theatre.coolify.fails[BUSY] = [httpx.Response(429, headers={"Retry-After": "3600"})]
+    since = theatre.clock()
+    failed(theatre, "try again in 3600 s", CoolifyError)
+    assert theatre.clock() - since < 300
+
+
 def test_another_release_in_a_new_worker_is_told_at_once(theatre: Theatre) -> None:
     theatre.coolify.lies = ["3.8.8-other"]
     plan, state, since = theatre.plan(), theatre.look(), theatre.clock()
