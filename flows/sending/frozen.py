@@ -102,8 +102,13 @@ def thaw(
     raise ContentGoneError(enrolment, step, kept["artifact"])
 
 
-def freeze(prefect: Prefect, enrolment: str, step: int, payload: dict[str, Any], run: str | None) -> FrozenMail:
+def freeze(  # noqa: PLR0913 - what a mail is kept by
+    prefect: Prefect, enrolment: str, step: int, payload: dict[str, Any], run: str | None, left: Artifact | None
+) -> FrozenMail:
     """Keep a step's mail; of two tries at once, both get the one that was kept first, and what became of it.
+
+    `left` is the artifact of the mail's name, as it was just read: a try that was killed before it could claim the name
+    has left its content; so has an earlier release.
 
     Another try may be refused meanwhile, and let go of what this one has found: then the same content is kept anew, for
     whoever read it before may be sending it.
@@ -113,8 +118,7 @@ def freeze(prefect: Prefect, enrolment: str, step: int, payload: dict[str, Any],
         LookupError: it was let go of again and again.
     """
     name = place(enrolment, step)
-    # A try that was killed before it could claim the name has left its content; so has an earlier release.
-    artifact = left = prefect.artifact(name)
+    artifact = left
     data: dict[str, Any] = left.data if left else {"frozen_at": datetime.now(UTC).isoformat(), "payload": payload}
     value = {key: data[key] for key in ("frozen_at", "accepted", "accepted_at") if data.get(key)}
     for number in range(TRIES):

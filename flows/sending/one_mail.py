@@ -24,7 +24,7 @@ from flows.services.clients import NOTION, notion_client, resend_client
 from flows.services.errors import NotionError
 from flows.services.log import log
 from flows.services.postpone import NotYetError, or_later, will_postpone
-from flows.services.prefect_api import Prefect
+from flows.services.prefect_api import NOTION_LIMIT, Prefect
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from flows.campaigns.model import Sequence
     from flows.sending.frozen import FrozenMail
     from flows.services.notion_gateway import NotionGateway
+    from flows.services.prefect_api import Artifact
     from flows.services.settings import Settings
 
 # How soon a mail looks again for one that must go before it.
@@ -55,7 +56,8 @@ def send(enrolment: dict[str, Any], step: int) -> State[Any]:
 
 def _one(sequence: Sequence, enrolment: dict[str, Any], step: int) -> State[Any]:
     with Prefect() as prefect:
-        settings = prefect.settings(*NOTION, frozen.place(enrolment["key"], step))
+        place, booked = frozen.place(enrolment["key"], step), edits.booked_name(enrolment["email"])
+        settings = prefect.settings(*NOTION, place, ahead.LIST, edits.SEEN, booked)
         if settings.paused:
             raise NotYetError(datetime.now(UTC) + PAUSE, "the campaign is paused; `./hublab campaign resume`")
         with notion_client(prefect, settings) as notion:
@@ -82,7 +84,7 @@ class Sending:
         """Nothing is called yet. Raises CampaignError when the enrolment has no such step."""
         self._prefect, self._notion, self._settings = prefect, notion, settings
         self._sequence, self._enrolment = sequence, enrolment
-        self._resend = resend_client(prefect, settings)
+        self._resend = resend_client(prefect, settings, NOTION_LIMIT)
         self._key = f"{enrolment['key']}:{step}"
         self._plan = plans.of(sequence, enrolment)
         self._mail = plans.planned(self._plan, step)
@@ -125,7 +127,7 @@ class Sending:
         if waits and not confirmation.confirmed(self._prefect, self._enrolment["key"]):
             return "the enrolment is not confirmed"
         email, now = self._enrolment["email"], datetime.now(UTC)
-        kept = self._prefect.variables([ahead.LIST, edits.SEEN, edits.booked_name(email)])
+        kept = self._settings.beside
         if not ahead.cleared(kept.get(ahead.LIST), self._enrolment, self._mail.number, now):
             page = self._page = self._notion.page(schema.SEQUENCE, self._enrolment["page"])
             state = contact.state(self._notion, page, email)
@@ -155,16 +157,20 @@ class Sending:
 
     def _freeze(self) -> FrozenMail:
         """The mail as it will be sent, however often; a template that fails is read again before it does."""
+        key, number = self._enrolment["key"], self._mail.number
+        name, shelf = frozen.place(key, number), template_store.shelf(self._sequence)
+        found = self._prefect.artifacts([name, shelf])
+        templates = found.get(shelf)
         try:
-            payload = self._compose(fresh=False)
+            payload = self._compose(templates, fresh=False)
         except UnusableTemplateError:
-            payload = self._compose(fresh=True)
-        return frozen.freeze(self._prefect, self._enrolment["key"], self._mail.number, payload, runtime.flow_run.id)
+            payload = self._compose(templates, fresh=True)
+        return frozen.freeze(self._prefect, key, number, payload, runtime.flow_run.id, found.get(name))
 
-    def _compose(self, *, fresh: bool) -> dict[str, Any]:
+    def _compose(self, kept: Artifact | None, *, fresh: bool) -> dict[str, Any]:
         life = self._settings.number("HUBLAB_TEMPLATE_SECONDS")
         template = template_store.get(
-            self._prefect, self._notion, self._sequence, self._mail.template, fresh=fresh, life=life
+            self._prefect, self._notion, self._sequence, self._mail.template, kept, fresh=fresh, life=life
         )
         return mail.compose(self._settings, self._sequence, self._mail.number, self._enrolment, template)
 

@@ -11,7 +11,7 @@ from flows.services import notion_schema as schema
 if TYPE_CHECKING:
     from flows.campaigns.model import Sequence
     from flows.services.notion_gateway import NotionGateway
-    from flows.services.prefect_api import Prefect
+    from flows.services.prefect_api import Artifact, Prefect
 
 KIND = "hublab-templates"
 # A body that is this and nothing else says that the page's own content is the mail. An empty body is a fault: a page's
@@ -42,17 +42,29 @@ def read(notion: NotionGateway, names: list[str]) -> dict[str, Template]:
     return found
 
 
+def shelf(sequence: Sequence) -> str:
+    """The key of the artifact that has a sequence's templates."""
+    return f"templates-{sequence.campaign}-{sequence.name}"
+
+
 def get(  # noqa: PLR0913 - what a template is found by
-    prefect: Prefect, notion: NotionGateway, sequence: Sequence, name: str, *, fresh: bool, life: float
+    prefect: Prefect,
+    notion: NotionGateway,
+    sequence: Sequence,
+    name: str,
+    kept: Artifact | None,
+    *,
+    fresh: bool,
+    life: float,
 ) -> Template:
     """A template of a sequence, at most `life` seconds old; `fresh` reads it from Notion now.
+
+    `kept` is the artifact of the sequence's `shelf`, as it was just read.
 
     Raises:
         UnusableTemplateError: Notion has none of that name.
         NotionError: Notion could not be read.
     """
-    key = f"templates-{sequence.campaign}-{sequence.name}"
-    kept = prefect.artifact(key)
     data: dict[str, Any] = kept.data if kept is not None else {}
     young = data and datetime.now(UTC) - datetime.fromisoformat(data["read_at"]) < timedelta(seconds=life)
     if fresh or not young or name not in data["templates"]:
@@ -61,7 +73,7 @@ def get(  # noqa: PLR0913 - what a template is found by
             "read_at": datetime.now(UTC).isoformat(),
             "templates": {one.name: {"subject": one.subject, "html": one.html} for one in templates.values()},
         }
-        prefect.replace(kept, data) if kept is not None else prefect.keep(key, KIND, data)
+        prefect.replace(kept, data) if kept is not None else prefect.keep(shelf(sequence), KIND, data)
     if name not in data["templates"]:
         problem = f"there is none of that name in {DATABASE!r}"
         raise UnusableTemplateError(name, problem, "Create it in Notion; `./hublab campaign preflight` checks them all")

@@ -49,8 +49,8 @@ def databases(settings: Settings) -> set[str]:
     return {settings.get(name) for name in TITLES if settings.has(name)}
 
 
-def resend_client(prefect: Prefect, settings: Settings) -> ResendOperations:
-    """Resend, limited."""
+def resend_client(prefect: Prefect, settings: Settings, *more: str) -> ResendOperations:
+    """Resend, limited; with each of its calls one through the limits `more` is had, for what is called after it."""
     from flows.services.resend_operations import ResendOperations  # noqa: PLC0415 - as above
 
-    return ResendOperations(settings, lambda: prefect.wait_for(RESEND_LIMIT))
+    return ResendOperations(settings, lambda: prefect.wait_for(RESEND_LIMIT, *more))

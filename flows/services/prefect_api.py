@@ -55,6 +55,7 @@ class Prefect:
         """The API that Prefect's own settings name."""
         self._client = get_client(sync_client=True)
         self._deployments: dict[str, UUID] = {}
+        self._had = set[str]()  # limits through which one more call may go without asking
 
     def __enter__(self) -> Self:
         """Open the connection."""
@@ -76,22 +77,28 @@ class Prefect:
         """The settings of the flows; with the same answer, beside them, these variables as well."""
         return settings.load(self._client, *more)
 
-    def wait_for(self, limit: str) -> None:
-        """Wait until the shared rate limit lets one more call through.
+    def wait_for(self, limit: str, *more: str) -> None:
+        """Wait until the shared rate limit lets one more call through; with it a call through each of `more` is had.
 
         Raises:
-            NotRegisteredError: the limit does not exist: without it nothing would be limited.
+            NotRegisteredError: a limit does not exist: without it nothing would be limited.
         """
+        if limit in self._had:
+            self._had.remove(limit)
+            return
+        names = [limit, *(one for one in more if one not in self._had)]
         while True:
             try:
-                answer = self._client.increment_concurrency_slots(names=[limit], slots=1, mode="rate_limit")
+                answer = self._client.increment_concurrency_slots(names=names, slots=1, mode="rate_limit")
             except httpx.HTTPStatusError as error:
                 if error.response.status_code != LOCKED:
                     raise
                 time.sleep(float(error.response.headers.get("Retry-After", 1)))
                 continue
-            if not answer.json():
-                raise NotRegisteredError(f"the rate limit {limit!r}")
+            there = {one["name"] for one in answer.json()}
+            if missing := [one for one in names if one not in there]:
+                raise NotRegisteredError(f"the rate limit {missing[0]!r}")
+            self._had.update(names[1:])
             return
 
     def deployment(self, name: str) -> UUID:
@@ -207,12 +214,16 @@ class Prefect:
 
     # Artifacts by the REST API itself: Prefect's client opens a websocket and a thread for an event about each of them.
 
+    def artifacts(self, keys: list[str]) -> dict[str, Artifact]:
+        """The oldest artifact of each of these keys that has one, in one answer."""
+        wanted = {"artifacts": {"key": {"any_": keys}}}
+        found = self._client.request("POST", "/artifacts/filter", json=wanted).json()
+        newest_first = sorted(found, key=lambda one: (one["created"], one["id"]), reverse=True)
+        return {one["key"]: Artifact(one["id"], one["data"]) for one in newest_first}
+
     def artifact(self, key: str) -> Artifact | None:
         """The oldest artifact of a key."""
-        wanted = {"artifacts": {"key": {"any_": [key]}}}
-        found = self._client.request("POST", "/artifacts/filter", json=wanted).json()
-        oldest = min(found, key=lambda one: (one["created"], one["id"]), default=None)
-        return Artifact(oldest["id"], oldest["data"]) if oldest else None
+        return self.artifacts([key]).get(key)
 
     def artifact_of(self, identity: str) -> Artifact | None:
         """The artifact of an id, if it is there."""

@@ -195,11 +195,15 @@ class Prefect:
     def forget(self, name: str) -> None:
         self._all.call("forget", lambda: self._all.kept.pop(name, None))
 
-    def artifact(self, key: str) -> Artifact | None:
-        def oldest() -> Artifact | None:
-            return next((Artifact(i, dict(d)) for i, (k, d) in self._all.artifacts.items() if k == key), None)
+    def artifacts(self, keys: list[str]) -> dict[str, Artifact]:
+        def oldest() -> dict[str, Artifact]:
+            newest_first = reversed(self._all.artifacts.items())
+            return {key: Artifact(identity, dict(data)) for identity, (key, data) in newest_first if key in keys}
 
-        return self._all.call("artifact", oldest)  # type: ignore[no-any-return]
+        return self._all.call("artifacts", oldest)  # type: ignore[no-any-return]
+
+    def artifact(self, key: str) -> Artifact | None:
+        return self.artifacts([key]).get(key)
 
     def artifact_of(self, identity: str) -> Artifact | None:
         def found() -> Artifact | None:

@@ -97,7 +97,7 @@ def edition(name: str) -> dict[str, Sequence]:
 
 people, sequences = st.sampled_from(PEOPLE), st.sampled_from(("hello", "hello", "client"))
 # What happens in the midst of a try: at which call, before or after it, and what.
-CALLS = ("resend send", "read suppression", "artifact", "claim", "keep", "remember", "notion write", "start")
+CALLS = ("resend send", "read suppression", "artifacts", "claim", "keep", "remember", "notion write", "start")
 moments = st.tuples(
     st.integers(1, MOST_CALLS) | st.sampled_from(CALLS),
     st.sampled_from(("before", "after")),
@@ -481,9 +481,7 @@ def test_the_machine_gets_somewhere() -> None:
 _send, _deliver = ResendOperations.send, Delivery.deliver
 
 
-def nothing_is_frozen(
-    _prefect: Any, enrolment: str, step: int, payload: dict[str, Any], _run: Any
-) -> frozen.FrozenMail:
+def nothing_is_frozen(_prefect: Any, enrolment: str, step: int, payload: dict[str, Any], *_: Any) -> frozen.FrozenMail:
     """Each try sends what the template is by then, and nothing tells another try of it."""
     return frozen.FrozenMail(frozen.place(enrolment, step), payload, vars(frozen)["datetime"].now(UTC), mine=True)
 

@@ -33,7 +33,8 @@ def prefect(services: Services) -> Iterator[Any]:
 
 
 def freeze(prefect: in_memory.Prefect, subject: str = "ours") -> frozen.FrozenMail:
-    return frozen.freeze(prefect, KEY, STEP, {"subject": subject}, None)  # type: ignore[arg-type]
+    left = prefect.artifact(NAME)
+    return frozen.freeze(prefect, KEY, STEP, {"subject": subject}, None, left)  # type: ignore[arg-type]
 
 
 def thaw(prefect: in_memory.Prefect) -> frozen.FrozenMail | None:
@@ -60,7 +61,7 @@ def meanwhile(services: Services, after: str | int, act: Callable[[], None]) -> 
     services.tries = []
 
 
-CALLS = ("artifact", "claim")
+CALLS = ("artifacts", "claim")
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -75,7 +76,7 @@ def test_what_a_killed_try_has_left_is_kept_anew_where_another_lets_go_of_it_mea
     assert thaw(prefect) == kept
 
 
-@pytest.mark.parametrize("call", ["artifact", "keep", "claim"])
+@pytest.mark.parametrize("call", ["artifacts", "keep", "claim"])
 def test_a_mail_that_another_try_lets_go_of_is_kept_all_the_same(
     services: Services, prefect: in_memory.Prefect, call: str
 ) -> None:

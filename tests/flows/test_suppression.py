@@ -51,8 +51,8 @@ def leaves_at_call(monkeypatch: pytest.MonkeyPatch, email: str, number: int) -> 
     """Somebody leaves while his mail waits for the limit that all share: at that call of Resend's."""
     calls, waits = [], Prefect.wait_for
 
-    def wait(prefect: Prefect, limit: str) -> None:
-        waits(prefect, limit)
+    def wait(prefect: Prefect, limit: str, *more: str) -> None:
+        waits(prefect, limit, *more)
         if limit == RESEND_LIMIT:
             calls.append(limit)
             if len(calls) == number:

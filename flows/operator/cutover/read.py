@@ -31,10 +31,10 @@ EARLIER = timedelta(days=1)
 class Looking(Prefect):
     """A client that only reads: what others would keep for later runs is not kept, and a limit may be missing."""
 
-    def wait_for(self, limit: str) -> None:
+    def wait_for(self, limit: str, *more: str) -> None:
         """As Prefect's own, or gently where the limit is not there yet."""
         try:
-            super().wait_for(limit)
+            super().wait_for(limit, *more)
         except NotRegisteredError:
             time.sleep(GENTLE_SECONDS)
 
