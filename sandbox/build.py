@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sandbox import interpreter, server, tree, venv
 from sandbox.cgroup import Cgroup
+from sandbox.layout import CHECKOUT
 from sandbox.shell import step
 from sandbox.teardown import folder_locked
 
@@ -23,19 +24,24 @@ def builders(layout: Layout) -> Cgroup:
     return Cgroup(f"{layout.cgroup}/build")
 
 
-def trees(layout: Layout, suite: str | None = None) -> tuple[Path, list[Path]]:
+def trees(layout: Layout, suite: str | None = None, lock: Path = server.LOCK) -> tuple[Path, list[Path]]:
     """Build what is not there; return the tree of every host, and the server's layers, uppermost first.
+
+    Args:
+        layout: Whose.
+        suite: Of the hosts; the server's by default.
+        lock: What the server's Prefect is installed from.
 
     Raises:
         SandboxError: A builder failed; the others have been ended.
     """
     group = builders(layout)
-    prefect = layout.trees / f"prefect-py{interpreter.find().version}-{server.digest()}"
+    prefect = layout.trees / f"prefect-py{interpreter.find().version}-{server.digest(lock)}"
 
     def make_venv() -> None:
         if not prefect.exists():
-            with step("Prefect from requirements.lock"):
-                venv.build(prefect, server.VENV, server.LOCK, group, layout.temporary)
+            with step(f"Prefect from {lock.relative_to(CHECKOUT)}"):
+                venv.build(prefect, server.VENV, lock, group, layout.temporary)
 
     # Another sandbox may be at the same trees.
     with folder_locked(layout.trees), ThreadPoolExecutor() as pool:

@@ -57,6 +57,7 @@ class Sandbox:
         trees: Path | None = None,
         suite: str | None = None,
         python: bool = False,
+        prefect: Path = server.LOCK,
     ) -> Self:
         """Bring the sandbox up and return it: bridge, server, and at least ``hosts`` worker hosts, all reachable.
 
@@ -71,6 +72,7 @@ class Sandbox:
             suite: Debian's name for what new hosts get, ``bookworm`` or ``trixie``; HUBLAB_SANDBOX_SUITE, or else what
                 this machine's Python was built for, by default.
             python: Whether new hosts have the server's Python; without, none of ours, as a stock Debian.
+            prefect: The lock that a new server's Prefect is installed from.
 
         Raises:
             SandboxError: Something is missing here, or did not work in time. A sandbox that was not up before has then
@@ -82,17 +84,25 @@ class Sandbox:
         needs.ensure(sandbox.layout.root)
         with teardown.locked(sandbox.layout):
             suite = suite or os.environ.get("HUBLAB_SANDBOX_SUITE") or None
-            sandbox.ensure(hosts, past=past, suite=suite, python=python)
+            sandbox.ensure(hosts, past=past, suite=suite, python=python, prefect=prefect)
         return sandbox
 
-    def ensure(self, hosts: int, *, past: bool, suite: str | None = None, python: bool = False) -> None:
+    def ensure(
+        self,
+        hosts: int,
+        *,
+        past: bool,
+        suite: str | None = None,
+        python: bool = False,
+        prefect: Path = server.LOCK,
+    ) -> None:
         """Do what ``up`` says; the caller holds the lock. What was up before stays, whatever goes wrong here."""
         was_up = self.layout.ready.exists() and place.is_own(self.layout)
         if not was_up:
             teardown.clear(self.layout)
         place.claim(self.layout)
         try:
-            self._up(hosts, suite, python=python)
+            self._up(hosts, suite, python=python, prefect=prefect)
             if past:
                 from sandbox import past as before  # noqa: PLC0415 - it imports this module
 
@@ -215,10 +225,10 @@ class Sandbox:
         }
         env_file.write(self.env_file, lines)
 
-    def _up(self, hosts: int, suite: str | None, *, python: bool) -> None:
+    def _up(self, hosts: int, suite: str | None, *, python: bool, prefect: Path) -> None:
         here = self.layout
         first = not here.ready.exists()
-        base, below_server = build.trees(here, suite)
+        base, below_server = build.trees(here, suite, prefect)
         with step(f"network {here.subnet}"):
             network.up(here)
             self._make_key()

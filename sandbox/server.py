@@ -148,6 +148,6 @@ def ensure_pool(api: httpx.Client, name: str = POOL) -> None:
     api.post("/work_pools/", json={"name": name, "type": "process", "base_job_template": template}).raise_for_status()
 
 
-def digest() -> str:
+def digest(lock: Path) -> str:
     """Eight hex digits that change with the lock, so that a new lock gets a new environment."""
-    return hashlib.sha256(LOCK.read_bytes()).hexdigest()[:8]
+    return hashlib.sha256(lock.read_bytes()).hexdigest()[:8]

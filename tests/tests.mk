@@ -6,7 +6,7 @@ APART = tests/cli tests/deploy tests/worker tests/flows tests/standins
 SPREAD = --numprocesses=3 --dist=worksteal
 LANES = $(MAKE) --no-print-directory --keep-going --output-sync=target
 # The sandboxes of one test run share their file trees.
-test test-all test-rest test-chaos faults: export HUBLAB_SANDBOX_TREES ?= $(CURDIR)/.hublab/trees
+test test-all test-rest test-chaos faults servers: export HUBLAB_SANDBOX_TREES ?= $(CURDIR)/.hublab/trees
 
 .PHONY: test
 test: .venv/ready $(if $(TESTS),lint) ## what to run before a commit: lint, types, all that needs no host, and the essentials on a real one (root) [TESTS=folder]
@@ -75,3 +75,9 @@ faults-one-host: .venv/ready
 faults-many-hosts: export HUBLAB_TEST_HOSTS := faults-many
 faults-many-hosts: .venv/ready
 	@$(FAULT) $(addprefix tests/hosts/test_,9_with_three_hosts.py 9_waves.py)
+
+.PHONY: servers
+servers: export HUBLAB_SERVERS ?= $(shell date -u +%Y-%m-%dT%H:%M:%SZ)
+servers: export HUBLAB_TEST_HOSTS := servers
+servers: .venv/ready ## deploy, drain, crash and campaign at Prefect servers of 3.4.1, 3.6.6 and the newest, and write docs/servers.md (root, half an hour)
+	@$(FAULT) tests/hosts/test_9_servers.py

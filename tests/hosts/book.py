@@ -30,6 +30,15 @@ def commit(root: Path) -> str:
     return git("log", "-1", "--format=%h", "--abbrev=12") + ("-dirty" if git("status", "--porcelain") else "")
 
 
+HEAD = (
+    "# Faults on purpose, and what came of them",
+    "",
+    "Written by `make faults` at commit {commit}: each line is one fault on a real host (Debian 12,",
+    "systemd, three workers) or on one of three hosts, most of them while short flow runs go on arriving.",
+    "After each, the workers serve and the next deploy converges by itself.",
+)
+
+
 @dataclass
 class Book:
     """The table as one run of `make faults` saw it, at one commit; several lanes of that run write it."""
@@ -38,10 +47,12 @@ class Book:
     kept: Path
     commit: str
     run: str = RUN
+    columns: tuple[str, ...] = COLUMNS
+    head: tuple[str, ...] = HEAD
 
     def add(self, *cells: str) -> None:
-        """One fault; what was seen last counts. Rows of other runs and other commits are dropped."""
-        assert len(cells) == len(COLUMNS), cells
+        """One row; what was seen last counts. Rows of other runs and other commits are dropped."""
+        assert len(cells) == len(self.columns), cells
         if not self.run:
             return
         self.kept.parent.mkdir(exist_ok=True)
@@ -58,14 +69,10 @@ class Book:
     def page(self, rows: dict[str, tuple[str, ...]]) -> str:
         """As Markdown."""
         lines = [
-            "# Faults on purpose, and what came of them",
+            *(line.format(commit=self.commit) for line in self.head),
             "",
-            f"Written by `make faults` at commit {self.commit}: each line is one fault on a real host (Debian 12,",
-            "systemd, three workers) or on one of three hosts, most of them while short flow runs go on arriving.",
-            "After each, the workers serve and the next deploy converges by itself.",
-            "",
-            "| " + " | ".join(COLUMNS) + " |",
-            "|---|---|---|---|",
-            *("| " + " | ".join(rows[fault]) + " |" for fault in sorted(rows)),
+            "| " + " | ".join(self.columns) + " |",
+            "|---" * len(self.columns) + "|",
+            *("| " + " | ".join(rows[name]) + " |" for name in sorted(rows)),
         ]
         return "\n".join(lines) + "\n"

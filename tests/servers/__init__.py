@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
+from pathlib import Path
 
-from sandbox import venv
-from tests.worker.world import TOP
+from sandbox import server, venv
 
+_HERE = Path(__file__).parent
+_TOP = _HERE.parents[1]
+OLDEST, NEWEST = "3.4.1", "3.9.1"
 LOCKS = {
-    "3.4.1": TOP / "sandbox/past/requirements.lock",
-    "3.9.1": TOP / "tests/worker/newest/requirements.lock",
+    OLDEST: _TOP / "sandbox/past/requirements.lock",
+    "3.6.6": _HERE / "3.6.6/requirements.lock",
+    NEWEST: _HERE / "newest/requirements.lock",
 }
-"""Version → what its environment is made of: the oldest that the workers are made for, and the newest."""
+"""Version → what its environment is made of."""
 
 
 def program(version: str) -> str:
@@ -21,5 +24,5 @@ def program(version: str) -> str:
         SandboxError: It could not be built.
     """
     lock = LOCKS[version]
-    folder = TOP / ".hublab" / f"prefect-{version}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:8]}"
+    folder = _TOP / ".hublab" / f"prefect-{version}-{server.digest(lock)}"
     return str(venv.install(folder, "--require-hashes", "--requirement", str(lock)) / "bin/prefect")

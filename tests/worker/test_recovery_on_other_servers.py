@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.local.server import Api, prefect_server
-from tests.worker.other_servers import LOCKS, program
+from tests.servers import NEWEST, OLDEST, program
 from tests.worker.test_recovery import *  # noqa: F403 - every test there is, now and later
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.long
 
 
-@pytest.fixture(scope="module", params=list(LOCKS))
+@pytest.fixture(scope="module", params=(OLDEST, NEWEST))
 def version(request: pytest.FixtureRequest) -> str:
     """The server's."""
     return str(request.param)
