@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from flows.campaigns import plan as plans
 from flows.recipients import unsubscribe
 
 if TYPE_CHECKING:
+    from flows.campaigns.model import Sequence
     from flows.services.prefect_api import Prefect
 
 PURPOSE = "confirm"
@@ -30,3 +32,11 @@ def record(prefect: Prefect, enrolment: str, at: str) -> None:
 def confirmed(prefect: Prefect, enrolment: str) -> bool:
     """Whether an enrolment is confirmed. Raises httpx.HTTPError: not readable means not sent."""
     return prefect.variable(variable(enrolment)) is not None
+
+
+def lacking(prefect: Prefect, sequence: Sequence, enrolment: dict[str, Any], number: int) -> bool:
+    """Whether a mail waits for a confirmation that is not there. Raises as `confirmed`."""
+    # Who was enrolled before the sequence asked for it was never asked.
+    asked = sequence.confirm and enrolment.get("confirm", True)
+    waits = asked and number != plans.of(sequence, enrolment)[0].number
+    return waits and not confirmed(prefect, enrolment["key"])

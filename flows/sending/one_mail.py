@@ -121,10 +121,7 @@ class Sending:
         late = datetime.now(UTC) - self._mail.due
         if self._sequence.expires is not None and late > self._sequence.expires:
             return f"no longer worth sending: it was due on {self._mail.due:%Y-%m-%d %H:%M} UTC"
-        # Who was enrolled before the sequence asked for it was never asked.
-        asked = self._sequence.confirm and self._enrolment.get("confirm", True)
-        waits = asked and self._mail.number != self._plan[0].number
-        if waits and not confirmation.confirmed(self._prefect, self._enrolment["key"]):
+        if confirmation.lacking(self._prefect, self._sequence, self._enrolment, self._mail.number):
             return "the enrolment is not confirmed"
         email, now = self._enrolment["email"], datetime.now(UTC)
         kept = self._settings.beside

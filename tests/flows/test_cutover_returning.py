@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from flows.campaigns.model import sequence as find_sequence
-from flows.operator.cutover import returning
+from flows.operator.cutover import kept, plan, returning, words
 from flows.operator.cutover.facts import Contact, Facts, Mail, OldRun, OurRun, Record
+from flows.operator.cutover.stage import Stage
 
 NOW = datetime(2025, 11, 29, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -18,7 +19,7 @@ ADA = "ada@salon.ca"
 SIGNUP = find_sequence("christmas", "signup")
 KEY = SIGNUP.key(ADA)
 SEND, HANDLER = "christmas-send-email", SIGNUP.handler
-NAMES = ("email", "email_number", "first_name", "gps_score", "assessment_score")
+NAMES = ("email", "email_number", "first_name", "gps_score", "assessment_score", "money_score")
 SCHEMAS: dict[str, Any] = {
     SEND: {"properties": {name: {"type": "integer"} for name in NAMES}},
     HANDLER: {"properties": {"email": {}, "first_name": {}}},
@@ -79,6 +80,9 @@ def test_what_crashed_under_their_deployment_goes_back_too_and_what_failed_long_
         ({"contacts": {ADA: (Contact("c", "Unsubscribed", ""),)}}, "unsubscribed"),
         ({"contacts": {ADA: (Contact("c", "VIP, unsubscribed ", ""),)}}, "unsubscribed"),
         ({"contacts": {ADA: (Contact("c", "", ""), Contact("d", "COMPLAINED", ""))}}, "complained"),
+        ({"contacts": {ADA: (Contact("c", "", "Booked"),)}}, "a booking is made"),
+        ({"contacts": {ADA: (Contact("c", "VIP", ""), Contact("d", "", "Old,  CONFIRMED"))}}, "a booking is made"),
+        ({"contacts": {}}, "its contact is not in Notion"),
         ({"records": ()}, "cancelled, completed or gone"),
     ],
 )
@@ -89,9 +93,56 @@ def test_what_must_not_be_sent_is_not_handed_over(change: dict[str, Any], why: s
     assert todo(facts) == [("cancel", "ours-2")]
 
 
+def test_a_booking_that_ends_nothing_here_keeps_nobody() -> None:
+    facts = world(ours(2), contacts={ADA: (Contact("c", "", "Cancelled"),)})
+    assert [what for what, _ in todo(facts)] == ["hand back", "cancel"]
+
+
+def test_what_is_retired_here_is_not_given_to_who_does_not_know_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    retired = replace(SIGNUP, retired=("christmas_email_2",))
+    monkeypatch.setattr(returning, "all_sequences", lambda: {("christmas", "signup"): retired})
+    found = {one.step: one.keeps for one in returning.returns(world(ours(2), ours(3)), SCHEMAS)}
+    assert found == {2: "christmas_email_2 is retired from its campaign", 3: ""}
+
+
+@pytest.mark.parametrize(
+    ("contact", "why"), [(Contact("c", "", "Booked"), "booking"), (Contact("c", "bounced", ""), "bounced")]
+)
+def test_a_signup_that_waits_of_somebody_who_must_get_nothing_is_not_enrolled_by_theirs(
+    contact: Contact, why: str
+) -> None:
+    handler = (KEY, OurRun("handler", "SCHEDULED", "Scheduled", NOW, NOW, NOW, {"payload": {"email": ADA}}))
+    call = OldRun(
+        "call", ADA, ("christmas", "signup"), 0, NOW, "SCHEDULED", "Scheduled", NOW, {"email": ADA}, "", "ours"
+    )
+    facts = world(handler, runs=(call,), contacts={ADA: (contact,)})
+    assert todo(facts) == [("cancel", "handler")]
+    (one,) = returning.calls(facts, SCHEMAS, {HANDLER: "default"})
+    assert why in one.keeps
+    assert [(each.what, each.at) for each in returning.of(one, facts)] == [("cancel", "call")]
+
+
+def test_a_no_show_tells_of_a_newer_booking_than_the_contact_shows() -> None:
+    noshow = find_sequence("christmas", "noshow")
+    key, run = noshow.key(ADA, "u"), OurRun("h", "SCHEDULED", "Scheduled", NOW, NOW, NOW, {"payload": {"email": ADA}})
+    facts = world((key, run), contacts={ADA: (Contact("c", "", "Booked"),)})
+    (one,) = returning.returns(facts, {noshow.handler: {}})
+    assert one.keeps == ""
+
+
 def test_theirs_cannot_send_a_no_show() -> None:
     (one,) = returning.returns(world(ours(2, sequence="noshow")), SCHEMAS)
     assert "cannot send this sequence" in one.keeps
+
+
+def test_theirs_cannot_send_what_belongs_to_a_campaign_that_it_never_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its mail of that number would be one of Christmas."""
+    autumn = replace(SIGNUP, campaign="autumn", name="hello", handler="campaign-enrolment-handler")
+    monkeypatch.setattr(returning, "all_sequences", lambda: {("autumn", "hello"): autumn})
+    facts = world(ours(2, campaign="autumn", sequence="hello"))
+    (one,) = returning.returns(facts, SCHEMAS)
+    assert "cannot send this sequence" in one.keeps
+    assert todo(facts) == [("cancel", "ours-2")]
 
 
 def test_what_resend_has_is_marked_and_settled() -> None:
@@ -127,3 +178,38 @@ def test_a_call_of_the_website_that_waits_in_our_pool_goes_to_theirs() -> None:
     assert [at for at, _ in found(replace(call, state="CRASHED"))] == ["back:call", "call"]
     assert found(replace(call, state="COMPLETED")) == []
     assert found(replace(call, state="CRASHED", email=ADA, parameters={"email": ADA})) == []
+
+
+def kept_here(number: int, why: str = "a booking is made: Booked", late: timedelta = timedelta()) -> tuple[str, OurRun]:
+    """A mail that the way back cancelled and did not hand over."""
+    key, run = ours(number, "CANCELLED", "HandedBack")
+    due = [one | {"due": (NOW - late).isoformat()} for one in PLAN]
+    given = {"enrolment": ENROLMENT | {"plan": due}, "step": number}
+    return key, replace(run, parameters=given, message=f"not handed back: {why}" if why else f"back:{key}")
+
+
+def test_what_was_not_handed_back_is_listed_for_a_person_however_often_it_was_stopped() -> None:
+    call = OldRun("c", "Bo@salon.ca", ("christmas", "signup"), 0, NOW, "CANCELLED", "HandedBack", NOW, {})
+    call = replace(call, message="not handed back: the contact is bounced")
+    facts = world(kept_here(2), kept_here(3, ""), ours(1), runs=(call,), contacts={ADA: (Contact("c", "", "Booked"),)})
+    standing = Stage("claimed", None, {}, "default", (), (), ())
+    shown = plan.Plan(standing, (), (), {}, 0, tuple(kept.of(facts, taken=True)))
+    said = words.report(shown)
+    assert f"{ADA}  christmas/signup  mail 2 was not handed back: a booking is made: Booked\n" in said
+    assert "Bo@salon.ca  christmas/signup  a signup was not handed back: the contact is bounced\n" in said
+    assert "mail 3" not in said
+    assert "the way back would not hand over: 1 × a booking is made: Booked\n" in said
+    assert "mail 1 would be not handed back: a booking" in words.report(shown, ADA)
+    assert '"number": 2' in words.document(shown)
+    assert [one.done for one in kept.of(facts, taken=False)] == [True, True]
+
+
+def test_what_was_not_handed_back_is_scheduled_again_when_all_is_taken_over_again() -> None:
+    """Who was enrolled by this release has nothing at theirs, from which it could be known."""
+    claim = (KEY, OurRun("claim", "COMPLETED", "Completed", NOW, NOW))
+    facts = world(claim, kept_here(2), kept_here(3, ""))
+    cases, _, todo, _ = plan.decided(facts)
+    assert cases == ()
+    assert [(one.what, one.at, one.due) for one in todo[""]] == [("revive", "ours-2", NOW)]
+    assert plan.decided(world(claim, kept_here(2, late=timedelta(days=8))))[2][""] == []
+    assert kept.again(facts, {KEY}) == []

@@ -32,7 +32,8 @@ def standing(kind: str, name: str) -> str:
 class OldRun:
     """A run with flat parameters: of a mail (`step` from 1), or of a handler (`step` 0).
 
-    `sequence` is campaign and name, None where they cannot be told; `since` is when its state began.
+    `sequence` is campaign and name, None where they cannot be told; `since` is when its state began, `message` what it
+    says.
     """
 
     id: str
@@ -46,6 +47,7 @@ class OldRun:
     parameters: dict[str, Any] = field(default_factory=dict)
     key: str = ""
     pool: str = ""
+    message: str = ""
 
     @property
     def standing(self) -> str:
@@ -55,7 +57,7 @@ class OldRun:
 
 @dataclass(frozen=True)
 class OurRun:
-    """A run under a key of ours; `since` is when its state began."""
+    """A run under a key of ours; `since` is when its state began, `message` what it says."""
 
     id: str
     state: str
@@ -64,6 +66,7 @@ class OurRun:
     since: datetime
     due: datetime | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
+    message: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from flows.operator.cutover import changing, lock, read, returning, stage, takin
 from flows.operator.cutover.facts import HANDED, BlockedError
 from flows.operator.cutover.taking import Outcome
 from flows.operator.cutover.writes import Write
-from flows.recipients import suppression
+from flows.recipients import confirmation, suppression
 from flows.services.clients import notion_client
 from flows.services.prefect_api import Prefect
 
@@ -81,10 +81,18 @@ class GoingBack:
         found = []
         calls = returning.calls(facts, self._schemas, self._pools)
         for one in [*returning.returns(facts, self._schemas), *calls]:
-            left = None if one.keeps or not one.step else suppression.why_not(self._prefect, one.email, one.sequence)
-            kept = replace(one, keeps=left) if left else one
+            kept = one if one.keeps else replace(one, keeps=self._why_not(one))
             found.append((kept, list(returning.of(kept, facts))))
         return found
+
+    def _why_not(self, one: Return) -> str:
+        """Why nothing must be sent of it by those who ask Prefect for nothing; empty where nothing is known."""
+        if reason := suppression.why_not(self._prefect, one.email, one.sequence):
+            return reason
+        enrolment = one.run.parameters.get("enrolment")
+        if enrolment and confirmation.lacking(self._prefect, one.sequence, enrolment, one.step):
+            return "the enrolment is not confirmed"
+        return ""
 
     def _do(self, one: Return, write: Write, free: frozenset[str]) -> None:
         self._lock.hold()

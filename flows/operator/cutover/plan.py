@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from flows.operator.cutover import decide, read, stage, writes
+from flows.enrolment.takeover import CLAIMED
+from flows.operator.cutover import decide, kept, read, stage, writes
 from flows.operator.cutover.facts import OPEN
 from flows.services.clients import notion_client
 
 if TYPE_CHECKING:
     from flows.operator.cutover.decide import Case, Signup
     from flows.operator.cutover.facts import Facts
+    from flows.operator.cutover.kept import Kept
     from flows.operator.cutover.stage import Stage
     from flows.operator.cutover.writes import Write
     from flows.services.notion_gateway import NotionGateway
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 class Plan:
     """The cases and the signups that nobody came to, what is to be written for each by its key, and how things stand.
 
-    `unreadable` is how many open runs of theirs name nobody.
+    `unreadable` is how many open runs of theirs name nobody, `kept` what the way back does not hand over.
     """
 
     stage: Stage
@@ -32,6 +34,7 @@ class Plan:
     signups: tuple[Signup, ...]
     writes: dict[str, list[Write]]
     unreadable: int
+    kept: tuple[Kept, ...] = ()
 
 
 def decided(facts: Facts) -> tuple[tuple[Case, ...], tuple[Signup, ...], dict[str, list[Write]], int]:
@@ -41,6 +44,7 @@ def decided(facts: Facts) -> tuple[tuple[Case, ...], tuple[Signup, ...], dict[st
     todo = {one.key: writes.of(one, facts) for one in cases}
     for one in signups:
         todo[one.key] = todo.get(one.key, []) + writes.of_signup(one, facts)
+    todo[""] = kept.again(facts, {one.key for one in cases})
     unreadable = sum(run.sequence is None and run.standing == OPEN for run in facts.runs)
     return cases, signups, todo, unreadable
 
@@ -49,7 +53,8 @@ def made(prefect: Prefect, notion: NotionGateway, settings: Settings, pool: str)
     """The plan as things are now. Raises as `read.facts`."""
     standing = stage.look(prefect, notion, settings, pool)
     ordinary = (standing.opened, pool) if standing.opened else None
-    return Plan(standing, *decided(read.facts(prefect, notion, settings, datetime.now(UTC), ordinary)))
+    facts = read.facts(prefect, notion, settings, datetime.now(UTC), ordinary)
+    return Plan(standing, *decided(facts), tuple(kept.of(facts, taken=standing.phase == CLAIMED)))
 
 
 def now(pool: str | None = None) -> Plan:

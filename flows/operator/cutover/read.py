@@ -99,9 +99,10 @@ def _is_ordinary(run: dict[str, Any], ordinary: tuple[datetime, str] | None) -> 
 def _our_run(run: dict[str, Any]) -> OurRun:
     due = run.get("next_scheduled_start_time") or run.get("expected_start_time")
     kind, name = str(run.get("state_type")), str(run.get("state_name"))
-    since = instant((run.get("state") or {}).get("timestamp") or run["created"])
+    state = run.get("state") or {}
+    since, says = instant(state.get("timestamp") or run["created"]), str(state.get("message") or "")
     return OurRun(
-        run["id"], kind, name, instant(run["created"]), since, instant(due) if due else None, run["parameters"]
+        run["id"], kind, name, instant(run["created"]), since, instant(due) if due else None, run["parameters"], says
     )
 
 
@@ -119,8 +120,9 @@ def _old_run(run: dict[str, Any], key: str, handled: tuple[str, str] | None) -> 
     known = step and sequence in all_sequences() and step <= len(all_sequences()[sequence].steps)
     told = sequence if email and (handled or known) else None
     return OldRun(
-        run["id"], email, told, step, instant(due), kind, name, since, given, key, str(run.get("work_pool_name"))
-    )
+        run["id"], email, told, step, instant(due), kind, name, since, given, key, str(run.get("work_pool_name")),
+        str(state.get("message") or ""),
+    )  # fmt: skip
 
 
 def _number(value: Any) -> int:

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from flows.campaigns import plan as plans
-from flows.campaigns.model import normalised
+from flows.campaigns.model import GENERIC_HANDLER, normalised
 from flows.campaigns.model import sequences as all_sequences
 from flows.operator.cutover import attribution, decide, fates, writes
 from flows.operator.cutover.facts import BACK, HANDED, OPEN, TAKEN, OurRun, standing
 from flows.operator.cutover.writes import Write
+from flows.recipients.contact import BOOKING
+from flows.recipients.control import booked
 from flows.recipients.suppression import ended_by
 from flows.services.prefect_api import MAIL_FLOW
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from flows.operator.cutover.facts import Facts
 
 FLAT = "hand back"
+KEPT = "not handed back: "  # how the state of a run begins that ended here, and that theirs did not get
 # What theirs took, where their deployment does not say it any more.
 THEIRS = ("first_name", "business_name", "segment", "assessment_score", "red_systems", "orange_systems")
 INTEGER = "integer"
@@ -66,7 +69,7 @@ def returns(facts: Facts, schemas: Mapping[str, Mapping[str, Any]]) -> list[Retu
             # It ends with the last of them: until then it tells that there are more.
             found += [replace(one, ends=one is mails[-1]) for one in mails if one is not None]
         else:
-            found.append(_handler(key, run, schemas))
+            found.append(_handler(facts, key, run, schemas))
     return [one for one in found if one is not None]
 
 
@@ -83,7 +86,8 @@ def calls(facts: Facts, schemas: Mapping[str, Mapping[str, Any]], pools: Mapping
         if run.standing == OPEN or (lost and email not in people and sequence.key_of(run.parameters) not in facts.ours):
             flat = _flat(run.parameters, schemas.get(sequence.handler, {}))
             same = OurRun(run.id, run.state, run.state_name, run.since, run.since, run.due)
-            found.append(Return(run.id, email, sequence, 0, same, flat, run.due))
+            keeps = _must_not(facts, email, sequence, enrols=True)
+            found.append(Return(run.id, email, sequence, 0, same, flat, run.due, keeps))
     return found
 
 
@@ -110,32 +114,45 @@ def _mail(facts: Facts, key: str, run: OurRun, schemas: Mapping[str, Mapping[str
     mark = record.sent.get(step) if record else None
     mails, _ = attribution.attributed(facts.mails.get(email, ()), attribution.steps(sequence, facts.subjects))
     sent = mark or (mails[step].at if step in mails else None)
-    keeps = "" if sent else _why_not(facts, email, sequence, stopped=record is None or record.stopped)
+    mail = plans.planned(plans.of(sequence, enrolment), step)
+    keeps = "" if sent else _why_not(facts, email, sequence, mail.template, stopped=record is None or record.stopped)
     given = enrolment["variables"] | {"email": email, "email_number": step}
     flat = _flat(given, schemas.get(MAIL_FLOW, {}))
-    due = plans.planned(plans.of(sequence, enrolment), step).due
-    return Return(key, email, sequence, step, run, flat, due, keeps, sent, enrolment["page"], marked=bool(mark))
+    return Return(key, email, sequence, step, run, flat, mail.due, keeps, sent, enrolment["page"], marked=bool(mark))
 
 
-def _why_not(facts: Facts, email: str, sequence: Sequence, *, stopped: bool) -> str:
+def _why_not(facts: Facts, email: str, sequence: Sequence, template: str, *, stopped: bool) -> str:
     """Why a mail of ours must not be sent by theirs, which asks for nothing of this."""
-    if sequence.type:
+    if sequence.type or sequence.handler == GENERIC_HANDLER:
         return "theirs cannot send this sequence's mails"
+    if template in sequence.retired:
+        return f"{template} is retired from its campaign"
     if stopped:
         return "its record in Notion is cancelled, completed or gone"
-    for one in facts.contacts.get(email, ()):
+    if email not in facts.contacts:
+        return "its contact is not in Notion any more, or in the trash"
+    return _must_not(facts, email, sequence)
+
+
+def _must_not(facts: Facts, email: str, sequence: Sequence, *, enrols: bool = False) -> str:
+    """Why a person must get nothing of a sequence, by what the contact shows: theirs asks for neither."""
+    contacts = facts.contacts.get(email, ())
+    for one in contacts:
         if left := ended_by(one.status, sequence.kind):
             return f"the contact is {left.lower()}"
-    return ""
+    if enrols and BOOKING in sequence.contact:
+        return ""  # the call tells of a newer booking than the contact shows
+    return booked((part.strip() for one in contacts for part in one.booking.split(",")), sequence) or ""
 
 
-def _handler(key: str, run: OurRun, schemas: Mapping[str, Mapping[str, Any]]) -> Return | None:
+def _handler(facts: Facts, key: str, run: OurRun, schemas: Mapping[str, Mapping[str, Any]]) -> Return | None:
     sequence = decide.named_by(key)
     if sequence is None or sequence.handler not in schemas or run.due is None:
         return None
     payload = dict(run.parameters.get("payload") or {})
     email = normalised(str(payload.get("email") or ""))
-    return Return(key, email, sequence, 0, run, _flat(payload, schemas[sequence.handler]), run.due)
+    flat, keeps = _flat(payload, schemas[sequence.handler]), _must_not(facts, email, sequence, enrols=True)
+    return Return(key, email, sequence, 0, run, flat, run.due, keeps)
 
 
 def _flat(given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,5 +183,5 @@ def of(one: Return, facts: Facts) -> Iterator[Write]:
             yield Write(writes.REVIVE, there.id, one.step, one.due)
     if not one.ends:
         return
-    why = f"not handed back: {one.keeps}" if one.keeps else key
+    why = f"{KEPT}{one.keeps}" if one.keeps else key
     yield Write(writes.CANCEL, one.run.id, one.step, name=HANDED, message=why)

@@ -119,6 +119,8 @@ class Taking:
                 free = changing.free(self._prefect, calls)
                 for one in calls:
                     self._hand_over(signup.sequence, one, free)
+            for one in todo.get("", ()):
+                self._hand_over(None, one, frozenset())
             before = todo
             time.sleep(PAUSE if self.outcome.busy else 0)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from flows.operator.cutover.decide import Case, Signup
+    from flows.operator.cutover.kept import Kept
     from flows.operator.cutover.plan import Plan
     from flows.operator.cutover.stage import Stage
     from flows.operator.cutover.writes import Write
@@ -36,7 +37,8 @@ def report(plan: Plan, person: str = "") -> str:
     for case in shown:
         lines += _case(case, plan.writes[case.key], whole=bool(person))
     lines += [_signup(one) for one in signups]
-    if person and not shown and not signups:
+    lines += _kept([one for one in plan.kept if not person or one.email == person], whole=bool(person))
+    if person and not shown and not signups and not any(one.email == person for one in plan.kept):
         lines.append(f"{person} is in no sequence of the production before, or is this release's own")
     if not person:
         lines += _sums(plan)
@@ -96,6 +98,19 @@ def _signup(one: Signup) -> str:
     return f"{one.run.email}  {one.sequence.campaign}/{one.sequence.name}  a signup nobody came to: {what}"
 
 
+def _kept(those: Sequence[Kept], *, whole: bool) -> Iterator[str]:
+    """What was not handed back, each for a person to decide; what would not be, by how many where nobody is named."""
+    shown = [one for one in those if one.done or whole]
+    for one in shown:
+        what = f"mail {one.step}" if one.step else "a signup"
+        was = "was" if one.done else "would be"
+        yield f"{one.email}  {one.sequence}  {what} {was} not handed back: {one.why}"
+    rest = Counter(one.why for one in those if one not in shown)
+    if rest:
+        whys = ", ".join(f"{count} × {why}" for why, count in rest.most_common())
+        yield f"the way back would not hand over: {whys}"
+
+
 def _sums(plan: Plan) -> Iterator[str]:
     people = Counter(one.rule for one in plan.cases)
     todo = Counter(one.what for those in plan.writes.values() for one in those)
@@ -121,6 +136,11 @@ def document(plan: Plan, person: str = "") -> str:
         "warnings": list(plan.stage.warnings),
         "unreadable": plan.unreadable,
         "people": [_person(one, plan.writes[one.key]) for one in plan.cases if not person or one.email == person],
+        "not handed back": [
+            {"email": one.email, "sequence": one.sequence, "number": one.step, "why": one.why, "done": one.done}
+            for one in plan.kept
+            if not person or one.email == person
+        ],
         "signups": [
             {"email": one.run.email, "key": one.key, "enrolled": one.known, "doubt": one.doubt} for one in plan.signups
         ],
