@@ -14,7 +14,7 @@ from flows.campaigns.model import sequences
 from flows.operator import notion_fit
 from flows.services import notion_schema as schema
 from flows.services.clients import notion_client
-from flows.services.notion_mapping import FILE, MappingError
+from flows.services.notion_mapping import FILE, TITLE, MappingError
 from flows.services.prefect_api import Prefect
 
 if TYPE_CHECKING:
@@ -88,7 +88,10 @@ def _definition(notion: NotionGateway, name: str, kind: str) -> dict[str, Any]:
         shown = notion.mapping.place(schema.CONTACTS, schema.ROLLUPS[name])
         assert relation is not None  # noqa: S101 - both are among those that the flows cannot do without
         assert shown is not None  # noqa: S101
-        recipe = {"relation_property_name": relation.name, "rollup_property_name": shown.key}
+        rolled = (
+            f"rollup_property_{'id' if shown.kind == TITLE else 'name'}"  # a title goes by its id, whatever its name
+        )
+        recipe = {"relation_property_name": relation.name, rolled: shown.key}
         return {"rollup": recipe | {"function": "show_original"}}
     return {kind: {}}
 

@@ -14,8 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from sandbox.standins.clock import Clock
+
+
+def not_modelled(error: Callable[..., Response]) -> dict[Any, Any]:
+    """Starlette's handlers for a path or a method that a stand-in does not have, in its service's form."""
+
+    async def refused(request: Request, _: Exception) -> Response:
+        said = f"{request.method} {request.url.path} is not modelled by the stand-in."
+        return error(400, "validation_error", said)
+
+    return dict.fromkeys((404, 405), refused)
 
 
 def admin_routes(

@@ -143,10 +143,18 @@ class Delivery:
             "from": payload["from"],
             "to": mail["to"],
             "subject": payload["subject"],
-            "tags": {tag["name"]: tag["value"] for tag in payload.get("tags") or []},
         }
+        if tags := payload.get("tags"):
+            data["tags"] = {tag["name"]: tag["value"] for tag in tags}
+        if headers := payload.get("headers"):
+            data["headers"] = [{"name": name, "value": value} for name, value in headers.items()]
         if event == "bounced":
-            data["bounce"] = {"message": "The recipient does not exist.", "type": "Permanent", "subType": "General"}
+            data["bounce"] = {
+                "diagnosticCode": ["smtp; 550 5.1.1 user unknown"],
+                "message": "The recipient does not exist.",
+                "type": "Permanent",
+                "subType": "General",
+            }
         if event == "suppressed":
             message = "The address is on the suppression list."
             data["suppressed"] = {

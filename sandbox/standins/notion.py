@@ -12,10 +12,11 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from sandbox.standins.admin import admin_routes
+from sandbox.standins.admin import admin_routes, not_modelled
 from sandbox.standins.faults import FaultBook, Misbehave
-from sandbox.standins.notion_store import NotFound, NotionStore, Source, property_id
-from sandbox.standins.notion_values import InvalidRequest, dashed, known
+from sandbox.standins.notion_definitions import altered
+from sandbox.standins.notion_store import NotFound, NotionStore, Source, property_id, sized
+from sandbox.standins.notion_values import MAX_ITEMS, InvalidRequest, dashed, known, typed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
 
 MAX_BODY = 500_000
 VERSION = "2025-09-03"
+_OTHER_PARENTS = frozenset({"database_id", "page_id", "block_id", "workspace"})
+_PAGED = ("start_cursor", "page_size")
+_PARAMETERS = frozenset({"filter_properties", "include_transcript"})
 _QUERY = frozenset({"filter", "sorts", "page_size", "start_cursor"})
-_NOT_OF_A_PAGE = frozenset({"children", "icon", "cover", "template", "position"})
+_NOT_OF_A_SOURCE = frozenset({"title", "description", "icon", "in_trash", "archived", "parent"})
+_NOT_OF_A_PAGE = frozenset({"children", "icon", "cover", "template", "position", "content", "markdown"})
 
 
 def error(status: int, code: str, message: str, committed: str | None = None) -> JSONResponse:
@@ -48,9 +53,8 @@ def _no_number(text: str) -> None:
     raise ValueError(text)
 
 
-def _object(body: Any) -> None:
-    if not isinstance(body, dict):
-        raise InvalidRequest("body failed validation: body should be an object.")
+def _number(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 class Notion:
@@ -66,25 +70,27 @@ class Notion:
         """The ASGI application."""
         routes = [
             self._route("/v1/users/me", ["GET"], self._me),
-            self._route("/v1/databases", ["POST"], self._create_database),
             self._route("/v1/databases/{id}", ["GET"], self._database),
             self._route("/v1/data_sources/{id}", ["GET", "PATCH"], self._source),
             self._route("/v1/data_sources/{id}/query", ["POST"], self._query),
             self._route("/v1/pages", ["POST"], self._create_page),
             self._route("/v1/pages/{id}", ["GET", "PATCH"], self._page),
             self._route("/v1/pages/{id}/markdown", ["GET"], self._markdown),
-            self._route("/v1/pages/{id}/properties/{property_id}", ["GET"], self._page_property),
+            self._route("/v1/pages/{id}/properties/{property_id}", ["GET"], self._page_property, *_PAGED),
             *admin_routes(self.book, self.store.clock, self._settings, self._state),
         ]
-        return Starlette(routes=routes, middleware=[Middleware(Misbehave, book=self.book, error=error)])
+        middleware = [Middleware(Misbehave, book=self.book, error=error)]
+        return Starlette(routes=routes, middleware=middleware, exception_handlers=not_modelled(error))
 
-    def _route(self, path: str, methods: list[str], handler: Callable[..., Any]) -> Route:
+    def _route(self, path: str, methods: list[str], handler: Callable[..., Any], *parameters: str) -> Route:
         async def endpoint(request: Request) -> Response:
-            return await self._guarded(request, handler)
+            return await self._guarded(request, handler, parameters)
 
         return Route(path, endpoint, methods=methods, name=path)
 
-    async def _guarded(self, request: Request, handler: Callable[..., Awaitable[Any]]) -> Response:
+    async def _guarded(
+        self, request: Request, handler: Callable[..., Awaitable[Any]], parameters: tuple[str, ...]
+    ) -> Response:
         refusal = self._refusal(request)
         if refusal is not None:
             return refusal
@@ -96,7 +102,8 @@ class Notion:
         except ValueError:
             return error(400, "invalid_json", "Error parsing JSON body.")
         try:
-            _object(body)
+            typed("body", body, dict)
+            known("query", dict(request.query_params), frozenset(parameters), _PARAMETERS - set(parameters))
             return JSONResponse({**await handler(request, body), "request_id": str(uuid4())})
         except InvalidRequest as problem:
             return error(400, "validation_error", str(problem))
@@ -119,20 +126,7 @@ class Notion:
         return None
 
     async def _me(self, _: Request, __: Any) -> dict[str, Any]:
-        return {"object": "user", "id": str(uuid4()), "type": "bot", "name": "hublab", "bot": {}}
-
-    async def _create_database(self, _: Request, body: dict[str, Any]) -> dict[str, Any]:
-        known(
-            "body",
-            body,
-            frozenset({"parent", "title", "initial_data_source"}),
-            frozenset({"icon", "cover", "description", "is_inline"}),
-        )
-        schema = (body.get("initial_data_source") or {}).get("properties")
-        if not schema:
-            raise InvalidRequest("body failed validation: body.initial_data_source.properties should be defined.")
-        title = "".join(piece["text"]["content"] for piece in body.get("title", []))
-        return self._shown_database(self.store.create_database(title, schema))
+        return {"object": "user", "id": str(uuid4()), "type": "bot", "name": "hublab", "avatar_url": None, "bot": {}}
 
     async def _database(self, request: Request, _: Any) -> dict[str, Any]:
         return self._shown_database(self.store.database(request.path_params["id"]))
@@ -149,10 +143,8 @@ class Notion:
     async def _source(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
         source = self.store.source(request.path_params["id"])
         if request.method == "PATCH":
-            known(
-                "body", body, frozenset({"properties"}), frozenset({"title", "icon", "in_trash", "archived", "parent"})
-            )
-            self._alter(source, body.get("properties") or {})
+            known("body", body, frozenset({"properties"}), _NOT_OF_A_SOURCE)
+            altered(self.store, source, typed("body.properties", body.get("properties", {}), dict))
         return {
             "object": "data_source",
             "id": source.id,
@@ -169,30 +161,17 @@ class Notion:
             },
         }
 
-    def _alter(self, source: Source, properties: dict[str, Any]) -> None:
-        for name, definition in properties.items():
-            if definition is None:
-                source.schema.pop(name, None)
-            elif "rollup" in definition and definition["rollup"].get("relation_property_name") not in source.schema:
-                raise InvalidRequest(f"{name}: rollup.relation_property_name is not a property that exists.")
-            elif "relation" in definition:
-                self.store.source(definition["relation"].get("data_source_id") or "")
-                source.schema[name] = definition
-            else:
-                source.schema[name] = definition
-
     async def _query(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
         known("body", body, _QUERY, frozenset({"in_trash", "archived", "result_type"}))
         return self.store.query(self.store.source(request.path_params["id"]), body)
 
     async def _create_page(self, _: Request, body: dict[str, Any]) -> dict[str, Any]:
-        known("body", body, frozenset({"parent", "properties", "markdown"}), _NOT_OF_A_PAGE)
-        parent = known("body.parent", body.get("parent") or {}, frozenset({"type", "data_source_id"}))
-        if "data_source_id" not in parent:
-            raise InvalidRequest("body failed validation: body.parent.data_source_id should be defined.")
-        source = self.store.source(parent["data_source_id"])
-        page = self.store.create_page(source, body.get("properties") or {}, str(body.get("markdown") or ""))
-        return self.store.shown(page)
+        known("body", body, frozenset({"parent", "properties"}), _NOT_OF_A_PAGE)
+        parent = known("body.parent", body.get("parent"), frozenset({"type", "data_source_id"}), _OTHER_PARENTS)
+        if parent.get("type", "data_source_id") != "data_source_id":
+            raise InvalidRequest("body failed validation: body.parent.type should be `data_source_id`.")
+        source = self.store.source(typed("body.parent.data_source_id", parent.get("data_source_id"), str))
+        return self.store.shown(self.store.create_page(source, typed("body.properties", body.get("properties"), dict)))
 
     async def _page(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
         identity = request.path_params["id"]
@@ -210,7 +189,7 @@ class Notion:
         }
 
     async def _page_property(self, request: Request, _: Any) -> dict[str, Any]:
-        shown = self.store.shown(self.store.page(request.path_params["id"]))
+        shown = self.store.shown(self.store.page(request.path_params["id"]), MAX_ITEMS)
         wanted = request.path_params["property_id"]
         for found in shown["properties"].values():
             if found["id"] == wanted:
@@ -222,16 +201,22 @@ class Notion:
         kind = found["type"]
         if kind not in {"title", "rich_text", "relation"}:
             return {"object": "property_item", **found}
-        start = int(request.query_params.get("start_cursor") or 0)
-        size = int(request.query_params.get("page_size") or 100)
-        part = found[kind][start : start + size]
-        more = start + size < len(found[kind])
+        asked = dict(request.query_params)
+        start, size = asked.get("start_cursor", "0"), sized(_number(asked.get("page_size", "100")))
+        if not start.isdecimal():
+            raise InvalidRequest(f"The start_cursor provided is invalid: {start}")
+        end = int(start) + size
+        more = end < len(found[kind])
         return {
             "object": "list",
-            "results": [{"object": "property_item", "id": found["id"], "type": kind, kind: item} for item in part],
-            "next_cursor": str(start + size) if more else None,
+            "results": [
+                {"object": "property_item", "id": found["id"], "type": kind, kind: item}
+                for item in found[kind][int(start) : end]
+            ],
+            "next_cursor": str(end) if more else None,
             "has_more": more,
             "type": "property_item",
+            "property_item": {"id": found["id"], "next_url": None, "type": kind, kind: {}},
         }
 
     def _settings(self, wanted: dict[str, Any]) -> None:

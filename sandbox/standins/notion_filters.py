@@ -6,12 +6,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sandbox.standins.notion_values import MAX_ITEMS, InvalidRequest, instant, plain
+from sandbox.standins.notion_values import MAX_ITEMS, InvalidRequest, instant, known, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_DEPTH = 2
+STAMPS = ("created_time", "last_edited_time")
 Page = dict[str, Any]
 Test = Callable[[Any, Any], bool]
 
@@ -99,7 +100,7 @@ def matcher(condition: Any, schema: Mapping[str, str], depth: int = 0) -> Callab
             return lambda page, parts=parts, join=join: join(part(page) for part in parts)  # type: ignore[misc]
     if "timestamp" in condition:
         stamp = condition["timestamp"]
-        if stamp not in {"created_time", "last_edited_time"} or set(condition) != {"timestamp", stamp}:
+        if stamp not in STAMPS or set(condition) != {"timestamp", stamp}:
             raise InvalidRequest(
                 "body failed validation: body.filter.timestamp should be created_time or last_edited_time."
             )
@@ -154,7 +155,8 @@ def sorter(sorts: Any, schema: Mapping[str, str]) -> Callable[[list[Page]], list
         InvalidRequest: unknown property or direction.
     """
     keys: list[tuple[Callable[[Page], Any], bool]] = []
-    for sort in sorts or []:
+    for sort in sorts:
+        known("body.sorts", sort, frozenset({"property", "timestamp", "direction"}))
         if sort.get("direction") not in {"ascending", "descending"}:
             raise InvalidRequest("body failed validation: body.sorts[0].direction should be defined.")
         keys.append((_key(sort, schema), sort["direction"] == "descending"))
@@ -172,6 +174,8 @@ def sorter(sorts: Any, schema: Mapping[str, str]) -> Callable[[list[Page]], list
 def _key(sort: dict[str, Any], schema: Mapping[str, str]) -> Callable[[Page], Any]:
     if "timestamp" in sort:
         stamp = sort["timestamp"]
+        if stamp not in STAMPS or "property" in sort:
+            raise InvalidRequest(f"body failed validation: body.sorts.timestamp should be one of {', '.join(STAMPS)}.")
         return lambda page: page[stamp]
     name = str(sort.get("property"))
     if name not in schema:

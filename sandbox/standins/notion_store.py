@@ -12,10 +12,11 @@ from uuid import uuid4
 
 from sandbox.standins.clock import Clock, iso
 from sandbox.standins.notion_filters import matcher, sorter
-from sandbox.standins.notion_values import EMPTY, InvalidRequest, dashed, known, plain, written
+from sandbox.standins.notion_values import EMPTY, InvalidRequest, dashed, known, plain, typed, written
 
 MAX_PAGE_SIZE = 100
 MAX_RESULTS = 10_000
+MAX_SHOWN = 25  # of a relation's pages, where a page is shown: its property's own endpoint has the rest
 _CHANGED = frozenset({"properties", "in_trash", "archived"})
 _UNMODELLED = frozenset({"icon", "cover", "is_locked", "template", "erase_content"})
 
@@ -94,7 +95,7 @@ class NotionStore:
         except KeyError:
             raise NotFound(f"Could not find page with ID: {dashed(page_id)}.") from None
 
-    def create_page(self, source: Source, properties: dict[str, Any], markdown: str = "") -> dict[str, Any]:
+    def create_page(self, source: Source, properties: dict[str, Any]) -> dict[str, Any]:
         """A new row. Raises InvalidRequest."""
         with self.lock:
             now = self.clock.now()
@@ -105,7 +106,7 @@ class NotionStore:
                 "last_edited_time": iso(now, minutes=True),
                 "order": len(self.pages),
                 "in_trash": False,
-                "markdown": markdown,
+                "markdown": "",
                 "values": self._values(source, properties),
             }
             self.pages[page["id"]] = page
@@ -117,13 +118,13 @@ class NotionStore:
         with self.lock:
             page = self.page(page_id)
             known("body", body, _CHANGED, _UNMODELLED)
-            trash = body.get("in_trash", body.get("archived"))
-            if trash is not None and not isinstance(trash, bool):
-                raise InvalidRequest("body failed validation: body.in_trash should be a boolean.")
+            trash = None
+            for name in {"archived", "in_trash"} & set(body):
+                trash = typed(f"body.{name}", body[name], bool)
             if page["in_trash"] and trash is not False:
                 raise InvalidRequest("Can't edit block that is archived. You must unarchive the block before editing.")
-            values = self._values(self.sources[page["source"]], body.get("properties") or {})
-            page["values"] |= values
+            properties = typed("body.properties", body.get("properties", {}), dict)
+            page["values"] |= self._values(self.sources[page["source"]], properties)
             if trash is not None:
                 page["in_trash"] = bool(trash)
             now = self.clock.now()
@@ -181,15 +182,13 @@ class NotionStore:
 
     def query(self, source: Source, body: dict[str, Any]) -> dict[str, Any]:
         """One page of results. Raises InvalidRequest."""
-        size = body.get("page_size", MAX_PAGE_SIZE)
-        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_PAGE_SIZE:
-            raise InvalidRequest(
-                f"body failed validation: body.page_size should be ≤ `{MAX_PAGE_SIZE}`, instead was `{size}`."
-            )
+        size = sized(body.get("page_size", MAX_PAGE_SIZE))
         kinds = source.kinds()
-        matches = matcher(named(source, body.get("filter")), kinds)
-        rows = sorter(body.get("sorts"), kinds)([page for page in self.visible(source) if matches(page)])
-        start = self._start(rows, body.get("start_cursor"))
+        condition = typed("body.filter", body["filter"], dict) if "filter" in body else None
+        matches = matcher(named(source, condition), kinds)
+        sorts = typed("body.sorts", body.get("sorts", []), list)
+        rows = sorter(sorts, kinds)([page for page in self.visible(source) if matches(page)])
+        start = self._start(rows, body["start_cursor"]) if "start_cursor" in body else 0
         capped = rows[:MAX_RESULTS]
         part = capped[start : start + size]
         more = start + size < len(capped)
@@ -206,16 +205,14 @@ class NotionStore:
         return answer
 
     @staticmethod
-    def _start(rows: list[dict[str, Any]], cursor: str | None) -> int:
-        if cursor is None:
-            return 0
+    def _start(rows: list[dict[str, Any]], cursor: Any) -> int:
         for index, page in enumerate(rows):
             if page["id"] == cursor:
                 return index
         raise InvalidRequest(f"The start_cursor provided is invalid: {cursor}")
 
-    def shown(self, page: dict[str, Any]) -> dict[str, Any]:
-        """A page as Notion answers it."""
+    def shown(self, page: dict[str, Any], most: int = MAX_SHOWN) -> dict[str, Any]:
+        """A page as Notion answers it, with so many of a relation's pages at the most."""
         source = self.sources[page["source"]]
         return {
             "object": "page",
@@ -225,23 +222,33 @@ class NotionStore:
             "archived": page["in_trash"],
             "in_trash": page["in_trash"],
             "parent": {"type": "data_source_id", "data_source_id": source.id, "database_id": source.database},
-            "properties": {name: self._property(source, page, name, kind) for name, kind in source.kinds().items()},
+            "properties": {name: self._property(page, name, kind, most) for name, kind in source.kinds().items()},
             "url": f"https://www.notion.so/{page['id'].replace('-', '')}",
         }
 
-    def _property(self, source: Source, page: dict[str, Any], name: str, kind: str) -> dict[str, Any]:
+    def _property(self, page: dict[str, Any], name: str, kind: str, most: int) -> dict[str, Any]:
+        source = self.sources[page["source"]]
         value = self._rollup(source, page, name) if kind == "rollup" else page["values"].get(name, EMPTY.get(kind))
-        return {"id": property_id(name, kind), "type": kind, kind: value}
+        shown: dict[str, Any] = {"id": property_id(name, kind), "type": kind, kind: value}
+        if kind == "relation":
+            shown |= {kind: list(value)[:most], "has_more": len(value) > most}
+        return shown
 
     def _rollup(self, source: Source, page: dict[str, Any], name: str) -> dict[str, Any]:
-        recipe = source.schema[name]["rollup"]
-        found = []
+        recipe, found = source.schema[name]["rollup"], []
         for identity in plain("relation", page["values"].get(recipe["relation_property_name"])):
             other = self.pages.get(identity)
             if other:
                 kind = self.sources[other["source"]].kinds()[recipe["rollup_property_name"]]
                 found.append({"type": kind, kind: other["values"].get(recipe["rollup_property_name"])})
         return {"type": "array", "array": found, "function": recipe.get("function", "show_original")}
+
+
+def sized(size: Any) -> int:
+    """How many a page of results has. Raises InvalidRequest."""
+    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_PAGE_SIZE:
+        raise InvalidRequest(f"body failed validation: page_size should be ≤ `{MAX_PAGE_SIZE}`, instead was `{size}`.")
+    return size
 
 
 def named(source: Source, condition: Any) -> Any:

@@ -30,18 +30,28 @@ def units(text: str) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
+_NAMES = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
+
+
+def typed[Kind: (dict[str, Any], list[Any], str, bool)](path: str, value: Any, kind: type[Kind]) -> Kind:
+    """The value, which is of that type. Raises InvalidRequest, also for None: what may be null is said where it is."""
+    if not isinstance(value, kind):
+        said = "defined" if value is None else _NAMES[kind]
+        raise InvalidRequest(f"body failed validation: {path} should be {said}, instead was `{value!r}`.")
+    return value
+
+
 def known(path: str, value: Any, allowed: frozenset[str], unmodelled: frozenset[str] = frozenset()) -> dict[str, Any]:
     """An object that has none but known keys. Raises InvalidRequest, also for one that is not modelled here."""
-    if not isinstance(value, dict):
-        raise InvalidRequest(f"body failed validation: {path} should be an object.")
-    for key in value:
-        if key in unmodelled and value[key] is not None:
+    found: dict[str, Any] = typed(path, value, dict)
+    for key, given in found.items():
+        if key in unmodelled:
             raise InvalidRequest(f"{path}.{key} is not modelled by the stand-in.")
         if key not in allowed | unmodelled:
             raise InvalidRequest(
-                f"body failed validation: {path}.{key} should be not present, instead was `{value[key]!r}`."
+                f"body failed validation: {path}.{key} should be not present, instead was `{given!r}`."
             )
-    return value
+    return found
 
 
 def written(name: str, kind: str, value: Any) -> Any:
@@ -50,11 +60,10 @@ def written(name: str, kind: str, value: Any) -> Any:
     Raises:
         InvalidRequest: the value is not of the property's type or is over a documented limit.
     """
-    if not isinstance(value, dict):
-        raise InvalidRequest(f"body failed validation: body.properties.{name} should be an object.")
+    typed(f"body.properties.{name}", value, dict)
     if kind not in WRITABLE:
         raise InvalidRequest(f"{name} is a {kind} property and cannot be written.")
-    extra = set(value) - {kind, "type", "id", "name"}
+    extra = set(value) - {kind, "type"}
     if kind not in value or extra or value.get("type", kind) != kind:
         raise InvalidRequest(f"{name} is expected to be {kind}.")
     return _CHECKS[kind](name, value[kind])
@@ -62,9 +71,7 @@ def written(name: str, kind: str, value: Any) -> Any:
 
 def _texts(name: str, value: Any, kind: str = "rich_text") -> list[dict[str, Any]]:
     path = f"body.properties.{name}.{kind}"
-    if not isinstance(value, list):
-        raise InvalidRequest(f"body failed validation: {path} should be an array.")
-    if len(value) > MAX_ITEMS:
+    if len(typed(path, value, list)) > MAX_ITEMS:
         raise InvalidRequest(
             f"body failed validation: {path}.length should be ≤ `{MAX_ITEMS}`, instead was `{len(value)}`."
         )
@@ -72,16 +79,13 @@ def _texts(name: str, value: Any, kind: str = "rich_text") -> list[dict[str, Any
 
 
 def _text(path: str, item: Any) -> dict[str, Any]:
-    try:
-        known(path, item, frozenset({"type", "text", "plain_text"}), frozenset({"annotations", "href"}))
-        known(f"{path}.text", item["text"], frozenset({"content"}), frozenset({"link"}))
-        content = item["text"]["content"]
-    except (TypeError, KeyError):
-        raise InvalidRequest(f"body failed validation: {path}.text.content should be defined.") from None
+    item = known(path, item, frozenset({"type", "text"}), frozenset({"annotations", "mention", "equation"}))
     if item.get("type", "text") != "text":
         raise InvalidRequest(f"{path}.type: {item['type']!r} is not modelled by the stand-in.")
-    if not isinstance(content, str):
-        raise InvalidRequest(f"body failed validation: {path}.text.content should be a string.")
+    text = known(f"{path}.text", item.get("text"), frozenset({"content", "link"}))
+    if text.get("link") is not None:
+        raise InvalidRequest(f"{path}.text.link is not modelled by the stand-in.")
+    content = typed(f"{path}.text.content", text.get("content"), str)
     if units(content) > MAX_TEXT:
         raise InvalidRequest(
             f"body failed validation: {path}.text.content.length should be ≤ `{MAX_TEXT}`, "
@@ -145,9 +149,9 @@ def _date(name: str, value: Any) -> dict[str, Any] | None:
     if value is None:
         return None
     path = f"body.properties.{name}.date"
-    known(path, value, frozenset({"start", "end"}), frozenset({"time_zone"}))
-    if not isinstance(value.get("start"), str):
-        raise InvalidRequest(f"body failed validation: {path}.start should be defined.")
+    known(path, value, frozenset({"start", "end", "time_zone"}))
+    if value.get("time_zone") is not None:
+        raise InvalidRequest(f"{path}.time_zone is not modelled by the stand-in.")
     start, end = instant(f"{path}.start", value["start"]), value.get("end")
     if end is not None and instant(f"{path}.end", end) < start:
         raise InvalidRequest(f"body failed validation: {path}: the end {end} is before the start {value['start']}.")
@@ -179,12 +183,10 @@ def _checkbox(name: str, value: Any) -> bool:
 
 
 def _relation(name: str, value: Any) -> list[dict[str, str]]:
-    if not isinstance(value, list) or len(value) > MAX_ITEMS:
-        raise InvalidRequest(f"body failed validation: body.properties.{name}.relation should be an array.")
-    try:
-        return [{"id": dashed(known("relation", item, frozenset({"id"}))["id"])} for item in value]
-    except (AttributeError, KeyError):
-        raise InvalidRequest(f"body failed validation: body.properties.{name}.relation[0].id is needed.") from None
+    path = f"body.properties.{name}.relation"
+    if len(typed(path, value, list)) > MAX_ITEMS:
+        raise InvalidRequest(f"body failed validation: {path}.length should be ≤ `{MAX_ITEMS}`.")
+    return [{"id": dashed(typed(f"{path}.id", known(path, item, frozenset({"id"})).get("id"), str))} for item in value]
 
 
 _CHECKS = {

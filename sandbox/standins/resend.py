@@ -14,10 +14,10 @@ from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from sandbox.standins.admin import admin_routes
+from sandbox.standins.admin import admin_routes, not_modelled
 from sandbox.standins.delivery import Delivery
 from sandbox.standins.faults import FaultBook, Misbehave
-from sandbox.standins.resend_payload import Refused, invalid, validated
+from sandbox.standins.resend_payload import Refused, invalid
 from sandbox.standins.resend_store import ResendStore, shown
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-MAX_BATCH = 100
-_SENDING = {("POST", "/emails"), ("POST", "/emails/batch")}
+_SENDING = ("POST", "/emails")
 FULL_ACCESS, SENDING_ACCESS = "full_access", "sending_access"
 
 
@@ -55,12 +54,9 @@ class Resend:
         routes = [
             Route("/", self._inbox),
             self._route("/emails", ["POST"], self._send),
-            self._route("/emails", ["GET"], self._list),
-            self._route("/emails/batch", ["POST"], self._batch),
+            self._route("/emails", ["GET"], self._list, "limit", "after", "before"),
             self._route("/emails/{id}", ["GET"], self._get),
             self._route("/domains", ["GET"], self._domains),
-            self._route("/suppressions", ["GET", "POST"], self._suppressions),
-            self._route("/suppressions/{who}", ["GET", "DELETE"], self._suppression),
             *admin_routes(self.book, self.store.clock, self._settings, self._state),
         ]
 
@@ -70,18 +66,23 @@ class Resend:
                 yield
 
         middleware = [Middleware(Misbehave, book=self.book, error=error)]
-        return Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
+        handlers = not_modelled(error)
+        return Starlette(routes=routes, middleware=middleware, lifespan=lifespan, exception_handlers=handlers)
 
-    def _route(self, path: str, methods: list[str], handler: Callable[..., Any]) -> Route:
+    def _route(self, path: str, methods: list[str], handler: Callable[..., Any], *parameters: str) -> Route:
         async def endpoint(request: Request) -> Response:
-            return await self._guarded(request, handler)
+            return await self._guarded(request, handler, parameters)
 
         return Route(path, endpoint, methods=methods, name=f"{methods[0]} {path}")
 
-    async def _guarded(self, request: Request, handler: Callable[..., Awaitable[Any]]) -> Response:
+    async def _guarded(
+        self, request: Request, handler: Callable[..., Awaitable[Any]], parameters: tuple[str, ...]
+    ) -> Response:
         try:
             self._authorised(request)
             self._limited()
+            for name in set(request.query_params) - set(parameters):
+                raise invalid(f"`?{name}` is not modelled by the stand-in.")
             raw = await request.body()
             body = json.loads(raw) if raw else {}
             response = JSONResponse(await handler(request, body))
@@ -103,7 +104,7 @@ class Resend:
         scope = self.scopes.get(given.removeprefix("Bearer "))
         if scope is None:
             raise Refused(403, "invalid_api_key", "API key is invalid")
-        if scope == SENDING_ACCESS and (request.method, request.url.path) not in _SENDING:
+        if scope == SENDING_ACCESS and (request.method, request.url.path) != _SENDING:
             raise Refused(401, "restricted_api_key", "This API key is restricted to only send emails")
         if not request.headers.get("user-agent"):
             raise Refused(403, "validation_error", "Missing User-Agent")
@@ -118,23 +119,7 @@ class Resend:
         self._window.append(now)
 
     async def _send(self, request: Request, body: Any) -> dict[str, Any]:
-        return await self._once(request, body, lambda key: {"id": self.store.accept(body, key)["id"]})
-
-    async def _batch(self, request: Request, body: Any) -> dict[str, Any]:
-        if not isinstance(body, list) or not 1 <= len(body) <= MAX_BATCH:
-            raise invalid(f"A batch has 1 to {MAX_BATCH} emails.")
-        if request.headers.get("x-batch-validation", "strict") != "strict":
-            raise invalid("`x-batch-validation: permissive` is not modelled by the stand-in.")
-
-        def take(key: str | None) -> dict[str, Any]:
-            for mail in body:  # strict: all of them or none
-                validated(mail, self.store.domains)
-            return {"data": [{"id": self.store.accept(mail, key)["id"]} for mail in body]}
-
-        return await self._once(request, body, take)
-
-    async def _once(self, request: Request, body: Any, take: Callable[[str | None], dict[str, Any]]) -> dict[str, Any]:
-        """Do it, and only once under one idempotency key; a second request meanwhile is told so."""
+        """Take a mail, and only once under one idempotency key; a second request meanwhile is told so."""
         key = request.headers.get("idempotency-key")
         known = self.store.once(key, body)
         if known is not None:
@@ -142,7 +127,7 @@ class Resend:
         answer = None
         try:
             await asyncio.sleep(self.handling)
-            answer = take(key)
+            answer = {"id": self.store.accept(body, key)["id"]}
         finally:
             self.store.settle(key, body, answer)
         return answer
@@ -165,24 +150,6 @@ class Resend:
             for name, status in self.store.domains.items()
         ]
         return {"object": "list", "has_more": False, "data": data}
-
-    async def _suppressions(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
-        if request.method == "GET":
-            return {"object": "list", "has_more": False, "data": list(self.store.suppressed.values())}
-        if not isinstance(body, dict) or set(body) - {"email"}:
-            raise invalid("A suppression has an `email` and nothing else.")
-        email = str(body.get("email") or "").strip().lower()
-        if not email:
-            raise Refused(422, "missing_required_field", "Missing `email` field.")
-        return self.delivery.suppress(email, "manual")
-
-    async def _suppression(self, request: Request, _: Any) -> dict[str, Any]:
-        who = request.path_params["who"].lower()
-        if who not in self.store.suppressed:
-            raise Refused(404, "not_found", "Suppression not found")
-        if request.method == "DELETE":
-            return {**self.store.suppressed.pop(who), "deleted": True}
-        return self.store.suppressed[who]
 
     async def _inbox(self, _: Request) -> HTMLResponse:
         rows = "".join(

@@ -17,8 +17,9 @@ MAX_RECIPIENTS = 50
 REFUSED_DOMAINS = frozenset({"example.com", "example.org", "example.net", "test.com", "example"})
 TEST_DOMAIN = "resend.dev"
 SIMULATED = frozenset({"delivered", "bounced", "complained", "suppressed"})
-_KEYS = frozenset({"from", "to", "subject", "bcc", "cc", "reply_to", "html", "text", "headers", "tags"})
-_NOT_MODELLED = frozenset({"scheduled_at", "attachments", "template", "topic_id", "react"})
+_KEYS = frozenset({"from", "subject", "html", "text", "headers", "tags"})
+_ADDRESSED = frozenset({"to", "bcc", "cc", "reply_to"})
+_NOT_MODELLED = frozenset({"scheduled_at", "attachments", "template", "topic_id"})
 # They are of the message itself; a sender sets them by the fields of the payload.
 _OWN_HEADERS = frozenset(
     {"from", "to", "cc", "bcc", "reply-to", "subject", "date", "message-id", "content-type", "mime-version"}
@@ -58,26 +59,24 @@ def validated(payload: Any, domains: Mapping[str, str]) -> None:
         raise invalid("The `\\n` is not allowed in the `subject` field.")
     if not (payload.get("html") or payload.get("text")):
         raise Refused(422, "missing_required_field", "Missing `html` or `text` field.")
-    for name in ("to", "cc", "bcc", "reply_to"):
-        _recipients(name, payload.get(name))
+    for name in sorted(_ADDRESSED & payload.keys()):
+        _recipients(name, payload[name])
     domain = address(payload["from"], "from").rpartition("@")[2].lower()
     if domains.get(domain) != "verified":
         raise Refused(403, "validation_error", f"The {domain} domain is not verified.")
-    _headers(payload.get("headers"))
-    _tags(payload.get("tags"))
+    _headers(payload.get("headers", {}))
+    _tags(payload.get("tags", []))
 
 
 def _known(payload: dict[str, Any]) -> None:
     for name in payload:
         if name in _NOT_MODELLED:
             raise invalid(f"`{name}` is not modelled by the stand-in.")
-        if name not in _KEYS:
+        if name not in _KEYS | _ADDRESSED:
             raise invalid(f"The `{name}` field is not one of Resend's API.")
 
 
 def _recipients(name: str, value: Any) -> None:
-    if value is None:
-        return
     several = [value] if isinstance(value, str) else value
     if not isinstance(several, list) or (name == "to" and not several):
         raise invalid(f"The `{name}` field must be a string or an array of strings.")
@@ -96,8 +95,6 @@ def _recipients(name: str, value: Any) -> None:
 
 
 def _headers(given: Any) -> None:
-    if given is None:
-        return
     if not isinstance(given, dict):
         raise invalid("The `headers` field must be an object.")
     seen: set[str] = set()
@@ -112,8 +109,6 @@ def _headers(given: Any) -> None:
 
 
 def _tags(given: Any) -> None:
-    if given is None:
-        return
     if not isinstance(given, list):
         raise invalid("The `tags` field must be an array.")
     for tag in given:

@@ -115,11 +115,10 @@ def shown(mail: dict[str, Any]) -> dict[str, Any]:
         "from": payload["from"],
         "created_at": iso(mail["created"]),
         "subject": payload["subject"],
-        "html": payload.get("html"),
-        "text": payload.get("text"),
+        "html": payload.get("html", ""),
+        "text": payload.get("text", ""),
         "bcc": listed(payload.get("bcc")),
         "cc": listed(payload.get("cc")),
         "reply_to": listed(payload.get("reply_to")),
         "last_event": mail["last_event"],
-        "scheduled_at": None,
     }

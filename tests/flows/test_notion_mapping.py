@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import tomllib
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from flows.operator import notion_setup
 from flows.services import notion_schema as schema
 from flows.services.errors import NotionError
 from flows.services.notion_mapping import FITS, NEEDED, MappingError, NotionMapping
+from sandbox.standins.notion_definitions import altered
+from sandbox.standins.notion_store import NotionStore
 
 SAMPLES: dict[str, Any] = {
     "title": "Ada",
@@ -153,3 +157,17 @@ def test_a_mapping_that_cannot_be_used_is_refused_with_key_value_and_remedy(text
 def test_what_the_flows_ask_by_is_what_they_cannot_do_without() -> None:
     for block, names in NEEDED.items():
         assert names <= set(schema.SCHEMA[block])
+
+
+def test_what_is_rolled_up_goes_by_its_name_and_a_title_by_its_id() -> None:
+    """In a rollup's definition an id where a name belongs is a property that does not exist."""
+    store = NotionStore()
+    contacts = store.create_database("contacts", {"Full name": {"title": {}}, "Booked": {"rich_text": {}}})
+    linked = {"Contact": {"relation": {"data_source_id": contacts.id}}}
+    records = store.create_database("records", linked)
+    there = {schema.ROLLUPS["Contact Status"]: {"kind": "title"}, schema.ROLLUPS["Contact Booking"]: "Booked"}
+    notion: Any = SimpleNamespace(mapping=NotionMapping({schema.TITLES[schema.CONTACTS]: there}))
+    for name in schema.ROLLUPS:
+        altered(store, records, {name: notion_setup._definition(notion, name, "rollup")})
+    rolled = {name: records.schema[name]["rollup"]["rollup_property_name"] for name in schema.ROLLUPS}
+    assert rolled == {"Contact Status": "Full name", "Contact Booking": "Booked"}

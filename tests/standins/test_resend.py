@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import email
 import email.policy
+import json
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.standins import delivery
 from sandbox.standins.delivery import fate
 from sandbox.standins.mime import original
+from sandbox.standins.resend_payload import Refused
 from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -29,13 +33,23 @@ MAIL: dict[str, Any] = {
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "unknown key": ({"subjekt": "x"}, "`subjekt` field is not one of"),
     "scheduled": ({"scheduled_at": "2026-01-01T00:00:00Z"}, "`scheduled_at` is not modelled"),
+    "template": ({"template": {"id": "x"}}, "`template` is not modelled"),
+    "topic": ({"topic_id": "x"}, "`topic_id` is not modelled"),
+    "no cc": ({"cc": None}, "`cc` field must be a string or an array"),
+    "no reply": ({"reply_to": None}, "`reply_to` field must be"),
+    "no headers": ({"headers": None}, "`headers` field must be an object"),
+    "no tags": ({"tags": None}, "`tags` field must be an array"),
+    "neither": ({"html": "", "text": ""}, "Missing `html` or `text`"),
+    "no text": ({"text": None}, "`text` field must be a string"),
     "attachment": ({"attachments": []}, "`attachments` is not modelled"),
     "line break": ({"subject": "a\nb"}, "`\\n` is not allowed in the `subject`"),
+    "carriage return": ({"subject": "a\rb"}, "`\\n` is not allowed in the `subject`"),
     "subject's type": ({"subject": 7}, "`subject` field must be a string"),
     "html's type": ({"html": ["x"]}, "`html` field must be a string"),
     "to's type": ({"to": {"a": 1}}, "`to` field must be a string or an array"),
     "nobody": ({"to": []}, "Missing `to` field"),
     "fifty-one": ({"to": ["delivered@resend.dev"] * 51}, "maximum of 50"),
+    "fifty-one copies": ({"cc": ["delivered@resend.dev"] * 51}, "maximum of 50"),
     "cc": ({"cc": ["nobody"]}, "Invalid `cc` field"),
     "bcc": ({"bcc": "x@example.com"}, "Invalid `bcc` field"),
     "reply": ({"reply_to": 3}, "`reply_to` field must be"),
@@ -125,8 +139,81 @@ def test_second_request_with_the_key_of_one_in_flight_is_told_so(resend: Service
     assert both.resend.store.mails == []
 
 
-def test_strict_batch_is_taken_whole_or_not_at_all(resend: Service, both: StandIns) -> None:
-    assert resend.ask("POST", "/emails/batch", [MAIL, MAIL | {"to": "x"}])[0] == 422
-    assert both.resend.store.mails == []
-    assert resend.ask("POST", "/emails/batch", [MAIL], **{"x-batch-validation": "permissive"})[0] == 422
-    assert len(resend.ask("POST", "/emails/batch", [MAIL, MAIL])[1]["data"]) == 2
+def test_one_key_is_one_mail_for_a_day(resend: Service, both: StandIns) -> None:
+    def sent(subject: str, key: str = "k") -> tuple[int, Any]:
+        return resend.ask("POST", "/emails", MAIL | {"subject": subject}, **{"Idempotency-Key": key})
+
+    first = sent("A")
+    assert sent("A") == first
+    assert sent("B")[1]["name"] == "invalid_idempotent_request"
+    assert sent("A", "k" * 257)[1]["name"] == "invalid_idempotency_key"
+    both.resend.store.clock.advance(24 * 3600)
+    assert sent("B")[0] == 200
+    assert len(both.resend.store.mails) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/emails?page=2"),
+        ("GET", "/emails?limit=0"),
+        ("GET", "/emails?limit=101"),
+        ("GET", "/emails?limit=x"),
+        ("GET", "/emails?after=nobody"),
+        ("GET", "/emails?after=a&before=b"),
+        ("GET", "/domains?limit=1"),
+        ("POST", "/emails/batch"),
+        ("GET", "/suppressions"),
+        ("DELETE", "/emails"),
+    ],
+)
+def test_request_that_is_not_documented_or_not_modelled_is_refused(resend: Service, method: str, path: str) -> None:
+    status, answer = resend.ask(method, path)
+    assert (status, answer["name"]) in {(422, "validation_error"), (400, "validation_error")}
+
+
+def test_answers_and_events_have_what_is_documented(
+    resend: Service, both: StandIns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(delivery, "_Message", lambda _, body, __: told.append(json.loads(body)))
+    both.resend.delivery.subscribe("http://127.0.0.1:9", "whsec_eA==")
+    both.resend.store.delivery = 0.0
+    _, made = resend.ask("POST", "/emails", MAIL | {"to": "bounced@resend.dev"})
+    wait_for(lambda: len(told) == 2, "both events")
+    assert [one["type"] for one in told] == ["email.sent", "email.bounced"]
+    assert set(told[0]["data"]) == {"email_id", "created_at", "from", "to", "subject", "tags", "headers"}
+    assert told[0]["data"]["headers"][0] == {"name": "List-Unsubscribe", "value": "<https://h.test/u>"}
+    assert set(told[1]["data"]["bounce"]) == {"diagnosticCode", "message", "subType", "type"}
+    _, shown = resend.ask("GET", f"/emails/{made['id']}")
+    whole = {
+        "object",
+        "id",
+        "message_id",
+        "to",
+        "from",
+        "created_at",
+        "subject",
+        "html",
+        "text",
+        "bcc",
+        "cc",
+        "reply_to",
+    }
+    assert set(shown) == whole | {"last_event"}
+    assert resend.ask("GET", "/emails")[1]["data"][0].keys() == set(shown) - {"object", "html", "text"}
+
+
+def test_ten_a_second_and_no_more(both: StandIns, monkeypatch: pytest.MonkeyPatch) -> None:
+    team, now = both.resend, datetime(2026, 1, 1, tzinfo=UTC)
+    team.per_second = 10
+
+    def ask(seconds: float) -> None:
+        monkeypatch.setattr(team.store.clock, "now", lambda: now + timedelta(seconds=seconds))
+        team._limited()
+
+    for _ in range(10):
+        ask(0.5)
+    with pytest.raises(Refused, match="Too many requests"):
+        ask(1.4)
+    ask(1.5)
