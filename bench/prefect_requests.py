@@ -25,7 +25,7 @@ from bench import results
 from flows.campaigns.model import sequence
 from sandbox import env_file
 from sandbox.campaign.contacts import PAYLOADS, address
-from sandbox.checkout import commit
+from sandbox.checkout import commit, in_history
 from sandbox.local.processes import AUTH, Worker, environment
 from sandbox.local.proxy import Proxy
 from sandbox.local.server import Api, prefect_server
@@ -36,6 +36,7 @@ from sandbox.waiting import wait_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+NAME = "prefect_requests"
 AS_OFTEN = ("filter", "increment", "logs")  # the same once more is another question
 # What an engine asks besides, once its run is five seconds old: on a busy machine it may get that old.
 LONG_RUNS = frozenset(
@@ -196,15 +197,17 @@ def main() -> None:
     parser.add_argument("--signups", type=int, default=2)
     parser.add_argument("--before", action="store_true", help="from now on compare with what is found now")
     asked = parser.parse_args()
+    raw: dict[str, Any] = (None if asked.before else results.raw(NAME)) or {"before_commit": commit()}
+    if not in_history(raw["before_commit"]):
+        parser.error(
+            f"what is compared with was measured at {raw['before_commit']}, which is no commit of this history; "
+            "measure it anew with --before, at one that is"
+        )
     with tempfile.TemporaryDirectory(prefix="hublab-wire-") as folder, campaign(Path(folder)) as place:
         measure(place, range(1))  # what is learnt once and kept for all is learnt here
         found = measure(place, range(1, 1 + asked.signups))
-    kept = results.FOLDER / "prefect_requests.json"
-    raw: dict[str, Any] = {"before": found, "before_commit": commit()}
-    if kept.exists() and not asked.before:
-        raw = json.loads(kept.read_text("utf-8"))["raw"]
-    made = table(raw["before"], found)
-    results.write("prefect_requests", made, raw | {"now": found})
+    made = table(raw.setdefault("before", found), found)
+    results.write(NAME, made, raw | {"now": found})
     for row in made.rows:
         print("  ".join(row))
 

@@ -1,7 +1,7 @@
-"""How soon work goes on after a fault, on a sandbox's hosts: `python -m bench.recovery [--only NAME,NAME] [--write]`.
+"""How soon work goes on after a fault, on a sandbox's hosts: `python -m bench.recovery [--only NAME,NAME]`.
 
 Two hosts with two workers of two places each, before a Prefect server on PostgreSQL. One run is in flight, or all
-places are taken, and then something is struck. Prints a line for each fault; `--write` puts it into docs/long-runs.md.
+places are taken, and then something is struck. What is not measured this time keeps its figure.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from bench import recovery_table
+from bench import results
 from bench.boxes import boot
 from bench.scale import roll
 from sandbox import runs
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from sandbox import Machine, Sandbox
 
+NAME = "recovery"
 HOSTS, WORKERS, PLACES = 2, 2, 2
 ALL_PLACES = HOSTS * WORKERS * PLACES
 LIMIT_SECONDS = 900.0
@@ -48,15 +49,16 @@ def gated(gate):
 
 @dataclass(frozen=True)
 class Figure:
-    """What was struck, and seconds until work went on."""
+    """What was struck, seconds until work went on, and how long that may take."""
 
     fault: str
     seconds: float
+    most: str
 
-    def text(self) -> str:
-        """For the table."""
-        load, cores = os.getloadavg()[0], os.cpu_count()
-        return f"{self.seconds:.0f} s ({datetime.now(UTC):%Y-%m-%d}, load {load:.0f} on {cores} cores)"
+    def cells(self) -> list[str]:
+        """Its row in the table."""
+        when = f"{datetime.now(UTC):%Y-%m-%d}, load {os.getloadavg()[0]:.0f}"
+        return [self.fault, self.most, f"{self.seconds:.0f} s ({when})"]
 
 
 type Measure = Callable[[Bench], Figure]
@@ -128,7 +130,8 @@ def worker(bench: Bench) -> Figure:
     """A worker is killed with its engines."""
     run, gate, host, unit = bench.in_flight()
     host.ssh(f"systemctl kill --signal=KILL --kill-whom=all {unit}")
-    return Figure("a worker is killed with its engines", bench.again(run, gate, time.monotonic()))
+    most = "15 s: 5 s of systemd's, and the worker's imports"
+    return Figure("a worker is killed with its engines", bench.again(run, gate, time.monotonic()), most)
 
 
 def power(bench: Bench) -> Figure:
@@ -136,7 +139,7 @@ def power(bench: Bench) -> Figure:
     run, gate, host, _ = bench.in_flight()
     host.kill()
     host.boot()
-    return Figure("a power cut", bench.again(run, gate, time.monotonic()))
+    return Figure("a power cut", bench.again(run, gate, time.monotonic()), "30 s after the boot")
 
 
 def gone(bench: Bench) -> Figure:
@@ -146,7 +149,7 @@ def gone(bench: Bench) -> Figure:
     took = bench.until(lambda: bench.runs_again(run), time.monotonic())
     host.boot()
     bench.again(run, gate, time.monotonic())
-    return Figure("a host that never returns", took)
+    return Figure("a host that never returns", took, "four minutes: 90 s to be gone, two looks a minute apart")
 
 
 def claim(bench: Bench) -> Figure:
@@ -156,7 +159,7 @@ def claim(bench: Bench) -> Figure:
     runs.force(bench.api, run, "PENDING", "Pending")
     took = bench.until(lambda: bench.running([run]) == 1, time.monotonic())
     bench.open(gate)
-    return Figure("a claim that names nobody", took)
+    return Figure("a claim that names nobody", took, "a minute")
 
 
 def away(what: str, down: str, up: str, seconds: float) -> Measure:
@@ -177,7 +180,7 @@ def away(what: str, down: str, up: str, seconds: float) -> Measure:
         bench.until(lambda: bench.api.get("/ready").is_success, time.monotonic())
         took = bench.until(lambda: bench.running(waiting) == ALL_PLACES, time.monotonic())
         bench.open(then)
-        return Figure(f"{what} back after {_lasting(seconds)}", took)
+        return Figure(f"{what} back after {_lasting(seconds)}", took, "30 s, until every place is at work")
 
     return measure
 
@@ -205,17 +208,21 @@ def cases(outages: list[float]) -> dict[str, list[Measure]]:
     }
 
 
+def keep(figure: Figure) -> None:
+    """Put a figure into the table, beside those of other faults."""
+    rows = {row[0]: row for row in results.raw(NAME) or []} | {figure.fault: figure.cells()}
+    found = list(rows.values())
+    results.write(NAME, results.Table(["from", "to the run going on, at the most", "measured"], found), found)
+
+
 def main() -> int:
     """Boot, measure, take down."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="worker,power,gone,claim,server,database")
     parser.add_argument("--outages", default="1,10,60,300", help="seconds that server and database are away")
-    parser.add_argument("--write", action="store_true", help="put the figures into docs/long-runs.md")
     asked = parser.parse_args()
-    box = boot("recovery", HOSTS)
+    box = boot(NAME, HOSTS)
     try:
-        for host in box.hosts:
-            host.put(f"{FLOWS}/gated.py", GATED)
         roll(box, HOSTS, WORKERS, 0, HUBLAB_CONCURRENCY=str(PLACES))
         known = cases([float(one) for one in asked.outages.split(",")])
         with box.api() as api:
@@ -223,10 +230,8 @@ def main() -> int:
             for name in asked.only.split(","):
                 for measure in known[name]:
                     figure = measure(bench)
-                    sys.stdout.write(f"{figure.fault}: {figure.text()}\n")
-                    sys.stdout.flush()
-                    if asked.write:
-                        recovery_table.put(figure.fault, figure.text())
+                    print("  ".join(figure.cells()), flush=True)
+                    keep(figure)
     finally:
         if not os.environ.get("HUBLAB_KEEP_SANDBOX"):
             box.down()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path(__file__).with_name("results")
-PAGES = ("docs/performance.md", "docs/campaign.md")
+PAGES = ("docs/performance.md", "docs/campaign.md", "docs/long-runs.md")
 _BLOCK = re.compile(r"(<!-- bench: ([\w-]+) -->\n)(.*?)(<!-- /bench -->)", re.DOTALL)
 
 
@@ -38,16 +38,16 @@ class Table:
     rows: list[list[str]]
 
 
-def write(name: str, table: Table, raw: Any, folder: Path = FOLDER) -> Path:
+def write(name: str, table: Table, found: Any, folder: Path = FOLDER) -> Path:
     """Keep what a run has just found; its path.
 
     Args:
         name: The benchmark's.
         table: What the docs show of it.
-        raw: Every single figure.
+        found: Every single figure.
         folder: Where to.
     """
-    found = {
+    kept = {
         "commit": commit(),
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "load": ", ".join(f"{one:.1f}" for one in os.getloadavg()),
@@ -55,11 +55,17 @@ def write(name: str, table: Table, raw: Any, folder: Path = FOLDER) -> Path:
         "command": f"python -m bench.{name} {' '.join(sys.argv[1:])}".strip(),
         "heads": table.heads,
         "rows": table.rows,
-        "raw": raw,
+        "raw": found,
     }
     path = folder / f"{name}.json"
-    path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
+
+
+def raw(name: str, folder: Path = FOLDER) -> Any:
+    """Every single figure of what was found last; None where nothing was."""
+    path = folder / f"{name}.json"
+    return json.loads(path.read_text("utf-8"))["raw"] if path.exists() else None
 
 
 def shown(found: dict[str, Any]) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from bench import prefect_requests
+from bench import prefect_requests, results
 from bench.prefect_requests import kind
 
 if TYPE_CHECKING:
@@ -42,6 +43,16 @@ EACH = {
 )
 def test_requests_are_told_by_what_they_ask(asked: str, told: str) -> None:
     assert kind(asked) == told
+
+
+def test_nothing_is_compared_with_a_commit_that_nobody_can_look_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["prefect_requests"])
+    monkeypatch.setattr(results, "raw", lambda _: {"before": {}, "before_commit": "0123456789ab"})
+    with pytest.raises(SystemExit):
+        prefect_requests.main()
+    assert "0123456789ab, which is no commit of this history; measure it anew with --before" in capsys.readouterr().err
 
 
 @pytest.mark.long
