@@ -83,14 +83,8 @@ def begin(variant: str, queue: str, env: dict[str, str]) -> subprocess.Popen[byt
 
 def put(api: Api, variant: str, queue: str, trial: Trial) -> str:
     """One short run."""
-    deployment = api.deploy("bench.until.until", "until")
-    body = {
-        "work_queue_name": queue,
-        "parameters": trial.files,
-        "state": {"type": "SCHEDULED"},
-        "job_variables": LEAN if "lean" in variant or "spawned" in variant else {},
-    }
-    return str(api.post(f"/deployments/{deployment}/create_flow_run", body)["id"])
+    lean = "lean" in variant or "spawned" in variant
+    return api.start_with(LEAN if lean else {}, "until", queue, **trial.files)
 
 
 def delay(api: Api, run: str) -> float:
@@ -181,7 +175,7 @@ def main() -> None:
         home = Path(folder)
         print(f"entering a domain: {domain_milliseconds(home):.2f} ms of CPU a run (median of 50)")
         with prefect_server(home) as port:
-            api = Api(port)
+            api = Api(port, "bench.until")
             for number in range(options.rounds):
                 for variant in results.rotated(VARIANTS, number):
                     costs[variant].append(measure(api, variant, options.runs, home))

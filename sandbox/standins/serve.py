@@ -6,7 +6,6 @@ import contextvars
 import ipaddress
 import socket
 import threading
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ import uvicorn
 from sandbox.standins.notion import Notion
 from sandbox.standins.resend import Resend
 from sandbox.standins.workspace import furnish
+from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,17 +89,13 @@ def serving(app: Starlette, listener: socket.socket) -> Iterator[None]:
     """Serve `app` in a thread for as long as the block runs.
 
     Raises:
-        RuntimeError: it did not start in time.
+        SandboxError: it did not start in time.
     """
     running = server(app)
     context = contextvars.copy_context()  # what the caller has set holds in the thread as well
     thread = threading.Thread(target=context.run, args=(running.run, [listener]), daemon=True)
     thread.start()
-    deadline = time.monotonic() + STARTUP_SECONDS
-    while not running.started:
-        if time.monotonic() > deadline or not thread.is_alive():
-            raise RuntimeError("a stand-in did not start")
-        time.sleep(0.01)
+    wait_for(lambda: running.started, "a stand-in serves", STARTUP_SECONDS, every=0.01)
     try:
         yield
     finally:

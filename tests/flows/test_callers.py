@@ -20,11 +20,11 @@ from flows.services.settings import BadSettingError, Settings
 from flows.webhooks.app import build
 from flows.webhooks.bodies import Refusal
 from flows.webhooks.limits import HOUR, Limits
+from sandbox.campaign.contacts import PAYLOADS
 from sandbox.standins.challenge import Challenge
 from sandbox.standins.serve import bound, serving
 from tests.flows.test_webhooks import eventually
 from tests.flows.test_webhooks import opened as opened_app
-from tests.flows.world import PAYLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,9 +16,9 @@ from flows.services import notion_schema as schema
 from flows.services.errors import NotionError
 from flows.services.notion_gateway import NotionGateway
 from flows.services.notion_mapping import NotionMapping
+from sandbox.campaign.contacts import PAYLOADS
 from sandbox.standins.workspace import TEMPLATES, put_template
 from tests.flows.in_memory import LAG, START, Services, Try, installed
-from tests.flows.world import PAYLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

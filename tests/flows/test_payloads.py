@@ -17,7 +17,7 @@ from flows.campaigns.values import TYPES
 from flows.operator.preflight import sample
 from flows.sending.templates import Template, UnusableTemplateError, render
 from flows.services.settings import Settings
-from tests.flows.world import PAYLOADS
+from sandbox.campaign.contacts import PAYLOADS
 
 SIGNUP = sequences()["christmas", "signup"]
 CHRISTMAS = [one for (campaign, _), one in sequences().items() if campaign == "christmas"]

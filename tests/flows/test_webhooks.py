@@ -24,10 +24,10 @@ from flows.services.settings import BadSettingError, MissingSettingError
 from flows.webhooks.app import build
 from flows.webhooks.bodies import MAX_BODY, Refusal, limited
 from flows.webhooks.spool import Spool
+from sandbox.campaign.contacts import PAYLOADS
 from sandbox.standins.delivery import signature
 from sandbox.standins.serve import bound, serving
 from sandbox.waiting import wait_for
-from tests.flows.world import PAYLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

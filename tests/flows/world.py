@@ -24,6 +24,7 @@ from flows.services import notion_schema as schema
 from flows.services.notion_mapping import NotionMapping
 from flows.services.prefect_api import Prefect
 from flows.services.settings import BLOCKS, VARIABLE, Settings, from_environment
+from sandbox.campaign.contacts import PAYLOADS
 from sandbox.standins.faults import Fault
 
 if TYPE_CHECKING:
@@ -35,23 +36,6 @@ if TYPE_CHECKING:
     from flows.operator import preflight
     from sandbox.standins.serve import StandIns
 
-PAYLOADS: dict[str, dict[str, Any]] = {
-    "signup": {"first_name": "Ada", "business_name": "Salon & Co", "assessment_score": 61, "red_systems": 2},
-    "noshow": {
-        "first_name": "Ada",
-        "business_name": "Salon",
-        "calendly_event_uri": "https://api.calendly.com/scheduled_events/1",
-        "scheduled_time": "2025-12-01T10:00:00Z",
-    },
-    "postcall": {"first_name": "Ada", "business_name": "Salon", "call_date": "2025-12-01"},
-    "onboarding": {
-        "first_name": "Ada",
-        "business_name": "Salon",
-        "payment_confirmed": True,
-        "payment_amount": 2500,
-        "payment_date": "2025-12-01",
-    },
-}
 HANDLERS = {
     "signup": "christmas-signup-handler",
     "noshow": "christmas-noshow-recovery-handler",
