@@ -117,7 +117,6 @@ def main() -> int:
             outage.next.let_end()
         verdicts = [outage.verdict() for outage in outages]
         results.write("api_away", results.Table(HEADS, [outage.row for outage in outages]), {"minutes": half / 30})
-        print("\n".join(" | ".join(outage.row) for outage in outages))
         return 1 if any(verdicts) else 0
 
 

@@ -36,15 +36,6 @@ def timed(job: Callable[[], None]) -> float:
     return time.monotonic() - start
 
 
-def show(title: str, times: Mapping[str, list[float]]) -> None:
-    """Medians and their ratio to the floor."""
-    floor = statistics.median(times[FLOOR])
-    print(f"\n{title}\n  {'tool':22} {'median':>8} {'min':>8} {'max':>8}  × bash")
-    for name, found in times.items():
-        middle = statistics.median(found)
-        print(f"  {name:22} {middle:7.2f}s {min(found):7.2f}s {max(found):7.2f}s {middle / floor:7.2f}", flush=True)
-
-
 def table(found: Mapping[str, Mapping[str, list[float]]]) -> results.Table:
     """Medians and their ratio to the floor."""
     names = list(next(iter(found.values())))
@@ -70,7 +61,6 @@ def compare(sandbox: Sandbox, count: int, first: int, noop: int, found: dict[str
                 tools.clear(made.hosts)
                 times[name].append(timed(deploys[name]))
         if first:
-            show(f"first deploy, {count} hosts × {artefacts.WORKERS} workers, {first} rounds", times)
             found[f"{count} hosts, first deploy (of {first})"] = times
         if not noop:
             return
@@ -85,7 +75,6 @@ def compare(sandbox: Sandbox, count: int, first: int, noop: int, found: dict[str
             for name in results.rotated(list(deploys), number):
                 times[name].append(timed(deploys[name]))
         assert tools.pids(made.hosts) == before, "a tool found something to do"
-        show(f"nothing to do, {count} hosts × {artefacts.WORKERS} workers, {noop} rounds", times)
         found[f"{count} hosts, nothing to do (of {noop})"] = times
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from bench import results
 
-NOTION_PER_DAY, RESEND_PER_DAY = 180 * 60 * 24, 10 * 86_400
 MAILS = 7
 
 
@@ -86,10 +85,6 @@ def main() -> None:
         accepted = len(both.resend.store.mails)
     assert accepted == (signups + 1) * MAILS, accepted
     mails = signups * MAILS
-    print(
-        f"Notion: {notion:.1f} calls a signup (at most 17), {first} the very first of a workspace: "
-        f"{NOTION_PER_DAY / notion:,.0f} signups a day at its limit, without what Resend tells of the mails"
-    )
     rows = [
         ["calls to Notion, a signup of seven", f"{notion:.0f}, and {first} the very first of a workspace"],
         ["calls to Resend, a mail", f"{resend / MAILS:.2f}"],
@@ -97,11 +92,6 @@ def main() -> None:
     ]
     raw = {"notion": notion, "first": first, "resend": resend, "signups": signups, **found}
     results.write("flows_calls", results.Table(["what", "found"], rows), raw)
-    print(f"Resend: {resend / MAILS:.2f} calls a mail: {RESEND_PER_DAY * MAILS / resend:,.0f} mails a day at its limit")
-    print(
-        f"one process, no engine: {found['cpu'] / mails:.2f} CPU s and {found['wall'] / mails:.2f} s a mail, ", end=""
-    )
-    print(f"{60 * mails / found['wall']:.0f} mails a minute; signup to scheduled {found['scheduling']:.2f} s")
 
 
 if __name__ == "__main__":

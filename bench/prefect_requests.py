@@ -206,10 +206,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="hublab-wire-") as folder, campaign(Path(folder)) as place:
         measure(place, range(1))  # what is learnt once and kept for all is learnt here
         found = measure(place, range(1, 1 + asked.signups))
-    made = table(raw.setdefault("before", found), found)
-    results.write(NAME, made, raw | {"now": found})
-    for row in made.rows:
-        print("  ".join(row))
+    results.write(NAME, table(raw.setdefault("before", found), found), raw | {"now": found})
 
 
 if __name__ == "__main__":

@@ -229,9 +229,7 @@ def main() -> int:
             bench = Bench(box, api)
             for name in asked.only.split(","):
                 for measure in known[name]:
-                    figure = measure(bench)
-                    print("  ".join(figure.cells()), flush=True)
-                    keep(figure)
+                    keep(measure(bench))
     finally:
         if not os.environ.get("HUBLAB_KEEP_SANDBOX"):
             box.down()

@@ -39,7 +39,7 @@ class Table:
 
 
 def write(name: str, table: Table, found: Any, folder: Path = FOLDER) -> Path:
-    """Keep what a run has just found; its path.
+    """Keep what a run has just found, and print the table; its path.
 
     Args:
         name: The benchmark's.
@@ -57,6 +57,7 @@ def write(name: str, table: Table, found: Any, folder: Path = FOLDER) -> Path:
         "rows": table.rows,
         "raw": found,
     }
+    print("\n".join("  ".join(cells) for cells in (table.heads, *table.rows)), flush=True)
     path = folder / f"{name}.json"
     path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path

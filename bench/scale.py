@@ -1,4 +1,4 @@
-"""How long a rollout takes with more hosts, more workers and other waves, under load; and what that makes of 50 hosts.
+"""How long a rollout takes with more hosts, more workers and other waves, under load.
 
     python -m bench.scale [--hosts 1,2,5,10] [--workers 1,3,6] [--waves 1] [--wave-hosts 5] [--every 10]
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 READY = re.compile(r"(\S+): ready after ([\d.]+) s")
 PASSED = re.compile(r"(\S+): ONLINE, probe run COMPLETED")
 CONCURRENCY = count(5)  # another setting for each rollout, none of them the default
-PAPER_HOSTS = 50
 
 
 @dataclass
@@ -54,12 +53,6 @@ class Rollout:
     def widths(self) -> list[int]:
         """How many hosts went side by side, wave by wave."""
         return [len(wave) for wave in waves(range(self.hosts), self.wave)]
-
-    def row(self) -> str:
-        """One line of the table."""
-        middle = statistics.median(self.moves) if self.moves else 0.0
-        shown = " + ".join(map(str, self.widths))
-        return f"{self.hosts:5} {self.workers:8} {shown:24} {self.wall:7.1f} s {self.activate:7.1f} s {middle:7.1f} s"
 
 
 def lines(process: subprocess.Popen[str]) -> Iterator[tuple[float, str]]:
@@ -101,22 +94,8 @@ def sweep(sandbox: Sandbox, hosts: list[int], workers: list[int], sizes: list[tu
             roll(sandbox, number, each, 0)  # so that every one of them is there to be restarted
         found = roll(sandbox, number, each, size, HUBLAB_CONCURRENCY=str(next(CONCURRENCY)))
         assert len(found.moves) == number * each, "not every worker was restarted"
-        print(found.row(), flush=True)
+        print("  ".join(_told(found)), flush=True)
         yield found
-
-
-def on_paper(found: list[Rollout]) -> str:
-    """What 50 hosts with processors of their own would take, from one worker alone and what a host costs besides."""
-    alone = statistics.median(move for item in found if item.hosts == 1 for move in item.moves)
-    free = {item.hosts: item.wall - sum(alone * item.workers for _ in item.widths) for item in found if not item.wave}
-    widths = [len(wave) for wave in waves(range(PAPER_HOSTS))]
-    moves = len(widths) * 3 * alone
-    one_by_one = PAPER_HOSTS * 3 * alone
-    return (
-        f"one worker alone: {alone:.1f} s; all else for one host: {free[1]:.1f} s\n"
-        f"{PAPER_HOSTS} hosts × 3 workers in waves of {', '.join(map(str, widths))}: {moves:.0f} s of restarts; "
-        f"with WAVE=1 {one_by_one:.0f} s; WAVE=10 {sum(1 for _ in waves(range(PAPER_HOSTS), 10)) * 3 * alone:.0f} s"
-    )
 
 
 def main() -> None:
@@ -151,12 +130,10 @@ def measure(box: Sandbox, hosts: list[int], workers: list[int], sizes: list[tupl
     load = Load(box)
     load.every, load.most = every, 10_000
     load.start()
-    print("hosts  workers  hosts side by side            wall  activate  one worker (median)", flush=True)
     try:
         found = list(sweep(box, hosts, workers, sizes))
     finally:
         ended = load.finish()
-    print(on_paper(found))
     print(f"flow runs meanwhile: {ended.count(('COMPLETED', 1))} of {len(ended)} completed, each once")
     assert set(ended) == {("COMPLETED", 1)}, ended
     heads = [

@@ -181,14 +181,6 @@ def main() -> None:
                     costs[variant].append(measure(api, variant, options.runs, home))
                     print(f"round {number + 1}, {variant}: {costs[variant][-1]}", file=sys.stderr)
     medians = {v: Cost(*map(statistics.median, zip(*map(astuple, r), strict=True))) for v, r in costs.items()}
-    stock = medians["stock"]
-    for variant, cost in medians.items():
-        print(
-            f"{variant:36} {cost.runs_per_minute:6.1f} runs/min ({cost.runs_per_minute / stock.runs_per_minute:.2f}×)"
-            f"  {cost.cpu_seconds:5.2f} CPU s/run ({cost.cpu_seconds / stock.cpu_seconds:.2f}×)"
-            f"  {cost.delay_seconds:5.2f} s to Running ({cost.delay_seconds / stock.delay_seconds:.2f}×)"
-            f"  {cost.megabytes:4.0f} MB/engine ({cost.megabytes / stock.megabytes:.2f}×)"
-        )
     raw = {variant: [asdict(cost) for cost in each] for variant, each in costs.items()}
     results.write("worker_start", table(medians), raw)
 

@@ -19,7 +19,7 @@ TITLES = {
     PROJECTS: "Customer Projects",
     ANALYTICS: "Email Analytics",
 }
-MAX_TEXT, MAX_PIECES = 2000, 100
+MAX_TEXT, MAX_PIECES, MAX_OPTION = 2000, 100, 100
 
 # What the operator's workspace has.
 LIVE: dict[str, dict[str, str]] = {
@@ -120,19 +120,22 @@ def kind(block: str, name: str) -> str:
 
 
 def pieces(text: str) -> list[dict[str, Any]]:
-    """Rich text, in pieces that Notion takes: it counts in UTF-16, where an emoji is two; no piece ends within one."""
-    parts, start, length = [], 0, 0
+    """Rich text, in pieces that Notion takes."""
+    parts = list[str]()
+    while text and len(parts) < MAX_PIECES:
+        parts.append(_beginning(text, MAX_TEXT))
+        text = text[len(parts[-1]) :]
+    return [{"type": "text", "text": {"content": part}} for part in parts]
+
+
+def _beginning(text: str, most: int) -> str:
+    """As much of a text as is no longer than Notion counts it: in UTF-16, where an emoji is two, and is not cut."""
+    length = 0
     for place, one in enumerate(text):
-        length += _units(one)
-        if length > MAX_TEXT:
-            parts.append(text[start:place])
-            start, length = place, _units(one)
-    parts += [text[start:]] if start < len(text) else []
-    return [{"type": "text", "text": {"content": part}} for part in parts[:MAX_PIECES]]
-
-
-def _units(character: str) -> int:
-    return 2 if character > "\uffff" else 1
+        length += 2 if one > "\uffff" else 1
+        if length > most:
+            return text[:place]
+    return text
 
 
 def text(given: Any) -> str:
@@ -146,7 +149,7 @@ def value(kind_: str, given: Any) -> dict[str, Any]:
         return {kind_: pieces(text(given))}
     if kind_ in {"select", "status", "multi_select"}:
         # A comma would be refused: Notion separates options by it.
-        option = {"name": str(given).replace(",", " ")[:100]}
+        option = {"name": _beginning(str(given).replace(",", " "), MAX_OPTION)}
         return {kind_: [option] if kind_ == "multi_select" else option}
     if kind_ == "date":
         return {"date": {"start": str(given)}}

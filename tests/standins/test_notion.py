@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flows.services.notion_schema import pieces
+from flows.services.notion_schema import pieces, value
 from sandbox.standins.notion_values import units
 
 if TYPE_CHECKING:
@@ -187,6 +187,14 @@ def test_product_cuts_text_as_notion_counts_it(notion: Service, source: str, con
     assert status == 200
     shown = page["properties"]["First Name"]["rich_text"]
     assert "".join(one["plain_text"] for one in shown) == content
+
+
+@pytest.mark.parametrize("chosen", ["🎄" * 51, "x" + "🎄" * 100, "é" * 101, "a, b"], ids=range(4))
+def test_product_cuts_an_option_as_notion_counts_it(notion: Service, source: str, chosen: str) -> None:
+    body = {"parent": {"data_source_id": source}, "properties": {"Segment": value("select", chosen)}}
+    status, page = notion.ask("POST", "/pages", body)
+    assert status == 200, page
+    assert chosen.replace(",", " ").startswith(page["properties"]["Segment"]["select"]["name"])
 
 
 def test_a_property_goes_by_its_name_or_by_its_id_and_not_by_both(notion: Service, source: str, both: StandIns) -> None:
