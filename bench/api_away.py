@@ -116,7 +116,8 @@ def main() -> int:
             outage.across.let_end()
             outage.next.let_end()
         verdicts = [outage.verdict() for outage in outages]
-        results.write("api_away", results.Table(HEADS, [outage.row for outage in outages]), {"minutes": half / 30})
+        raw = {"minutes": half / 30} | {one.mode: {"back": one.idle, "usual": one.usual} for one in outages}
+        results.write("api_away", results.Table(HEADS, [outage.row for outage in outages]), raw)
         return 1 if any(verdicts) else 0
 
 
