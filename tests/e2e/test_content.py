@@ -157,6 +157,10 @@ WRONG: dict[str, tuple[Callable[[], Letter], str]] = {
         lambda: header("list-unsubscribe", f"<{OTHERS}>"), f"List-Unsubscribe is '<{OTHERS}>', not the link"
     ),
     "a header without brackets": (lambda: header("list-unsubscribe", LINK), f"List-Unsubscribe is '{LINK}', not"),
+    "a header in other brackets": (
+        lambda: header("list-unsubscribe", f"({LINK})"),
+        f"List-Unsubscribe is '({LINK})', not",
+    ),
     "two subjects": (
         lambda: header("subject", "letter for Ada", "x"), "It has 2 headers 'subject'; one is wanted."
     ),
