@@ -88,10 +88,8 @@ def _definition(notion: NotionGateway, name: str, kind: str) -> dict[str, Any]:
         shown = notion.mapping.place(schema.CONTACTS, schema.ROLLUPS[name])
         assert relation is not None  # noqa: S101 - both are among those that the flows cannot do without
         assert shown is not None  # noqa: S101
-        rolled = (
-            f"rollup_property_{'id' if shown.kind == TITLE else 'name'}"  # a title goes by its id, whatever its name
-        )
-        recipe = {"relation_property_name": relation.name, rolled: shown.key}
+        by = "id" if shown.kind == TITLE else "name"  # a title is known by its id, whatever its name
+        recipe = {"relation_property_name": relation.name, f"rollup_property_{by}": shown.key}
         return {"rollup": recipe | {"function": "show_original"}}
     return {kind: {}}
 
