@@ -27,20 +27,27 @@ _LINK = re.compile(
     r"https?:|[a-z][a-z0-9+.-]*:[/\\]{2}|\bwww\.|\b[\w-]{2,}\.[^\W\d_]{2,}[/?#:]\S|\b\d{1,3}(?:\.\d{1,3}){3}\b"
 )
 _BARE_DOMAIN = re.compile(r"(?<=\w)\.(?=[^\W\d_]{2})")
+_SPACES = frozenset({"Zs", "Zl", "Zp"})
 # Half a character (JSON's "\ud800" alone) is among them: no mail can hold it.
+_JOINER = "\u034f"
 _INVISIBLE = frozenset({"Cf", "Co", "Cn", "Cs"})
+# Unicode counts these as letters and signs, and nothing is seen of them.
+_BLANK = frozenset("\t\u115f\u1160\u2800\u3164\uffa0")
+# What a browser takes for the dot of a domain.
+_DOTS = str.maketrans({"\u3002": ".", "\uff61": "."})
+DEEPEST = 5
 
 
 def _shown(text: str) -> str:
     """Without characters that nothing shows; those that break a line or steer a terminal stay, to be refused."""
-    return "".join(one for one in text if unicodedata.category(one) not in _INVISIBLE)
+    return "".join(one for one in text if unicodedata.category(one) not in _INVISIBLE and one != _JOINER)
 
 
 def line(value: Any) -> Any:
     """A text as one line: NFC, single blanks of whatever kind, nothing invisible; anything but a text as it is."""
     if not isinstance(value, str):
         return value
-    blanks = "".join(" " if unicodedata.category(one) in {"Zs", "Zl", "Zp"} or one == "\t" else one for one in value)
+    blanks = "".join(" " if unicodedata.category(one) in _SPACES or one in _BLANK else one for one in value)
     return unicodedata.normalize("NFC", re.sub(" +", " ", _shown(blanks)).strip(" "))
 
 
@@ -53,25 +60,29 @@ def prose(value: Any) -> Any:
     return unicodedata.normalize("NFC", kept).strip()
 
 
-def is_empty(value: Any) -> bool:
-    """Whether a value says nothing: null, a text of blanks, a list of those."""
+def is_empty(value: Any, depth: int = DEEPEST) -> bool:
+    """Whether a value says nothing: null, a text of blanks, an object without a key, a list of those."""
     if isinstance(value, list):
-        return all(is_empty(one) for one in value)
-    return value is None or (isinstance(value, str) and not line(value).strip())
+        return depth > 0 and all(is_empty(one, depth - 1) for one in value)
+    return value is None or value == {} or (isinstance(value, str) and not line(value).strip())
 
 
 def _without_link(text: str) -> str:
-    if _LINK.search(unicodedata.normalize("NFKC", text).casefold()):
+    if _has_link(text):
         raise ValueError("must not carry a link")
     return text
+
+
+def _has_link(text: str) -> bool:
+    return bool(_LINK.search(unicodedata.normalize("NFKC", text).translate(_DOTS).casefold()))
 
 
 def _of_a_person(value: Any) -> Any:
     """A name in which no mail program finds a domain: `Dr.Anna` as `Dr. Anna`."""
     found = line(value)
-    if not isinstance(found, str) or _LINK.search(unicodedata.normalize("NFKC", found).casefold()):
+    if not isinstance(found, str) or _has_link(found):
         return found
-    dots = "".join("." if unicodedata.normalize("NFKC", one) == "." else one for one in found)
+    dots = "".join("." if unicodedata.normalize("NFKC", one).translate(_DOTS) == "." else one for one in found)
     return _BARE_DOMAIN.sub(". ", dots)
 
 
@@ -109,7 +120,7 @@ def _web(text: str) -> str:
 def _number(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("is not a number")  # noqa: TRY004 - a validator's error
-    return value
+    return unicodedata.normalize("NFKC", line(value)) if isinstance(value, str) else value
 
 
 def _yes(value: bool) -> bool:
@@ -153,6 +164,6 @@ TYPES: dict[str, Any] = {
     "percent": Annotated[float, BeforeValidator(_number), Field(ge=0, le=100, allow_inf_nan=False)],
     "systems": Annotated[int, BeforeValidator(_number), Field(ge=0, le=8)],
     "amount": Annotated[float, BeforeValidator(_number), Field(ge=0, le=1e9, allow_inf_nan=False)],
-    "flag": bool,
-    "true": Annotated[bool, AfterValidator(_yes)],
+    "flag": Annotated[bool, BeforeValidator(line)],
+    "true": Annotated[bool, BeforeValidator(line), AfterValidator(_yes)],
 }

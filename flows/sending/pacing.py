@@ -29,9 +29,9 @@ def gap(plan: Iterable[Planned], earlier: int, later: int) -> timedelta:
 def after_the_last(page: dict[str, Any], plan: tuple[Planned, ...], number: int) -> datetime | None:
     """The earliest time for a mail, by when those before it went out; None when none did."""
     times = [
-        _instant(str(sent)) + gap(plan, one.number, number)
+        sent + gap(plan, one.number, number)
         for one in plan
-        if one.number < number and (sent := read(page, f"Email {one.number} Sent"))
+        if one.number < number and (sent := _instant(str(read(page, f"Email {one.number} Sent"))))
     ]
     return max(times, default=None)
 
@@ -42,6 +42,10 @@ def still_to_come(page: dict[str, Any], plan: tuple[Planned, ...], number: int) 
     return [one for one in plan if one.due < mine.due and not read(page, f"Email {one.number} Sent")]
 
 
-def _instant(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
+def _instant(text: str) -> datetime | None:
+    """A mark's time; None where there is none, or a person wrote one that no clock reads: it is a mark all the same."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from flows.campaigns.model import normalised
-from flows.campaigns.values import is_empty, line
+from pydantic import TypeAdapter, ValidationError
+
+from flows.campaigns.values import TYPES, is_empty, line
 
 BOOKED, CANCELLED, NO_SHOW = "Booked", "Cancelled", "No-Show"
 CALENDLY = {
@@ -25,6 +26,8 @@ CALCOM = {
 # What an enrolment takes from a booking, beside its address.
 DETAILS = ("first_name", "business_name", "calendly_event_uri", "scheduled_time", "event_type", "reschedule_url")
 _BUSINESS = ("business", "company", "salon")
+LONGEST_NAME = 500  # of a booking: both give it an address or a number of their own
+_ADDRESS = TypeAdapter[str](TYPES["address"])
 
 
 def understood(signer: str, body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -35,7 +38,7 @@ def understood(signer: str, body: dict[str, Any]) -> list[dict[str, Any]]:
     """
     try:
         return _calendly(body) if signer == "calendly" else _calcom(body)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise ValueError(f"not an event of {signer}: {type(error).__name__} {error}") from None
 
 
@@ -84,15 +87,19 @@ def _calcom(body: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _booking(email: str, status: str, at: str, identity: str, details: dict[str, Any]) -> dict[str, Any]:
-    when = datetime.fromisoformat(at)
-    if not isinstance(email, str) or "@" not in email:
-        raise ValueError("without the attendee's address")
+def _booking(email: Any, status: str, at: str, identity: Any, details: dict[str, Any]) -> dict[str, Any]:
+    when, named = datetime.fromisoformat(at), line(str(identity))
+    try:
+        address = _ADDRESS.validate_python(email)
+    except ValidationError:
+        raise ValueError("without the attendee's address") from None
+    if len(named) > LONGEST_NAME:
+        raise ValueError(f"the booking's name has over {LONGEST_NAME} characters")
     return {
-        "email": normalised(email),
+        "email": address,
         "status": status,
         "at": (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC).isoformat(),
-        "booking": identity,
+        "booking": named,
         "details": {name: value for name, value in details.items() if isinstance(value, str) and not is_empty(value)},
     }
 

@@ -19,7 +19,7 @@ MAX_WAITING = 100_000
 
 
 BROKEN = "broken"  # the folder for what cannot be read
-# What an entry of each kind must have.
+# What an entry of each kind must have: texts, but for what is named beside.
 NEEDED = {
     "enrolment": ("key", "campaign", "sequence", "payload", "received_at"),
     "suppression": ("event",),
@@ -28,6 +28,8 @@ NEEDED = {
     "confirmation": ("enrolment", "at"),
     "alarm": ("alarm", "text"),
 }
+# What is an object → the texts that it must have.
+PARTS = {"payload": (), "event": ("email",), "booking": ("email", "status", "at", "booking")}
 log = logging.getLogger("hublab.webhooks")
 
 
@@ -45,7 +47,7 @@ class Spool:
         for left in folder.glob("*.part"):
             left.unlink()
         # What waits, and since when (Unix time): nobody who asks has to look at files that go meanwhile.
-        self._since = {path.name: path.stat().st_mtime for path in folder.glob("*.json")}
+        self._since = {path.name: path.lstat().st_mtime for path in folder.glob("*.json")}
         self._lock = threading.Lock()
 
         self.broken = len(list((folder / BROKEN).glob("*.json")))
@@ -85,7 +87,7 @@ class Spool:
 
     def entries(self) -> Iterator[tuple[Path, dict[str, Any]]]:
         """What waits, the oldest first; a file that is no entry is set aside, so that nothing waits behind it."""
-        for path in sorted(self.folder.glob("*.json"), key=lambda one: one.stat().st_mtime_ns):
+        for path in sorted(self.folder.glob("*.json"), key=lambda one: one.lstat().st_mtime_ns):
             try:
                 yield path, _entry(path.read_bytes())
             except (OSError, ValueError, RecursionError) as error:
@@ -125,6 +127,21 @@ def _entry(text: bytes) -> dict[str, Any]:
     if not isinstance(found, dict) or not isinstance(found.get("kind"), str):
         raise ValueError("not an object with a kind")  # noqa: TRY004 - whatever it is, it is set aside
     missing = [name for name in NEEDED.get(found["kind"], ()) if name not in found]
-    if missing or found["kind"] not in NEEDED or not isinstance(found.get("event", {}), dict):
+    if missing or found["kind"] not in NEEDED:
         raise ValueError(f"the kind {found['kind']!r} without {', '.join(missing) or 'a meaning'}")
+    for name in NEEDED[found["kind"]]:
+        _check(name, found[name])
     return found
+
+
+def _check(name: str, value: Any) -> None:
+    """Raises ValueError: what waits behind it must not wait for what nobody can deliver."""
+    if name not in PARTS:
+        whole = isinstance(value, str)
+    elif whole := isinstance(value, dict):
+        needed = {*PARTS[name], *({"at", "email_id", "status"} & value.keys())}
+        if name == "event" and not value.get("unsubscribe"):
+            needed |= {"email_id", "status"}
+        whole = all(isinstance(value.get(one), str) for one in needed)
+    if not whole:
+        raise ValueError(f"{name} is not what it must be")

@@ -135,6 +135,49 @@ def test_a_setting_that_cannot_be_meant_is_named_at_the_start(tmp_path: Path, mo
         app(tmp_path, **more)
 
 
+# -- bodies that nobody means, by who may call -------------------------------------------------------------------------
+
+CALL = {"event": "invitee.created", "created_at": "2025-12-01T10:00:00Z"}
+
+
+@pytest.mark.parametrize("depth", [10, 500, 990, 5000])
+def test_a_value_of_lists_within_lists_is_wrong_and_no_fault(tmp_path: Path, depth: int) -> None:
+    nested = b"[" * depth + b"]" * depth
+    content = body("christmas-signup")[:-1] + b', "weakest_system_1": %s}' % nested
+    status = opened(app(tmp_path), "christmas-signup", {"x-webhook-secret": "shared"}, content)
+    assert status == 422
+
+
+@pytest.mark.parametrize(
+    ("more", "payload"),
+    [
+        ({"created_at": "0001-01-01T00:00:00+23:59"}, {}),
+        ({"created_at": "9999-12-31T23:59:59-12:00"}, {}),
+        ({}, {"email": "@"}),
+        ({}, {"email": "a@salon.ca\nBcc: b@salon.ca"}),
+        ({}, {"email": "a" * 5000 + "@salon.ca"}),
+        ({}, {"uri": "u" * 5000}),
+    ],
+)
+def test_a_booking_that_could_be_kept_nowhere_is_refused(
+    tmp_path: Path, more: dict[str, str], payload: dict[str, str]
+) -> None:
+    told = CALL | more | {"payload": {"email": "ada@salon.ca", "uri": "u"} | payload}
+    content = json.dumps(told).encode()
+    assert opened(app(tmp_path), "calendly", calendly(content), content) == 422
+
+
+@pytest.mark.parametrize(
+    "payload", [{"email": "ada\ud800@salon.ca", "uri": "u"}, {"email": "ada@salon.ca", "uri": "u\ud800"}]
+)
+def test_half_a_character_in_a_booking_is_left_out(tmp_path: Path, payload: dict[str, str]) -> None:
+    content = json.dumps(CALL | {"payload": payload}).encode()
+    assert opened(app(tmp_path), "calendly", calendly(content), content) == 202
+    (kept,) = (tmp_path / "bookings").glob("*.json")
+    found = json.loads(kept.read_bytes())["booking"]
+    assert (found["email"], found["booking"]) == ("ada@salon.ca", "u")
+
+
 # -- limits -----------------------------------------------------------------------------------------------------------
 
 

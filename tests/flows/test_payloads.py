@@ -34,7 +34,7 @@ def test_what_an_optional_field_says_empty_is_absent(empty: Any) -> None:
     assert set(accepted(**dict.fromkeys(optional, empty))) == {"email", "first_name", "assessment_score"}
 
 
-@pytest.mark.parametrize("empty", ["", None, [], ["", " "]])
+@pytest.mark.parametrize("empty", ["", None, {}, [], ["", " "], [[]], [{}, "\u3164"]])
 def test_an_empty_list_is_absent(empty: Any) -> None:
     sequence = sequences()["christmas", "postcall"]
     found = payloads.checked(sequence, PAYLOADS["postcall"] | {"email": "ada@example.com", "objections": empty})
@@ -57,6 +57,12 @@ def test_an_empty_list_is_absent(empty: Any) -> None:
         ("first_name", "evil\u2024example", "evil. example"),
         ("first_name", "J.R.", "J.R."),
         ("business_name", "Booking.com & Sons / Nails", "Booking.com & Sons / Nails"),
+        ("first_name", "Ada\u3164\u2800B", "Ada B"),
+        ("first_name", "A\u034fda", "Ada"),
+        ("first_name", "evil\u3002example", "evil. example"),
+        ("first_name", "evil\uff61example", "evil. example"),
+        ("assessment_score", "\u200b52\u00a0", 52.0),
+        ("red_systems", "\uff12", 2),
         ("email", " Ada@Example.COM ", "ada@example.com"),
     ],
 )
@@ -69,7 +75,7 @@ def test_options_flags_and_times_are_taken_as_the_old_server_took_them() -> None
     postcall = PAYLOADS["postcall"] | base | {"follow_up_priority": "high", "call_date": "2025-12-01 10:00"}
     found = payloads.checked(sequences()["christmas", "postcall"], postcall)
     assert (found["follow_up_priority"], found["call_date"]) == ("High", "2025-12-01T10:00")
-    onboarding = PAYLOADS["onboarding"] | base | {"payment_confirmed": "true", "payment_amount": "2500.00"}
+    onboarding = PAYLOADS["onboarding"] | base | {"payment_confirmed": " True\u00a0", "payment_amount": "2500.00"}
     found = payloads.checked(sequences()["christmas", "onboarding"], onboarding)
     assert (found["payment_confirmed"], found["payment_amount"]) == (True, 2500.0)
 

@@ -166,6 +166,17 @@ def test_nothing_is_public_that_need_not_be(tmp_path: Path, path: str) -> None:
 # -- the disk ---------------------------------------------------------------------------------------------------------
 
 BROKEN = [b"", b"{", b"[]", b"null", b'{"kind": "event"}', b'{"kind": "else", "key": "x"}', b"\xff", b"[" * 100_000]
+BROKEN += [
+    b'{"kind": "event", "event": {}}',
+    b'{"kind": "event", "event": {"email": "a@b.ca", "status": "Bounced", "at": "", "email_id": [1]}}',
+    b'{"kind": "suppression", "event": {"email": 5, "unsubscribe": true}}',
+    b'{"kind": "booking", "booking": {}}',
+    b'{"kind": "booking", "booking": []}',
+    b'{"kind": "enrolment", "key": 5, "campaign": [], "sequence": "s", "payload": {}, "received_at": ""}',
+    b'{"kind": "enrolment", "key": "k", "campaign": "c", "sequence": "s", "payload": "x", "received_at": ""}',
+    b'{"kind": "confirmation", "enrolment": null, "at": ""}',
+    b'{"kind": "alarm", "alarm": {}, "text": ""}',
+]
 
 
 @pytest.mark.parametrize("content", BROKEN)
@@ -183,6 +194,15 @@ def test_a_broken_file_is_set_aside_and_told_and_what_is_newer_goes(tmp_path: Pa
     assert "1 broken files" in app.state.describe()
     answer = TestClient(app).get("/health")
     assert (answer.status_code, answer.json()["enrolments"]["broken"]) == (503, 1)
+
+
+def test_a_name_in_the_spool_that_leads_nowhere_is_set_aside_too(tmp_path: Path) -> None:
+    (tmp_path / "0.json").symlink_to(tmp_path / "gone")
+    (tmp_path / "1.json").mkdir()
+    spool = Spool(tmp_path)
+    assert list(spool.entries()) == []
+    assert (spool.waiting, spool.broken) == (0, 2)
+    assert Spool(tmp_path).broken == 2
 
 
 def test_what_is_wrong_is_said_to_the_operator_and_not_to_the_world(tmp_path: Path) -> None:
