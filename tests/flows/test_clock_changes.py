@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -104,11 +105,9 @@ def test_a_day_without_a_time_is_that_day_everywhere(zone: str, instant: str) ->
     assert filters.of(zone)["time"](after.astimezone(UTC).isoformat()) == f"{after.hour}:00 AM"
 
 
-def page_of(day: str, name: str = "Email 1 Sent", kind: str = "date") -> dict[str, object]:
-    shown = {"type": "date", "date": {"start": day}}
-    if kind != "date":
-        shown = {"type": kind, kind: [{"plain_text": day}]}
-    return {"id": "p", "created_time": "2026-03-01T00:00:00Z", "properties": {name: shown}}
+def page_of(day: str, name: str = "Email 1 Sent", kind: str = "date") -> dict[str, Any]:
+    shown: dict[str, Any] = {"date": {"start": day}} if kind == "date" else {kind: [{"plain_text": day}]}
+    return {"id": "p", "created_time": "2026-03-01T00:00:00Z", "properties": {name: {"type": kind} | shown}}
 
 
 @changed

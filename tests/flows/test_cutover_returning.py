@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.campaigns.model import sequence as find_sequence
 from flows.operator.cutover import kept, plan, returning, words
+from flows.operator.cutover.__main__ import main
 from flows.operator.cutover.facts import Contact, Facts, Mail, OldRun, OurRun, Record
 from flows.operator.cutover.stage import Stage
 
@@ -213,3 +215,10 @@ def test_what_was_not_handed_back_is_scheduled_again_when_all_is_taken_over_agai
     assert [(one.what, one.at, one.due) for one in todo[""]] == [("revive", "ours-2", NOW)]
     assert plan.decided(world(claim, kept_here(2, late=timedelta(days=8))))[2][""] == []
     assert kept.again(facts, {KEY}) == []
+
+
+@pytest.mark.parametrize("way", [[], ["--apply"], ["--back"]])
+def test_without_a_servers_address_nothing_is_looked_at(way: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        assert main(way) == 1
+    assert "PREFECT_API_URL: is not set; write" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 
 import httpx
+from prefect.settings import PREFECT_API_URL
 
 from flows.campaigns.model import normalised
 from flows.operator.cutover import going_back, plan, taking, words
@@ -32,6 +33,12 @@ def main(arguments: list[str] | None = None) -> int:
     changes = asked.apply or asked.back
     if changes and asked.person:
         parser.error("--person shows one person; what is applied is applied to all")
+    if not PREFECT_API_URL.value():
+        # Prefect would start a server of its own, on which nobody has been enrolled.
+        sys.stderr.write(
+            "nothing was changed:\nPREFECT_API_URL: is not set; write the server's address, …/api, in .env\n"
+        )
+        return 1
     outcome = Outcome(Counter())
     try:
         if changes:
