@@ -117,6 +117,15 @@ def test_the_key_comes_first_and_their_runs_are_cancelled_last() -> None:
     assert made == [(1, "SentBefore"), (2, "SentBefore"), (3, "SentBefore"), (4, ""), (5, ""), (6, ""), (7, "")]
 
 
+def test_of_who_has_a_mail_in_a_workers_hands_nothing_is_written_but_the_key() -> None:
+    """It may go out, or its run may end: with the others ours beside it, the record would not tell which."""
+    facts = without(world(START, 3), 4, run(4, START + STEP[4].delay, "RUNNING", since=NOW - timedelta(minutes=1)))
+    assert kinds(facts) == "oooWccc"
+    assert [one.what for one in writes.of(only(facts), facts)] == ["claim"]
+    later = replace(facts, now=NOW + HOUR)  # its worker is lost
+    assert [one.what for one in writes.of(only(later), later)] == ["claim", "page", *["create"] * 7, *["cancel"] * 4]
+
+
 def test_what_is_written_is_not_written_again() -> None:
     facts = world(START, 3)
     ours = {KEY: OurRun("claim", "COMPLETED", "TakenOver", NOW, NOW)}
