@@ -53,17 +53,17 @@ class Challenge:
             Refusal: 403 when not; 503 when its maker cannot be asked.
         """
         given = body.get(self.field)
-        if not isinstance(given, str) or not 0 < len(given) <= LONGEST_ANSWER * 4:
+        if not isinstance(given, str) or not given.isascii() or not 0 < len(given) <= LONGEST_ANSWER * 4:
             raise Refusal(403, f"{self.field}: the challenge's answer is missing")
         form = {"secret": self.secret, "response": given, "remoteip": address}
         try:
             async with httpx.AsyncClient(timeout=SECONDS) as client:
                 answer = (await client.post(self.url, data=form)).raise_for_status().json()
             success, host = answer["success"], answer.get("hostname")
-        except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Refusal(503, "the challenge cannot be checked now; try again") from error
         # Its maker says for which page it was solved: another's visitors solve nothing here.
-        ours = {urlsplit(one).hostname for one in self.origins}
+        ours = [urlsplit(one).hostname for one in self.origins]
         if success is not True or (host is not None and host not in ours):
             raise Refusal(403, f"{self.field}: the challenge is not solved")
 

@@ -11,6 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from flows.campaigns.model import sequences
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
+    from starlette.requests import Request
 
     from tests.flows.world import World
 
@@ -346,6 +350,36 @@ def test_the_mode_is_for_named_origins_and_for_its_route_alone(tmp_path: Path) -
             assert "access-control-allow-origin" not in client.options(path, headers=preflight).headers
         # Its own server goes on as before.
         assert opened(client, "christmas-signup", {"x-webhook-secret": "shared"}) == 202
+
+
+@pytest.mark.parametrize(
+    ("reply", "status"),
+    [
+        (b'{"success": true, "hostname": ["sangletech.com"]}', 403),
+        (b'{"success": "true", "hostname": "sangletech.com"}', 403),
+        (b'{"success": true, "hostname": ""}', 403),
+        (b'{"success": false}', 403),
+        (b"[" * 100_000, 503),
+        (b"[]", 503),
+        (b"<html>", 503),
+        (b"", 503),
+    ],
+)
+def test_whatever_a_maker_answers_the_page_is_told_and_nobody_is_enrolled(
+    tmp_path: Path, reply: bytes, status: int
+) -> None:
+    async def answer(_: Request) -> Response:
+        return Response(reply, media_type="application/json")
+
+    there, listener = Starlette(routes=[Route("/", answer, methods=["POST"])]), bound("127.0.0.1")
+    url = "http://{}:{}/".format(*listener.getsockname())
+    with serving(there, listener):
+        given = {"webhook_origins": SITE, "webhook_challenge": "turnstile", "webhook_challenge_secret": "s"}
+        client = app(tmp_path, **given, webhook_challenge_url=url)
+        told = from_page(client, {"cf-turnstile-response": "x"})
+        assert from_page(client, {"cf-turnstile-response": "\ud800"}).status_code == 403, "no maker gave this"
+    assert (told.status_code, told.headers["access-control-allow-origin"]) == (status, SITE)
+    assert list((tmp_path / "enrolments").glob("*.json")) == []
 
 
 def test_an_address_that_asks_again_and_again_is_not_checked_at_the_makers_expense(tmp_path: Path) -> None:
