@@ -131,11 +131,18 @@ def test_mail_that_is_there_twice_or_among_the_spam_is_not_well(server: MailServ
     assert record_of(mailbox, to, "twice-1", 2).mails[0].problems == ["In the mailbox: It is there 2 times."]
     parts = urlsplit(server.imap)
     original = b"To: you+junk-1-signup@example.com\r\nSubject: letter for Ada\r\n\r\nx"
+    original = b"Authentication-Results: mx.example.com; dkim=fail; spf=pass\r\n" + original
     with imaplib.IMAP4("127.0.0.1", parts.port or 0) as imap:
         imap.login(unquote(parts.username or ""), parts.password or "")
         imap.append("Junk", "", imaplib.Time2Internaldate(datetime.now(UTC)), original)
     found = record_of(mailbox, "you+junk-1-signup@example.com", "junk-1").mails[0]
-    assert "In the mailbox: It lies in Junk, for spam." in found.problems
+    assert {f"In the mailbox: {one}" for one in ("It lies in Junk, for spam.", "Its DKIM failed.")} <= set(
+        found.problems
+    )
+    with imaplib.IMAP4("127.0.0.1", parts.port or 0) as imap:  # whoever owns the mailbox has not read it yet
+        imap.login(unquote(parts.username or ""), parts.password or "")
+        imap.select("Junk", readonly=True)
+        assert imap.search(None, "SEEN") == ("OK", [b""])
 
 
 def test_mail_that_no_mailbox_holds_is_not_delivered(server: MailServer, mailbox: Mailbox) -> None:
