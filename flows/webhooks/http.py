@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HEAD_SECONDS, BODY_SECONDS, IDLE_SECONDS = 10.0, 20.0, 15
 CONNECTIONS = 512  # the unit's files are 4,096
-MAX_HEAD = 16 * 1024
+MAX_HEAD, PIECE = 16 * 1024, 1024
 
 
 class Bounded(H11Protocol):
@@ -37,7 +37,11 @@ class Bounded(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See whether a head or a body has ended with this."""
-        super().data_received(data)
+        # In pieces: h11 bounds a head that is not whole yet, and one of any size may come whole.
+        for start in range(0, len(data), PIECE):
+            if self.transport.is_closing():
+                return
+            super().data_received(data[start : start + PIECE])
         self._watch()
 
     def on_response_complete(self) -> None:

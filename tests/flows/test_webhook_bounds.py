@@ -131,6 +131,14 @@ def test_more_connections_than_the_bound_are_refused_and_the_others_served(addre
         assert first.recv(4096).startswith(b"HTTP/1.1 422")
 
 
+def test_a_head_that_is_too_large_is_refused_also_when_it_comes_whole(address: tuple[str, int]) -> None:
+    body = b'{"email": "delivered+1@resend.dev", "first_name": "Ada", "assessment_score": 50}'
+    for size, wanted in ((8_000, b"HTTP/1.1 202"), (20_000, b"HTTP/1.1 400"), (60_000, b"HTTP/1.1 400")):
+        head = HEAD + b"x-long: " + b"a" * size + b"\r\ncontent-length: %d\r\n\r\n" % len(body)
+        with connected(address, head + body) as one:
+            assert one.recv(4096).startswith(wanted), size
+
+
 def test_who_hangs_up_in_the_midst_of_a_body_leaves_no_traceback(
     address: tuple[str, int], caplog: pytest.LogCaptureFixture
 ) -> None:
