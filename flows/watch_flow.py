@@ -49,7 +49,7 @@ def _edits(prefect: Prefect, settings: Settings, now: datetime) -> list[str]:
     """What came of the look at the contacts; nothing where nobody has left. A look that failed is made up for later."""
     try:
         with notion_client(prefect, settings) as notion:
-            count = edits.look(prefect, notion, now, whole=True)
+            count = edits.look(prefect, notion, now, whole=True).gone
     except (NotionError, MissingSettingError, NotRegisteredError, MappingError, UnreadableRecordError) as error:
         return [f"contacts were not looked at: {error}"]
     return [f"{count} left by an edit in Notion"] if count else []

@@ -82,10 +82,10 @@ def _whole(rollup: dict[str, Any], count: int) -> bool:
     return value.get("type") == "array" and len(value.get("array", ())) == count
 
 
-def page_of(notion: NotionGateway, identity: str) -> dict[str, Any] | None:
-    """A contact's page as it is now; None for one that is gone, or in the trash. Raises NotionError."""
+def page_of(notion: NotionGateway, identity: str, block: str = schema.CONTACTS) -> dict[str, Any] | None:
+    """A contact's page, or a record, as it is now; None for one that is gone, or in the trash. Raises NotionError."""
     try:
-        page = notion.page(schema.CONTACTS, identity)
+        page = notion.page(block, identity)
     except NotionMissingError:
         return None
     return None if page.get("in_trash") or page.get("archived") else page

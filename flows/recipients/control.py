@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from flows.campaigns.model import Sequence
+    from flows.campaigns.plan import Planned
 
 
 def why_not(page: dict[str, Any], contact: ContactState, sequence: Sequence, number: int) -> str | None:
@@ -34,6 +35,15 @@ def why_not(page: dict[str, Any], contact: ContactState, sequence: Sequence, num
     if read(page, "Sequence Completed"):
         return "sequence completed in Notion"
     return why_not_contact(contact, sequence)
+
+
+def stopped(page: dict[str, Any], plan: Iterable[Planned]) -> str | None:
+    """That another record of an enrolment was stopped by a person, in words, or None; to have sent all is no stop."""
+    if read(page, "Cancelled"):
+        return "cancelled in Notion, on another record of the mailbox"
+    if read(page, "Sequence Completed") and not all(read(page, f"Email {one.number} Sent") for one in plan):
+        return "sequence completed in Notion, on another record of the mailbox"
+    return None
 
 
 def why_not_contact(contact: ContactState, sequence: Sequence) -> str | None:

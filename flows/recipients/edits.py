@@ -1,8 +1,9 @@
-"""What people change on contacts in Notion, on whichever page of a mailbox: kept where each send finds it.
+"""What people change in Notion, on whichever contact or record of a mailbox: kept where each send finds it.
 
-A send sees the contact that its record leads to. An address may have another, which a handler made within Notion's lag,
-or somebody by hand; and a mailbox has more addresses than one. Who has left by an edit is kept as a suppression; which
-pages show a booking, in a variable for each mailbox. Whoever finds the last look too old looks himself.
+A send sees its own record, and the contact that this leads to. There may be another of either, which a handler made
+within Notion's lag, or somebody by hand; and a mailbox has more addresses than one. Who has left by an edit is kept as
+a suppression; which contacts show a booking and which records were stopped, in a variable for each mailbox. Whoever
+finds the last look too old looks himself.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from itertools import batched
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from flows.campaigns import plan as plans
 from flows.recipients import contact, control, suppression
 from flows.recipients.mailbox import mailbox
 from flows.services import notion_schema as schema
@@ -32,6 +34,8 @@ OVERLAP = timedelta(minutes=5)
 # With the lag of a query, an edit is known within two minutes. Longer than from one look of the reader's to the next.
 FRESH = timedelta(seconds=75)
 AHEAD = timedelta(seconds=5)  # by so much a host's clock may be ahead of another's
+STOPS = ("Cancelled", "Sequence Completed")  # what people tick on a record
+CONDITIONS = 100  # of one query, by Notion's limit
 NAMES = 200  # variables that Prefect gives at once
 ROOM = 4_000  # a variable holds 5,000 characters
 
@@ -41,32 +45,63 @@ def fresh(looked: str | None, now: datetime) -> bool:
     return bool(looked) and -AHEAD <= now - datetime.fromisoformat(str(looked)) <= FRESH
 
 
-def look(prefect: Prefect, notion: NotionGateway, now: datetime, *, whole: bool = False) -> int:
-    """Keep what was edited since the last look; how many addresses have left by it.
+class Seen(NamedTuple):
+    """What a look has found: how many addresses have `gone`, and the `records` that were asked for."""
+
+    gone: int
+    records: list[dict[str, Any]]
+
+
+def look(
+    prefect: Prefect, notion: NotionGateway, now: datetime, *, whole: bool = False, keys: Iterable[str] = ()
+) -> Seen:
+    """Keep what was edited since the last look.
 
     Args:
         prefect: where it is kept.
-        notion: whose contacts are read.
+        notion: whose contacts and records are read.
         now: when this look begins.
         whole: read every contact, however long ago it was edited, unless that was done before.
+        keys: of the enrolments whose records are wanted as well, with the same calls.
 
     Raises:
-        NotionError: contacts could not be read, and the next look begins where this one did.
+        NotionError: something could not be read, and the next look begins where this one did.
         UnreadableRecordError: a contact has no status that could be read.
     """
     kept = prefect.variable(SEEN) or {}
     whole = whole and not kept.get("whole")
     # By Notion's clock: it is the newest edit that was seen.
     last = datetime.fromisoformat(kept["at"]) if "at" in kept else now - FIRST
-    since = EVER if whole else last - OVERLAP
-    edited = {"timestamp": "last_edited_time", "last_edited_time": {"on_or_after": since.isoformat()}}
-    pages = [page for page in notion.find(schema.CONTACTS, edited) if schema.read(page, "Email")]
+    pages = [page for page in notion.find(schema.CONTACTS, _edited(EVER if whole else last - OVERLAP)) if _email(page)]
+    records = _records(notion, None if "records" not in kept else last - OVERLAP, keys)
+    stopped = [page for page in records if _email(page) and any(schema.read(page, name) for name in STOPS)]
     gone = _keep_who_left(prefect, pages, now)
-    _keep_bookings(prefect, pages)
+    _keep(prefect, [*map(_booked, pages), *map(_stopped, stopped)])
     times = [datetime.fromisoformat(page["last_edited_time"]) for page in pages]
-    seen = {"at": max([last, *times]).isoformat(), "looked": now.astimezone(UTC).isoformat()}
+    seen = {"at": max([last, *times]).isoformat(), "looked": now.astimezone(UTC).isoformat(), "records": True}
     prefect.remember(SEEN, seen | {"whole": whole or bool(kept.get("whole"))})
-    return gone
+    return Seen(gone, records)
+
+
+def _records(notion: NotionGateway, since: datetime | None, keys: Iterable[str]) -> list[dict[str, Any]]:
+    """The records that were stopped since then (None: cancelled ever), and those of some enrolments."""
+    ticked = [{"property": name, "checkbox": {"equals": True}} for name in STOPS]
+    wanted: list[dict[str, Any]] = [{"and": [_edited(since), one]} for one in ticked] if since else ticked[:1]
+    wanted += [{"property": "Enrolment Key", "rich_text": {"equals": key}} for key in keys]
+    found = {
+        page["id"]: page
+        for some in batched(wanted, CONDITIONS)
+        for page in notion.find(schema.SEQUENCE, {"or": list(some)})
+    }
+    return list(found.values())
+
+
+def _edited(since: datetime) -> dict[str, Any]:
+    return {"timestamp": "last_edited_time", "last_edited_time": {"on_or_after": since.isoformat()}}
+
+
+def _email(page: dict[str, Any]) -> str:
+    return str(schema.read(page, "Email") or "")
 
 
 def why_not(  # noqa: PLR0913 - who asks, of whom, and when
@@ -77,10 +112,11 @@ def why_not(  # noqa: PLR0913 - who asks, of whom, and when
     kept: dict[str, Any],
     now: datetime,
 ) -> str | None:
-    """The reason why a mail must not go out, as other contacts of the mailbox tell, or None. Looks where that is due.
+    """The reason why a mail must not go out, as other pages of the mailbox tell, or None. Looks where that is due.
 
-    `kept` has the variables `SEEN` and `booked_name` as they were just read. A page that is kept as booked is read
-    again: it may have been put right, or thrown away. Who has left by an edit is suppressed by then. Raises as `look`.
+    `kept` has the variables `SEEN` and `booked_name` as they were just read. A page that is kept as booked or stopped
+    is read again: it may have been put right, or thrown away. Who has left by an edit is suppressed by then. Raises as
+    `look`.
     """
     email, enrolled = enrolment["email"], datetime.fromisoformat(enrolment["enrolled_at"])
     name = booked_name(email)
@@ -90,18 +126,47 @@ def why_not(  # noqa: PLR0913 - who asks, of whom, and when
     # What has enrolled him was a newer booking than those before it; Notion has edits to the minute.
     enrolled = (enrolled if enrolled.tzinfo else enrolled.replace(tzinfo=UTC)).replace(second=0, microsecond=0)
     since = enrolled if contact.BOOKING in sequence.contact else EVER
-    suspects = [
+    suspects = kept.get(name) or {}
+    booked = [
         identity
-        for identity, one in (kept.get(name) or {}).items()
-        if datetime.fromisoformat(one["at"]) >= since and control.booked(one["bookings"], sequence)
+        for identity, one in suspects.items()
+        if datetime.fromisoformat(one["at"]) >= since and control.booked(one.get("bookings", ()), sequence)
     ]
-    pages = [contact.page_of(notion, identity) for identity in suspects]
-    there = [page for page in pages if page and mailbox(str(schema.read(page, "Email"))) == mailbox(email)]
-    return control.booked(contact.of(there).bookings, sequence)
+    pages = [contact.page_of(notion, identity) for identity in booked]
+    there = [page for page in pages if page and mailbox(_email(page)) == mailbox(email)]
+    if reason := control.booked(contact.of(there).bookings, sequence):
+        return reason
+    others = [identity for identity, one in suspects.items() if "stopped" in one and identity != enrolment["page"]]
+    records = [contact.page_of(notion, identity, schema.SEQUENCE) for identity in others]
+    return next(
+        (
+            reason
+            for page in records
+            if page and _same_enrolment(page, sequence, enrolment, enrolled)
+            if (reason := control.stopped(page, plans.of(sequence, enrolment)))
+        ),
+        None,
+    )
+
+
+def _same_enrolment(page: dict[str, Any], sequence: Sequence, enrolment: dict[str, Any], enrolled: datetime) -> bool:
+    """Whether a record is one more of an enrolment: with its key, or a person's for the same sequence since then.
+
+    One without a key, as somebody makes by hand, may be of any campaign and type where it names none.
+    """
+    key, email = schema.read(page, "Enrolment Key"), _email(page)
+    if key == enrolment["key"]:
+        return True
+    if mailbox(email) != mailbox(enrolment["email"]) or datetime.fromisoformat(page["last_edited_time"]) < enrolled:
+        return False
+    if key:
+        return bool(key == sequence.key(email))
+    of = (schema.read(page, "Campaign") or sequence.label, schema.read(page, "Template Type") or sequence.type)
+    return of == (sequence.label, sequence.type)
 
 
 def booked_name(email: str) -> str:
-    """The variable that keeps which contacts of a mailbox show a booking."""
+    """The variable that keeps which contacts of a mailbox show a booking, and which of its records were stopped."""
     return f"booked-{hashlib.sha256(mailbox(email).encode()).hexdigest()[:32]}"
 
 
@@ -119,15 +184,23 @@ def _keep_who_left(prefect: Prefect, pages: list[dict[str, Any]], now: datetime)
     return len({mailbox(email) for email, _ in new})
 
 
-def _keep_bookings(prefect: Prefect, pages: list[dict[str, Any]]) -> None:
+def _booked(page: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    return page, {"bookings": list(contact.of([page]).bookings)}
+
+
+def _stopped(page: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    return page, {"stopped": True}
+
+
+def _keep(prefect: Prefect, pages: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    """Keep what each page says for its mailbox, or forget it where it says nothing any more."""
     shown: dict[str, dict[str, Any]] = {}
-    for page in pages:
-        one = {"at": page["last_edited_time"], "bookings": list(contact.of([page]).bookings)}
-        shown.setdefault(booked_name(str(schema.read(page, "Email"))), {})[page["id"]] = one
+    for page, said in pages:
+        shown.setdefault(booked_name(_email(page)), {})[page["id"]] = {"at": page["last_edited_time"]} | said
     known = _variables(prefect, shown)
     for name, those in shown.items():
         before = known.get(name) or {}
-        after = {identity: one for identity, one in (before | those).items() if one["bookings"]}
+        after = {one: said for one, said in (before | those).items() if said.get("bookings") or "stopped" in said}
         while len(json.dumps(after)) > ROOM:
             del after[min(after, key=lambda identity: str(after[identity]["at"]))]
         if after and after != before:

@@ -1,5 +1,7 @@
 """Which of the mails that are due soon may go, by their records in Notion: read for all at once, once a minute.
 
+It is the look at what people have edited, with the records of those mails asked for as well.
+
 A send whose mail is on the list need not read its record. The list says who may get mail, and not who may not: a mail
 that is not on it, for whatever reason, or a list that is old, means that the send reads the record itself.
 """
@@ -8,17 +10,15 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
-from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 from flows.campaigns import plan as plans
 from flows.campaigns.model import CampaignError
 from flows.campaigns.model import sequence as find_sequence
-from flows.recipients import contact, control
+from flows.recipients import contact, control, edits
 from flows.recipients.contact import UnreadableRecordError
 from flows.recipients.edits import FRESH, fresh
 from flows.sending import pacing
-from flows.services import notion_schema as schema
 from flows.services.prefect_api import MAIL_FLOW
 
 if TYPE_CHECKING:
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 LIST = "hublab-mails-cleared"  # the variable
 MOST = 200  # runs that Prefect gives at once; a variable holds as many
-KEYS = 100  # of one query, by Notion's limit
 
 
 def look(prefect: Prefect, notion: NotionGateway, now: datetime) -> int:
-    """Make the list of the mails that are due before the next look; how many are on it. Raises NotionError."""
+    """Look as `edits.look`, and list which of the mails that are due before the next look may go; how many may.
+
+    Raises as `edits.look`.
+    """
     mails = [run["parameters"] for run in due(prefect, now + FRESH) if _is_ours(run["parameters"])]
     keys = sorted({str(one["enrolment"]["key"]) for one in mails})
-    pages: dict[str, dict[str, Any]] = {}
-    for some in batched(keys, KEYS):
-        wanted = [{"property": "Enrolment Key", "rich_text": {"equals": key}} for key in some]
-        pages |= {page["id"]: page for page in notion.find(schema.SEQUENCE, {"or": wanted})}
+    records = edits.look(prefect, notion, now, whole=True, keys=keys).records
+    pages = {page["id"]: page for page in records}
     may = [
         _mark(one["enrolment"], one["step"])
         for one in mails

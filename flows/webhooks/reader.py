@@ -1,4 +1,4 @@
-"""The one reader of Notion for everybody: what was edited on contacts, and which of the next mails may go.
+"""The one reader of Notion for everybody: what was edited on contacts and records, and which of the next mails may go.
 
 Two calls a minute. Where it does not run, or fails, each send reads for itself: see `edits` and `ahead`.
 """
@@ -9,7 +9,6 @@ import logging
 import threading
 from datetime import UTC, datetime, timedelta
 
-from flows.recipients import edits
 from flows.sending import ahead
 from flows.services.clients import NOTION, notion_client
 from flows.services.prefect_api import Prefect
@@ -52,6 +51,5 @@ def once(now: datetime) -> bool:
         if kept and timedelta() <= now - datetime.fromisoformat(kept["looked"]) < ANOTHERS:
             return False
         with notion_client(prefect, prefect.settings(*NOTION)) as notion:
-            edits.look(prefect, notion, now, whole=True)
             ahead.look(prefect, notion, now)
     return True

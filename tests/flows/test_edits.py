@@ -65,7 +65,7 @@ class Campaign:
     def look(self, **more: Any) -> int:
         sources = {source.database: source.id for source in self.all.sources.values()}
         notion = NotionGateway(self.all.settings, lambda: None, sources)
-        return edits.look(self.prefect, notion, more.pop("now", self.all.clock.now()), **more)
+        return edits.look(self.prefect, notion, more.pop("now", self.all.clock.now()), **more).gone
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ def test_contacts_that_nobody_has_edited_for_long_are_looked_at_once(campaign: C
     mine = Try({})
     campaign.all.tries.append(mine)
     assert campaign.look(whole=True) == 0
-    assert mine.calls.count("notion query") == 1
+    assert mine.calls.count("notion query") == 2  # contacts and records
     assert not [one for one in mine.calls if one.startswith("claim")]  # nothing is kept again and again
 
 
@@ -248,7 +248,7 @@ def test_the_mails_of_a_minute_share_one_look(campaign: Campaign) -> None:
     campaign.all.tries.append(mine)
     for enrolment in people:
         assert campaign.send(enrolment, 1) == ""
-    assert mine.calls.count("notion query") == 1 + 1  # and the template
+    assert mine.calls.count("notion query") == 2 + 1  # contacts, records, and the template
 
 
 def test_however_many_contacts_a_mailbox_has_what_is_kept_has_room(campaign: Campaign) -> None:
