@@ -1,6 +1,7 @@
 """`python -m flows.operator.erase ADDRESS`: what is kept of one person at Prefect and in Notion is removed.
 
-First nothing more may go to the address, and that alone stays, as a digest. Run again it removes what is left.
+Of the person: of every address of the mailbox, with another `+tag`, case or dots. First nothing more may go to any of
+them, and that alone stays, as a digest. Run again it removes what is left.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from flows.campaigns.model import MAX_STEPS, normalised, sequences
 from flows.operator.cutover.facts import instant
 from flows.operator.cutover.fates import STALE
 from flows.operator.operate import stop
-from flows.recipients import confirmation, edits, suppression
+from flows.recipients import confirmation, contact, edits, suppression
+from flows.recipients.mailbox import mailbox
 from flows.sending.frozen import place
 from flows.services import notion_schema as schema
 from flows.services.clients import notion_client
 from flows.services.prefect_api import MAIL_FLOW, Prefect
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from flows.services.notion_gateway import NotionGateway
 
 PAGES = (schema.SEQUENCE, schema.CONTACTS, schema.PROJECTS, schema.ANALYTICS)
@@ -32,10 +36,14 @@ LEFT = "Not reached from here: Resend's own list of mails, the calendar's bookin
 
 @dataclass
 class Erased:
-    """How much went: by name of a database or a kind of thing; `busy` runs could not be removed yet."""
+    """How much went: by name of a database or a kind of thing; `busy` runs could not be removed yet.
+
+    `addresses`: all writings of the mailbox that were found, beside the one that was given.
+    """
 
     counts: dict[str, int] = field(default_factory=dict)
     busy: int = 0
+    addresses: set[str] = field(default_factory=set)
 
 
 def erase(email: str) -> Erased:
@@ -43,34 +51,44 @@ def erase(email: str) -> Erased:
     done, wanted = Erased(), normalised(email)
     stop(wanted)
     with Prefect() as prefect, notion_client(prefect, prefect.settings()) as notion:
-        pages = {block: notion.equals(block, Email=wanted) for block in PAGES}
-        keys = {one.key(wanted) for one in sequences().values()}
-        keys |= {str(schema.read(page, "Enrolment Key") or "") for page in pages[schema.SEQUENCE]} - {""}
+        pages = {block: contact.of_mailbox(notion, block, wanted) for block in PAGES}
+        runs = list(_named(prefect, mailbox(wanted)))
+        written = {normalised(str(schema.read(page, "Email"))) for found in pages.values() for page in found}
+        written |= {said for said, _ in runs}
+        keys = {one.key(address) for one in sequences().values() for address in written | {wanted}}
+        keys |= {str(schema.read(page, "Enrolment Key") or "") for page in pages[schema.SEQUENCE]}
+        keys |= {str(_part(run, "enrolment").get("key") or "") for _, run in runs}
         # The runs first: they know the keys no more than the records do, and the records go last.
-        for key in sorted(keys):
+        for key in sorted(keys - {""}):
             _runs(prefect, key, done)
             _mails(prefect, key, done)
             prefect.forget(confirmation.variable(key))
-        _flat(prefect, wanted, done)
+        for _, run in _named(prefect, mailbox(wanted)):
+            _remove(prefect, run, done)
         for name in (suppression.booking_name(wanted), edits.booked_name(wanted)):
             prefect.forget(name)
         if not done.busy:
             _pages(notion, pages, done)
+        done.addresses = written - {wanted}
     return done
 
 
-def _flat(prefect: Prefect, email: str, done: Erased) -> None:
-    """The runs that name the address in their parameters alone.
+def _named(prefect: Prefect, box: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The runs whose parameters name an address of a mailbox, with the address.
 
-    They are the website's calls, and what the production before has scheduled, taken over or not.
+    Beside ours they are the website's calls, and what the production before has scheduled, taken over or not.
     """
     flows = [MAIL_FLOW, *{one.handler for one in sequences().values()}]
     for run in list(prefect.pages("/flow_runs/filter", {"flows": {"name": {"any_": flows}}})):
-        given = run.get("parameters") or {}
-        payload = given.get("payload")
-        said = given.get("email") or (payload.get("email") if isinstance(payload, dict) else "")
-        if said and normalised(str(said)) == email:
-            _remove(prefect, run, done)
+        parts = (run.get("parameters") or {}, _part(run, "payload"), _part(run, "enrolment"))
+        said = next((str(one["email"]) for one in parts if one.get("email")), "")
+        if said and mailbox(said) == box:
+            yield normalised(said), run
+
+
+def _part(run: dict[str, Any], name: str) -> dict[str, Any]:
+    found = (run.get("parameters") or {}).get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _runs(prefect: Prefect, key: str, done: Erased) -> None:
@@ -115,8 +133,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m flows.operator.erase", description=__doc__)
     parser.add_argument("email")
     done = erase(parser.parse_args(arguments).email)
+    also = f", nor to {', '.join(sorted(done.addresses))}, which are of the same mailbox" if done.addresses else ""
     what = ", ".join(f"{count} {name}" for name, count in done.counts.items()) or "nothing was there"
-    sys.stdout.write(f"nothing more goes to this address; removed: {what}\n{LEFT}\n")
+    sys.stdout.write(f"nothing more goes to this address{also}; removed: {what}\n{LEFT}\n")
     if done.busy:
         sys.stderr.write(f"{done.busy} runs {AGAIN}\n")
     return 1 if done.busy else 0

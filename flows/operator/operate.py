@@ -5,20 +5,40 @@ from __future__ import annotations
 import argparse
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
 
 from flows.campaigns.model import sequences
 from flows.operator import register
-from flows.recipients import suppression
+from flows.recipients import contact, suppression
 from flows.sending.frozen import ContentGoneError, place, thaw
+from flows.services import notion_schema as schema
+from flows.services.clients import NOTION, notion_client
+from flows.services.errors import NotionError
 from flows.services.prefect_api import Prefect
 from flows.services.settings import PAUSED
 
 
 class NothingThereError(LookupError):
     """The queue or the mail that was named does not exist."""
+
+
+class StillSaidError(LookupError):
+    """Contacts in Notion still say that an address has left."""
+
+    def __init__(self, name: str, pages: list[dict[str, Any]]) -> None:
+        """`name` is the property's in the workspace."""
+        lines = [
+            f"  {schema.read(page, 'Email')}: {name!r} is {schema.read(page, contact.STATUS)!r}, {page.get('url', '')}"
+            for page in pages
+        ]
+        super().__init__(
+            "nothing is lifted, for Notion says that this address has left, and the next look would undo it:\n"
+            + "\n".join(lines)
+            + f"\nchange {name!r} there, then run this again"
+        )
 
 
 def pause(pool: str | None, *, paused: bool) -> tuple[str, list[str]]:
@@ -82,11 +102,24 @@ def stop(email: str) -> str:
 
 
 def allow(email: str) -> str:
-    """Lift every cause that is recorded for an address; what was done."""
+    """Lift every cause that is recorded for an address; what was done.
+
+    Nothing is lifted while a contact of its mailbox says in Notion that it has left: the next look would undo it.
+
+    Raises:
+        StillSaidError: so it is; names the pages, the property and what to do.
+        NotionError: Notion could not be asked.
+    """
     with Prefect() as prefect:
+        with notion_client(prefect, prefect.settings(*NOTION)) as notion:
+            found = contact.of_mailbox(notion, schema.CONTACTS, email)
+            now = [page for one in found if (page := contact.page_of(notion, one["id"])) is not None]
+            if saying := [page for page in now if suppression.has_left(schema.read(page, contact.STATUS))]:
+                place = notion.mapping.place(schema.CONTACTS, contact.STATUS)
+                raise StillSaidError(place.name if place is not None else contact.STATUS, saying)
         campaigns = {campaign for campaign, _ in sequences()}
         lifted = suppression.lift(prefect, email, *map(suppression.customer, sorted(campaigns)))
-    return f"lifted: {', '.join(lifted) or 'nothing was recorded'}; mind the contact's status in Notion"
+    return f"lifted: {', '.join(lifted) or 'nothing was recorded'}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -116,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
                     "`./hublab campaign secrets`, `./hublab campaign register`)"
                 )
                 done += f"; with it {', '.join(others)}, not the campaign's: {remedy} spares them"
-    except NothingThereError as problem:
+    except (NothingThereError, StillSaidError, NotionError) as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
     sys.stdout.write(f"{done}\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from flows.recipients import mailbox
 from flows.services import notion_schema as schema
 from flows.services.errors import NotionMissingError
 
@@ -89,6 +90,13 @@ def page_of(notion: NotionGateway, identity: str, block: str = schema.CONTACTS) 
     except NotionMissingError:
         return None
     return None if page.get("in_trash") or page.get("archived") else page
+
+
+def of_mailbox(notion: NotionGateway, block: str, email: str) -> list[dict[str, Any]]:
+    """The pages of a database whose address is one of a mailbox's, however it is written. Raises NotionError."""
+    found = notion.find(block, mailbox.conditions(email))
+    wanted = mailbox.mailbox(email)
+    return [page for page in found if mailbox.mailbox(str(schema.read(page, "Email") or "")) == wanted]
 
 
 def _texts(name: str, values: list[Any]) -> tuple[str, ...]:

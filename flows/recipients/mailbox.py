@@ -5,6 +5,8 @@ Used to find who has left, so that in doubt two addresses are one: a mail too fe
 
 from __future__ import annotations
 
+from typing import Any
+
 from flows.campaigns.model import normalised
 
 # Other names of the same provider's mailboxes.
@@ -42,6 +44,22 @@ def mailbox(email: str) -> str:
     if domain in DOTLESS:
         local = local.replace(".", "")
     return f"{local}@{domain}"
+
+
+def conditions(email: str) -> dict[str, Any]:
+    """A filter for Notion that finds every page of a mailbox, and others: which, `mailbox` of their addresses tells."""
+    local, _, domain = mailbox(email).rpartition("@")
+    domains = {domain, *(one for one, real in ALIASES.items() if real == domain)}
+    domains |= {one.encode("idna").decode() for one in domains if not one.isascii() and _encodes(one)}
+    anyway = [{"property": "Email", "email": {"contains": f"@{one}"}} for one in sorted(domains)]
+    return {"and": [{"property": "Email", "email": {"starts_with": local[:1]}}, {"or": anyway}]}
+
+
+def _encodes(domain: str) -> bool:
+    try:
+        return bool(domain.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def _shown(domain: str) -> str:
