@@ -3,7 +3,9 @@
 A state machine of the campaign's real core, with Prefect, Notion and Resend in memory. Tries are killed before or after
 any of their calls, answers are lost, a second try of a run takes place in the midst of the first; people unsubscribe,
 bounce and complain, templates, campaign, record and contact are edited, the campaign is paused, quotas are used up,
-queries lag. At the end everything is put right, and every mail is accounted for.
+queries lag. Somebody reads Notion ahead, once a minute, late, or not at all: a person's edit stops a mail that is due
+more than two minutes later, and any mail where nobody reads ahead. At the end everything is put right, and every mail
+is accounted for.
 """
 
 from __future__ import annotations
@@ -24,11 +26,12 @@ from prefect.states import Crashed, Failed, Pending, Scheduled
 from flows.campaigns import plan as plans
 from flows.campaigns.model import parse
 from flows.enrolment import enrol as enrolling
-from flows.recipients import control, suppression
-from flows.sending import frozen, one_mail
+from flows.recipients import control, edits, suppression
+from flows.sending import ahead, frozen, one_mail
 from flows.sending.delivery import Delivery
 from flows.services import notion_schema as schema
 from flows.services.errors import ResendFailedError
+from flows.services.notion_gateway import NotionGateway
 from flows.services.resend_operations import ResendOperations
 from flows.webhooks import events
 from sandbox.standins.workspace import put_template
@@ -87,6 +90,9 @@ TEMPLATES = ("hello_1", "hello_2", "hello_3", "hello_new", "client_1", "client_2
 PEOPLE = ("ada@salon.example", "bea@salon.example")
 CAUSES = {"email.bounced": "Bounced", "email.complained": "Complained", "unsubscribe": "Unsubscribed"}
 MOST_CALLS = 28  # of a mail's or an enrolment's try
+KNOWN = timedelta(minutes=2)  # after so long each edit is known, also where somebody reads ahead
+# How long before a moment Notion was read ahead, in seconds; None: nobody does.
+READERS = {"up": 10.0, "late": 70.0, "down": None}
 
 
 @cache
@@ -118,6 +124,8 @@ meddling = st.one_of(
             "edits_the_campaign": (st.sampled_from(sorted(EDITIONS)),),
             "edits_a_record": (st.integers(0, 9), st.sampled_from(("Cancelled", "Sequence Completed", "trash"))),
             "edits_a_contact": (st.integers(0, 9), st.booleans()),
+            "edits_a_duplicate": (st.integers(0, 9), st.sampled_from(edits.STOPS)),
+            "reads_ahead": (st.sampled_from(sorted(READERS)),),
             "pauses_or_resumes": (st.sampled_from((False, False, True)),),
             "quota": (st.booleans(),),
             "the_sender_is_wrong_or_mended": (st.booleans(),),
@@ -140,19 +148,23 @@ class Campaign(RuleBasedStateMachine):
         self.prefect = self.stack.enter_context(installed(self.all))
         self.violated = False
         self.edition, self.paused, self.versions = "as it was", False, dict.fromkeys(TEMPLATES, 0)
-        for module in (one_mail, enrolling):
+        self.stack.enter_context(patch.object(ahead, "due", self.due))
+        for module in (one_mail, enrolling, ahead):
             self.stack.enter_context(patch.object(module, "find_sequence", lambda _, name: edition(self.edition)[name]))
         self.all.accepting = self.accepted
         self.sent: dict[str, str] = {}  # key:step → template
         self.stopped: set[str] = set()  # enrolments of which nothing more must go out
+        self.edited: dict[str, tuple[datetime, bool]] = {}  # so by an edit: since when; on what each send reads itself
+        self.reader, self.looked = READERS["down"], self.all.clock.now() - timedelta(days=1)
         self.excused: set[str] = set()  # of which a mail may be missing all the same
         self.forgotten: set[str] = set()  # that Prefect does not know whole: who signs up again has a new plan
         self.bound: dict[str, dict[int, Any]] = {}  # enrolment → place → what was planned
         self.begun: list[tuple[str, frozenset[str]]] = []  # tries at work: the enrolment, and what held at their start
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(reader=st.sampled_from(sorted(READERS)))
+    def begin(self, reader: str) -> None:
         self.furnish()
+        self.reads_ahead(reader)
         self.signs_up(PEOPLE[0], "hello")
 
     def furnish(self) -> None:
@@ -200,13 +212,46 @@ class Campaign(RuleBasedStateMachine):
     def workers_go_on(self, each: list[tuple[int, list[tuple[int | str, str, str]]]]) -> None:
         self.workers_wait_and_take_what_is_due_next(each)
 
+    @precondition(lambda self: not self.paused)
+    @rule(
+        edit=st.sampled_from(("edits_a_record", "edits_a_contact", "edits_a_duplicate")),
+        which=st.integers(0, 9),
+        seconds=st.sampled_from((30, 100, 125)),
+        reader=st.sampled_from(sorted(READERS)),
+        each=tries,
+    )
+    def somebody_edits_shortly_before(self, edit: str, which: int, seconds: int, reader: str, each: Any) -> None:
+        """So long before mails are due, or while they wait; then somebody reads ahead, or nobody does any more."""
+        now = self.all.clock.now()
+        when = max(min((run.due for run in self.open()), default=now), now + timedelta(seconds=60 + seconds))
+        self.until(when - timedelta(seconds=seconds))
+        getattr(self, edit)(which, which % 2 == 0 if edit == "edits_a_contact" else edits.STOPS[which % 2])
+        self.reads_ahead(reader)
+        self.until(when)
+        self.workers_take_what_is_due(each)
+
     @rule(hours=st.sampled_from((0.1, 1, 5, 24, 72)))
     def time_passes(self, hours: float) -> None:
-        self.all.clock.advance(hours * 3600)
+        self.until(self.all.clock.now() + timedelta(hours=hours))
 
     def until_something_is_due(self) -> None:
-        if ahead := [run.due for run in self.open()]:
-            self.all.clock.at = max(self.all.clock.at, min(ahead))
+        if times := [run.due for run in self.open()]:
+            self.until(min(times))
+
+    def until(self, when: datetime) -> None:
+        """Time passes; whoever reads ahead has looked shortly before."""
+        if self.reader is not None and when - timedelta(seconds=self.reader) >= self.all.clock.now():
+            self.all.clock.at = self.looked = when - timedelta(seconds=self.reader)
+            sources = {source.database: source.id for source in self.all.sources.values()}
+            notion = NotionGateway(self.all.settings, lambda: None, sources)
+            ahead.look(self.prefect, notion, self.looked)  # type: ignore[arg-type]
+        self.all.clock.at = max(self.all.clock.at, when)
+
+    def due(self, _: Any, until: datetime) -> list[dict[str, Any]]:
+        return [{"parameters": run.parameters} for run in self.open() if not run.enrols and run.due < until]
+
+    def reads_ahead(self, how: str) -> None:
+        self.reader = READERS[how]
 
     @rule(what=meddling)
     def somebody_meddles(self, what: tuple[str, tuple[Any, ...]]) -> None:
@@ -245,7 +290,23 @@ class Campaign(RuleBasedStateMachine):
             self.all.notion.update_page(page["id"], {"in_trash": True})
         else:
             self.all.notion.update_page(page["id"], {"properties": {what: {"checkbox": True}}})
-        self.stopped.add(self.text(page, "Enrolment Key"))
+        self.edit(self.text(page, "Enrolment Key"))
+
+    def edits_a_duplicate(self, which: int, what: str) -> None:
+        """Somebody makes a copy of a record, and stops the mails there."""
+        if records := self.rows(schema.SEQUENCE):
+            page = records[which % len(records)]
+            key, email = self.text(page, "Enrolment Key"), page["values"]["Email"]
+            copied = {"Email": {"email": email}, "Enrolment Key": {"rich_text": schema.pieces(key)}}
+            self.all.notion.create_page(self.all.sources[schema.SEQUENCE], copied | {what: {"checkbox": True}})
+            self.edit(key, read=False)
+
+    def edit(self, enrolment: str, *, read: bool = True) -> None:
+        """A person has stopped an enrolment's mails; where that is `read` by each send, from now on."""
+        since, before = self.edited.get(enrolment, (self.all.clock.now(), False))
+        if read and not before:
+            since = self.all.clock.now()
+        self.edited[enrolment] = (since, read or before)
 
     def edits_a_contact(self, which: int, left: bool) -> None:
         """Booked, or marked as cancelled, by hand."""
@@ -259,7 +320,7 @@ class Campaign(RuleBasedStateMachine):
             if page["id"] in str(record["values"].get("Contact")) and (
                 left or "-hello-" in self.text(record, "Enrolment Key")
             ):
-                self.stopped.add(self.text(record, "Enrolment Key"))
+                self.edit(self.text(record, "Enrolment Key"))
         for sequence in ("hello", "client"):  # who is enrolled hereafter may not be
             self.excused.add(self.sequence(sequence).key(page["values"]["Email"]))
 
@@ -305,7 +366,7 @@ class Campaign(RuleBasedStateMachine):
         key = run.key.partition(":")[0]
         self.all.tries.append(mine)
         self.all.current.append(run)
-        self.begun.append((key, frozenset(self.stopped)))
+        self.begun.append((key, self.held()))
         try:
             found = self.body(run)
         except Killed:
@@ -325,6 +386,13 @@ class Campaign(RuleBasedStateMachine):
         run.state, run.message = found, str(found.message or "")
         if found.is_scheduled():
             run.due = found.state_details.scheduled_time
+
+    def held(self) -> frozenset[str]:
+        """The enrolments that are stopped for a try that begins now."""
+        now = self.all.clock.now()
+        alone = now - self.looked > edits.FRESH
+        known = {key for key, (since, read) in self.edited.items() if now - since > KNOWN or (alone and read)}
+        return frozenset(self.stopped | known)
 
     def body(self, run: Run) -> Any:
         if run.enrols:
@@ -392,7 +460,7 @@ class Campaign(RuleBasedStateMachine):
 
     def settle(self) -> None:
         """Everything is put right; then every mail is accounted for."""
-        self.paused = self.all.quota = False
+        self.paused, self.all.quota, self.reader = False, False, None
         self.all.resend.domains["hublab.test"], self.all.notion.lag = "verified", 0.0
         for name in TEMPLATES:
             self.edits_a_template(name)
@@ -405,7 +473,7 @@ class Campaign(RuleBasedStateMachine):
             waiting = sorted(self.open(), key=lambda run: (run.due, run.key))
             if not waiting:
                 break
-            self.all.clock.at = max(self.all.clock.at, waiting[0].due)
+            self.until(waiting[0].due)
             self.attempt(waiting[0], [])
         self.accounted_for()
 
@@ -416,9 +484,10 @@ class Campaign(RuleBasedStateMachine):
         for enrolment, planned in self.bound.items():
             for step in planned:
                 key = f"{enrolment}:{step}"
-                if enrolment not in self.stopped | self.excused | self.forgotten:
+                if enrolment not in self.stopped | self.edited.keys() | self.excused | self.forgotten:
                     assert key in self.sent, f"{key} is lost: {self.all.runs.get(key)}"
-                if key in self.sent and key in self.all.runs and enrolment not in self.stopped | self.excused:
+                left = self.stopped | self.edited.keys() | self.excused
+                if key in self.sent and key in self.all.runs and enrolment not in left:
                     page = self.all.notion.page(self.all.runs[key].parameters["enrolment"]["page"])
                     assert page["values"].get(f"Email {step} Sent"), f"{key} is not recorded"
         keys = [mail["key"] for mail in self.all.resend.mails]
@@ -523,6 +592,11 @@ def a_second_run(
     return run
 
 
+def however_old(kept: Any, enrolment: dict[str, Any], step: int, _: Any) -> bool:
+    """What was read ahead is believed for ever."""
+    return bool(kept) and ahead._mark(enrolment, step) in kept["mails"]
+
+
 def as_the_file_has_it(sequence: Sequence, enrolment: dict[str, Any]) -> Any:
     return plans.made(sequence, datetime.fromisoformat(enrolment["enrolled_at"]), None)
 
@@ -532,6 +606,9 @@ BROKEN: dict[str, tuple[Any, str, Any, str]] = {
     "who has left is not looked up": (suppression, "why_not", lambda *_: None, "stopped before|looked up last"),
     "who has left is looked up too early": (Delivery, "deliver", looked_up_before_the_wait, "looked up last"),
     "what people say in Notion is not read": (control, "why_not", lambda *_: None, "stopped before"),
+    "what was read ahead is believed for ever": (ahead, "cleared", however_old, "stopped before"),
+    "whoever reads ahead takes each record for good": (ahead, "_may_go", lambda *_: True, "stopped before"),
+    "what people tick on a duplicate is not read": (control, "stopped", lambda *_: None, "stopped before"),
     "the key is another one": (ResendOperations, "send", another_key, "under another key"),
     "that Resend has it is not written down": (frozen.FrozenMail, "record", lambda *_: None, "not recorded"),
     "sent however long ago the first try was": (
