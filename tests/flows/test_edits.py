@@ -98,6 +98,21 @@ def test_what_any_contact_of_the_mailbox_says_stops_the_mails(
     assert reason in campaign.send(enrolment, 2)
 
 
+@pytest.mark.parametrize("status", ["Unsubscribed", "bounced", "CANCELLED "])
+@pytest.mark.parametrize("last", [True, False])
+def test_of_two_contacts_of_an_address_either_keeps_it_from_being_enrolled(
+    campaign: Campaign, status: str, last: bool
+) -> None:
+    pages = [campaign.contact(EMAIL, **{STATUS: "Signed Up"}), campaign.contact(EMAIL, **{STATUS: "Signed Up"})]
+    campaign.all.notion.update_page(pages[last]["id"], {"properties": {STATUS: {"select": {"name": status}}}})
+    payload = PAYLOADS["noshow"] | {"email": EMAIL}
+    state = enrol.enrol("christmas", "noshow", payload, campaign.all.clock.now().isoformat())
+    assert state.name == "Skipped"
+    assert campaign.all.runs == {}
+    shown = {campaign.all.notion.page(page["id"])["values"][STATUS]["name"] for page in pages}
+    assert shown == {"Signed Up", status}  # and nothing is overwritten
+
+
 @pytest.mark.parametrize("second", [0, 1, 29, 30, 31, 59])
 @pytest.mark.parametrize("change", [{BOOKING: "Booked"}, {STATUS: "Unsubscribed"}])
 def test_an_edit_is_known_two_minutes_later_whoever_looked_in_between(

@@ -53,7 +53,9 @@ def test_a_missing_template_fails_and_names_itself(world: World) -> None:
 def test_an_unusable_template_fails_names_the_variable_and_sends_nothing(
     world: World, part: str, text: str, match: str
 ) -> None:
-    world.edit(schema.TEMPLATES, world.template("christmas_email_2"), **{part: text})
+    page = world.template("christmas_email_2")
+    page["markdown"] = "Internal: not before the lawyer has seen it."  # what people write into a page is no mail
+    world.edit(schema.TEMPLATES, page, **{part: text})
     fails(world, "christmas_email_2", re.escape(match))
 
 

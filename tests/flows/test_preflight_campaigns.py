@@ -10,6 +10,10 @@ import pytest
 from flows.campaigns import model
 from flows.campaigns.model import parse, sequences
 from flows.operator import preflight
+from flows.services import notion_schema as schema
+from flows.services.notion_gateway import NotionGateway
+from sandbox.standins.workspace import put_template
+from tests.flows.in_memory import Services, installed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,3 +82,24 @@ def test_a_file_that_cannot_be_read_is_a_row_and_no_traceback(
     model._loaded.cache_clear()
     assert preflight.main([]) == 1
     assert "spring.toml: sequences.hello: unknown key stpes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("{{first_name}}, {{business_name}}", ""),  # the one is required, the other has a default
+        ("{{weakest_system_1}}", "{{weakest_system_1}} has no value for this enrolment"),
+        ('{{weakest_system_1 | default("x")}}', ""),
+    ],
+)
+def test_a_template_that_needs_what_a_visitor_may_leave_out_is_named(body: str, problem: str) -> None:
+    """It is rendered with only what each enrolment has; in memory."""
+    services = Services()
+    with installed(services):
+        source = services.sources[schema.TEMPLATES]
+        put_template(services.notion, source, "christmas_email_1", "A word", f"<p>{body} {{{{unsubscribe_url}}}}</p>")
+        sources = {one.database: one.id for one in services.sources.values()}
+        notion = NotionGateway(services.settings, lambda: None, sources)
+        rows = {row.what: row.problem for row in preflight.templates(notion, services.settings)}
+    assert problem in rows["christmas_email_1"]
+    assert bool(problem) is bool(rows["christmas_email_1"])

@@ -88,6 +88,35 @@ def test_a_status_that_nobody_can_read_is_an_error_and_no_permission(status: dic
         contact.state(cast("Any", Notion(page)), record(status), "ada@salon.net")
 
 
+WHOLE = {"type": "array", "array": [option("Signed Up")], "function": "show_original"}
+NOT_WHOLE: list[dict[str, Any]] = [
+    {"type": "incomplete", "incomplete": {}, "function": "show_original"},
+    {"type": "unsupported", "unsupported": {}, "function": "show_original"},
+    {"type": "array", "array": [], "function": "show_original"},
+    {"type": "array", "function": "show_original"},
+    {"type": "number", "number": 1, "function": "count"},
+]
+
+
+@pytest.mark.parametrize("shown", NOT_WHOLE)
+@pytest.mark.parametrize("name", ["Contact Status", "Contact Booking"])
+def test_a_rollup_that_does_not_show_every_contact_is_no_permission_and_the_page_is_asked(
+    name: str, shown: dict[str, Any]
+) -> None:
+    found = record(option("Signed Up"))
+    for one in ("Contact Status", "Contact Booking"):
+        found["properties"][one] = {"type": "rollup", "rollup": shown if one == name else WHOLE}
+    notion = cast("Any", Notion(person(option("Unsubscribed"))))
+    assert "unsubscribed" in str(reason(contact.state(notion, found, "ada@salon.net")))
+
+
+def test_a_relation_that_is_not_shown_whole_is_no_permission() -> None:
+    found = record(option("Signed Up"))
+    found["properties"]["Contact"]["has_more"] = True
+    notion = cast("Any", Notion(person(option("Unsubscribed"))))
+    assert "unsubscribed" in str(reason(contact.state(notion, found, "ada@salon.net")))
+
+
 @pytest.mark.parametrize("name", [STATUS, BOOKING])
 def test_a_contact_without_the_property_is_an_error_that_names_it(name: str) -> None:
     page = person(option("Signed Up"))
