@@ -1,0 +1,56 @@
+"""Every page that the flows make in Notion has a title by which a person finds it in a list; in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flows.campaigns import plan as plans
+from flows.campaigns.model import sequence as find_sequence
+from flows.recipients.contact import STATUS
+from flows.sending import analytics
+from flows.services import notion_schema as schema
+from flows.services.notion_gateway import NotionGateway
+from flows.webhooks import events
+from tests.flows import test_edits
+from tests.flows.test_edits import EMAIL
+
+if TYPE_CHECKING:
+    from tests.flows.test_edits import Campaign
+
+campaign = test_edits.campaign  # the fixture
+
+
+def titles(campaign: Campaign, block: str) -> list[str]:
+    source = campaign.all.sources[block]
+    (title,) = (name for name, kind in source.kinds().items() if kind == "title")
+    pages = [page for page in campaign.all.notion.pages.values() if page["source"] == source.id]
+    return ["".join(one["plain_text"] for one in page["values"].get(title) or []) for page in pages]
+
+
+@pytest.mark.parametrize(
+    ("sequence", "title"), [("signup", "Ada, Salon & Co: Christmas 2025"), ("noshow", "Ada, Salon: No-Show Recovery")]
+)
+def test_a_record_and_a_contact_are_named_by_who_it_is_about(campaign: Campaign, sequence: str, title: str) -> None:
+    campaign.enrols(sequence)
+    assert titles(campaign, schema.SEQUENCE) == [title]
+    assert titles(campaign, schema.CONTACTS) == [title.partition(":")[0]]
+
+
+def test_who_is_known_by_an_event_alone_and_a_mail_that_failed_are_named_too(campaign: Campaign) -> None:
+    sources = {source.database: source.id for source in campaign.all.sources.values()}
+    notion = NotionGateway(campaign.all.settings, lambda: None, sources)
+    events.mark(notion, "bea@salon.net", "Bounced")
+    assert titles(campaign, schema.CONTACTS) == ["bea@salon.net"]
+    sequence: Any = find_sequence("christmas", "signup")
+    plan = campaign.enrols()
+    mail = next(one for one in plans.of(sequence, plan) if one.number == 2)
+    analytics.failed(notion, sequence, mail, EMAIL, ValueError("a fault"))
+    assert titles(campaign, schema.ANALYTICS) == [f"christmas_email_2 to {EMAIL}"]
+
+
+def test_a_persons_own_title_stays(campaign: Campaign) -> None:
+    campaign.contact(EMAIL, Name="The Countess", **{STATUS: "New"})
+    campaign.enrols()
+    assert titles(campaign, schema.CONTACTS) == ["The Countess"]
