@@ -98,7 +98,9 @@ def thaw(
             return _accepted(name, kept)
         artifact = prefect.artifact_of(kept["artifact"])
         if artifact is not None:
-            return FrozenMail(name, artifact.data["payload"], _instant(kept["frozen_at"]), artifact=artifact)
+            # By whichever clock it is longer ago: that of the host which froze it may have been ahead.
+            since = min(_instant(kept["frozen_at"]), artifact.created)
+            return FrozenMail(name, artifact.data["payload"], since, artifact=artifact)
     raise ContentGoneError(enrolment, step, kept["artifact"])
 
 

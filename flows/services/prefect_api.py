@@ -42,10 +42,16 @@ class NotRegisteredError(LookupError):
 
 @dataclass(frozen=True)
 class Artifact:
-    """What is kept under a key at Prefect."""
+    """What is kept under a key at Prefect, since when by Prefect's own clock."""
 
     id: str
     data: dict[str, Any]
+    created: datetime
+
+    @classmethod
+    def of(cls, found: dict[str, Any]) -> Self:
+        """As an answer shows it."""
+        return cls(found["id"], found["data"], datetime.fromisoformat(found["created"]))
 
 
 class Prefect:
@@ -219,7 +225,7 @@ class Prefect:
         wanted = {"artifacts": {"key": {"any_": keys}}}
         found = self._client.request("POST", "/artifacts/filter", json=wanted).json()
         newest_first = sorted(found, key=lambda one: (one["created"], one["id"]), reverse=True)
-        return {one["key"]: Artifact(one["id"], one["data"]) for one in newest_first}
+        return {one["key"]: Artifact.of(one) for one in newest_first}
 
     def artifact(self, key: str) -> Artifact | None:
         """The oldest artifact of a key."""
@@ -229,13 +235,12 @@ class Prefect:
         """The artifact of an id, if it is there."""
         wanted = {"artifacts": {"id": {"any_": [identity]}}}
         found = self._client.request("POST", "/artifacts/filter", json=wanted).json()
-        return Artifact(found[0]["id"], found[0]["data"]) if found else None
+        return Artifact.of(found[0]) if found else None
 
     def keep(self, key: str, kind: str, data: dict[str, Any], *, run: str | None = None) -> Artifact:
         """Write a new artifact under a key."""
         wanted = {"key": key, "type": kind, "data": data, "flow_run_id": run}
-        written = self._client.request("POST", "/artifacts/", json=wanted).json()
-        return Artifact(written["id"], data)
+        return Artifact.of(self._client.request("POST", "/artifacts/", json=wanted).json())
 
     def replace(self, artifact: Artifact, data: dict[str, Any]) -> None:
         """Change an artifact's data in place."""

@@ -95,7 +95,7 @@ class Services:
         self.resend = ResendStore(clock=self.clock, domains={"hublab.test": "verified"})
         self.runs: dict[str, Run] = {}
         self.kept: dict[str, dict[str, Any]] = {}
-        self.artifacts: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.artifacts: dict[str, tuple[str, dict[str, Any], datetime]] = {}
         self.tries: list[Try] = []
         self.current: list[Run] = []
         self.quota, self.numbers = False, 0
@@ -198,7 +198,7 @@ class Prefect:
     def artifacts(self, keys: list[str]) -> dict[str, Artifact]:
         def oldest() -> dict[str, Artifact]:
             newest_first = reversed(self._all.artifacts.items())
-            return {key: Artifact(identity, dict(data)) for identity, (key, data) in newest_first if key in keys}
+            return {key: Artifact(one, dict(data), at) for one, (key, data, at) in newest_first if key in keys}
 
         return self._all.call("artifacts", oldest)  # type: ignore[no-any-return]
 
@@ -207,9 +207,10 @@ class Prefect:
 
     def artifact_of(self, identity: str) -> Artifact | None:
         def found() -> Artifact | None:
-            return (
-                Artifact(identity, dict(self._all.artifacts[identity][1])) if identity in self._all.artifacts else None
-            )
+            if identity not in self._all.artifacts:
+                return None
+            _, data, at = self._all.artifacts[identity]
+            return Artifact(identity, dict(data), at)
 
         return self._all.call("artifact_of", found)  # type: ignore[no-any-return]
 
@@ -217,15 +218,16 @@ class Prefect:
         def keep() -> Artifact:
             self._all.numbers += 1
             identity = f"{kind}-{self._all.numbers}-of-{run}"
-            self._all.artifacts[identity] = (key, data)
-            return Artifact(identity, data)
+            self._all.artifacts[identity] = (key, data, self._all.clock.now())
+            return Artifact(identity, data, self._all.clock.now())
 
         return self._all.call("keep", keep)  # type: ignore[no-any-return]
 
     def replace(self, artifact: Artifact, data: dict[str, Any]) -> None:
         def replace() -> None:
             if artifact.id in self._all.artifacts:
-                self._all.artifacts[artifact.id] = (self._all.artifacts[artifact.id][0], data)
+                key, _, at = self._all.artifacts[artifact.id]
+                self._all.artifacts[artifact.id] = (key, data, at)
 
         self._all.call("replace", replace)
 

@@ -60,6 +60,7 @@ def test_while_notion_says_that_he_has_left_nothing_is_lifted_and_what_to_change
 def test_what_somebody_else_says_or_who_is_in_the_trash_is_not_in_the_way(operator: Campaign) -> None:
     operator.contact("ada@salon.net", **{STATUS: "Unsubscribed"})
     gone = operator.contact(SAME[2], **{STATUS: "Bounced"})
+    operator.all.clock.advance(60)
     operator.all.notion.update_page(gone["id"], {"in_trash": True})
     operator.all.notion.lag = 30.0  # a query shows it still
     assert operate.main(["allow", EMAIL]) == 0

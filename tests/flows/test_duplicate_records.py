@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flows.campaigns.model import sequence as find_sequence
+from flows.enrolment import enrol
 from flows.services import notion_schema as schema
 from flows.services.notion_mapping import NotionMapping
 from tests.flows import test_ahead
 from tests.flows.in_memory import LAG
 from tests.flows.test_edits import EMAIL
+from tests.flows.world import PAYLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +72,16 @@ def test_who_is_stopped_on_any_record_of_his_enrolment_gets_nothing_more(
         campaign.until(due)
     campaign.all.clock.at = due
     assert "on another record of the mailbox" in campaign.send(enrolment, 2)
+
+
+def test_a_copy_of_one_of_two_no_shows_stops_that_one(campaign: Read) -> None:
+    enrolment = campaign.enrols("noshow")
+    tick(campaign, copied(campaign, enrolment), Cancelled=True)
+    campaign.all.clock.advance(180)
+    assert "on another record" in campaign.send(enrolment, 1)
+    payload = PAYLOADS["noshow"] | {"email": EMAIL, "calendly_event_uri": "https://calendly.com/second"}
+    enrol.enrol("christmas", "noshow", payload, campaign.all.clock.now().isoformat())
+    assert campaign.send(list(campaign.all.runs.values())[-1].parameters["enrolment"], 1) == ""
 
 
 def test_who_was_cancelled_long_before_anybody_looked_is_seen_by_the_first_look(campaign: Read) -> None:

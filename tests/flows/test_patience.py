@@ -27,6 +27,7 @@ def test_a_quota_that_is_used_up_early_in_the_day_is_outlasted(campaign: Campaig
         run.tries += 1
         state = one_mail.send(enrolment, 1)
         assert state.name == "AwaitingRetry"
+        assert state.state_details.scheduled_time is not None
         campaign.all.clock.at = state.state_details.scheduled_time
     assert campaign.all.clock.now() - began > RESET + timedelta(hours=1)
     run.tries += 1

@@ -1,0 +1,184 @@
+"""Ways in which a mail could go twice or to who has left, though each part does as it says; in memory."""
+
+from __future__ import annotations
+
+import copy
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flows.enrolment import enrol
+from flows.recipients import suppression
+from flows.recipients.contact import BOOKING, STATUS
+from flows.sending import frozen, one_mail
+from flows.sending.delivery import UncertainSendError
+from flows.services import notion_schema as schema
+from flows.services.errors import ResendFailedError
+from flows.webhooks import events
+from tests.flows import test_ahead
+from tests.flows.in_memory import Killed, Try
+from tests.flows.test_edits import EMAIL, SAME
+from tests.flows.world import PAYLOADS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.flows.test_ahead import Read
+
+campaign = test_ahead.campaign  # the fixture
+OTHER = SAME[3]
+
+
+def killed_once_it_is_sent(campaign: Read, enrolment: dict[str, Any], step: int = 1) -> None:
+    """Resend has the mail, and nobody has written that down."""
+
+    def kill() -> None:
+        raise Killed
+
+    campaign.all.tries.append(Try({("resend send", "after"): [kill]}))
+    with pytest.raises(Killed):
+        one_mail.send(enrolment, step)
+    campaign.all.tries.clear()
+    assert len(campaign.all.resend.mails) == 1
+
+
+@pytest.mark.parametrize("cause", ["Unsubscribed", "Bounced", "Complained", "Suppressed"])
+def test_who_leaves_under_one_writing_of_the_address_has_left_under_each(campaign: Read, cause: str) -> None:
+    enrolments = [campaign.enrols(email=one) for one in (EMAIL, OTHER)]
+    suppression.record(campaign.prefect, OTHER, cause, "2026-01-05T12:00:00+00:00", "test")
+    for enrolment in enrolments:
+        assert "suppressed" in campaign.send(enrolment, 1)
+    for name in ("noshow", "postcall"):
+        payload = PAYLOADS[name] | {"email": SAME[2]}
+        assert enrol.enrol("christmas", name, payload, None).name == "Skipped"
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=30), timedelta(hours=2), timedelta(days=2)])
+def test_a_clock_that_was_ahead_when_the_mail_was_frozen_sends_it_no_second_time(
+    campaign: Read, ahead: timedelta
+) -> None:
+    """A day later Resend has forgotten the key; the mail is found there, or nobody sends it on a guess."""
+    enrolment = campaign.enrols()
+    killed_once_it_is_sent(campaign, enrolment)
+    kept = campaign.all.kept[frozen.place(enrolment["key"], 1)]
+    kept["frozen_at"] = (campaign.all.clock.now() + ahead).isoformat()
+    campaign.all.artifacts[kept["artifact"]][1]["frozen_at"] = kept["frozen_at"]
+    campaign.all.clock.advance(timedelta(hours=24, minutes=45).total_seconds())
+    try:
+        one_mail.send(enrolment, 1)
+    except UncertainSendError as error:
+        assert "Look for it at Resend" in str(error)  # noqa: PT017 - either is right
+    assert len(campaign.all.resend.mails) == 1
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=4), timedelta(minutes=50)])
+def test_a_refusal_does_not_let_go_of_a_mail_that_a_host_with_a_clock_ahead_has_sent(
+    campaign: Read, ahead: timedelta
+) -> None:
+    enrolment = campaign.enrols()
+    killed_once_it_is_sent(campaign, enrolment)
+    kept = campaign.all.kept[frozen.place(enrolment["key"], 1)]
+    kept["frozen_at"] = (campaign.all.clock.now() + ahead).isoformat()
+    campaign.all.clock.advance(ahead.total_seconds() + 60)
+    campaign.all.resend.domains["hublab.test"] = "pending"
+    assert one_mail.send(enrolment, 1).name == "Completed"  # found there
+    campaign.all.resend.domains["hublab.test"] = "verified"
+    campaign.all.clock.advance(86_400 * 2)
+    one_mail.send(enrolment, 1)
+    assert len(campaign.all.resend.mails) == 1
+
+
+@pytest.mark.parametrize("reader", [True, False])
+def test_a_prefect_that_is_restored_from_yesterday_sends_nothing_again_and_nothing_to_who_left_since(
+    campaign: Read, reader: bool
+) -> None:
+    enrolment, gone = campaign.enrols(), campaign.enrols(email="bea@salon.net")
+    assert campaign.send(enrolment, 1) == ""
+    yesterday = copy.deepcopy((campaign.all.kept, campaign.all.artifacts))
+    campaign.until(campaign.all.clock.now() + timedelta(days=1))
+    assert campaign.send(enrolment, 2) == ""
+    for page in campaign.all.notion.pages.values():
+        if page["values"].get("Email") == gone["email"] and STATUS in page["values"]:
+            campaign.edit(page, **{STATUS: "Unsubscribed"})  # as events.mark shows it
+    suppression.record(campaign.prefect, gone["email"], "Unsubscribed", "2026-01-06T12:00:00+00:00", "test")
+    campaign.all.clock.advance(86_400)
+    campaign.all.kept, campaign.all.artifacts = yesterday
+    if reader:
+        campaign.looks()
+    assert "already sent" in campaign.send(enrolment, 2)
+    assert "unsubscribed" in campaign.send(gone, 2)
+
+
+CHANGES: dict[str, Callable[[Read, dict[str, Any]], object]] = {
+    "unsubscribed": lambda campaign, _: suppression.record(campaign.prefect, OTHER, "Unsubscribed", "now", "test"),
+    "booked elsewhere": lambda campaign, _: campaign.contact(OTHER, **{BOOKING: "Booked"}),
+    "left elsewhere": lambda campaign, _: campaign.contact(OTHER, **{STATUS: "Bounced"}),
+    "record thrown away": lambda campaign, one: campaign.all.notion.update_page(one["page"], {"in_trash": True}),
+    "unlinked": lambda campaign, one: [
+        campaign.all.notion.update_page(one["page"], {"properties": {"Contact": {"relation": []}}}),
+        *(
+            campaign.all.notion.update_page(page["id"], {"in_trash": True})
+            for page in list(campaign.all.notion.pages.values())
+            if page["source"] == campaign.all.sources[schema.CONTACTS].id
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+@pytest.mark.parametrize("sent", [False, True])
+def test_what_is_changed_between_two_tries_holds_and_what_went_out_is_written_down(
+    campaign: Read, what: str, sent: bool
+) -> None:
+    enrolment = campaign.enrols()
+    if sent:
+        killed_once_it_is_sent(campaign, enrolment)
+    else:
+        campaign.all.quota = True
+        assert one_mail.send(enrolment, 1).name == "AwaitingRetry"
+        campaign.all.quota = False
+    CHANGES[what](campaign, enrolment)
+    campaign.all.clock.advance(180)
+    assert one_mail.send(enrolment, 1).name == ("Completed" if sent else "Skipped")
+    assert len(campaign.all.resend.mails) == sent
+    assert bool((campaign.all.kept.get(frozen.place(enrolment["key"], 1)) or {}).get("accepted")) is sent
+
+
+def test_a_contact_whose_address_somebody_corrects_is_neither_mailed_at_the_old_nor_forgotten(campaign: Read) -> None:
+    """Another one has the old address by then, and has left."""
+    enrolment = campaign.enrols()
+    contacts = [
+        page
+        for page in campaign.all.notion.pages.values()
+        if page["source"] == campaign.all.sources[schema.CONTACTS].id
+    ]
+    campaign.edit(contacts[0], Email="bea@salon.net")
+    campaign.contact(EMAIL, **{STATUS: "Unsubscribed"})
+    campaign.all.clock.advance(120)
+    assert "unsubscribed" in campaign.send(enrolment, 1)
+
+
+@pytest.mark.parametrize("order", [("email.bounced", "email.delivered"), ("email.delivered", "email.bounced")])
+def test_events_in_the_wrong_order_let_nobody_in_again(campaign: Read, order: tuple[str, ...]) -> None:
+    enrolment = campaign.enrols()
+    tags = {"campaign": "christmas", "sequence": "signup", "step": "1"}
+    for kind in order:
+        data = {"email_id": "x", "to": [EMAIL.upper()], "tags": tags, "bounce": {"type": "Permanent"}}
+        found = events.understood({"type": kind, "created_at": "2026-01-05T12:00:00Z", "data": data})
+        assert found is not None
+        events.suppress(campaign.prefect, found)
+    assert "suppressed: bounced" in campaign.send(enrolment, 2)
+
+
+def test_a_wrong_key_at_resend_loses_no_mail_and_sends_none_twice(campaign: Read) -> None:
+    """A refusal for certain, then the mail made anew: the template of then, once."""
+    enrolment = campaign.enrols()
+    campaign.all.resend.domains["hublab.test"] = "pending"
+    for _ in range(2):
+        with pytest.raises(ResendFailedError):
+            one_mail.send(enrolment, 1)
+    campaign.all.resend.domains["hublab.test"] = "verified"
+    assert campaign.send(enrolment, 1) == ""
+    assert one_mail.send(enrolment, 1).name == "Completed"
+    assert len(campaign.all.resend.mails) == 1
