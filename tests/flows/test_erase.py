@@ -123,19 +123,19 @@ def test_who_was_taken_over_is_gone_from_the_old_runs_too_and_the_others_can_go_
 def test_a_person_is_gone_under_every_writing_of_the_address(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     name = f"ada{time.time_ns()}"
     asked, other, nobody = f"{name}@gmail.com", f"{name[:3]}.{name[3:]}+x@googlemail.com", f"b{name}@gmail.com"
-    world.enrolled("signup", email=other, first_name="Erased-Name")
-    (late, *_) = world.enrolled("noshow", email=f"{name}+late@gmail.com", first_name="Erased-Name")
+    world.enrolled("signup", email=other, first_name="Gone-Everywhere")
+    (late, *_) = world.enrolled("noshow", email=f"{name}+late@gmail.com", first_name="Gone-Everywhere")
     (page,) = world.rows(schema.SEQUENCE, late)
     world.services.notion.store.update_page(page["id"], {"in_trash": True})  # its runs alone tell of it
     world.enrolled("signup", email=nobody)
     with Prefect() as prefect:
-        website = {"email": f" {other.upper()}", "first_name": "Erased-Name"}
+        website = {"email": f" {other.upper()}", "first_name": "Gone-Everywhere"}
         prefect.client.create_flow_run_from_deployment(prefect.deployment(f"{SIGNUP}/{SIGNUP}"), parameters=website)
         assert erase.main([asked]) == 0
         left = everything(prefect).lower()
     assert other not in left
     assert late not in left
-    assert "erased-name" not in left
+    assert "gone-everywhere" not in left
     assert nobody in left
     assert all(one["in_trash"] for block in erase.PAGES for one in world.rows(block, other))
     assert not world.record(nobody)["in_trash"]
