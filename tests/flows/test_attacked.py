@@ -16,10 +16,10 @@ from flows.sending.delivery import UncertainSendError
 from flows.services import notion_schema as schema
 from flows.services.errors import ResendFailedError
 from flows.webhooks import events
+from sandbox.campaign.contacts import PAYLOADS
 from tests.flows import test_ahead
 from tests.flows.in_memory import Killed, Try
 from tests.flows.test_edits import EMAIL, SAME
-from tests.flows.world import PAYLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,10 +11,10 @@ from flows.campaigns.model import sequence as find_sequence
 from flows.enrolment import enrol
 from flows.services import notion_schema as schema
 from flows.services.notion_mapping import NotionMapping
+from sandbox.campaign.contacts import PAYLOADS
 from tests.flows import test_ahead
 from tests.flows.in_memory import LAG
 from tests.flows.test_edits import EMAIL
-from tests.flows.world import PAYLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,9 +13,9 @@ from flows.sending import analytics
 from flows.services import notion_schema as schema
 from flows.services.notion_gateway import NotionGateway
 from flows.webhooks import events
+from sandbox.campaign.contacts import PAYLOADS
 from tests.flows import test_edits
 from tests.flows.test_edits import EMAIL
-from tests.flows.world import PAYLOADS
 
 if TYPE_CHECKING:
     from tests.flows.test_edits import Campaign
