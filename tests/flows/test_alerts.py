@@ -103,6 +103,16 @@ def failures(*keys: str) -> Concern:
 SILENT = Concern("silent", "1 workers silent", {"w-1": "w-1, for 7 minutes"}, "`./hublab status`")
 
 
+def test_every_kind_of_concern_is_among_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = ("late", "postponed", "silent", "customers", "suppressed", "alarms", "earlier")
+    for kind in kinds:
+        found = concerns.Concern(kind, kind, {"one": "a line"}, "a remedy")
+        monkeypatch.setattr(concerns, kind, lambda *_, found=found: found)
+    monkeypatch.setattr(concerns, "ended_badly", lambda *_: [concerns.Concern("failed", "1 failed", {"x": "y"}, "")])
+    asked: Any = None
+    assert {one.kind for one in concerns.concerns(asked, "default", datetime.now(UTC))} == {*kinds, "failed"}
+
+
 def test_what_is_new_is_told_once_in_one_message(world: World, service: Service) -> None:
     assert told(world, [failures("a", "b"), SILENT]) == "told: 2 failed, 1 workers silent"
     (message,) = service.told
