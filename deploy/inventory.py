@@ -7,12 +7,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pyinfra import config, logger
 
+from deploy import interrupt
 from deploy.limit import limited
 from deploy.remedies import ConnectRemedies
 from deploy.settings import SettingsError, load
 from deploy.spec import worker_host
 from deploy.ssh import connection
 
+interrupt.end_at_once()
 logger.addFilter(ConnectRemedies())
 try:
     _settings = limited(load())

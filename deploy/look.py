@@ -95,10 +95,10 @@ def name_the_end(client: Any) -> None:
 
 
 def connected(host: Host) -> bool:
-    """Whether the connection stands, as far as this side knows."""
+    """Whether the connection stands, as far as this side knows: to a host with the known key, that has let us in."""
     client = getattr(host.connector, "client", None)
     transport = client.get_transport() if client else None
-    return client is None or bool(transport and transport.is_active())
+    return client is None or bool(transport and transport.is_authenticated())
 
 
 def hang_up(host: Host) -> None:
@@ -118,5 +118,9 @@ def connect_again(host: Host) -> None:
     with gevent.Timeout(CONNECT_SECONDS, DeployError(f"no answer within {CONNECT_SECONDS} s")):
         hang_up(host)
         host.connector.disconnect()  # forgets what went over the old one
-        host.connector.connect()
+        try:
+            host.connector.connect()
+        except BaseException:
+            hang_up(host)  # paramiko leaves open what it did not trust
+            raise
     notice_silence(host)

@@ -110,7 +110,7 @@ class Link:
     def get_transport(self) -> Link:
         return self
 
-    def is_active(self) -> bool:
+    def is_authenticated(self) -> bool:
         return self.open
 
     def set_keepalive(self, _seconds: int) -> None:

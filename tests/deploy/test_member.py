@@ -35,14 +35,14 @@ class Host:
         self.connector = self
         self.client = self
         self.open = True
-        self.comes_back = False
+        self.comes_back = self.stranger = False
         self.asked: list[dict[str, Any]] = []
         self.answers: dict[str, Any] = {}
 
     def get_transport(self) -> Host:
         return self
 
-    def is_active(self) -> bool:
+    def is_authenticated(self) -> bool:
         return self.open
 
     def set_keepalive(self, _seconds: int) -> None:
@@ -57,6 +57,9 @@ class Host:
     disconnect = close
 
     def connect(self) -> None:
+        if self.stranger:
+            self.open = True  # paramiko leaves a connection open whose key it does not know
+            raise ConnectError("SSH host key error")
         if not self.comes_back:
             raise ConnectError("no route to host")
         self.open = True
@@ -264,6 +267,18 @@ def test_new_connection_to_a_host_that_lost_the_lock_writes_nothing(host: Host, 
     assert not held.run("roll_back", {})
     assert host.programs == ["take", "roll_worker", "refresh"]
     assert held.trouble == "the lock is no longer ours: it was removed"
+
+
+def test_nothing_goes_to_who_answers_with_another_key(host: Host, held: Member) -> None:
+    """And what was opened to him is closed: it would count as a connection at the next step."""
+    host.answers["roll_worker"] = host.close
+    host.stranger = True
+    held.run("roll_worker", {})
+    for _ in range(2):
+        assert not held.run("roll_back", {})
+        assert "cannot be reached any more (SSH host key error)" in held.trouble
+        assert not host.open
+    assert host.programs == ["take", "roll_worker"]
 
 
 def test_host_that_is_gone_is_asked_once_more_and_then_left(host: Host, held: Member) -> None:

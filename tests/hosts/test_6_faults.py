@@ -61,7 +61,8 @@ def test_struck(
     struck.until(*MOMENTS[moment])
     STRIKES[strike](struck, machine)
     result = struck.end()
-    assert result.status != 0 or moment == "end"
+    # Looking is done again over a new connection; who is cut off before the lock is taken goes on over that one.
+    assert result.status != 0 or moment == "end" or (moment == "lock" and "connected again" in result.text), result.text
     serve(machine)
     # The release that the second worker refuses is not the one to converge to.
     following = converges(three if moment == "roll-back" else operator, machine, sandbox, **change)

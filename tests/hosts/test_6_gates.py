@@ -34,7 +34,7 @@ asyncio.create_subprocess_exec = _hang
 """
 GATE_FAULTS = {
     "crash at start": ("worker/__main__.py", 'raise SystemExit("broken on purpose")', "broken on purpose"),
-    "never READY": ("worker/__main__.py", "import time\ntime.sleep(3600)", "did not start"),
+    "never READY": ("worker/__main__.py", "import time\ntime.sleep(3600)", "did not restart: Job"),
     "every run crashes": ("worker/probe_flow.py", 'raise RuntimeError("every run crashes")', "FAILED"),
     "the probe hangs": ("worker/probe_flow.py", HANG, "is still RUNNING"),
 }
