@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from e2e.browser import opened
-from flows.operator import campaign_status, campaign_views, figures
+from flows.operator import campaign_status, campaign_views, figures, summary
 from flows.operator.campaign_status import Status, Trouble
 from flows.recipients.suppression import record_name
 from flows.services import prefect_api
@@ -178,7 +178,8 @@ def test_a_notion_that_does_not_answer_leaves_prefects_numbers_and_says_so(
     found = json.loads(capsys.readouterr().out)
     assert any("delivered, opened and bounced are not known" in one for one in found["remedies"])
     (first, *_) = [one for one in found["steps"] if one["sequence"] == "noshow"]
-    assert (first["delivered"], first["enrolled"] > 0) == (None, True)
+    assert {name for name in figures.COUNTS if first[name] is None} == {"delivered", "opened", "bounced"}
+    assert first["enrolled"] > 0
 
 
 @pytest.fixture
@@ -187,6 +188,20 @@ def status() -> Status:
     rows = [row(f"{n}@hublab.test", "Opened") for n in range(6)]
     troubles = [Trouble("GaveUp", "spring_2 0123abcd", "<script>alert(1)</script> " + "x" * 150)]
     return Status(NOW, figures.counted(mails, rows, {}), troubles, late=2)
+
+
+def test_the_summary_has_each_sequences_people_and_mails_and_what_needs_somebody(status: Status) -> None:
+    first, *more = summary.text(status).splitlines()
+    where = "/".join(status.steps[0].where[:2])
+    told = "0 due, 18 sent, 6 delivered, 6 opened, 0 bounced, 0 unsubscribed, 0 skipped, 0 failed"
+    assert first == f"{where}: 9 enrolled; mails: {told}"
+    assert more == campaign_status.remedies(status)
+    assert len(more) == 2
+    status.untold = "Notion is away"
+    first, *more = summary.text(status).splitlines()
+    assert first == f"{where}: 9 enrolled; mails: 0 due, 18 sent, 0 unsubscribed, 0 skipped, 0 failed"
+    assert more[-1] == "delivered, opened and bounced are not known: Notion is away"
+    assert summary.text(Status(NOW, [])) == "nobody is enrolled yet"
 
 
 def test_the_page_is_one_file_that_a_phone_shows_without_scrolling_sideways(status: Status, tmp_path: Path) -> None:
