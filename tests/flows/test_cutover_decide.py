@@ -214,6 +214,16 @@ def test_each_doubt_has_a_rule_and_is_named(change: Any, becomes: str, says: str
     assert says in " | ".join(only(facts).doubts)
 
 
+@pytest.mark.parametrize(("hours", "becomes"), [(47, "ooccccc"), (49, "oowcccc")])
+def test_a_mail_that_was_lost_is_sent_for_two_days_after_its_time_and_then_no_more(hours: int, becomes: str) -> None:
+    start = NOW - (72 + hours) * HOUR
+    seen = {ADA: (mail(1, start), mail(2, start + 24 * HOUR))}
+    facts = replace(world(start, 3), records=(record(start, (1, 2)),), mails=seen)
+    facts = without(facts, 3, run(3, start + 72 * HOUR, "CRASHED"))
+    assert kinds(facts) == becomes
+    assert ("it is not sent after so long" in " | ".join(only(facts).doubts)) is (hours > 48)
+
+
 def test_a_mark_that_notion_lacks_is_written_when_resend_has_the_mail() -> None:
     facts = replace(world(START, 3), records=(record(START, (1, 2)),))
     (page,) = [one for one in writes.of(only(facts), facts) if one.what == "page"]
