@@ -217,7 +217,7 @@ def test_each_doubt_has_a_rule_and_is_named(change: Any, becomes: str, says: str
 @pytest.mark.parametrize(("hours", "becomes"), [(47, "ooccccc"), (49, "oowcccc")])
 def test_a_mail_that_was_lost_is_sent_for_two_days_after_its_time_and_then_no_more(hours: int, becomes: str) -> None:
     start = NOW - (72 + hours) * HOUR
-    seen = {ADA: (mail(1, start), mail(2, start + 24 * HOUR))}
+    seen: dict[str, tuple[Mail, ...]] = {ADA: (mail(1, start), mail(2, start + 24 * HOUR))}
     facts = replace(world(start, 3), records=(record(start, (1, 2)),), mails=seen)
     facts = without(facts, 3, run(3, start + 72 * HOUR, "CRASHED"))
     assert kinds(facts) == becomes
