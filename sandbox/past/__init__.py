@@ -11,7 +11,6 @@ be in flight on a host of the past. Two queues, so that a test decides which of 
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from functools import partial
 from pathlib import Path
@@ -129,8 +128,7 @@ def layer(layout: Layout) -> Path:
     Raises:
         SandboxError: It could not be built.
     """
-    digest = hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:8]
-    tree = layout.trees / f"past-py{interpreter.find().version}-{digest}"
+    tree = layout.trees / f"past-py{interpreter.find().version}-{server.digest(_LOCK)}"
     with folder_locked(layout.trees):
         if not tree.exists():
             with step("Prefect 3.4.1 with uvloop from sandbox/past"):
