@@ -43,6 +43,16 @@ def killed_once_it_is_sent(campaign: Read, enrolment: dict[str, Any], step: int 
     assert len(campaign.all.resend.mails) == 1
 
 
+def sent_by_a_host_with_a_clock_ahead(campaign: Read, ahead: timedelta) -> dict[str, Any]:
+    """An enrolment whose first mail Resend has, and of which that host's clock says when it was frozen."""
+    enrolment = campaign.enrols()
+    killed_once_it_is_sent(campaign, enrolment)
+    kept = campaign.all.kept[frozen.place(enrolment["key"], 1)]
+    kept["frozen_at"] = (campaign.all.clock.now() + ahead).isoformat()
+    campaign.all.artifacts[kept["artifact"]][1]["frozen_at"] = kept["frozen_at"]
+    return enrolment
+
+
 @pytest.mark.parametrize("cause", ["Unsubscribed", "Bounced", "Complained", "Suppressed"])
 def test_who_leaves_under_one_writing_of_the_address_has_left_under_each(campaign: Read, cause: str) -> None:
     enrolments = [campaign.enrols(email=one) for one in (EMAIL, OTHER)]
@@ -59,11 +69,7 @@ def test_a_clock_that_was_ahead_when_the_mail_was_frozen_sends_it_no_second_time
     campaign: Read, ahead: timedelta
 ) -> None:
     """A day later Resend has forgotten the key; the mail is found there, or nobody sends it on a guess."""
-    enrolment = campaign.enrols()
-    killed_once_it_is_sent(campaign, enrolment)
-    kept = campaign.all.kept[frozen.place(enrolment["key"], 1)]
-    kept["frozen_at"] = (campaign.all.clock.now() + ahead).isoformat()
-    campaign.all.artifacts[kept["artifact"]][1]["frozen_at"] = kept["frozen_at"]
+    enrolment = sent_by_a_host_with_a_clock_ahead(campaign, ahead)
     campaign.all.clock.advance(timedelta(hours=24, minutes=45).total_seconds())
     try:
         one_mail.send(enrolment, 1)
@@ -76,10 +82,7 @@ def test_a_clock_that_was_ahead_when_the_mail_was_frozen_sends_it_no_second_time
 def test_a_refusal_does_not_let_go_of_a_mail_that_a_host_with_a_clock_ahead_has_sent(
     campaign: Read, ahead: timedelta
 ) -> None:
-    enrolment = campaign.enrols()
-    killed_once_it_is_sent(campaign, enrolment)
-    kept = campaign.all.kept[frozen.place(enrolment["key"], 1)]
-    kept["frozen_at"] = (campaign.all.clock.now() + ahead).isoformat()
+    enrolment = sent_by_a_host_with_a_clock_ahead(campaign, ahead)
     campaign.all.clock.advance(ahead.total_seconds() + 60)
     campaign.all.resend.domains["hublab.test"] = "pending"
     assert one_mail.send(enrolment, 1).name == "Completed"  # found there
