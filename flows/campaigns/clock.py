@@ -1,4 +1,4 @@
-"""A time of day by the local clock, also on the days on which clocks are changed. Pure."""
+"""Times as others write them, and a time of day by the local clock, also when clocks are changed. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+
+
+def instant(text: str) -> datetime:
+    """A time as a service, a caller or a person writes it: without a zone it is read as UTC.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def parse(text: Any) -> time:

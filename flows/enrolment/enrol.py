@@ -13,6 +13,7 @@ from prefect.states import Completed
 
 from flows.campaigns import payloads
 from flows.campaigns import plan as plans
+from flows.campaigns.clock import instant
 from flows.campaigns.model import sequence as find_sequence
 from flows.enrolment import handlers, records, takeover
 from flows.recipients import contact, control, suppression
@@ -45,7 +46,7 @@ def enrol(campaign: str, name: str, payload: dict[str, Any], received_at: str | 
     """
     sequence = find_sequence(campaign, name)
     details = payloads.checked(sequence, payload)
-    enrolled = _told(received_at) if received_at else _started()
+    enrolled = instant(received_at) if received_at else _started()
 
     def work() -> State[Any]:
         with Prefect() as prefect:
@@ -62,12 +63,6 @@ def enrol(campaign: str, name: str, payload: dict[str, Any], received_at: str | 
         return Completed(message=f"{len(plan)} mails of {sequence.name}, from {plan[0].due:%Y-%m-%d %H:%M} UTC")
 
     return or_later(work)
-
-
-def _told(received_at: str) -> datetime:
-    """A time as a caller wrote it: without a zone it is read as UTC, as Prefect reads its own."""
-    found = datetime.fromisoformat(received_at)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _started() -> datetime:

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from flows.campaigns.clock import instant
 from flows.operator.alerting import MANY
 from flows.operator.deployments import workers
-from flows.operator.figures import LATE, instant
+from flows.operator.figures import LATE
 from flows.operator.register import ENTRYPOINTS, flow_of
 from flows.operator.retry_failed import DAYS, PAGE, cause, failed, withheld
 from flows.operator.watch_schedule import ENTRYPOINT as WATCH

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from flows.campaigns.clock import instant
 from flows.campaigns.model import MAX_STEPS, normalised, sequences
-from flows.operator.cutover.facts import instant
 from flows.operator.cutover.fates import STALE
 from flows.operator.operate import stop
 from flows.recipients import confirmation, contact, edits, suppression

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from flows.campaigns.clock import instant
 from flows.campaigns.model import normalised
 from flows.recipients.suppression import record_name
 from flows.sending.analytics import ORDER
@@ -75,12 +76,6 @@ def mail(run: Mapping[str, Any]) -> Mail | None:
         when = run.get("next_scheduled_start_time")
     when = when or run.get("expected_start_time") or run["created"]
     return Mail(key, where, names[0] if names else "", normalised(email), became, instant(when))
-
-
-def instant(text: str) -> datetime:
-    """A time as a service writes it; without a zone it is UTC."""
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def counted(

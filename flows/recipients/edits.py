@@ -15,6 +15,7 @@ from itertools import batched
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flows.campaigns import plan as plans
+from flows.campaigns.clock import instant
 from flows.recipients import contact, control, suppression
 from flows.recipients.mailbox import mailbox
 from flows.services import notion_schema as schema
@@ -118,13 +119,13 @@ def why_not(  # noqa: PLR0913 - who asks, of whom, and when
     is read again: it may have been put right, or thrown away. Who has left by an edit is suppressed by then. Raises as
     `look`.
     """
-    email, enrolled = enrolment["email"], datetime.fromisoformat(enrolment["enrolled_at"])
+    email, enrolled = enrolment["email"], instant(enrolment["enrolled_at"])
     name = booked_name(email)
     if not fresh((kept.get(SEEN) or {}).get("looked"), now):
         look(prefect, notion, now)
         kept = prefect.variables([name])
     # What has enrolled him was a newer booking than those before it; Notion has edits to the minute.
-    enrolled = (enrolled if enrolled.tzinfo else enrolled.replace(tzinfo=UTC)).replace(second=0, microsecond=0)
+    enrolled = enrolled.replace(second=0, microsecond=0)
     since = enrolled if contact.BOOKING in sequence.contact else EVER
     suspects = kept.get(name) or {}
     booked = [

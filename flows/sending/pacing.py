@@ -6,9 +6,10 @@ that was planned between them, up to twelve hours.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from flows.campaigns.clock import instant
 from flows.campaigns.plan import planned
 from flows.services.notion_schema import read
 
@@ -45,7 +46,6 @@ def still_to_come(page: dict[str, Any], plan: tuple[Planned, ...], number: int) 
 def _instant(text: str) -> datetime | None:
     """A mark's time; None where there is none, or a person wrote one that no clock reads: it is a mark all the same."""
     try:
-        found = datetime.fromisoformat(text)
+        return instant(text)
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

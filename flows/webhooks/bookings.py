@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from flows.campaigns.clock import instant
 from flows.campaigns.values import TYPES, is_empty, line
 
 BOOKED, CANCELLED, NO_SHOW = "Booked", "Cancelled", "No-Show"
@@ -88,7 +89,7 @@ def _calcom(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _booking(email: Any, status: str, at: str, identity: Any, details: dict[str, Any]) -> dict[str, Any]:
-    when, named = datetime.fromisoformat(at), line(str(identity))
+    when, named = instant(at), line(str(identity))
     try:
         address = _ADDRESS.validate_python(email)
     except ValidationError:
@@ -98,7 +99,7 @@ def _booking(email: Any, status: str, at: str, identity: Any, details: dict[str,
     return {
         "email": address,
         "status": status,
-        "at": (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC).isoformat(),
+        "at": when.astimezone(UTC).isoformat(),
         "booking": named,
         "details": {name: value for name, value in details.items() if isinstance(value, str) and not is_empty(value)},
     }

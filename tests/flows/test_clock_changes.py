@@ -10,11 +10,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from flows.campaigns import plan
+from flows.campaigns import clock, plan
 from flows.campaigns.clock import next_at
 from flows.campaigns.model import sequence as find_sequence
 from flows.campaigns.quiet import Quiet
-from flows.enrolment import enrol
 from flows.operator.cutover import decide, read, writes
 from flows.operator.cutover.facts import Contact, Facts, OldRun, Record
 from flows.sending import filters, pacing
@@ -128,8 +127,8 @@ def test_a_mark_that_no_clock_reads_holds_no_later_mail_back() -> None:
 
 
 def test_a_call_that_names_no_zone_came_at_that_time_in_utc() -> None:
-    assert enrol._told("2026-03-08T02:30") == at("2026-03-08T02:30Z")
-    assert enrol._told("2026-03-08T02:30-05:00") == at("2026-03-08T07:30Z")
+    assert clock.instant("2026-03-08T02:30") == at("2026-03-08T02:30Z")
+    assert clock.instant("2026-03-08T02:30-05:00") == at("2026-03-08T07:30Z")
 
 
 def test_the_plan_of_before_is_read_as_it_was_written() -> None:

@@ -6,11 +6,11 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from flows.campaigns.clock import instant
 from flows.campaigns.model import sequence as find_sequence
 from flows.enrolment.takeover import CLAIMING
 from flows.operator.cutover import stage, taking
 from flows.operator.cutover.__main__ import main
-from flows.operator.cutover.facts import instant
 from flows.operator.register import register
 from flows.recipients import suppression
 from flows.services import notion_schema as schema

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from prefect.states import Cancelled, Completed, Scheduled
 
+from flows.campaigns.clock import instant
 from flows.operator.cutover import fates, writes
-from flows.operator.cutover.facts import instant
 from flows.services import notion_schema as schema
 
 if TYPE_CHECKING:

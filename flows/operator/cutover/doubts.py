@@ -58,7 +58,7 @@ def _skipped(sequence: Mails, contacts: Sequence[Contact], coming: int) -> Itera
     if not contacts:
         yield f"no contact in Notion: {coming} mails will be skipped; create the contact if they are to go"
     for one in contacts:
-        if made := booked((part.strip() for part in one.booking.split(",")), sequence):
+        if made := booked(one.bookings, sequence):
             yield f"{made}: {coming} mails will be skipped, which the production before would have sent"
         if left := ended_by(one.status, sequence.kind):
             yield f"the contact is {left.lower()}: {coming} mails will be skipped"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 TAKEN, HANDED = "TakenOver", "HandedBack"  # names of states: a run of theirs that we took; one of ours that they got
 BACK = "back:"  # how the idempotency key of a run begins that was created for them, on the way back
@@ -96,6 +98,11 @@ class Contact:
     status: str
     booking: str
 
+    @property
+    def bookings(self) -> list[str]:
+        """Each option that the property of its bookings shows."""
+        return [one.strip() for one in self.booking.split(",")]
+
 
 @dataclass(frozen=True)
 class Mail:
@@ -124,9 +131,3 @@ class Facts:
     ours: dict[str, OurRun] = field(default_factory=dict)
     subjects: dict[str, str] = field(default_factory=dict)
     testers: frozenset[str] = frozenset()
-
-
-def instant(value: Any) -> datetime:
-    """A time as they wrote it: without a zone it is read as UTC, as their server did."""
-    found = datetime.fromisoformat(str(value))
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

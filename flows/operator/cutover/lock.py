@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from flows.operator.cutover.facts import BlockedError, instant
+from flows.campaigns.clock import instant
+from flows.operator.cutover.facts import BlockedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

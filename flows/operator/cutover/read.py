@@ -7,10 +7,11 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from flows.campaigns.clock import instant
 from flows.campaigns.model import MAX_STEPS, normalised
 from flows.campaigns.model import sequences as all_sequences
 from flows.operator.cutover import decide
-from flows.operator.cutover.facts import Contact, Facts, Mail, OldRun, OurRun, Record, instant
+from flows.operator.cutover.facts import Contact, Facts, Mail, OldRun, OurRun, Record
 from flows.recipients.contact import BOOKING, STATUS
 from flows.services import notion_schema as schema
 from flows.services.clients import resend_client
@@ -169,10 +170,10 @@ def _record(page: dict[str, Any]) -> Record:
     )
 
 
-def _when(text: str, otherwise: datetime) -> datetime:
+def _when(mark: Any, otherwise: datetime) -> datetime:
     """A time that people may have typed: a mark that no clock reads is a mark all the same."""
     try:
-        return instant(text)
+        return instant(str(mark))
     except ValueError:
         return otherwise
 

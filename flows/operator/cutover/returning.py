@@ -142,7 +142,7 @@ def _must_not(facts: Facts, email: str, sequence: Sequence, *, enrols: bool = Fa
             return f"the contact is {left.lower()}"
     if enrols and BOOKING in sequence.contact:
         return ""  # the call tells of a newer booking than the contact shows
-    return booked((part.strip() for one in contacts for part in one.booking.split(",")), sequence) or ""
+    return booked((made for one in contacts for made in one.bookings), sequence) or ""
 
 
 def _handler(facts: Facts, key: str, run: OurRun, schemas: Mapping[str, Mapping[str, Any]]) -> Return | None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from flows.campaigns.clock import instant
 from flows.enrolment.takeover import VARIABLE
 from flows.operator import deployments as at_prefect
 from flows.operator import preflight, register
 from flows.operator.cutover import lock
 from flows.operator.cutover.decide import sequences
-from flows.operator.cutover.facts import instant
 from flows.services.prefect_api import MAIL_FLOW
 
 if TYPE_CHECKING:
