@@ -14,9 +14,12 @@ from flows.campaigns import clock, plan
 from flows.campaigns.clock import next_at
 from flows.campaigns.model import sequence as find_sequence
 from flows.campaigns.quiet import Quiet
+from flows.enrolment import enrol
 from flows.operator.cutover import decide, read, writes
 from flows.operator.cutover.facts import Contact, Facts, OldRun, Record
 from flows.sending import filters, pacing
+from sandbox.campaign.contacts import PAYLOADS
+from tests.flows.in_memory import Services, installed
 
 ADA = "ada@salon.ca"
 SIGNUP = find_sequence("christmas", "signup")
@@ -129,6 +132,11 @@ def test_a_mark_that_no_clock_reads_holds_no_later_mail_back() -> None:
 def test_a_call_that_names_no_zone_came_at_that_time_in_utc() -> None:
     assert clock.instant("2026-03-08T02:30") == at("2026-03-08T02:30Z")
     assert clock.instant("2026-03-08T02:30-05:00") == at("2026-03-08T07:30Z")
+    services = Services()
+    with installed(services):
+        enrol.enrol("christmas", "signup", PAYLOADS["signup"] | {"email": "ada@salon.ca"}, "2026-03-08T02:30")
+    first, second, *_ = sorted(run.due for run in services.runs.values() if not run.enrols)
+    assert (first, second) == (at("2026-03-08T02:30Z"), at("2026-03-09T02:30Z"))
 
 
 def test_the_plan_of_before_is_read_as_it_was_written() -> None:
