@@ -57,8 +57,8 @@ def test_probe_passes_while_the_worker_is_full_and_no_customer_gets_the_place(
 def test_probes_that_begin_together_share_one_deployment_and_keep_to_their_workers(
     api: Api, worker: Worker, start: StartWorker
 ) -> None:
-    deployment = api.get("/deployments/name/hublab-probe/hublab-probe")
-    api.delete(f"/deployments/{deployment['id']}")
+    for deployment in api.post("/deployments/filter", {"deployments": {"name": {"any_": ["hublab-probe"]}}}):
+        api.delete(f"/deployments/{deployment['id']}")
     other = start().ready()
     both = [begin(which, "--since", LONG_AGO, "--timeout", "90") for which in (worker, other)]
     verdicts = [end(process)[1] for process in both]
