@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 
 from e2e.errors import RefusedError
 
 # Its fonts too: without any, a page is a picture of boxes.
 _PACKAGES = ("chromium", "fonts-dejavu-core")
-_LIMIT_SECONDS = 900
 
 
 def chromium() -> str:
@@ -25,17 +22,11 @@ def chromium() -> str:
     remedy = f"remedy: apt-get install {' '.join(_PACKAGES)}"
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         raise RefusedError([f"chromium: not installed, and only root may install it from Debian's packages; {remedy}"])
-    sys.stderr.write(f"e2e: installing {' '.join(_PACKAGES)} with apt-get\n")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *_PACKAGES]):
-        done = subprocess.run(
-            ["apt-get", *command],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=_LIMIT_SECONDS,
-            check=False,
-        )
-        if done.returncode:
-            raise RefusedError([f"chromium: apt-get {command[0]} failed: {done.stderr.strip()[-500:]}; {remedy}"])
+    # Not before: a run against production loads nothing of the sandbox.
+    from sandbox import SandboxError, apt  # noqa: PLC0415
+
+    try:
+        apt.install(_PACKAGES)
+    except SandboxError as error:
+        raise RefusedError([f"chromium: {error}; {remedy}"]) from error
     return shutil.which("chromium") or "/usr/bin/chromium"

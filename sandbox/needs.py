@@ -6,8 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
+from sandbox import apt
 from sandbox.errors import SandboxError
-from sandbox.shell import run, step
 
 # Program to look for → Debian package that brings it.
 _TOOLS = {
@@ -55,7 +55,4 @@ def _install(packages: list[str]) -> None:
         raise SandboxError(
             f"missing: {', '.join(packages)}, and no apt-get is here; remedy: install them by other means"
         )
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    with step(f"installing {' '.join(packages)} with apt-get"):
-        run(["apt-get", "update", "-q"], timeout=300, env=environment)
-        run(["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages], timeout=600, env=environment)
+    apt.install(packages)

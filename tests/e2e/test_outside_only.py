@@ -32,7 +32,7 @@ def test_nothing_of_the_inside_is_imported() -> None:
     files = sorted((ROOT / "e2e").rglob("*.py"))
     assert len(files) > 20
     assert {file.name: found for file in files if (found := imported(file) & INSIDE)} == {}
-    assert [file.name for file in files if "sandbox" in imported(file)] == ["__main__.py", "stage.py"]
+    assert [file.name for file in files if "sandbox" in imported(file)] == ["__main__.py", "needs.py", "stage.py"]
 
 
 def test_run_against_production_loads_neither_the_sandbox_nor_the_inside() -> None:
