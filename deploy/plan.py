@@ -64,6 +64,11 @@ class Plan:
     words: tuple[str, ...] = field(default=(), compare=False)
 
     @property
+    def content(self) -> str:
+        """Lock and code of the release, whatever Python it is for: what a fleet has in common."""
+        return identity.set_of(self.release)
+
+    @property
     def restarts(self) -> tuple[WorkerStep, ...]:
         """The workers that are not as wanted."""
         return tuple(step for step in self.workers if step.reasons)

@@ -59,7 +59,7 @@ class Deployments:
 
     def latest(self) -> list[Deployment]:
         """The newest first."""
-        return self._patiently(lambda: self.coolify.deployments_of(self.uuid))
+        return self.patiently(lambda: self.coolify.deployments_of(self.uuid))
 
     def other(self, ours: str) -> Deployment | None:
         """One that is under way beside ours."""
@@ -102,7 +102,7 @@ class Deployments:
                 self.say(f"{error}; looking")
                 unclear = True
                 self.pause(LOOK_SECONDS)
-            if queued and self._patiently(lambda name=queued: self.coolify.deployment(name)):  # type: ignore[misc]
+            if queued and self.patiently(lambda name=queued: self.coolify.deployment(name)):  # type: ignore[misc]
                 return queued
             new = [item for item in self.latest() if item.deployment_uuid not in known]
             if new and unclear:
@@ -121,7 +121,7 @@ class Deployments:
         """
         deadline, told = self.clock() + FOLLOW_SECONDS, ""
         while True:
-            found = self._patiently(lambda: self.coolify.deployment(name))
+            found = self.patiently(lambda: self.coolify.deployment(name))
             if found is None:
                 raise RolloutError(f"deployment {name} is not there any more; look at Coolify")
             if found.status != told:
@@ -133,8 +133,8 @@ class Deployments:
                 raise RolloutError(f"deployment {name} is still {told} after {FOLLOW_SECONDS:.0f} s")
             self.pause(LOOK_SECONDS)
 
-    def _patiently[Answer](self, question: Callable[[], Answer]) -> Answer:
-        """What Coolify answers, who may be away for a while.
+    def patiently[Answer](self, question: Callable[[], Answer]) -> Answer:
+        """What Coolify answers, who may be away or busy for a while; what it may have done is asked for once more.
 
         Raises:
             CoolifyError: refused, or away or busy for too long.

@@ -48,6 +48,7 @@ class Mover:
         self.ledger = Ledger(prefect, self.uuid)
         self._seen = clock()
         self.deployments = Deployments(self.uuid, coolify, self.ledger, say, self._pause, clock)
+        self._patiently = self.deployments.patiently
 
     # -- there -------------------------------------------------------------------------------------------------
 
@@ -72,8 +73,8 @@ class Mover:
 
     def _set(self, plan: ApplicationPlan) -> None:
         for entry in plan.entries:
-            self.coolify.set_variable(self.uuid, entry)
-        self.coolify.patch(self.uuid, plan.fields)
+            self._patiently(lambda entry=entry: self.coolify.set_variable(self.uuid, entry))  # type: ignore[misc]
+        self._patiently(lambda: self.coolify.patch(self.uuid, plan.fields))
 
     def _pass(self, deployment: str, expected: Collection[str], names: Collection[str]) -> None:
         """The end of a deployment, and the proof that the wanted worker runs; of a stranger's, its end alone.
@@ -128,10 +129,11 @@ class Mover:
             return
         self.keep_lock()
         self.deployments.settle(before)
-        ended = self.coolify.deployment(before.deployment) if before.deployment else None
-        self.coolify.patch(self.uuid, {key: value for key, value in before.fields.items() if value or value is False})
+        ended = self._patiently(lambda: self.coolify.deployment(before.deployment)) if before.deployment else None
+        fields = {key: value for key, value in before.fields.items() if value or value is False}
+        self._patiently(lambda: self.coolify.patch(self.uuid, fields))
         if ended is not None and ended.status == "finished" and not before.ran:
-            self.coolify.stop(self.uuid)
+            self._patiently(lambda: self.coolify.stop(self.uuid))
         elif before.ran and not self._serves(before, ended):
             names = {worker.name for worker in self.workers()}
             back = replace(before, to=before.source, deployment="")

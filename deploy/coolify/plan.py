@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from deploy.coolify import problems
 from deploy.coolify.wanted import environment, fields, present
 from deploy.problem import Problem
+from deploy.release.identity import set_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,6 +52,11 @@ class ApplicationPlan:
     switch: bool = False
     lock: str = field(default="", compare=False)
     words: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def content(self) -> str:
+        """Lock and code of what it will run; a commit where no worker has ever said them of it."""
+        return set_of(min(self.expected, default="") or self.release)
 
     @property
     def automations(self) -> tuple[str, ...]:
@@ -110,7 +116,9 @@ def _target(state: ApplicationState, source: str) -> Kept | Problem:
     there = " or ".join(item.source for item in state.kept)
     remedy = f"name one that has served: ./hublab rollback --to {there}" if there else "run `./hublab deploy`"
     if source:
-        named = [item for item in state.kept if item.source.startswith(source) or item.release == source]
+        exact = [item for item in state.kept if item.source.startswith(source) or item.release == source]
+        # A host's release has the host's Python in its id.
+        named = exact or [item for item in state.kept if set_of(item.release) == set_of(source)]
         return named[0] if named else Problem(f"RELEASE: {source} has not served here", remedy)
     past = state.kept if state.before else state.kept[1:]
     return past[0] if past else Problem("there is no release before this one", remedy)

@@ -14,7 +14,6 @@ from pyinfra import logger
 from pyinfra.api import DeployError, FunctionCommand, operation
 from pyinfra.api.state import BaseStateCallback
 
-from deploy.release.identity import set_of
 from deploy.rollout.conductor import Conductor
 from deploy.rollout.once import Once, side_by_side
 from deploy.rollout.report import announce, as_data, conclude
@@ -102,9 +101,7 @@ class Rollout:
                 )
             if member.name:
                 names[member.name] = address
-        # An application is known by its commit, a host by its release's lock and code, whatever its Python.
-        kinds = {(item.wanted.application == "", set_of(item.plan.release)) for item in self.members.values()}
-        if self.what == "rollback" and len(kinds) > len({kind for kind, _ in kinds}):
+        if self.what == "rollback" and len({item.plan.content for item in self.members.values()}) > 1:
             raise DeployError(
                 "The hosts would go back to different releases, of other locks or code: see above. Nothing changed. "
                 "Name one with --to, or take the hosts one at a time with --limit."

@@ -32,6 +32,8 @@ def server(answer: Callable[[httpx.Request], httpx.Response]) -> Iterator[str]:
             )
             content = response.read()
             self.send_response(response.status_code)
+            for name in response.headers.keys() & {"retry-after"}:
+                self.send_header(name, response.headers[name])
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

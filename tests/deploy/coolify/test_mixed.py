@@ -9,13 +9,16 @@ import pytest
 from pyinfra.api import DeployError
 
 from deploy.coolify.member import ApplicationMember
-from deploy.coolify.plan import back, make
+from deploy.coolify.plan import ApplicationPlan, back, make
+from deploy.coolify.state import Kept
 from deploy.fleet.connect import Host, _ask
+from deploy.plan import Plan
 from deploy.plan import make as make_host
 from deploy.rollout.activate import Rollout
 from deploy.rollout.conductor import conduct
 from deploy.rollout.report import render
 from tests.deploy.coolify.standin import APP
+from tests.deploy.coolify.test_plan import HOST, state
 from tests.deploy.coolify.theatre import NEW, OLD, OWNER, RELEASES, Theatre
 from tests.deploy.factories import bare, wanted
 from tests.deploy.test_conductor import Recorder
@@ -115,28 +118,48 @@ def test_table_has_a_row_for_each_kind() -> None:
     assert RELEASES[OLD] in text
 
 
-def rolled_back(*members: Any) -> Rollout:
+def rolled_back(*plans: Any) -> None:
+    """Each goes back by its plan."""
     rollout = Rollout("rollback")
-    rollout.members = {member.address: member for member in members}
+    for plan in plans:
+        member: Any = SimpleNamespace(address=plan.address, name=plan.address, plan=plan)
+        rollout.members[plan.address] = member
     rollout.demand_unity()
-    return rollout
 
 
-def test_commit_of_an_application_and_release_of_a_host_are_no_two_releases() -> None:
-    def going(address: str, application: str, release: str) -> Any:
-        return SimpleNamespace(
-            address=address,
-            name=address,
-            wanted=SimpleNamespace(application=application),
-            plan=SimpleNamespace(release=release),
-        )
+def of_commit(address: str, commit: str, release: str) -> ApplicationPlan:
+    return ApplicationPlan(address, release=commit, expected=frozenset({release}))
 
-    host, first, second = going("h1", "", "3.8.8-a"), going("c1", "c1", OLD), going("c2", "c2", OLD)
-    rolled_back(host, first, second)
+
+def test_host_git_application_and_image_application_go_back_to_one_release_whatever_names_it() -> None:
+    """A release's id, a commit, an image's tag: each with a Python of its own, of one lock and code."""
+    host, image = Plan("h1", release="3.8.8-a-1"), of_commit("c2", "3.8.8-a-2", "3.8.8-a-2")
+    rolled_back(host, of_commit("c1", OLD, "3.8.8-a-2"), image, of_commit("c3", NEW, "3.8.8-a-3"))
+    others = [
+        of_commit("c1", OLD, "3.8.8-b-2"),
+        of_commit("c2", "3.8.8-b-2", "3.8.8-b-2"),
+        Plan("h2", release="3.8.8-b-1"),
+    ]
+    for other in others:
+        with pytest.raises(DeployError, match="go back to different releases"):
+            rolled_back(host, other)
     with pytest.raises(DeployError, match="go back to different releases"):
-        rolled_back(host, first, going("c2", "c2", NEW))
+        rolled_back(image, of_commit("c1", OLD, "3.8.8-b-2"))
+
+
+def test_application_whose_worker_never_said_its_release_goes_by_its_commit() -> None:
+    rolled_back(of_commit("c1", OLD, ""), of_commit("c2", OLD, ""))
     with pytest.raises(DeployError, match="go back to different releases"):
-        rolled_back(host, first, going("h2", "", "3.8.8-b"))
+        rolled_back(of_commit("c1", OLD, ""), of_commit("c2", NEW, ""))
+
+
+@pytest.mark.parametrize(
+    "named", ["3.8.8-a-1", "3.8.8-a-9", "3.8.8-a", "a" * 7], ids=["its", "a host's", "set", "commit"]
+)
+def test_one_name_of_a_release_leads_hosts_and_applications_to_it(named: str) -> None:
+    kept = (Kept(NEW, "3.8.8-b-1", {}), Kept("c" * 40, "3.8.8-a-2", {}), Kept(OLD, "3.8.8-a-1", {}))
+    plan = back(HOST, state(kept=kept), named)
+    assert plan.release == ("c" * 40 if named in ("3.8.8-a-9", "3.8.8-a") else OLD)
 
 
 def test_question_to_hosts_alone_is_not_put_to_an_application() -> None:

@@ -51,8 +51,8 @@ def test_first_deploy_sets_everything_then_deploys_then_records() -> None:
 
 
 def test_what_was_is_recorded_before_anything_is_changed(theatre: Theatre) -> None:
-    theatre.coolify.fails[PATCH] = [httpx.Response(503)]
-    failed(theatre, "may have been done", CoolifyError)
+    theatre.coolify.fails[PATCH] = [httpx.Response(400, json={"message": "no"})]
+    failed(theatre, "no", CoolifyError)
     before = theatre.mover.ledger.before()
     assert before is not None
     assert (before.source, before.release, before.ran, before.to) == (OLD, RELEASES[OLD], True, NEW)
@@ -312,6 +312,39 @@ def test_coolify_that_stays_away_is_given_up(theatre: Theatre) -> None:
 
 
 BUSY = "GET /deployments/dep2"
+
+
+@pytest.mark.parametrize("ask", [PATCH, f"POST /applications/{APP}/envs"])
+@pytest.mark.parametrize("failure", AWAY, ids=["refused", "500", "503", "429"])
+def test_setting_that_coolify_could_not_take_just_then_is_set_again(
+    theatre: Theatre, failure: httpx.Response | Exception, ask: str
+) -> None:
+    """200 questions a minute is what it takes, and a wave of applications asks more."""
+    theatre.wanted = replace(theatre.wanted, concurrency=7)
+    theatre.mover.wanted = theatre.wanted
+    theatre.coolify.fails[ask] = [failure] * 20
+    theatre.deploy()
+    assert theatre.plan().changes is False
+    assert sum("waiting for it" in line for line in theatre.said) == 1
+
+
+def test_way_back_waits_for_a_coolify_that_is_busy(theatre: Theatre) -> None:
+    theatre.coolify.lies = ["3.8.8-other"]
+    failed(theatre, "runs release 3.8.8-other")
+    theatre.coolify.fails[PATCH] = [httpx.Response(429, headers={"Retry-After": "60"})]
+    theatre.coolify.fails["GET /deployments/dep2"] = [httpx.ConnectError("refused")] * 20
+    theatre.mover.undo()
+    assert (theatre.coolify.app["git_commit_sha"], serves(theatre)) == (OLD, RELEASES[OLD])
+
+
+def test_first_deploy_that_goes_back_waits_for_a_coolify_that_is_busy() -> None:
+    theatre = Theatre()
+    theatre.coolify.lies = ["3.8.8-other"]
+    theatre.mover.ledger.take("token", OWNER)
+    failed(theatre, "runs release 3.8.8-other")
+    theatre.coolify.fails[f"POST /applications/{APP}/stop"] = [httpx.Response(429, headers={"Retry-After": "60"})]
+    theatre.mover.undo()
+    assert theatre.look().online == ()
 
 
 def test_coolify_that_says_when_to_come_back_is_not_asked_before(theatre: Theatre) -> None:

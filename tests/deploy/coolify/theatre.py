@@ -32,8 +32,8 @@ ACCESS = Access(URL, Secret(TOKEN))
 OWNER = {"who": "ada@desk", "what": "deploy of release b"}
 
 
-def application(**changes: Any) -> WorkerHost:
-    return wanted(address=f"coolify:{APP}", application=APP, **{"coolify": ACCESS, **changes})
+def application(uuid: str = APP, **changes: Any) -> WorkerHost:
+    return wanted(address=f"coolify:{uuid}", application=uuid, **{"coolify": ACCESS, **changes})
 
 
 class FakePrefect(Prefect):
@@ -108,7 +108,8 @@ class Coolify(Standin):
         elif found["status"] == "in_progress":
             found["status"] = self.ends.pop(0) if self.ends else "finished"
             if found["status"] == "finished":
-                self.serve(self.lies.pop(0) if self.lies else RELEASES.get(found["commit"], ""))
+                tag = self.app.get("docker_registry_image_tag", "")
+                self.serve(self.lies.pop(0) if self.lies else tag or RELEASES.get(found["commit"], ""))
             elif found["status"] == "failed":
                 entries = [{"output": f"secret {TOKEN}", "hidden": False}, {"output": "no", "hidden": True}]
                 found["logs"] = json.dumps([*entries, {"output": "New container is unhealthy.", "hidden": False}])
@@ -122,22 +123,23 @@ class Coolify(Standin):
         if release == STAYS:
             return
         for worker in self.prefect.workers.values():
-            worker["status"] = "OFFLINE"
+            if worker["name"].startswith(self.uuid):
+                worker["status"] = "OFFLINE"
         self.app["status"] = "running:healthy" if release else "exited:unhealthy"
         if release:
             self.served += 1
-            name, created = f"{APP}-{self.served - 1}", f"2026-01-02T00:00:{self.served:02d}"
+            name, created = f"{self.uuid}-{self.served - 1}", f"2026-01-02T00:00:{self.served:02d}"
             self.prefect.probe_queues.add(f"probe-{name}")
             self.prefect.workers[name] = {"name": name, "status": "ONLINE", "release": release, "created": created}
 
 
 class Theatre:
-    """An operator's machine, Coolify and Prefect."""
+    """An operator's machine, Coolify with one application, and Prefect, which may be another's as well."""
 
-    def __init__(self, **changes: Any) -> None:
-        self.wanted = application(**changes)
-        self.prefect = FakePrefect()
-        self.coolify = Coolify(self.prefect)
+    def __init__(self, uuid: str = APP, prefect: FakePrefect | None = None, **changes: Any) -> None:
+        self.wanted = application(uuid, **changes)
+        self.prefect = prefect or FakePrefect()
+        self.coolify = Coolify(self.prefect, uuid=uuid)
         self.said: list[str] = []
         self.commit = NEW
         self.mover = self.operator()
