@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 
+from deploy.env_values import COOLIFY
+
 REMEDIES = {
     r"(?:No host key|host key is known) for (\S+)": (
         "The host's key is not in the known_hosts file. Compare its fingerprint with the one on the host's console, "
@@ -44,6 +46,8 @@ class ConnectRemedies(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Changes the record in place and lets it through."""
         text = record.getMessage()
+        if COOLIFY in text:
+            return True  # no SSH leads to an application: Coolify or Prefect did not answer
         if record.levelno >= logging.ERROR and "\n    -> " not in text and (remedy := remedy_for(text)):
             record.msg, record.args = f"{text}\n    -> {remedy}", None
         return True

@@ -155,6 +155,14 @@ def test_connection_that_fails_gets_a_remedy_and_what_has_one_is_left_as_it_is()
         assert ("SSH port" in record.getMessage()) is (said != own)
 
 
+@pytest.mark.parametrize("prefix", ["[coolify:app1app1] coolify:app1app1: ", "\033[1m[coolify:app1app1]\033[0m "])
+def test_what_does_not_answer_for_an_application_is_no_host_with_an_ssh_port(prefix: str) -> None:
+    said = f"{prefix}Prefect does not answer (timed out): nobody knows whose the lock is; rolled back"
+    record = logging.LogRecord("pyinfra", logging.ERROR, __file__, 1, said, None, None)
+    assert ConnectRemedies().filter(record)
+    assert record.getMessage() == said
+
+
 WEBHOOKS = Webhooks("10.0.0.5", 8080, {"webhook-secret": Secret("sentinel")})
 
 
