@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flows.campaigns.payloads import values
-from flows.recipients.contact import STATUS
-from flows.recipients.suppression import has_left
+from flows.recipients.contact import STATUS, has_left
 from flows.services import notion_schema as schema
 
 if TYPE_CHECKING:
@@ -40,11 +39,16 @@ def find_contacts(notion: NotionGateway, email: str) -> list[Page]:
 
 
 def write_contact(notion: NotionGateway, sequence: Sequence, details: dict[str, Any], contacts: list[Page]) -> Page:
-    """Create or update the contact; a status by which it has left stays as it is. Raises NotionError."""
+    """Create or update the contact; a status by which it has left stays as it is.
+
+    Raises:
+        NotionError: it could not be written.
+        UnreadableRecordError: whether it has left, cannot be read.
+    """
     email = details["email"]
     wanted = {schema.TITLE: who(details), "Email": email} | mapped(sequence, sequence.contact, details)
     if contacts:
-        if has_left(schema.read(contacts[0], STATUS)):
+        if has_left(contacts[0]):
             wanted.pop(STATUS, None)
         if schema.read(contacts[0], schema.TITLE):
             wanted.pop(schema.TITLE)  # a person's own words stay

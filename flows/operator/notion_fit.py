@@ -94,6 +94,8 @@ def _absent(block: str, name: str, place: Place) -> Fit:
         return Fit(name)  # whatever it is called there, Notion has an id for it
     if place.name != name:
         return Fit(name, f"{FILE} says that {name!r} is {place.name!r}, and there is no such property: correct it")
+    if name in schema.OPTIONAL.get(block, ()):
+        return Fit(name)
     waived = "" if name in NEEDED[block] else f", or write {_quoted(name)} = false in {FILE}"
     missing = f"property {name!r} ({schema.SCHEMA[block][name]}) is missing"
     return Fit(name, f"{missing}: `./hublab campaign notion-setup` would add it{waived}", adds=True)

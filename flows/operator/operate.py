@@ -108,13 +108,14 @@ def allow(email: str) -> str:
 
     Raises:
         StillSaidError: so it is; names the pages, the property and what to do.
+        UnreadableRecordError: whether it is so, cannot be read.
         NotionError: Notion could not be asked.
     """
     with Prefect() as prefect:
         with notion_client(prefect, prefect.settings(*NOTION)) as notion:
             found = contact.of_mailbox(notion, schema.CONTACTS, email)
             now = [page for one in found if (page := contact.page_of(notion, one["id"])) is not None]
-            if saying := [page for page in now if suppression.has_left(schema.read(page, contact.STATUS))]:
+            if saying := [page for page in now if contact.has_left(page)]:
                 place = notion.mapping.place(schema.CONTACTS, contact.STATUS)
                 raise StillSaidError(place.name if place is not None else contact.STATUS, saying)
         campaigns = {campaign for campaign, _ in sequences()}
@@ -149,7 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
                     "`./hublab campaign secrets`, `./hublab campaign register`)"
                 )
                 done += f"; with it {', '.join(others)}, not the campaign's: {remedy} spares them"
-    except (NothingThereError, StillSaidError, NotionError) as problem:
+    except (NothingThereError, StillSaidError, contact.UnreadableRecordError, NotionError) as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
     sys.stdout.write(f"{done}\n")

@@ -208,8 +208,8 @@ def mapped(sequence: Sequence) -> Iterator[str]:
 
 def _misfit(block: str, name: str, source: str, sequence: Sequence) -> Iterator[str]:
     where, kind = schema.TITLES[block], schema.SCHEMA[block].get(name)
-    if kind is None:
-        yield f"{name!r} is no property of {where!r}: correct it in the campaign's file"
+    if kind is None or name in schema.OPTIONAL.get(block, ()):
+        yield f"{name!r} is no property of {where!r} that is written: correct it in the campaign's file"
         return
     takes = FITS.get(kind)
     ticked = kind == "checkbox" and source == "=yes"

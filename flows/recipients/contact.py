@@ -1,7 +1,7 @@
 """What Notion says of an enrolment's contact: by the record's rollups, or by its own pages where they do not tell.
 
-Never takes the absence of something for permission: a property that was renamed is an error, and a relation that leads
-to nobody is a reason not to send.
+Never takes the absence of something for permission: a property that was renamed, or is of a kind that cannot show what
+it is asked for, is an error, and a relation that leads to nobody is a reason not to send.
 """
 
 from __future__ import annotations
@@ -10,13 +10,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flows.recipients import mailbox
+from flows.recipients.suppression import causes_of
 from flows.services import notion_schema as schema
 from flows.services.errors import NotionMissingError
+from flows.services.notion_mapping import FITS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flows.services.notion_gateway import NotionGateway
 
-STATUS, BOOKING = "Christmas Campaign Status", "Booking Status"
+STATUS, BOOKING, CALL = "Christmas Campaign Status", "Booking Status", "Diagnostic Call Date"
+BOOKED = "Booked"  # what a date says, where others have a status
+SHOWS = {"select": "option", "checkbox": "tick", "email": "address"}  # by a kind of property; a date, a date
 
 
 class UnreadableRecordError(Exception):
@@ -53,17 +59,34 @@ def shown(page: dict[str, Any]) -> ContactState | None:
     count = len(linked.get("relation", []))
     if not count or linked.get("has_more") or not all(_whole(one, count) for one in rollups):
         return None
-    read = {name: _texts(source, schema.read(page, name)) for name, source in schema.ROLLUPS.items()}
-    return ContactState(read["Contact Status"], read["Contact Booking"])
+    items = {name: rollup["rollup"]["array"] for name, rollup in zip(schema.ROLLUPS, rollups, strict=True)}
+    return ContactState(_options(STATUS, items["Contact Status"]), _options(BOOKING, items["Contact Booking"]))
 
 
 def of(contacts: list[dict[str, Any]]) -> ContactState:
-    """What the pages of an address's contact say, taken together. Raises UnreadableRecordError."""
-    for one in contacts:
-        for name in (STATUS, BOOKING):
-            _property(one, name, schema.CONTACTS)
-    statuses, bookings = (_texts(name, [schema.read(one, name) for one in contacts]) for name in (STATUS, BOOKING))
-    return ContactState(statuses, bookings, bool(contacts))
+    """What the pages of an address's contact say, taken together. Raises UnreadableRecordError.
+
+    The date of a call is a booking where no status of the same page says what became of it.
+    """
+    bookings = [_options(BOOKING, [_property(one, BOOKING, schema.CONTACTS)]) or _called(one) for one in contacts]
+    return ContactState(_statuses(contacts), tuple(part for parts in bookings for part in parts), bool(contacts))
+
+
+def has_left(page: dict[str, Any]) -> bool:
+    """Whether a contact's page says that it gets some mail no more. Raises UnreadableRecordError."""
+    return bool(causes_of(_statuses([page])))
+
+
+def _statuses(contacts: list[dict[str, Any]]) -> tuple[str, ...]:
+    return _options(STATUS, [_property(one, STATUS, schema.CONTACTS) for one in contacts])
+
+
+def _called(page: dict[str, Any]) -> tuple[str, ...]:
+    found = page["properties"].get(CALL)
+    if found is None:
+        return ()
+    readable(CALL, found, "date")
+    return (BOOKED,) if schema.plain(found["type"], found[found["type"]]) else ()
 
 
 def _property(page: dict[str, Any], name: str, block: str = schema.SEQUENCE) -> dict[str, Any]:
@@ -99,11 +122,32 @@ def of_mailbox(notion: NotionGateway, block: str, email: str) -> list[dict[str, 
     return [page for page in found if mailbox.mailbox(str(schema.read(page, "Email") or "")) == wanted]
 
 
-def _texts(name: str, values: list[Any]) -> tuple[str, ...]:
-    """Every option that a property of the contact shows, also where it shows several."""
-    for value in values:
-        if value is not None and not isinstance(value, str):
-            remedy = "make it a select, or say in notion.toml what it is"
-            raise UnreadableRecordError(f"the database 'BusinessX contacts': {name!r} shows no option: {remedy}")
-    parts = [part.strip() for value in values for part in (value or "").split(",")]
+def _options(name: str, shown: Iterable[dict[str, Any]]) -> tuple[str, ...]:
+    """Every option that a property of contacts shows, on pages or in a rollup, also where it shows several."""
+    values = list[str]()
+    for one in shown:
+        if name == BOOKING and one["type"] == "date":
+            values.append(BOOKED if one["date"] else "")
+            continue
+        readable(name, one, "select")
+        values.append(schema.plain(one["type"], one[one["type"]]) or "")
+    parts = [part.strip() for value in values for part in value.split(",")]
     return tuple(part for part in parts if part)
+
+
+def readable(name: str, found: dict[str, Any], kind: str, block: str = schema.CONTACTS) -> None:
+    """Raise UnreadableRecordError for a property that cannot stand for one of a kind, whatever it shows."""
+    if found["type"] not in FITS[kind]:
+        where, what = f"the database {schema.TITLES[block]!r}", SHOWS.get(kind, kind)
+        remedy = f"make it a {kind} again, or name in notion.toml the property that is one"
+        raise UnreadableRecordError(f"{where}: {name!r} is a {found['type']}, which shows no {what}: {remedy}")
+
+
+def address(page: dict[str, Any], block: str = schema.CONTACTS) -> str:
+    """The address on a contact's page, or on a record; empty where nobody has filled it in.
+
+    Raises UnreadableRecordError.
+    """
+    found = _property(page, "Email", block)
+    readable("Email", found, "email", block)
+    return str(schema.plain(found["type"], found[found["type"]]) or "")

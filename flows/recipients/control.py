@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flows.recipients.contact import ContactState, UnreadableRecordError
+from flows.recipients.contact import ContactState, UnreadableRecordError, readable
 from flows.recipients.suppression import ends
-from flows.services.notion_schema import read
+from flows.services.notion_schema import SEQUENCE, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,12 +19,13 @@ def why_not(page: dict[str, Any], contact: ContactState, sequence: Sequence, num
     """The reason to skip a step, or None: the record in Notion and its contact have the last word.
 
     Raises:
-        UnreadableRecordError: the record lacks a property that could stop the mail.
+        UnreadableRecordError: the record lacks a property that could stop the mail, or it shows nothing of the kind.
     """
-    for name in (f"Email {number} Sent", "Cancelled", "Sequence Completed"):
+    for name, kind in ((f"Email {number} Sent", "date"), ("Cancelled", "checkbox"), ("Sequence Completed", "checkbox")):
         if name not in page["properties"]:
             remedy = "was it renamed? Say so in notion.toml; `./hublab campaign preflight` has the line"
             raise UnreadableRecordError(f"the database 'Email Sequence' has no property {name!r}: {remedy}")
+        readable(name, page["properties"][name], kind, SEQUENCE)
     sent = read(page, f"Email {number} Sent")
     if sent:
         return f"already sent on {sent}"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from flows.services.prefect_api import Prefect
 
 SEEN = "hublab-contacts-seen"  # the variable that says when contacts were looked at, and up to which edit
+WHOLE = "call dates"  # what a look at every contact has seen last: one of before is made again
 FIRST = timedelta(days=1)
 EVER = datetime(2000, 1, 1, tzinfo=UTC)
 # Notion says to the minute when a page was edited, and its queries lag behind.
@@ -67,20 +68,22 @@ def look(
 
     Raises:
         NotionError: something could not be read, and the next look begins where this one did.
-        UnreadableRecordError: a contact has no status that could be read.
+        UnreadableRecordError: a contact has no status, booking or address that could be read.
     """
     kept = prefect.variable(SEEN) or {}
-    whole = whole and not kept.get("whole")
+    whole = whole and kept.get("whole") != WHOLE
     # By Notion's clock: it is the newest edit that was seen.
     last = datetime.fromisoformat(kept["at"]) if "at" in kept else now - FIRST
-    pages = [page for page in notion.find(schema.CONTACTS, _edited(EVER if whole else last - OVERLAP)) if _email(page)]
+    since = EVER if whole else last - OVERLAP
+    pages = [page for page in notion.find(schema.CONTACTS, _edited(since)) if contact.address(page)]
     records = _records(notion, None if "records" not in kept else last - OVERLAP, keys)
-    stopped = [page for page in records if _email(page) and any(schema.read(page, name) for name in STOPS)]
+    named = [page for page in records if contact.address(page, schema.SEQUENCE)]
+    stopped = [page for page in named if any(schema.read(page, name) for name in STOPS)]
     gone = _keep_who_left(prefect, pages, now)
     _keep(prefect, [*map(_booked, pages), *map(_stopped, stopped)])
     times = [datetime.fromisoformat(page["last_edited_time"]) for page in pages]
     seen = {"at": max([last, *times]).isoformat(), "looked": now.astimezone(UTC).isoformat(), "records": True}
-    prefect.remember(SEEN, seen | {"whole": whole or bool(kept.get("whole"))})
+    prefect.remember(SEEN, seen | {"whole": WHOLE if whole else kept.get("whole")})
     return Seen(gone, records)
 
 
@@ -99,10 +102,6 @@ def _records(notion: NotionGateway, since: datetime | None, keys: Iterable[str])
 
 def _edited(since: datetime) -> dict[str, Any]:
     return {"timestamp": "last_edited_time", "last_edited_time": {"on_or_after": since.isoformat()}}
-
-
-def _email(page: dict[str, Any]) -> str:
-    return str(schema.read(page, "Email") or "")
 
 
 def why_not(  # noqa: PLR0913 - who asks, of whom, and when
@@ -134,7 +133,7 @@ def why_not(  # noqa: PLR0913 - who asks, of whom, and when
         if datetime.fromisoformat(one["at"]) >= since and control.booked(one.get("bookings", ()), sequence)
     ]
     pages = [contact.page_of(notion, identity) for identity in booked]
-    there = [page for page in pages if page and mailbox(_email(page)) == mailbox(email)]
+    there = [page for page in pages if page and mailbox(contact.address(page)) == mailbox(email)]
     if reason := control.booked(contact.of(there).bookings, sequence):
         return reason
     others = [identity for identity, one in suspects.items() if "stopped" in one and identity != enrolment["page"]]
@@ -155,7 +154,7 @@ def _same_enrolment(page: dict[str, Any], sequence: Sequence, enrolment: dict[st
 
     One without a key, as somebody makes by hand, may be of any campaign and type where it names none.
     """
-    key, email = schema.read(page, "Enrolment Key"), _email(page)
+    key, email = schema.read(page, "Enrolment Key"), contact.address(page, schema.SEQUENCE)
     if key == enrolment["key"]:
         return True
     if mailbox(email) != mailbox(enrolment["email"]) or datetime.fromisoformat(page["last_edited_time"]) < enrolled:
@@ -176,7 +175,7 @@ def _keep_who_left(prefect: Prefect, pages: list[dict[str, Any]], now: datetime)
         suppression.record_name(email, cause): (email, cause)
         for page in pages
         for cause in suppression.causes_of(contact.of([page]).statuses)
-        for email in [str(schema.read(page, "Email"))]
+        for email in [contact.address(page)]
     }
     known = _variables(prefect, gone)
     new = [one for name, one in sorted(gone.items()) if name not in known]
@@ -197,7 +196,7 @@ def _keep(prefect: Prefect, pages: list[tuple[dict[str, Any], dict[str, Any]]]) 
     """Keep what each page says for its mailbox, or forget it where it says nothing any more."""
     shown: dict[str, dict[str, Any]] = {}
     for page, said in pages:
-        shown.setdefault(booked_name(_email(page)), {})[page["id"]] = {"at": page["last_edited_time"]} | said
+        shown.setdefault(booked_name(contact.address(page)), {})[page["id"]] = {"at": page["last_edited_time"]} | said
     known = _variables(prefect, shown)
     for name, those in shown.items():
         before = known.get(name) or {}

@@ -48,11 +48,6 @@ def ended_by(status: str | None, kind: str) -> str | None:
     return next((one for one in causes_of((status or "").split(",")) if kind in ENDS[one]), None)
 
 
-def has_left(status: str | None) -> bool:
-    """Whether a contact's status, or one of several with commas between them, says that it gets some mail no more."""
-    return bool(causes_of((status or "").split(",")))
-
-
 def causes_of(statuses: Iterable[str]) -> list[str]:
     """Those of a contact's statuses that end a sequence, as `ENDS` has them."""
     return [written for one in statuses if (written := _written(one)) in ENDS]

@@ -95,7 +95,9 @@ ADDED: dict[str, dict[str, str]] = {
 # name there may be any.
 TITLE = "Name"
 TITLED: dict[str, dict[str, str]] = {block: {TITLE: "title"} for block in (SEQUENCE, CONTACTS, ANALYTICS)}
-SCHEMA = {block: LIVE[block] | ADDED.get(block, {}) | TITLED.get(block, {}) for block in LIVE}
+# What is read where a workspace has it, never written, and asked for nowhere.
+OPTIONAL: dict[str, dict[str, str]] = {CONTACTS: {"Diagnostic Call Date": "date"}}
+SCHEMA = {block: LIVE[block] | ADDED.get(block, {}) | TITLED.get(block, {}) | OPTIONAL.get(block, {}) for block in LIVE}
 ROLLUPS = {"Contact Status": "Christmas Campaign Status", "Contact Booking": "Booking Status"}
 
 

@@ -15,7 +15,7 @@ from flows.campaigns import payloads
 from flows.campaigns.model import sequences
 from flows.enrolment import handlers, records
 from flows.recipients import suppression
-from flows.recipients.contact import BOOKING, STATUS
+from flows.recipients.contact import BOOKED, BOOKING, STATUS, has_left
 from flows.services import notion_schema as schema
 from flows.webhooks import bookings
 
@@ -54,10 +54,10 @@ def _show(notion: NotionGateway, booking: dict[str, Any], wait: Callable[[], Any
         wait()  # who signed up just before may not be shown yet, and must not have two pages
         contacts = records.find_contacts(notion, email)
     for one in contacts:
-        ended = suppression.has_left(schema.read(one, STATUS))
-        more = {STATUS: PREPARING} if booking["status"] == bookings.BOOKED and not ended else {}
+        ended = has_left(one)
+        more = {STATUS: PREPARING} if booking["status"] == BOOKED and not ended else {}
         notion.update(schema.CONTACTS, one["id"], values | more)
-    if not contacts and booking["status"] == bookings.BOOKED:
+    if not contacts and booking["status"] == BOOKED:
         first = {"First Name": booking["details"].get("first_name")}
         title = {schema.TITLE: records.who(booking["details"] | {"email": email})}
         made = values | title | {"Email": email, STATUS: PREPARING} | first

@@ -9,8 +9,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from flows.campaigns.clock import instant
 from flows.campaigns.values import TYPES, is_empty, line
+from flows.recipients.contact import BOOKED
 
-BOOKED, CANCELLED, NO_SHOW = "Booked", "Cancelled", "No-Show"
+CANCELLED, NO_SHOW = "Cancelled", "No-Show"
 CALENDLY = {
     "invitee.created": BOOKED,
     "invitee.canceled": CANCELLED,

@@ -10,7 +10,7 @@ import pytest
 
 from flows.enrolment import enrol
 from flows.recipients import edits
-from flows.recipients.contact import BOOKING, STATUS
+from flows.recipients.contact import BOOKING, CALL, STATUS, UnreadableRecordError
 from flows.sending import one_mail
 from flows.services import notion_schema as schema
 from flows.services.errors import NotionError
@@ -54,6 +54,18 @@ class Campaign:
     def written(self, **more: Any) -> dict[str, Any]:
         values = {name.replace("_", " "): value for name, value in more.items()}
         return NotionMapping().written(schema.CONTACTS, values)
+
+    def retype(self, kind: str, name: str, block: str = schema.CONTACTS) -> None:
+        """Make a property one of another kind, as a person does; Notion takes over nothing of what it showed."""
+        self.all.sources[block].schema[name] = {kind: {}}
+        for page in self.all.notion.pages.values():
+            if page["source"] == self.all.sources[block].id:
+                page["values"].pop(name, None)
+
+    def put(self, page: dict[str, Any], name: str, value: Any) -> None:
+        """Show a value that no program may write."""
+        self.all.notion.page(page["id"])["values"][name] = value
+        self.all.notion.update_page(page["id"], {})
 
     def send(self, enrolment: dict[str, Any], step: int = 2) -> str:
         """What became of a mail, in words; empty when it was sent."""
@@ -218,6 +230,89 @@ def test_a_booking_that_is_taken_back_is_forgotten(campaign: Campaign) -> None:
     campaign.all.notion.update_page(other["id"], {"properties": {BOOKING: {"select": None}}})
     campaign.look()
     assert edits.booked_name(EMAIL) not in campaign.all.kept
+
+
+OWN, OTHER = EMAIL, "adalovelace@gmail.com"
+
+
+@pytest.mark.parametrize("email", [OWN, OTHER])
+def test_the_date_of_a_call_stops_the_mails_of_who_has_no_booking_status(campaign: Campaign, email: str) -> None:
+    """No rollup shows it: it is known by the edit, on the record's own contact as on any other."""
+    campaign.retype("date", CALL)
+    enrolment = campaign.enrols()
+    contacts = campaign.all.sources[schema.CONTACTS].id
+    (own,) = [one for one in campaign.all.notion.pages.values() if one["source"] == contacts]
+    page = own if email == OWN else campaign.contact(email)
+    assert campaign.send(enrolment, 1) == ""
+    campaign.all.clock.advance(120)
+    campaign.edit(page, **{CALL: "2026-01-09T15:00:00Z"})
+    campaign.all.clock.advance(120)
+    assert "a booking is made: Booked" in campaign.send(enrolment, 2)
+    campaign.edit(page, **{BOOKING: "Cancelled"})  # and the date is still there
+    assert campaign.send(enrolment, 2) == ""
+
+
+def test_who_has_the_date_of_a_call_is_not_enrolled(campaign: Campaign) -> None:
+    campaign.retype("date", CALL)
+    campaign.contact(EMAIL, **{CALL: "2026-01-09T15:00:00Z"})
+    payload, at = PAYLOADS["signup"] | {"email": EMAIL}, campaign.all.clock.now().isoformat()
+    state = enrol.enrol("christmas", "signup", payload, at)
+    assert (state.name, campaign.all.runs) == ("Skipped", {})
+    assert "a booking is made: Booked" in str(state.message)
+    assert campaign.send(campaign.enrols("noshow"), 1) == ""  # which tells of a newer booking
+
+
+def test_a_call_that_stood_there_before_call_dates_were_read_is_seen_by_the_next_whole_look(campaign: Campaign) -> None:
+    campaign.retype("date", CALL)
+    enrolment = campaign.enrols()
+    campaign.contact(OTHER, **{CALL: "2026-01-09T15:00:00Z"})
+    campaign.all.clock.advance(86_400 * 3)
+    at = campaign.all.clock.now().isoformat()
+    campaign.all.kept[edits.SEEN] = {"at": at, "looked": at, "records": True, "whole": True}  # by the release before
+    campaign.look(whole=True)
+    assert "a booking is made: Booked" in campaign.send(enrolment)
+
+
+KINDS = ("date", "url", "number", "checkbox", "created_time", "people", "formula")
+RETYPED = [(name, kind) for name in (STATUS, BOOKING, CALL, "Email") for kind in KINDS]
+
+
+@pytest.mark.parametrize(("name", "kind"), [one for one in RETYPED if one not in {(CALL, "date"), (BOOKING, "date")}])
+def test_a_property_of_contacts_that_is_retyped_lets_no_mail_out_and_is_named(
+    campaign: Campaign, name: str, kind: str
+) -> None:
+    enrolment, other = campaign.enrols(), campaign.contact("bea@salon.net")
+    campaign.retype(kind, name)
+    campaign.edit(other)
+    with pytest.raises(UnreadableRecordError, match=f"{name}.*is a {kind}, which shows no"):
+        campaign.send(enrolment)
+    assert campaign.all.resend.mails == []
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("Cancelled", "date"), ("Sequence Completed", "url"), ("Email 2 Sent", "people")]
+)
+def test_a_property_of_records_that_is_retyped_lets_no_mail_out_and_is_named(
+    campaign: Campaign, name: str, kind: str
+) -> None:
+    enrolment = campaign.enrols()
+    campaign.look()
+    campaign.retype(kind, name, schema.SEQUENCE)
+    with pytest.raises(UnreadableRecordError, match=f"'Email Sequence': '{name}' is a {kind}, which shows no"):
+        campaign.send(enrolment)
+    assert campaign.all.resend.mails == []
+
+
+@pytest.mark.parametrize("email", [OWN, OTHER])
+def test_a_booking_that_is_a_date_stops_the_mails_where_there_is_one(campaign: Campaign, email: str) -> None:
+    enrolment = campaign.enrols()
+    page = campaign.contact(email)
+    campaign.retype("date", BOOKING)
+    assert campaign.send(enrolment, 1) == ""
+    campaign.all.clock.advance(120)
+    campaign.put(page, BOOKING, {"start": "2026-01-09"})
+    campaign.all.clock.advance(120)
+    assert "a booking is made: Booked" in campaign.send(enrolment, 2)
 
 
 @pytest.mark.parametrize(("sequence", "stops"), [("signup", True), ("postcall", False), ("onboarding", False)])

@@ -60,6 +60,7 @@ def test_a_campaign_that_fits_has_nothing_said_of_it() -> None:
     [
         ('"First Name" = "first', '"Frist Name" = "first', "'Frist Name' is no property of 'Email Sequence'"),
         ('"Booking Status"', '"Bokking Status"', "'Bokking Status' is no property of 'BusinessX contacts'"),
+        ('"Booking Status"', '"Diagnostic Call Date"', "'Diagnostic Call Date' is no property of 'BusinessX contacts'"),
         ('"Name" =', '"Title" =', "'Title' is no property of 'Customer Projects'"),
         ('"Assessment Score" = "score"', '"Assessment Score" = "first_name"', "'Assessment Score' .* is a number"),
         ('"Assessment Score" = "score"', '"Assessment Score" = "=5"', "'Assessment Score' .* is a number"),

@@ -9,9 +9,14 @@ import pytest
 
 from flows.campaigns.model import sequence as find_sequence
 from flows.enrolment import records
+from flows.operator import notion_fit
+from flows.operator.cutover import read
+from flows.operator.cutover.facts import Contact
 from flows.recipients import contact, control
 from flows.recipients.contact import ContactState, UnreadableRecordError
 from flows.recipients.mailbox import mailbox
+from flows.services import notion_schema as schema
+from flows.services.notion_mapping import NotionMapping
 from flows.webhooks import events
 
 STATUS, BOOKING = contact.STATUS, contact.BOOKING
@@ -29,6 +34,9 @@ class Notion:
     def equals(self, *_: Any, **__: Any) -> list[dict[str, Any]]:
         return list(self.pages)
 
+    def find(self, *_: Any) -> list[dict[str, Any]]:
+        return list(self.pages)
+
     def update(self, _block: str, identity: str, values: dict[str, Any]) -> dict[str, Any]:
         self.written.append(values)
         return {"id": identity}
@@ -38,12 +46,12 @@ def option(name: str | None, kind: str = "select") -> dict[str, Any]:
     return {"type": kind, kind: None if name is None else {"name": name}}
 
 
-def person(status: dict[str, Any], booking: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {"id": "contact", "properties": {STATUS: status, BOOKING: booking or option(None)}}
+def person(status: dict[str, Any], booking: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    return {"id": "contact", "properties": {STATUS: status, BOOKING: booking or option(None)} | more}
 
 
-def record(status: dict[str, Any], *, linked: int = 1) -> dict[str, Any]:
-    rollups = {"Contact Status": status, "Contact Booking": option(None)}
+def record(status: dict[str, Any], booking: dict[str, Any] | None = None, *, linked: int = 1) -> dict[str, Any]:
+    rollups = {"Contact Status": status, "Contact Booking": booking or option(None)}
     shown = {name: {"type": "rollup", "rollup": {"type": "array", "array": [one]}} for name, one in rollups.items()}
     return {"properties": {"Contact": {"type": "relation", "relation": [{"id": "contact"}] * linked}} | shown}
 
@@ -86,6 +94,131 @@ def test_a_status_that_nobody_can_read_is_an_error_and_no_permission(status: dic
         contact.of([page])
     with pytest.raises(UnreadableRecordError, match=STATUS):
         contact.state(cast("Any", Notion(page)), record(status), "ada@salon.net")
+
+
+# Every other kind that a property of Notion's can have, filled in and empty: what a status was retyped to says nothing.
+DAY, SOMEBODY = {"start": "2025-12-01", "end": None, "time_zone": None}, {"object": "user", "id": "x"}
+RETYPED: dict[str, tuple[Any, Any]] = {
+    "number": (1, None),
+    "checkbox": (True, False),
+    "url": ("https://unsubscribed.example", None),
+    "email": ("unsubscribed@salon.net", None),
+    "phone_number": ("+1 555 0100", None),
+    "created_time": ("2025-12-01T00:00:00.000Z", "2025-12-01T00:00:00.000Z"),
+    "last_edited_time": ("2025-12-01T00:00:00.000Z", "2025-12-01T00:00:00.000Z"),
+    "created_by": (SOMEBODY, SOMEBODY),
+    "last_edited_by": (SOMEBODY, SOMEBODY),
+    "people": ([SOMEBODY], []),
+    "files": ([{"name": "Unsubscribed.pdf"}], []),
+    "relation": ([{"id": "x"}], []),
+    "rollup": ({"type": "array", "array": [option("Unsubscribed")]}, {"type": "array", "array": []}),
+    "formula": ({"type": "string", "string": "Unsubscribed"}, {"type": "string", "string": None}),
+    "unique_id": ({"prefix": "U", "number": 1}, {"prefix": "U", "number": 1}),
+    "verification": ({"state": "verified"}, None),
+    "place": ({"lat": 43.7, "lon": -79.4}, None),
+    "button": ({}, {}),
+}
+WRONG = [{"type": kind, kind: value} for kind, both in RETYPED.items() for value in both]
+DATES: list[dict[str, Any]] = [{"type": "date", "date": DAY}, {"type": "date", "date": None}]
+
+
+def named(found: dict[str, Any]) -> str:
+    return f"{found['type']} {found[found['type']]}"
+
+
+@pytest.mark.parametrize("found", WRONG + DATES, ids=named)
+def test_a_status_of_another_kind_is_no_permission_whatever_it_shows(found: dict[str, Any]) -> None:
+    page = person(found)
+    with pytest.raises(UnreadableRecordError, match=f"'{STATUS}' is a {found['type']}, which shows no option"):
+        contact.of([page])
+    with pytest.raises(UnreadableRecordError, match=STATUS):
+        contact.state(cast("Any", Notion(page)), record(found), "ada@salon.net")
+    with pytest.raises(UnreadableRecordError, match=STATUS):
+        contact.has_left(page)
+
+
+@pytest.mark.parametrize("found", WRONG, ids=named)
+def test_a_booking_of_another_kind_is_no_permission_whatever_it_shows(found: dict[str, Any]) -> None:
+    page = person(option("Signed Up"), found)
+    with pytest.raises(UnreadableRecordError, match=f"'{BOOKING}' is a {found['type']}, which shows no option"):
+        contact.of([page])
+    with pytest.raises(UnreadableRecordError, match=BOOKING):
+        contact.state(cast("Any", Notion(page)), record(option("Signed Up"), found), "ada@salon.net")
+    assert not contact.has_left(page)
+
+
+@pytest.mark.parametrize(("found", "bookings"), [(DATES[0], ("Booked",)), (DATES[1], ())], ids=["filled", "empty"])
+def test_a_booking_that_is_a_date_is_made_where_there_is_one(found: dict[str, Any], bookings: tuple[str, ...]) -> None:
+    notion = cast("Any", Notion(page := person(option("Signed Up"), found)))
+    assert contact.of([page]).bookings == bookings
+    assert contact.state(notion, record(option("Signed Up"), found), "ada@salon.net").bookings == bookings
+
+
+CALL = "Diagnostic Call Date"
+
+
+@pytest.mark.parametrize(
+    ("booking", "call", "bookings"),
+    [
+        (option(None), DATES[0], ("Booked",)),
+        (option(None), DATES[1], ()),
+        (option(None), {"type": "rich_text", "rich_text": [{"plain_text": "next Monday"}]}, ("Booked",)),
+        (option(None), {"type": "rich_text", "rich_text": []}, ()),
+        (option("Cancelled"), DATES[0], ("Cancelled",)),
+        (option("Not Booked"), DATES[0], ("Not Booked",)),
+        (option("No-Show"), DATES[0], ("No-Show",)),
+        (option("Booked"), DATES[1], ("Booked",)),
+        (DATES[1], DATES[0], ("Booked",)),
+    ],
+)
+def test_the_date_of_a_call_is_a_booking_where_the_status_says_none(
+    booking: dict[str, Any], call: dict[str, Any], bookings: tuple[str, ...]
+) -> None:
+    assert contact.of([person(option("Signed Up"), booking, **{CALL: call})]).bookings == bookings
+
+
+def test_of_two_contacts_each_tells_of_its_own_call() -> None:
+    cancelled = person(option("Signed Up"), option("Cancelled"), **{CALL: DATES[0]})
+    coming = person(option("Signed Up"), **{CALL: DATES[0]})
+    assert contact.of([cancelled, coming]).bookings == ("Cancelled", "Booked")
+
+
+@pytest.mark.parametrize("found", WRONG, ids=named)
+def test_a_call_date_of_another_kind_is_no_permission(found: dict[str, Any]) -> None:
+    with pytest.raises(UnreadableRecordError, match=f"'{CALL}' is a {found['type']}, which shows no date"):
+        contact.of([person(option("Signed Up"), **{CALL: found})])
+
+
+ADDRESS = {"Email": {"type": "email", "email": "Ada@Salon.net"}}
+
+
+def test_a_cut_over_goes_by_the_same_rules() -> None:
+    page = person(option("Signed Up"), **{CALL: DATES[0]} | ADDRESS)
+    assert read._contacts(cast("Any", Notion(page)), ["ada@salon.net"]) == {
+        "ada@salon.net": (Contact("contact", "Signed Up", "Booked"),)
+    }
+    with pytest.raises(UnreadableRecordError, match=STATUS):
+        read._contacts(cast("Any", Notion(person(DATES[0], **ADDRESS))), ["ada@salon.net"])
+
+
+LIVE = {name: {"type": kind} for name, kind in schema.LIVE[schema.CONTACTS].items()}
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        ({}, ""),
+        ({CALL: {"type": "date"}}, ""),
+        ({CALL: {"type": "checkbox"}}, f"property '{CALL}' is checkbox, not date"),
+        ({"diagnostic call date": {"type": "date"}}, "nearly fits 'diagnostic call date'"),
+    ],
+)
+def test_preflight_and_setup_ask_for_no_call_date_and_name_one_that_could_not_be_read(there: Any, said: str) -> None:
+    fits = notion_fit.compared(schema.CONTACTS, LIVE | there, NotionMapping(), {})
+    (fit,) = [one for one in fits if one.name == CALL]
+    assert said in fit.problem
+    assert bool(fit.problem) is bool(said)
+    assert not fit.adds
 
 
 WHOLE = {"type": "array", "array": [option("Signed Up")], "function": "show_original"}

@@ -17,6 +17,7 @@ from flows.operator.cutover import going_back, plan, taking, words
 from flows.operator.cutover.facts import BlockedError
 from flows.operator.cutover.lock import LostError
 from flows.operator.cutover.taking import Outcome
+from flows.recipients.contact import UnreadableRecordError
 from flows.services.errors import NotionError, ResendFailedError
 
 
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BlockedError as problem:
         sys.stderr.write(f"nothing was changed:\n{problem}\n")
         return 1
-    except (NotionError, ResendFailedError, LookupError, LostError, httpx.HTTPError) as problem:
+    except (NotionError, ResendFailedError, UnreadableRecordError, LookupError, LostError, httpx.HTTPError) as problem:
         again = "; what was written stays, run it again" if changes else ""
         sys.stderr.write(f"it could not be done: {problem}{again}\n")
         return 1

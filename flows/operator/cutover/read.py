@@ -12,7 +12,7 @@ from flows.campaigns.model import MAX_STEPS, normalised
 from flows.campaigns.model import sequences as all_sequences
 from flows.operator.cutover import decide
 from flows.operator.cutover.facts import Contact, Facts, Mail, OldRun, OurRun, Record
-from flows.recipients.contact import BOOKING, STATUS
+from flows.recipients import contact
 from flows.services import notion_schema as schema
 from flows.services.clients import resend_client
 from flows.services.prefect_api import MAIL_FLOW, NotRegisteredError, Prefect
@@ -54,6 +54,7 @@ def facts(
 
     Raises:
         NotionError, ResendFailedError: one of them could not be asked; httpx.HTTPError: Prefect could not.
+        UnreadableRecordError: who has left or booked, cannot be read.
     """
     runs, ours = _runs(prefect, ordinary)
     records = _records(notion)
@@ -185,8 +186,9 @@ def _contacts(notion: NotionGateway, emails: Iterable[str]) -> dict[str, tuple[C
         # Notion compares without regard to case.
         parts = [{"property": "Email", "email": {"equals": one}} for one in wanted[start : start + AT_ONCE]]
         for page in notion.find(schema.CONTACTS, {"or": parts}):
-            one = Contact(page["id"], str(schema.read(page, STATUS) or ""), str(schema.read(page, BOOKING) or ""))
-            found[normalised(str(schema.read(page, "Email")))].append(one)
+            said = contact.of([page])
+            one = Contact(page["id"], ", ".join(said.statuses), ", ".join(said.bookings))
+            found[normalised(contact.address(page))].append(one)
     return {email: tuple(those) for email, those in found.items()}
 
 
