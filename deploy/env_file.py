@@ -30,6 +30,7 @@ CAMPAIGN_PREFIXES = (
     "HEARTBEAT_",
 )
 FAULTS_SHOWN = 10
+_OTHERS_WRITE, _OTHERS_READ = stat.S_IWGRP | stat.S_IWOTH, stat.S_IRGRP | stat.S_IROTH
 
 
 class SettingsError(ValueError):
@@ -46,8 +47,8 @@ def read(path: Path) -> dict[str, str | None]:
     """Key → value, as written; None for a key without a value. Nothing of the environment gets in.
 
     Raises:
-        SettingsError: it cannot be read, a line is not KEY=value, or a key stands there twice; a line is named by its
-            number alone, since a credential may be on it.
+        SettingsError: it cannot be read, others can write it, a line is not KEY=value, or a key stands there twice; a
+            line is named by its number alone, since a credential may be on it.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig") if stat.S_ISREG(path.stat().st_mode) else None
@@ -55,6 +56,7 @@ def read(path: Path) -> dict[str, str | None]:
         raise SettingsError(f"{path}: cannot be read ({error}). It must be a text file in UTF-8.") from error
     if text is None:
         raise SettingsError(f"{path}: cannot be read. It must be a text file in UTF-8.")
+    refuse_writable(path)
     values: dict[str, str | None] = {}
     lines: dict[str, list[int]] = {}
     faults = []
@@ -71,6 +73,29 @@ def read(path: Path) -> dict[str, str | None]:
     if faults:
         raise SettingsError("\n".join(f"{path.name}: {fault}" for fault in faults[:FAULTS_SHOWN]))
     return values
+
+
+def refuse_writable(path: Path) -> None:
+    """A file that steers a deploy is its operator's alone to write.
+
+    Raises:
+        SettingsError: it is not, by its mode.
+    """
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & _OTHERS_WRITE:
+        raise SettingsError(
+            f"{path}: mode {mode:04o}: its group or everybody can write it, and say what becomes of the hosts -> "
+            f"chmod 600 {path}"
+        )
+
+
+def exposed(path: Path) -> tuple[str, ...]:
+    """That others on this machine can read it, as ssh minds it of a key; for what keeps no deploy from its work."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if not mode & _OTHERS_READ:
+        return ()
+    who = f"mode {mode:04o}: others on this machine can read it, and the secrets in it"
+    return (f"{path}: {who} -> chmod 600 {path}",)
 
 
 def _blank_lines(text: str) -> int:

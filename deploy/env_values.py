@@ -40,10 +40,11 @@ HIGHEST_PORT = 65_535
 
 @dataclass
 class Reader:
-    """The values of one file and the faults found so far."""
+    """The values of one file, the faults found so far, and what is only to be warned of."""
 
     values: Mapping[str, str]
     faults: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def fault(self, key: str, value: str, remedy: str) -> None:
         """Notes that a value is not usable."""

@@ -12,7 +12,7 @@ import tomllib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from deploy.env_file import SettingsError, hint
+from deploy.env_file import SettingsError, hint, refuse_writable
 from deploy.env_values import COOLIFY, HIGHEST_PORT, Reader
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def read(path: Path) -> Tables:
     """The tables; none where there is no such file.
 
     Raises:
-        SettingsError: it cannot be read, is no TOML, or has something else than tables.
+        SettingsError: it cannot be read, others can write it, it is no TOML, or has something else than tables.
     """
     try:
         found = tomllib.loads(path.read_text("utf-8-sig")) if path.exists() else {}
@@ -51,6 +51,8 @@ def read(path: Path) -> Tables:
         raise SettingsError(
             f'{path.name}: is not TOML ({error}). A host\'s table begins with ["its address"].'
         ) from error
+    if path.exists():
+        refuse_writable(path)
     for address, table in found.items():
         if not isinstance(table, dict):
             raise SettingsError(
@@ -93,6 +95,7 @@ def own(
         read = _reader(table, OF_WORKERS, said)
         found[address] = of_workers(read)
         said.faults += _told(address, table, read)
+        said.warnings += read.warnings
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from deploy import campaigns, env_file, hosts_file, variables, webhooks
@@ -108,7 +108,8 @@ class Target:
 class Settings(Workers):
     """All of `.env` that concerns the deploy, and of `hosts.toml` beside it. Times in seconds.
 
-    `own`: what a host has otherwise than all others, by its address.
+    `own`: what a host has otherwise than all others, by its address. `exposed`: which of the files that others on this
+    machine can read, in words.
     """
 
     source: Path
@@ -126,6 +127,7 @@ class Settings(Workers):
     preflight: bool = False
     coolify: Coolify | None = None
     own: Mapping[str, Workers] = field(default_factory=dict)
+    exposed: tuple[str, ...] = ()
 
     def of(self, target: Target) -> Workers:
         """What is wanted of one host's workers."""
@@ -158,7 +160,8 @@ def load(path: Path | None = None) -> Settings:
         SettingsError: with every fault found, one a line.
     """
     source = path or find_env_file()
-    return parse(env_file.read(source), source, hosts_file.read(source.with_name(hosts_file.NAME)))
+    found = parse(env_file.read(source), source, hosts_file.read(source.with_name(hosts_file.NAME)))
+    return replace(found, exposed=(*env_file.exposed(source), *found.exposed))
 
 
 def parse(values: Mapping[str, str | None], source: Path, tables: hosts_file.Tables | None = None) -> Settings:
@@ -205,6 +208,7 @@ def parse(values: Mapping[str, str | None], source: Path, tables: hosts_file.Tab
         ),
         testing=read.raw("TESTING_MODE").lower() in ON,
         own=hosts_file.own(tables, [host.address for host in hosts], read, of_workers),
+        exposed=tuple(dict.fromkeys(read.warnings)),
         wheels=read.text("HUBLAB_WHEELS", "push", WHEELS, "is neither push nor index"),
         webhooks=webhooks.read(read, [host.address for host in hosts if not host.application]),
         preflight=read.text("HUBLAB_PREFLIGHT", "off", PREFLIGHT, "is neither off nor required") == "required",

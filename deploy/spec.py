@@ -88,6 +88,7 @@ class WorkerHost(Workers):
     """One host of the inventory and all that is wanted there. Times in seconds.
 
     `application`: the uuid of what is an application of Coolify's, and no host that SSH reaches; else empty.
+    `exposed`: files with secrets that others on the operator's machine can read, in words.
     """
 
     address: str
@@ -102,6 +103,7 @@ class WorkerHost(Workers):
     coolify: Coolify | None = None
     campaign_queues: tuple[str, ...] = ()
     testing: bool = False
+    exposed: tuple[str, ...] = ()
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -156,6 +158,7 @@ def worker_host(settings: Settings, target: Target) -> WorkerHost:
         preflight=settings.preflight and campaigns,
         application=target.application,
         coolify=settings.coolify if target.application else None,
+        exposed=settings.exposed,
     )
 
 

@@ -47,6 +47,7 @@ def read(reader: Reader, root: Path = env_file.ROOT) -> Variables:
     except env_file.SettingsError as error:
         reader.faults += [f"{KEY}: {fault}" for fault in str(error).splitlines()]
         return ()
+    reader.warnings += [f"{KEY}: {warning}" for warning in env_file.exposed(path)]
     faults = {name: _fault(name, value) for name, value in values.items()}
     reader.faults += [f"{KEY}: {path.name}: {name}: {fault}" for name, fault in faults.items() if fault]
     return tuple(sorted((name, Secret(value)) for name, value in values.items() if value is not None))

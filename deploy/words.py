@@ -58,6 +58,7 @@ def describe(plan: Plan, state: HostState) -> tuple[str, ...]:
 def warnings(host: WorkerHost, state: HostState) -> tuple[str, ...]:
     """What is not as it should be, and keeps no deploy from its work."""
     told = (
+        *host.exposed,
         *mode(host, on=state.testing),
         *allowances.told(host.allow),
         *deployments.warnings(host, state),

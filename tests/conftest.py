@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pytest
+
+
+os.umask(0o022)  # whoever runs them: a `.env` that its group can write is refused
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

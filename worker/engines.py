@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import os
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import anyio
 from prefect.client.schemas.filters import (
@@ -62,10 +63,28 @@ KILL_GRACE_SECONDS = 10.0
 """Between SIGTERM and SIGKILL for a run that is handed back."""
 
 
+_UNPROXIED = ("no_proxy", "NO_PROXY")
+
+
 def with_variables(environment: Mapping[str, str | None], variables: Mapping[str, str]) -> dict[str, str | None]:
-    """A run's environment with the operator's variables: they beat the worker's own, and the run's own beat them."""
+    """A run's environment with the operator's variables: they beat the worker's own, and the run's own beat them.
+
+    Where a proxy is among them, Prefect's API is not asked by it: the worker asks none, and a run would be cut off.
+    """
     own = {key: value for key, value in environment.items() if os.environ.get(key) != value or value is None}
-    return {**environment, **variables, **own}
+    found = {**environment, **variables, **own}
+    proxied = any(name.lower().endswith("_proxy") for name, value in found.items() if value)
+    return found | (_beside_the_proxy(found) if proxied else {})
+
+
+def _beside_the_proxy(environment: Mapping[str, str | None]) -> dict[str, str]:
+    """What is asked without it, the API's host among it, in both spellings: some programs read one, some the other."""
+    api = urlsplit(environment.get("PREFECT_API_URL") or "").hostname or ""
+    found = {}
+    for name, other in zip(_UNPROXIED, reversed(_UNPROXIED), strict=True):
+        hosts = [host.strip() for host in (environment.get(name, environment.get(other)) or "").split(",")]
+        found[name] = ",".join(filter(None, [*hosts, *([] if {api, "*"} & {*hosts} else [api])]))
+    return found
 
 
 class _QueuedEvents(EventsClient):

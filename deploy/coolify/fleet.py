@@ -82,7 +82,8 @@ def status(wanted: WorkerHost) -> Status:
         state = look(wanted, coolify, Prefect(wanted.api_access()))
     left = left_runs(query, online(query)) if state.api_version else []
     found = judge(make(wanted, state), state, report_host.queue(query) if state.api_version else None, left or [])
-    return replace(found, warnings=mode(wanted, on=testing(query) if state.api_version else None))
+    said = mode(wanted, on=testing(query) if state.api_version else None)
+    return replace(found, warnings=(*wanted.exposed, *said))
 
 
 @told

@@ -137,7 +137,7 @@ def _noted(member: AnyMember) -> list[str]:
 
 
 def _warned(member: AnyMember) -> tuple[str, ...]:
-    return warnings(member.wanted, member.state) if isinstance(member.state, HostState) else ()
+    return warnings(member.wanted, member.state) if isinstance(member.state, HostState) else member.wanted.exposed
 
 
 def as_data(member: AnyMember) -> dict[str, Any]:

@@ -14,6 +14,9 @@ import pytest
 from deploy import env_file, settings
 from deploy.env_file import SettingsError
 from deploy.settings import ROOT
+from deploy.spec import worker_host
+from deploy.words import warnings
+from tests.deploy.factories import converged
 
 HOSTS = "HUBLAB_HOSTS=prod.example.com\nPREFECT_API_URL=https://prefect.example.com/api\n"
 
@@ -118,6 +121,31 @@ def test_one_that_this_user_may_not_read_is_an_error() -> None:
         )
     assert "SettingsError" in done.stderr
     assert "cannot be read ([Errno 13] Permission denied" in done.stderr
+
+
+@pytest.mark.parametrize("mode", [0o660, 0o664, 0o602, 0o666])
+@pytest.mark.parametrize("content", [HOSTS, "NOTION_TOKEN=x\n"])
+def test_one_that_others_can_write_is_refused(tmp_path: Path, mode: int, content: str) -> None:
+    env = write(tmp_path, content)
+    env.chmod(mode)
+    who = f"mode {mode:04o}: its group or everybody can write it, and say what becomes of the hosts"
+    with pytest.raises(SettingsError) as caught:
+        env_file.decide(tmp_path, {})
+    assert str(caught.value) == f"{env}: {who} -> chmod 600 {env}"
+    env.chmod(0o600)
+    assert env_file.decide(tmp_path, {}) == (env if content == HOSTS else None)
+
+
+@pytest.mark.parametrize(("mode", "told"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True)])
+def test_one_that_others_can_read_is_warned_of(tmp_path: Path, mode: int, told: bool) -> None:
+    """Whatever its umask: an `.env` that was copied from the example is readable by all."""
+    env = write(tmp_path, HOSTS)
+    env.chmod(mode)
+    found = settings.load(env)
+    said = f"{env}: mode {mode:04o}: others on this machine can read it, and the secrets in it -> chmod 600 {env}"
+    assert found.exposed == (said,) * told
+    host = worker_host(found, found.hosts[0])
+    assert [word for word in warnings(host, converged(host)) if "chmod" in word] == [said] * told
 
 
 @pytest.mark.parametrize("content", ["", "# HUBLAB_HOSTS=prod\n", "NOTION_TOKEN=x\nTESTING_MODE=true\n"])

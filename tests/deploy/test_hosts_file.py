@@ -145,6 +145,15 @@ def test_file_lies_beside_the_one_that_decides(tmp_path: Path) -> None:
         load(env)
 
 
+def test_one_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("".join(f"{key}={value}\n" for key, value in ENV.items()))
+    tables = tmp_path / "hosts.toml"
+    tables.write_text('["h1"]\nworkers = 7\n')
+    tables.chmod(0o664)
+    with pytest.raises(SettingsError, match=rf"^{tables}: mode 0664: its group or .* -> chmod 600 {tables}$"):
+        load(tmp_path / ".env")
+
+
 def test_preflight_and_the_campaigns_queues_are_about_the_pool_that_env_names() -> None:
     found = wanted(read("[h1]\nwork_pool = 'gpu'", HUBLAB_PREFLIGHT="required"))
     assert (found["h1"].preflight, found["h2"].preflight) == (False, True)

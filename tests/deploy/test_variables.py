@@ -94,6 +94,26 @@ def test_file_that_is_not_there(tmp_path: Path) -> None:
             parsed(path)
 
 
+def test_file_that_others_can_write_is_refused_and_one_that_they_can_read_is_warned_of(tmp_path: Path) -> None:
+    file, own = tmp_path / "flows.env", tmp_path / "own.env"
+    for each in (file, own):
+        each.write_text(f"TOKEN={SENTINEL}\n")
+        each.chmod(0o644)
+    table = f'["hublab.example.com"]\nenvironment = "{own}"\n'
+    who = "mode 0644: others on this machine can read it, and the secrets in it"
+    said = tuple(f"HUBLAB_ENVIRONMENT: {each}: {who} -> chmod 600 {each}" for each in (file, own))
+    assert parsed(file, table).exposed == said
+    file.chmod(0o600)
+    assert parsed(file, table).exposed == said[1:]
+    own.chmod(0o620)
+    with pytest.raises(SettingsError) as caught:
+        parsed(file, table)
+    assert str(caught.value) == (
+        f"hosts.toml: hublab.example.com: environment: {own}: mode 0620: its group or everybody can write it, "
+        f"and say what becomes of the hosts -> chmod 600 {own}"
+    )
+
+
 def test_host_has_its_own(tmp_path: Path) -> None:
     (tmp_path / "all.env").write_text("A=1\n")
     (tmp_path / "one.env").write_text("B=2\n")
