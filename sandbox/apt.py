@@ -39,6 +39,27 @@ def install(packages: Sequence[str]) -> None:
         )
 
 
+def download(packages: Sequence[str], status: Path, folder: Path) -> None:
+    """Fetch Debian packages, and all that a system of this machine's suite lacks for them, into a folder.
+
+    Args:
+        packages: Their names.
+        status: That system's list of what it has, its `/var/lib/dpkg/status`.
+        folder: Where they are to lie; what is there already is fetched no second time.
+
+    Raises:
+        SandboxError: As for `install`.
+    """
+    (folder / "partial").mkdir(parents=True, exist_ok=True)
+    where = ["-o", f"Dir::State::status={status}", "-o", f"Dir::Cache::archives={folder}"]
+    with step(f"fetching {' '.join(packages)} with apt-get"), _turn():
+        run(["apt-get", "update", "-q"], timeout=_WAIT_SECONDS)
+        run(
+            ["apt-get", "install", "-q", "-y", "--no-install-recommends", "--download-only", *where, *packages],
+            timeout=_WAIT_SECONDS,
+        )
+
+
 @contextmanager
 def _turn() -> Iterator[None]:
     with _OURS.open("a") as ours:

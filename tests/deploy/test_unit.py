@@ -20,7 +20,7 @@ from tests.deploy.units import directives, environment, render
     [
         ({"drain_seconds": 30}, "TimeoutStopSec=90"),
         ({"memory_max": "512M"}, "MemoryMax=512M"),
-        ({"concurrency": 10}, "TasksMax=768"),
+        ({"concurrency": 10}, "TasksMax=2304"),
         ({"work_queues": ("a", "b c")}, 'Environment="HUBLAB_WORK_QUEUES=a,b c"'),
         ({"campaign_queues": ("first", "default")}, 'Environment="HUBLAB_WORK_QUEUES=default,first"'),
         ({"work_pool": "two words"}, 'Environment="HUBLAB_WORK_POOL=two words"'),

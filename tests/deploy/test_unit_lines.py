@@ -112,7 +112,7 @@ EXPECTED = [
     ),
     ("SocketBindDeny", "any"),
     ("MemoryMax", "4G"),
-    ("TasksMax", "384"),
+    ("TasksMax", "1152"),
     ("LimitCORE", "0"),
     ("LimitNOFILE", "4096"),
     ("[Install]", ""),
