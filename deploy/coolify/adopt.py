@@ -151,7 +151,7 @@ class Adoption:
         """As a deploy of it alone would."""
         wanted = replace(self.wanted, address=f"coolify:{new}", application=new)
         mover = Mover(wanted, self.coolify, self.prefect, self.say, sleep=self._pause)
-        mover.ledger.take(secrets.token_hex(8), {"who": who, "what": f"adoption in place of {self.wanted.application}"})
+        mover.take_lock(secrets.token_hex(8), {"who": who, "what": f"adoption in place of {self.wanted.application}"})
         try:
             state = self._see(wanted, self.coolify, self.prefect)
             plan = make(wanted, state)

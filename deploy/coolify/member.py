@@ -100,7 +100,7 @@ class ApplicationMember:
         """Takes the application's lock and keeps it fresh until `unlock`; False when somebody else holds it."""
         self.who, self.began = owner["who"], self.mover.prefect.now().timestamp()
         try:
-            if taken := self.mover.ledger.take(token, owner):
+            if taken := self.mover.take_lock(token, owner):
                 self.say(f"{taken}: its owner is gone; taken over")
         except LockError as error:
             self.say(f"{error}. Nothing was changed. Try again later; `./hublab unlock` if you know it is dead.")

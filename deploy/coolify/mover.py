@@ -167,6 +167,12 @@ class Mover:
         """The application's workers at Prefect."""
         return running.workers(self.prefect, self.wanted.work_pool, self.uuid)
 
+    def take_lock(self, token: str, owner: dict[str, str]) -> str:
+        """Takes the lock as `Ledger.take` does; its lease begins now, however long ago the plan was made."""
+        taken = self.ledger.take(token, owner)
+        self._seen = self._clock()
+        return taken
+
     def keep_lock(self) -> None:
         """A sign of life; an API that is away for less than the lease changes nothing.
 

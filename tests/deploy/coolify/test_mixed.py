@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from pyinfra.api import DeployError
 
+from deploy.coolify.ledger import LEASE_SECONDS, LockError
 from deploy.coolify.member import ApplicationMember
 from deploy.coolify.plan import ApplicationPlan, back, make
 from deploy.coolify.state import Kept
@@ -93,6 +94,20 @@ def test_lock_that_was_lost_in_the_middle_ends_it_and_nothing_more_is_begun() ->
     assert "no longer ours: it was removed" in outcome.reason
     assert "NOT all of it could be rolled back" in outcome.reason
     assert fleet.theatre.coolify.journal == []
+
+
+def test_lock_that_is_taken_long_after_the_plan_outlives_a_prefect_that_is_away_for_a_moment() -> None:
+    """Other hosts are looked at meanwhile, and a large fleet takes minutes."""
+    fleet = Fleet()
+    theatre, member = fleet.theatre, fleet.application
+    theatre.sleep(2 * LEASE_SECONDS)
+    assert member.lock("token", OWNER)
+    theatre.prefect.away = True
+    theatre.mover.keep_lock()
+    theatre.sleep(LEASE_SECONDS + 1)
+    with pytest.raises(LockError, match="nobody knows whose the lock is"):
+        theatre.mover.keep_lock()
+    member.unlock()
 
 
 def test_canary_is_compared_and_goes_back_when_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
