@@ -1,12 +1,12 @@
 """The entry point of the deployment that sends: one run is one mail. What it does: `sending/one_mail.py`."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from flows.sending.one_mail import send
 from flows.services.lenient_flow import LenientFlow
 from flows.services.postpone import NotYetError, or_later
-from flows.services.prefect_api import MAIL_FLOW
+from flows.services.prefect_api import MAIL_FLOW, Prefect
 
 LOOK_AGAIN = timedelta(hours=1)
 
@@ -28,7 +28,9 @@ def _send_email(enrolment: dict[str, Any] | None, step: int | None) -> Any:
 
 def _wait() -> Any:
     # To fail would lose the mail; to send it without its record would be to guess whether it went out already.
-    raise NotYetError(datetime.now(UTC) + LOOK_AGAIN, "scheduled by another production; it has not been taken over yet")
+    with Prefect() as prefect:
+        when = prefect.now() + LOOK_AGAIN
+    raise NotYetError(when, "scheduled by another production; it has not been taken over yet")
 
 
 send_email = SendFlow(_send_email, name=MAIL_FLOW)

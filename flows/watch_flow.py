@@ -5,7 +5,7 @@ It also keeps who has left by an edit in Notion, on whichever page of an address
 While all is well it calls HEARTBEAT_URL: its silence is then heard of, whatever it comes from.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from prefect import flow, runtime
@@ -26,11 +26,12 @@ from flows.services.settings import MissingSettingError, Settings
 @flow(name="campaign-watch")
 def watch(pool: str = "default", summary_due: bool = False) -> Any:
     """Tell what is new, or the week's summary. Raises httpx.HTTPError when Prefect cannot be asked."""
-    now, due = datetime.now(UTC), runtime.flow_run.scheduled_start_time
-    if not summary_due and due and now - due > EVERY:
-        return Completed(name="Skipped", message="a later one looks as well")
+    due = runtime.flow_run.scheduled_start_time
     with Prefect() as prefect:
         settings = prefect.settings()
+        now = prefect.now()
+        if not summary_due and due and now - due > EVERY:
+            return Completed(name="Skipped", message="a later one looks as well")
         tells, beats = settings.has("alert-urls"), settings.has(heartbeat.SETTING)
         done = [] if summary_due else _edits(prefect, settings, now)
         if not tells and (summary_due or not beats):

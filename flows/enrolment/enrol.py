@@ -105,7 +105,7 @@ def record(
     if again:
         # The earlier attempt may have written pages that a query does not show yet.
         time.sleep(settings.number("HUBLAB_NOTION_LAG_SECONDS"))
-    looked: datetime | None = datetime.now(UTC)
+    looked: datetime | None = prefect.now()
     with notion_client(prefect, settings) as notion:
         contacts = records.find_contacts(notion, details["email"])
         state = contact.of(contacts)

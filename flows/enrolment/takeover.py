@@ -6,7 +6,7 @@ person whom the other side has just enrolled would be enrolled twice.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from flows.services.postpone import NotYetError
@@ -24,4 +24,4 @@ def wait(prefect: Prefect) -> None:
     """Let a handler's run wait while it is not settled who enrols whom. Raises NotYetError."""
     phase = (prefect.variable(VARIABLE) or {}).get("phase")
     if phase in {CLAIMING, GOING_BACK}:
-        raise NotYetError(datetime.now(UTC) + LOOK_AGAIN, f"another production is being taken over ({phase})")
+        raise NotYetError(prefect.now() + LOOK_AGAIN, f"another production is being taken over ({phase})")

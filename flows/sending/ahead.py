@@ -9,7 +9,7 @@ that is not on it, for whatever reason, or a list that is old, means that the se
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from flows.campaigns import plan as plans
@@ -69,10 +69,7 @@ def cleared(kept: dict[str, Any] | None, enrolment: dict[str, Any], step: int, n
     """
     if not kept or not fresh(kept["looked"], now):
         return False
-    made = enrolment.get("made")
-    if made and timedelta() <= now - datetime.fromisoformat(made) <= FRESH:
-        return True
-    return _mark(enrolment, step) in kept["mails"]
+    return fresh(enrolment.get("made"), now) or _mark(enrolment, step) in kept["mails"]
 
 
 def _is_ours(parameters: dict[str, Any]) -> bool:

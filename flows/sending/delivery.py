@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from flows.sending import frozen
@@ -10,6 +9,7 @@ from flows.services.errors import ResendConflictError, ResendFailedError, Withhe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import timedelta
 
     from flows.sending.frozen import FrozenMail
     from flows.services.prefect_api import Prefect
@@ -46,7 +46,7 @@ class Delivery:
             ResendFailedError: as the client of Resend.
         """
         sent, tried = None, not kept.mine
-        if reason is None and datetime.now(UTC) - kept.frozen_at < self._window:
+        if reason is None and self._prefect.now() - kept.frozen_at < self._window:
             try:
                 sent = self._send(kept, look)
             except WithheldError as withheld:
@@ -55,7 +55,7 @@ class Delivery:
             sent = self._resend.find(kept.payload, kept.frozen_at)
         if sent is not None:
             if kept.accepted is None:
-                kept.record(self._prefect, sent, datetime.now(UTC))
+                kept.record(self._prefect, sent, self._prefect.now())
             return None
         if reason is None:
             raise UncertainSendError(

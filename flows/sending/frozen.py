@@ -10,7 +10,7 @@ variable has its id, which outlives Resend's 24 hours, and the content is droppe
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def thaw(
             return _accepted(name, kept)
         artifact = prefect.artifact_of(kept["artifact"])
         if artifact is not None:
-            # By whichever clock it is longer ago: that of the host which froze it may have been ahead.
+            # By whichever clock it is longer ago: an earlier release went by a host's, which may have been ahead.
             since = min(_instant(kept["frozen_at"]), artifact.created)
             return FrozenMail(name, artifact.data["payload"], since, artifact=artifact)
     raise ContentGoneError(enrolment, step, kept["artifact"])
@@ -121,7 +121,7 @@ def freeze(  # noqa: PLR0913 - what a mail is kept by
     """
     name = place(enrolment, step)
     artifact = left
-    data: dict[str, Any] = left.data if left else {"frozen_at": datetime.now(UTC).isoformat(), "payload": payload}
+    data: dict[str, Any] = left.data if left else {"frozen_at": prefect.now().isoformat(), "payload": payload}
     value = {key: data[key] for key in ("frozen_at", "accepted", "accepted_at") if data.get(key)}
     for number in range(TRIES):
         artifact = artifact or prefect.keep(name, KIND, data, run=run)

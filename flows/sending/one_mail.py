@@ -7,7 +7,7 @@ its 24 hours, and the mail's id is written down as soon as there is one. Who has
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from prefect import runtime
@@ -27,6 +27,8 @@ from flows.services.postpone import NotYetError, or_later, will_postpone
 from flows.services.prefect_api import NOTION_LIMIT, Prefect
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from prefect.client.schemas.objects import State
 
     from flows.campaigns.model import Sequence
@@ -59,7 +61,7 @@ def _one(sequence: Sequence, enrolment: dict[str, Any], step: int) -> State[Any]
         place, booked = frozen.place(enrolment["key"], step), edits.booked_name(enrolment["email"])
         settings = prefect.settings(*NOTION, place, ahead.LIST, edits.SEEN, booked)
         if settings.paused:
-            raise NotYetError(datetime.now(UTC) + PAUSE, "the campaign is paused; `./hublab campaign resume`")
+            raise NotYetError(prefect.now() + PAUSE, "the campaign is paused; `./hublab campaign resume`")
         with notion_client(prefect, settings) as notion:
             sending = Sending(prefect, notion, settings, sequence, enrolment, step)
             try:
@@ -107,7 +109,7 @@ class Sending:
         if kept is None or kept.accepted is None:
             log().warning("%s skipped: %s", self._key, reason)
             return Completed(name="Skipped", message=f"skipped: {reason}")
-        self._write_down(kept.accepted_at or datetime.now(UTC))
+        self._write_down(kept.accepted_at or self._prefect.now())
         message = f"{self._mail.template} sent: {kept.accepted}"
         log().info("%s; calls: Notion %d, Resend %d", message, self._notion.calls, self._resend.calls)
         return Completed(message=message)
@@ -118,12 +120,12 @@ class Sending:
     def _why_not(self) -> str | None:
         if self._mail.template in self._sequence.retired:
             return f"{self._mail.template} is retired from its campaign"
-        late = datetime.now(UTC) - self._mail.due
+        late = self._prefect.now() - self._mail.due
         if self._sequence.expires is not None and late > self._sequence.expires:
             return f"no longer worth sending: it was due on {self._mail.due:%Y-%m-%d %H:%M} UTC"
         if confirmation.lacking(self._prefect, self._sequence, self._enrolment, self._mail.number):
             return "the enrolment is not confirmed"
-        email, now = self._enrolment["email"], datetime.now(UTC)
+        email, now = self._enrolment["email"], self._prefect.now()
         kept = self._settings.beside
         if not ahead.cleared(kept.get(ahead.LIST), self._enrolment, self._mail.number, now):
             page = self._page = self._notion.page(schema.SEQUENCE, self._enrolment["page"])
@@ -134,14 +136,14 @@ class Sending:
 
     def _wait_for_the_day(self) -> None:
         """Keep the sequence's quiet hours. Raises NotYetError."""
-        now, quiet = datetime.now(UTC), self._sequence.quiet
+        now, quiet = self._prefect.now(), self._sequence.quiet
         until = quiet.until(now, self._settings.zone) if quiet is not None else None
         if until is not None and not self._enrolment.get("testing"):
             raise NotYetError(until, "the quiet hours are not over")
 
     def _wait_for_its_turn(self) -> None:
         """Keep the order of a person's mails that are due, and a gap between them. Raises NotYetError."""
-        now, number = datetime.now(UTC), self._mail.number
+        now, number = self._prefect.now(), self._mail.number
         if self._enrolment.get("testing") or self._page is None or now < self._mail.due:
             return
         earliest = pacing.after_the_last(self._page, self._plan, number)

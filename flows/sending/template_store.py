@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from flows.sending.templates import DATABASE, Template, UnusableTemplateError, from_markdown
@@ -66,11 +66,12 @@ def get(  # noqa: PLR0913 - what a template is found by
         NotionError: Notion could not be read.
     """
     data: dict[str, Any] = kept.data if kept is not None else {}
-    young = data and datetime.now(UTC) - datetime.fromisoformat(data["read_at"]) < timedelta(seconds=life)
+    # What is from the future was read by a host's clock, as an earlier release did.
+    young = data and abs(prefect.now() - datetime.fromisoformat(data["read_at"])) < timedelta(seconds=life)
     if fresh or not young or name not in data["templates"]:
         templates = read(notion, list(dict.fromkeys([*sequence.templates, name])))
         data = {
-            "read_at": datetime.now(UTC).isoformat(),
+            "read_at": prefect.now().isoformat(),
             "templates": {one.name: {"subject": one.subject, "html": one.html} for one in templates.values()},
         }
         prefect.replace(kept, data) if kept is not None else prefect.keep(shelf(sequence), KIND, data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from prefect import runtime
@@ -10,9 +10,11 @@ from prefect.states import Scheduled
 
 from flows.services.errors import ResendQuotaError, UnavailableError
 from flows.services.log import log
+from flows.services.server_clock import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from prefect.client.schemas.objects import State
 
@@ -56,5 +58,5 @@ def or_later(work: Callable[[], State[Any]]) -> State[Any]:
         run_count = _run_count()
         wait = QUOTA_WAIT if isinstance(error, ResendQuotaError) else WAITS[min(run_count, len(WAITS)) - 1]
         log().warning("postponed by %d min (try %d of %d): %s", wait, run_count, MOST, error)
-        when = datetime.now(UTC) + timedelta(minutes=wait)
+        when = clock.now() + timedelta(minutes=wait)
         return Scheduled(name="AwaitingRetry", scheduled_time=when, message=f"postponed: {error}")

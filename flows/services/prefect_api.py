@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
@@ -17,6 +17,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Scheduled
 
 from flows.services import settings
+from flows.services.server_clock import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +61,9 @@ class Prefect:
     def __init__(self) -> None:
         """The API that Prefect's own settings name."""
         self._client = get_client(sync_client=True)
+        hooks = self._client._client.event_hooks["response"]  # noqa: SLF001 - one of its own would be another connection
+        if clock.hear not in hooks:
+            hooks.append(clock.hear)
         self._deployments: dict[str, UUID] = {}
         self._had = set[str]()  # limits through which one more call may go without asking
 
@@ -78,6 +82,12 @@ class Prefect:
     def client(self) -> Any:
         """Prefect's own synchronous client."""
         return self._client
+
+    def now(self) -> datetime:
+        """The time by Prefect's own clock, in UTC, which all hosts share; asks only where no answer has told it yet."""
+        if not clock.known:
+            self._client.api_healthcheck()
+        return clock.now()
 
     def settings(self, *more: str) -> settings.Settings:
         """The settings of the flows; with the same answer, beside them, these variables as well."""
@@ -216,7 +226,7 @@ class Prefect:
 
     def alarm(self, key: str, text: str) -> None:
         """Keep what the operator should hear of, the latest of each kind, where the watch finds it."""
-        self.remember(f"alarm-{key}", {"text": text, "at": datetime.now(UTC).isoformat()}, tags=(ALARM,))
+        self.remember(f"alarm-{key}", {"text": text, "at": self.now().isoformat()}, tags=(ALARM,))
 
     # Artifacts by the REST API itself: Prefect's client opens a websocket and a thread for an event about each of them.
 

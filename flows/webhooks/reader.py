@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from flows.sending import ahead
 from flows.services.clients import NOTION, notion_client
@@ -39,15 +39,19 @@ class Reader:
     def _loop(self) -> None:
         while not self._stop.wait(EVERY.total_seconds()):
             try:
-                once(datetime.now(UTC))
+                once()
             except Exception as error:  # noqa: BLE001 - whatever it is, sends read for themselves meanwhile
                 log.warning("Notion was not read ahead: %s: %s", type(error).__name__, error)
 
 
-def once(now: datetime) -> bool:
-    """Look, and whether it was needed. Raises NotionError, and what Prefect's client raises."""
+def once(now: datetime | None = None) -> bool:
+    """Look, and whether it was needed; `now` is by Prefect's clock where none is given.
+
+    Raises NotionError, and what Prefect's client raises.
+    """
     with Prefect() as prefect:
         kept = prefect.variable(ahead.LIST)
+        now = now or prefect.now()
         if kept and timedelta() <= now - datetime.fromisoformat(kept["looked"]) < ANOTHERS:
             return False
         with notion_client(prefect, prefect.settings(*NOTION)) as notion:

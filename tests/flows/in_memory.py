@@ -90,7 +90,8 @@ class Services:
     """All three, and the calls between them and the core."""
 
     def __init__(self) -> None:
-        self.clock = Virtual()
+        self.clock = Virtual()  # everybody's, but a host's own, which is off by `host_off`
+        self.host_off = timedelta()
         self.notion = NotionStore(clock=self.clock)
         self.resend = ResendStore(clock=self.clock, domains={"hublab.test": "verified"})
         self.runs: dict[str, Run] = {}
@@ -142,6 +143,9 @@ class Prefect:
 
     def __exit__(self, *_: object) -> None:
         """Nothing is open."""
+
+    def now(self) -> datetime:
+        return self._all.clock.now()
 
     def settings(self, *more: str) -> Settings:
         if more:
@@ -340,7 +344,7 @@ def installed(services: Services) -> Iterator[Prefect]:
     class Now(datetime):
         @classmethod
         def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
-            return clock.now().astimezone(tz)
+            return (clock.now() + services.host_off).astimezone(tz)
 
     time = SimpleNamespace(sleep=clock.advance, monotonic=lambda: clock.now().timestamp())
     known = {source.database: source.id for source in services.sources.values()}
@@ -355,10 +359,12 @@ def installed(services: Services) -> Iterator[Prefect]:
     quiet = logging.getLogger("tests.in_memory")
     quiet.disabled = True
     run = SimpleNamespace(flow_run=Runtime(services))
-    dated = (one_mail, frozen, delivery, postpone, analytics, template_store, enrol)
+    asking = (one_mail, frozen, delivery, postpone, analytics, template_store, enrol)
+    dated = tuple(module for module in asking if hasattr(module, "datetime"))
     table: tuple[tuple[tuple[Any, ...], str, Any], ...] = (
         (dated, "datetime", Now),
         ((notion_gateway, resend_operations, enrol), "time", time),
+        ((postpone,), "clock", clock),
         ((one_mail, postpone, enrol), "runtime", run),
         ((one_mail, postpone, enrol), "log", lambda: quiet),
         ((one_mail, enrol), "Prefect", lambda: prefect),

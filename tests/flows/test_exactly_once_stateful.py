@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -550,9 +550,9 @@ def test_the_machine_gets_somewhere() -> None:
 _send, _deliver = ResendOperations.send, Delivery.deliver
 
 
-def nothing_is_frozen(_prefect: Any, enrolment: str, step: int, payload: dict[str, Any], *_: Any) -> frozen.FrozenMail:
+def nothing_is_frozen(prefect: Any, enrolment: str, step: int, payload: dict[str, Any], *_: Any) -> frozen.FrozenMail:
     """Each try sends what the template is by then, and nothing tells another try of it."""
-    return frozen.FrozenMail(frozen.place(enrolment, step), payload, vars(frozen)["datetime"].now(UTC), mine=True)
+    return frozen.FrozenMail(frozen.place(enrolment, step), payload, prefect.now(), mine=True)
 
 
 def dropped_and_made_anew(self: Delivery, kept: frozen.FrozenMail, look: Any) -> str:
