@@ -118,6 +118,30 @@ def stop(person: Address) -> None:
 
 
 @app.command()
+def allow(
+    person: Address,
+    complained: Annotated[bool, typer.Option("--complained", help="Also who has called a mail spam.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """This person gets mail again: who was stopped, or left by mistake. Says what it lifts, and asks.
+
+    Example: ./hublab campaign allow ada@example.com
+    """
+    _operator("operate", "allow", person, *(["--complained"] if complained else []), *(["--yes"] if yes else []))
+
+
+@app.command()
+def forget(
+    mail: Annotated[str, typer.Argument(metavar="KEY:STEP", help="A mail, as its run's messages name it.")],
+) -> None:
+    """Let go of a mail that is frozen and wrong: the next try makes it anew. Refused where Resend has it.
+
+    Example: ./hublab campaign forget christmas-signup-0123456789abcdef:3
+    """
+    _operator("operate", "forget", mail)
+
+
+@app.command()
 def erase(person: Address) -> None:
     """Remove what is kept of a person.
 

@@ -22,6 +22,8 @@ OPTIONS = {
     "LIST": ("1", "1, or leave it out"),
     "CUSTOMERS": ("1", "1, or leave it out"),
     "YES": ("1", "1, or leave it out"),
+    "COMPLAINED": ("1", "1, or leave it out"),
+    "MAIL": (r"[\w.-]+:[1-9]\d*", "a mail as its run's messages name it, key:step"),
     "SPEED": (r"\d+(\.\d+)?", "a number"),
     "EVERY": (r"\d+(\.\d+)?", "a number of seconds"),
     "ENROLMENTS": (r"[1-9]\d*", "a number"),

@@ -115,7 +115,13 @@ def sections() -> list[Section]:
                 "NotYetError",
             }
             | {"NotRegisteredError", "NothingThereError", "NotOursError", "WrongDatabaseError", "BlockedError"}
-            | {"UndeliveredError", "ResendUnavailableError", "ResendConflictError"},
+            | {
+                "UndeliveredError",
+                "ResendUnavailableError",
+                "ResendConflictError",
+                "ComplainedError",
+                "NotAgreedError",
+            },
         ),
     ]
 

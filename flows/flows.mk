@@ -8,11 +8,13 @@ takes.preview := TEMPLATE
 takes.test-send := TEMPLATE TO
 takes.retry-failed := LIST CUSTOMERS
 takes.stop-person := TO
+takes.allow-person := TO COMPLAINED YES
+takes.forget-mail := MAIL
 takes.erase-person := TO
 takes.campaign-status := JSON HTML
 takes.cutover := PERSON JSON APPLY BACK
 
-.PHONY: demo chaos coverage secrets register cutover notion-setup preflight preview test-send pause-campaign resume retry-failed stop-person erase-person bench-flows campaign-status alert-test
+.PHONY: demo chaos coverage secrets register cutover notion-setup preflight preview test-send pause-campaign resume retry-failed stop-person allow-person forget-mail erase-person bench-flows campaign-status alert-test
 demo: .venv/ready ## the campaign in a sandbox: sixteen mails, live [SPEED=times a mail a minute]
 	@$(FLOWS) sandbox.campaign demo $(if $(SPEED),--speed $(SPEED))
 chaos: .venv/ready ## all that runs is killed or cut off, people leave: nothing lost, nothing doubled; a row in docs/chaos.md [ENROLMENTS=200 EVERY=5]
@@ -41,6 +43,10 @@ retry-failed: .venv/ready ## run again what failed, once its cause is mended [LI
 	@$(FLOWS) flows.operator.retry_failed $(if $(LIST),--list) $(if $(CUSTOMERS),--customers)
 stop-person: .venv/ready ## TO=address: nothing more goes to it
 	@$(FLOWS) flows.operator.operate stop $(TO)
+allow-person: .venv/ready ## TO=address: it gets mail again, who was stopped or left by mistake [COMPLAINED=1: also who has called a mail spam] [YES=1: do not ask]
+	@$(FLOWS) flows.operator.operate allow $(TO) $(if $(COMPLAINED),--complained) $(if $(YES),--yes)
+forget-mail: .venv/ready ## MAIL=key:step: a mail that is frozen and wrong is made anew by its next try; refused where Resend has it
+	@$(FLOWS) flows.operator.operate forget $(MAIL)
 erase-person: .venv/ready ## TO=address: remove what is kept of a person
 	@$(FLOWS) flows.operator.erase $(TO)
 campaign-status: .venv/ready ## enrolled, due, sent, delivered … per step; exit 1 when it needs somebody [JSON=1] [HTML=file]

@@ -114,7 +114,8 @@ def customers(prefect: Prefect) -> Concern:
         for run in islice(withheld(prefect, DAYS), MANY)
         if run.state is not None
     }
-    remedy = "reach them another way, or `operate allow ADDRESS`, then `./hublab campaign retry-failed --customers`"
+    again = "`./hublab campaign allow ADDRESS`, then `./hublab campaign retry-failed --customers`"
+    remedy = f"reach them another way, or {again}"
     return Concern("customers", f"{len(items)} of a customer's enrolments or mails skipped", items, remedy)
 
 

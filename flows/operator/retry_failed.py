@@ -2,7 +2,7 @@
 
 Running it again does no harm: a mail that Resend has is not sent a second time, and what is still amiss fails again.
 With `--list` nothing is run; the exit status is 1 when something has failed. With `--customers`, what customers must
-get and was skipped is run again too, as after `operate allow`.
+get and was skipped is run again too, as after `./hublab campaign allow`.
 """
 
 from __future__ import annotations

@@ -108,9 +108,7 @@ def why_not(prefect: Prefect, email: str, sequence: Sequence) -> str | None:
     return None
 
 
-def lift(prefect: Prefect, email: str, *more: str) -> list[str]:
-    """Let an address get mail again, because a person says so; the causes that were recorded. Raises as `causes`."""
-    found = causes(prefect, email, *more)
-    for cause in found:
+def lift(prefect: Prefect, email: str, lifted: Iterable[str]) -> None:
+    """Let an address get mail again as far as these causes go, because a person says so. Raises httpx.HTTPError."""
+    for cause in lifted:
         prefect.forget(record_name(email, cause))
-    return found

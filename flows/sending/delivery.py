@@ -62,7 +62,7 @@ class Delivery:
                 f"{self._key}: a try of {kept.frozen_at:%Y-%m-%d %H:%M} UTC may have been accepted, Resend's "
                 f"idempotency key has run out and Resend lists no such mail. Look for it at Resend. Did it go out: "
                 f"set the property 'Email {self._step} Sent' in Notion and run this again. Did it not: "
-                f"`python -m flows.operator.operate forget {self._key}` and run this again."
+                f"`./hublab campaign forget {self._key}` and run this again."
             )
         if not tried:
             kept.drop(self._prefect)

@@ -30,7 +30,7 @@ class ContentGoneError(LookupError):
         self.artifact = artifact
         super().__init__(
             f"{place(enrolment, step)}: the frozen mail's content is not at Prefect any more; look for it at Resend; "
-            f"`python -m flows.operator.operate forget {enrolment}:{step}` if it did not go out"
+            f"`./hublab campaign forget {enrolment}:{step}` if it did not go out"
         )
 
 

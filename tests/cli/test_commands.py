@@ -57,6 +57,15 @@ WORKERS = ["deploy/inventory.py", "deploy/workers.py"]
         ("logs h1 2 -f", ["python", "-m", "deploy.fleet", "logs", "2", "100", "follow"]),
         ("sandbox ssh hublab-1 ls -l", ["python", "-m", "sandbox", "ssh", "hublab-1", "ls", "-l"]),
         ("campaign stop a@b.example", ["python", "-m", "flows.operator.operate", "stop", "a@b.example"]),
+        (
+            "campaign allow a@b.example --complained -y",
+            ["python", "-m", "flows.operator.operate", "allow", "a@b.example", "--complained", "--yes"],
+        ),
+        ("campaign allow a@b.example", ["python", "-m", "flows.operator.operate", "allow", "a@b.example"]),
+        (
+            "campaign forget spring-hello-01:2",
+            ["python", "-m", "flows.operator.operate", "forget", "spring-hello-01:2"],
+        ),
         ("e2e --speed 4 -y", ["python", "-m", "e2e", "--speed", "4.0", "--yes"]),
     ],
 )

@@ -389,7 +389,7 @@ def test_what_a_customer_must_get_and_does_not_is_a_concern_and_is_run_again_whe
     found = told_apart("customers")
     assert [f"{run.name}:" in str(found) for run in (second, third, mail)] == [True, False, False]
 
-    assert operate.main(["allow", payload["email"]]) == 0
+    assert operate.main(["allow", payload["email"], "--yes"]) == 0
     assert retry_failed.main(["--list"]) in {0, 1}
     assert enrolment.name not in capsys.readouterr().out
     assert retry_failed.main(["--customers"]) == 0

@@ -107,7 +107,7 @@ def test_after_a_day_an_accepted_mail_is_found_and_not_sent_again(world: World) 
 
 def test_after_a_day_a_mail_that_cannot_be_found_is_not_sent_on_a_guess(world: World) -> None:
     enrolment = uncertain(world, "refuse")
-    with pytest.raises(UncertainSendError, match="operate forget"):
+    with pytest.raises(UncertainSendError, match="campaign forget"):
         world.send(enrolment)
     assert world.accepted(enrolment["email"]) == []
     key = f"{enrolment['key']}:2"

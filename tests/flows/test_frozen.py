@@ -91,7 +91,7 @@ def test_content_that_is_gone_is_an_error_until_the_operator_forgets_the_mail(
     """As after somebody has deleted the artifact at Prefect."""
     freeze(prefect)
     services.artifacts.clear()
-    with pytest.raises(LookupError, match=f"content is not at Prefect any more.*operate forget {KEY}:{STEP}"):
+    with pytest.raises(LookupError, match=f"content is not at Prefect any more.*campaign forget {KEY}:{STEP}"):
         thaw(prefect)
     with patch.object(operate, "Prefect", lambda: prefect):
         assert operate.main(["forget", f"{KEY}:{STEP}"]) == 0
