@@ -10,8 +10,9 @@ from sandbox.waiting import wait_for
 from tests.containers import desk
 from tests.containers.coolify import Application, Coolify
 from tests.containers.desk import Desk
+from tests.deploy.coolify.script import TOKEN
 from tests.deploy.coolify.served import server
-from tests.deploy.coolify.standin import APP
+from tests.deploy.coolify.standin import ABILITIES, APP
 
 if TYPE_CHECKING:
     import subprocess
@@ -58,6 +59,7 @@ class Stage:
     def back_to_first(self) -> None:
         """Deployed where it does not serve."""
         self.app.moment, self.app.lies = lambda _: None, []
+        self.app.tokens, self.app.api_is_on = {TOKEN: ABILITIES}, True
         wait_for(self.app.settled, lambda: str(self.app.deployments), every=0.5)
         self.desk.at(self.first)
         self.desk.hublab("unlock")
