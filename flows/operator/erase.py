@@ -112,7 +112,7 @@ def _mails(prefect: Prefect, key: str, done: Erased) -> None:
     for step in range(1, MAX_STEPS + 1):
         name = place(key, step)
         while (kept := prefect.artifact(name)) is not None:
-            prefect.drop(kept)
+            prefect.drop(kept.id)
             _count(done, "mails kept")
         prefect.forget(name)
 

@@ -8,7 +8,7 @@ Not readable means not sent.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -89,23 +89,35 @@ def causes(prefect: Prefect, email: str, *more: str) -> list[str]:
     Raises:
         SuppressionUnreadableError: Prefect did not give a whole answer.
     """
+    return _read(prefect, email, more)[0]
+
+
+def _read(
+    prefect: Prefect, email: str, more: Iterable[str], beside: Iterable[str] = ()
+) -> tuple[list[str], dict[str, Any]]:
     names = {record_name(email, cause): cause for cause in (*ENDS, *more)}
     try:
-        there = prefect.variables(list(names))
-        return [cause for name, cause in names.items() if name in there]
+        there = prefect.variables([*names, *beside])
+        return [cause for name, cause in names.items() if name in there], there
     except (httpx.HTTPError, ValueError, TypeError, KeyError) as error:
         raise SuppressionUnreadableError(f"suppression cannot be read at Prefect: {error!r}") from error
 
 
 def why_not(prefect: Prefect, email: str, sequence: Sequence) -> str | None:
     """The reason why a mail of a sequence must not go to an address, or None. Raises as `causes`."""
+    return look(prefect, email, sequence)[0]
+
+
+def look(prefect: Prefect, email: str, sequence: Sequence, *beside: str) -> tuple[str | None, dict[str, Any]]:
+    """As `why_not`; with the same answer other variables as well, those of them that there are."""
     bought = customer(sequence.campaign)
-    for cause in causes(prefect, email, bought):
+    found, there = _read(prefect, email, [bought], beside)
+    for cause in found:
         if cause == bought and sequence.kind == MARKETING:
-            return f"the contact has become a customer of {sequence.campaign}"
+            return f"the contact has become a customer of {sequence.campaign}", there
         if ends(cause, sequence.kind):
-            return f"the address is suppressed: {cause.lower()}"
-    return None
+            return f"the address is suppressed: {cause.lower()}", there
+    return None, there
 
 
 def lift(prefect: Prefect, email: str, lifted: Iterable[str]) -> None:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flows.sending import frozen
 from flows.services.errors import ResendConflictError, ResendFailedError, WithheldError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import timedelta
 
     from flows.sending.frozen import FrozenMail
     from flows.services.prefect_api import Prefect
     from flows.services.resend_operations import ResendOperations
+
+
+type Look = Callable[[], tuple[str | None, Mapping[str, Any] | None]]
+
+
+class _AcceptedError(Exception):
+    """Another try has had the mail accepted since."""
+
+    def __init__(self, email_id: str) -> None:
+        super().__init__(email_id)
+        self.email_id = email_id
 
 
 class UncertainSendError(Exception):
@@ -30,19 +41,20 @@ class Delivery:
         self._prefect, self._resend, self._window = prefect, resend, window
         self._enrolment, self._step, self._key = enrolment, step, f"{enrolment}:{step}"
 
-    def deliver(self, kept: FrozenMail, reason: str | None, look: Callable[[], str | None]) -> str | None:
+    def deliver(self, kept: FrozenMail, reason: str | None, look: Look) -> str | None:
         """Send a mail, unless there is a reason not to; that Resend has it, now or since earlier, is written down.
 
         Args:
             kept: the mail.
             reason: why it is not to be sent, if that is known already.
-            look: asked for a reason in the moment before each try.
+            look: asked in the moment before each try for a reason, and for the mail's variable as it is now.
 
         Returns:
             The reason for which it was not sent; None when Resend has it.
 
         Raises:
             UncertainSendError: an earlier try may have sent it, and Resend does not tell any more.
+            LetGoError: another try has let go of it before this one began to send.
             ResendFailedError: as the client of Resend.
         """
         sent, tried = None, not kept.mine
@@ -51,11 +63,14 @@ class Delivery:
                 sent = self._send(kept, look)
             except WithheldError as withheld:
                 reason, tried = withheld.reason, tried or withheld.tried
+        elif reason is None:
+            kept.follow(look()[1], sending=tried)
+        if kept.accepted is not None:
+            return None
         if sent is None and tried:
             sent = self._resend.find(kept.payload, kept.frozen_at)
         if sent is not None:
-            if kept.accepted is None:
-                kept.record(self._prefect, sent, self._prefect.now())
+            kept.record(self._prefect, sent, self._prefect.now())
             return None
         if reason is None:
             raise UncertainSendError(
@@ -68,9 +83,22 @@ class Delivery:
             kept.drop(self._prefect)
         return reason
 
-    def _send(self, kept: FrozenMail, look: Callable[[], str | None]) -> str:
+    def _send(self, kept: FrozenMail, look: Look) -> str:
+        sending = False
+
+        def check() -> str | None:
+            nonlocal sending
+            reason, now = look()
+            kept.follow(now, sending=sending)
+            sending = True
+            if kept.accepted is not None:
+                raise _AcceptedError(kept.accepted)
+            return reason
+
         try:
-            return self._resend.send(kept.payload, self._key, look)
+            return self._resend.send(kept.payload, self._key, check)
+        except _AcceptedError as accepted:
+            return accepted.email_id
         except ResendConflictError:
             # Another try has sent under this key what was kept then. Has it come as far as to write it down?
             found = frozen.thaw(self._prefect, self._enrolment, self._step)

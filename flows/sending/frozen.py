@@ -4,7 +4,8 @@ Resend answers 409 to the same idempotency key with another payload, and a templ
 one payload is kept for a step, where every worker on every host finds it, and is sent again as it is. Which one, the
 variable `mail-<enrolment>-<step>` decides: its name is unique at Prefect, and who creates it is the first. The payload
 itself is too large for a variable and lies in an artifact that the variable names. Once the mail is accepted, the
-variable has its id, which outlives Resend's 24 hours, and the content is dropped.
+variable has its id, which outlives Resend's 24 hours, and the content is dropped. Each try writes an artifact of its
+own, and nobody removes another's before the mail is accepted: so a name leads to its content.
 """
 
 from __future__ import annotations
@@ -13,13 +14,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from flows.services.errors import UnavailableError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from flows.services.prefect_api import Artifact, Prefect
 
 KIND = "hublab-mail"
 TRIES = 3  # others would have to let go of a mail each time in the same instant
+
+
+class LetGoError(UnavailableError):
+    """Another try has let go of a mail that this one has not begun to send: the run begins anew."""
 
 
 class ContentGoneError(LookupError):
@@ -43,7 +50,8 @@ def place(enrolment: str, step: int) -> str:
 class FrozenMail:
     """One step's mail: its `payload` until Resend has it, then `accepted` (Resend's id) and `accepted_at`.
 
-    `mine` says that this very try has frozen it: nobody can have sent it before.
+    `mine` says that this very try has frozen it: nobody can have sent it before. `left` are ids of artifacts that tries
+    before it left, which were killed before they could claim the name.
     """
 
     name: str
@@ -51,7 +59,8 @@ class FrozenMail:
     frozen_at: datetime
     accepted: str | None = None
     accepted_at: datetime | None = None
-    artifact: Artifact | None = None
+    artifact: str | None = None
+    left: tuple[str, ...] = ()
     mine: bool = field(default=False, compare=False)
 
     def record(self, prefect: Prefect, email_id: str, when: datetime) -> None:
@@ -59,16 +68,30 @@ class FrozenMail:
         self.accepted, self.accepted_at = email_id, when
         known = {"frozen_at": self.frozen_at.isoformat(), "accepted": email_id, "accepted_at": when.isoformat()}
         prefect.remember(self.name, known, tags=(KIND,))
-        self._empty(prefect)
+        for one in (self.artifact, *self.left):
+            if one is not None:
+                prefect.drop(one)
 
     def drop(self, prefect: Prefect) -> None:
         """Forget the mail: only where it is known not to have gone out."""
         prefect.forget(self.name)
-        self._empty(prefect)
-
-    def _empty(self, prefect: Prefect) -> None:
         if self.artifact is not None:
             prefect.drop(self.artifact)
+
+    def follow(self, kept: Mapping[str, Any] | None, *, sending: bool) -> None:
+        """Take over what others have made of the mail since.
+
+        Args:
+            kept: its variable, as it was just read.
+            sending: this try may have sent it already.
+
+        Raises:
+            LetGoError: another has let go of it, and this try has not begun to send.
+        """
+        if kept and kept.get("accepted"):
+            self.accepted, self.accepted_at = str(kept["accepted"]), _instant(kept["accepted_at"])
+        elif not sending and (kept or {}).get("artifact") != self.artifact:
+            raise LetGoError(f"{self.name}: another try has let go of this mail; nothing of it has been sent")
 
 
 def thaw(
@@ -98,48 +121,44 @@ def thaw(
             return _accepted(name, kept)
         artifact = prefect.artifact_of(kept["artifact"])
         if artifact is not None:
-            # By whichever clock it is longer ago: an earlier release went by a host's, which may have been ahead.
-            since = min(_instant(kept["frozen_at"]), artifact.created)
-            return FrozenMail(name, artifact.data["payload"], since, artifact=artifact)
+            return _kept(name, artifact, kept)
     raise ContentGoneError(enrolment, step, kept["artifact"])
 
 
 def freeze(  # noqa: PLR0913 - what a mail is kept by
-    prefect: Prefect, enrolment: str, step: int, payload: dict[str, Any], run: str | None, left: Artifact | None
+    prefect: Prefect, enrolment: str, step: int, payload: dict[str, Any], run: str | None, left: Iterable[Artifact]
 ) -> FrozenMail:
     """Keep a step's mail; of two tries at once, both get the one that was kept first, and what became of it.
 
-    `left` is the artifact of the mail's name, as it was just read: a try that was killed before it could claim the name
-    has left its content; so has an earlier release.
-
-    Another try may be refused meanwhile, and let go of what this one has found: then the same content is kept anew, for
-    whoever read it before may be sending it.
+    `left` are the artifacts of the mail's name, as they were just read. Nobody has sent what is in them: their tries
+    were killed before they could claim the name, or are about to.
 
     Raises:
         ContentGoneError: what another try has kept has no content.
         LookupError: it was let go of again and again.
     """
     name = place(enrolment, step)
-    artifact = left
-    data: dict[str, Any] = left.data if left else {"frozen_at": prefect.now().isoformat(), "payload": payload}
-    value = {key: data[key] for key in ("frozen_at", "accepted", "accepted_at") if data.get(key)}
+    data: dict[str, Any] = {"frozen_at": prefect.now().isoformat(), "payload": payload}
+    others = [one.id for one in left]
     for number in range(TRIES):
-        artifact = artifact or prefect.keep(name, KIND, data, run=run)
-        first = prefect.claim(name, value | {"artifact": artifact.id}, tags=(KIND,))
-        try:
-            found = thaw(prefect, enrolment, step)
-        except ContentGoneError as gone:
-            if gone.artifact != artifact.id:
-                raise
-            prefect.forget(name)
-            found = None
+        artifact = prefect.keep(name, KIND, data, run=run)
+        value = {"frozen_at": data["frozen_at"], "artifact": artifact.id, "left": others}
+        if prefect.claim(name, value, tags=(KIND,)):
+            mine = _kept(name, artifact, value)
+            mine.mine = number == 0
+            return mine
+        found = thaw(prefect, enrolment, step)
+        if found is None or found.artifact != artifact.id:  # else the answer to the claim was lost
+            prefect.drop(artifact.id)
         if found is not None:
-            if found.artifact is None or found.artifact.id != artifact.id:
-                prefect.drop(artifact)
-            found.mine = first and left is None and number == 0
             return found
-        artifact = None
     raise LookupError(f"{name}: other tries of this mail have let go of it {TRIES} times; run this again")
+
+
+def _kept(name: str, artifact: Artifact, value: Mapping[str, Any]) -> FrozenMail:
+    # By whichever clock it is longer ago: an earlier release went by a host's, which may have been ahead.
+    since = min(_instant(value["frozen_at"]), artifact.created)
+    return FrozenMail(name, artifact.data["payload"], since, artifact=artifact.id, left=tuple(value.get("left", ())))
 
 
 def _accepted(name: str, kept: dict[str, Any]) -> FrozenMail:

@@ -105,7 +105,7 @@ class Sending:
                 kept = self._freeze()
         if kept is not None and kept.accepted is None:  # what another try has frozen may have been sent by it as well
             window = timedelta(hours=self._settings.number("HUBLAB_RESEND_WINDOW_HOURS"))
-            reason = Delivery(self._prefect, self._resend, key, step, window).deliver(kept, reason, self._has_left)
+            reason = Delivery(self._prefect, self._resend, key, step, window).deliver(kept, reason, self._last_look)
         if kept is None or kept.accepted is None:
             log().warning("%s skipped: %s", self._key, reason)
             return Completed(name="Skipped", message=f"skipped: {reason}")
@@ -114,8 +114,11 @@ class Sending:
         log().info("%s; calls: Notion %d, Resend %d", message, self._notion.calls, self._resend.calls)
         return Completed(message=message)
 
-    def _has_left(self) -> str | None:
-        return suppression.why_not(self._prefect, self._enrolment["email"], self._sequence)
+    def _last_look(self) -> tuple[str | None, Any]:
+        """Who has left, and the mail's own variable, with one answer."""
+        name = frozen.place(self._enrolment["key"], self._mail.number)
+        reason, beside = suppression.look(self._prefect, self._enrolment["email"], self._sequence, name)
+        return reason, beside.get(name)
 
     def _why_not(self) -> str | None:
         if self._mail.template in self._sequence.retired:
@@ -159,12 +162,12 @@ class Sending:
         key, number = self._enrolment["key"], self._mail.number
         name, shelf = frozen.place(key, number), template_store.shelf(self._sequence)
         found = self._prefect.artifacts([name, shelf])
-        templates = found.get(shelf)
+        templates = next(iter(found[shelf]), None)
         try:
             payload = self._compose(templates, fresh=False)
         except UnusableTemplateError:
             payload = self._compose(templates, fresh=True)
-        return frozen.freeze(self._prefect, key, number, payload, runtime.flow_run.id, found.get(name))
+        return frozen.freeze(self._prefect, key, number, payload, runtime.flow_run.id, found[name])
 
     def _compose(self, kept: Artifact | None, *, fresh: bool) -> dict[str, Any]:
         life = self._settings.number("HUBLAB_TEMPLATE_SECONDS")

@@ -230,16 +230,18 @@ class Prefect:
 
     # Artifacts by the REST API itself: Prefect's client opens a websocket and a thread for an event about each of them.
 
-    def artifacts(self, keys: list[str]) -> dict[str, Artifact]:
-        """The oldest artifact of each of these keys that has one, in one answer."""
+    def artifacts(self, keys: list[str]) -> dict[str, list[Artifact]]:
+        """The artifacts of each of these keys, the oldest first, in one answer."""
         wanted = {"artifacts": {"key": {"any_": keys}}}
-        found = self._client.request("POST", "/artifacts/filter", json=wanted).json()
-        newest_first = sorted(found, key=lambda one: (one["created"], one["id"]), reverse=True)
-        return {one["key"]: Artifact.of(one) for one in newest_first}
+        answer = self._client.request("POST", "/artifacts/filter", json=wanted).json()
+        found: dict[str, list[Artifact]] = {key: [] for key in keys}
+        for one in sorted(answer, key=lambda one: (one["created"], one["id"])):
+            found[one["key"]].append(Artifact.of(one))
+        return found
 
     def artifact(self, key: str) -> Artifact | None:
         """The oldest artifact of a key."""
-        return self.artifacts([key]).get(key)
+        return next(iter(self.artifacts([key])[key]), None)
 
     def artifact_of(self, identity: str) -> Artifact | None:
         """The artifact of an id, if it is there."""
@@ -256,6 +258,6 @@ class Prefect:
         """Change an artifact's data in place."""
         self._client.request("PATCH", "/artifacts/{id}", path_params={"id": artifact.id}, json={"data": data})
 
-    def drop(self, artifact: Artifact) -> None:
-        """Remove an artifact; one that is gone is as good."""
-        self._there("DELETE", "/artifacts/{id}", {"id": artifact.id})
+    def drop(self, artifact: str) -> None:
+        """Remove the artifact of an id; one that is gone is as good."""
+        self._there("DELETE", "/artifacts/{id}", {"id": artifact})

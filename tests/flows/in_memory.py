@@ -199,15 +199,12 @@ class Prefect:
     def forget(self, name: str) -> None:
         self._all.call("forget", lambda: self._all.kept.pop(name, None))
 
-    def artifacts(self, keys: list[str]) -> dict[str, Artifact]:
-        def oldest() -> dict[str, Artifact]:
-            newest_first = reversed(self._all.artifacts.items())
-            return {key: Artifact(one, dict(data), at) for one, (key, data, at) in newest_first if key in keys}
+    def artifacts(self, keys: list[str]) -> dict[str, list[Artifact]]:
+        def found() -> dict[str, list[Artifact]]:
+            there = self._all.artifacts.items()
+            return {key: [Artifact(one, dict(data), at) for one, (of, data, at) in there if of == key] for key in keys}
 
-        return self._all.call("artifacts", oldest)  # type: ignore[no-any-return]
-
-    def artifact(self, key: str) -> Artifact | None:
-        return self.artifacts([key]).get(key)
+        return self._all.call("artifacts", found)  # type: ignore[no-any-return]
 
     def artifact_of(self, identity: str) -> Artifact | None:
         def found() -> Artifact | None:
@@ -235,8 +232,8 @@ class Prefect:
 
         self._all.call("replace", replace)
 
-    def drop(self, artifact: Artifact) -> None:
-        self._all.call("drop", lambda: self._all.artifacts.pop(artifact.id, None))
+    def drop(self, artifact: str) -> None:
+        self._all.call("drop", lambda: self._all.artifacts.pop(artifact, None))
 
 
 class NotionClient:

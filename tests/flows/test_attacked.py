@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -111,6 +112,46 @@ def test_a_prefect_that_is_restored_from_yesterday_sends_nothing_again_and_nothi
         campaign.looks()
     assert "already sent" in campaign.send(enrolment, 2)
     assert "unsubscribed" in campaign.send(gone, 2)
+
+
+def another(campaign: Read, enrolment: dict[str, Any], *, refused: bool) -> Callable[[], None]:
+    """A whole try of the first mail by another engine; a day goes by."""
+
+    def whole() -> None:
+        saved, campaign.all.tries = campaign.all.tries, []
+        campaign.all.resend.domains["hublab.test"] = "pending" if refused else "verified"
+        with pytest.raises(ResendFailedError) if refused else contextlib.nullcontext():
+            one_mail.send(enrolment, 1)
+        campaign.all.resend.domains["hublab.test"] = "verified"
+        campaign.all.tries = saved
+        campaign.all.clock.advance(86_400 * 2)
+
+    return whole
+
+
+@pytest.mark.parametrize("moment", ["artifacts", "keep", "claim"])
+def test_a_mail_that_another_try_has_sent_two_days_ago_is_not_sent_by_one_that_was_held_up(
+    campaign: Read, moment: str
+) -> None:
+    enrolment = campaign.enrols()
+    campaign.all.tries.append(Try({(moment, "after"): [another(campaign, enrolment, refused=False)]}))
+    assert one_mail.send(enrolment, 1).name == "Completed"
+    assert not campaign.all.tries.pop().plan
+    assert len(campaign.all.resend.mails) == 1
+
+
+def test_a_mail_that_another_try_has_let_go_of_is_begun_anew_and_goes_once(campaign: Read) -> None:
+    """Sent as it is, nobody would know of it: killed then, it would go a second time when Resend has forgotten it."""
+    enrolment = campaign.enrols()
+    campaign.all.tries.append(Try({("claim", "after"): [another(campaign, enrolment, refused=True)]}))
+    waits = one_mail.send(enrolment, 1)
+    assert not campaign.all.tries.pop().plan
+    assert waits.name == "AwaitingRetry"
+    assert "another try has let go of this mail" in str(waits.message)
+    assert campaign.all.resend.mails == []
+    assert one_mail.send(enrolment, 1).name == "Completed"
+    assert len(campaign.all.resend.mails) == 1
+    assert not [key for key, _, _ in campaign.all.artifacts.values() if key.startswith("mail-")]
 
 
 CHANGES: dict[str, Callable[[Read, dict[str, Any]], object]] = {

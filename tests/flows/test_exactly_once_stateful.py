@@ -558,7 +558,7 @@ def nothing_is_frozen(prefect: Any, enrolment: str, step: int, payload: dict[str
 def dropped_and_made_anew(self: Delivery, kept: frozen.FrozenMail, look: Any) -> str:
     """A refusal is taken for a proof that no earlier try was accepted."""
     try:
-        return self._resend.send(kept.payload, self._key, look)
+        return self._resend.send(kept.payload, self._key, lambda: look()[0])
     except ResendFailedError as error:
         if error.nothing_sent:
             kept.drop(self._prefect)
@@ -573,9 +573,13 @@ def sent_however_long_ago(self: Delivery, kept: frozen.FrozenMail, reason: str |
 
 def looked_up_before_the_wait(self: Delivery, kept: frozen.FrozenMail, reason: str | None, look: Any) -> str | None:
     """Who has left is looked up, then other things are done, then it is sent."""
-    reason = reason or look()
+    left, known = look()
     self._prefect.variable("something else")
-    return _deliver(self, kept, reason, lambda: None)
+    return _deliver(self, kept, reason or left, lambda: (None, known))
+
+
+def nobody_has_left(prefect: Any, _email: str, _sequence: Any, *beside: str) -> tuple[None, dict[str, Any]]:
+    return None, prefect.variables(list(beside))
 
 
 def another_key(self: ResendOperations, payload: dict[str, Any], key: str, look: Any) -> str:
@@ -603,7 +607,7 @@ def as_the_file_has_it(sequence: Sequence, enrolment: dict[str, Any]) -> Any:
 
 BROKEN: dict[str, tuple[Any, str, Any, str]] = {
     "nothing is frozen": (frozen, "freeze", nothing_is_frozen, "sent twice|invalid_idempotent_request"),
-    "who has left is not looked up": (suppression, "why_not", lambda *_: None, "stopped before|looked up last"),
+    "who has left is not looked up": (suppression, "look", nobody_has_left, "stopped before|looked up last"),
     "who has left is looked up too early": (Delivery, "deliver", looked_up_before_the_wait, "looked up last"),
     "what people say in Notion is not read": (control, "why_not", lambda *_: None, "stopped before"),
     "what was read ahead is believed for ever": (ahead, "cleared", however_old, "stopped before"),

@@ -33,7 +33,7 @@ def prefect(services: Services) -> Iterator[Any]:
 
 
 def freeze(prefect: in_memory.Prefect, subject: str = "ours") -> frozen.FrozenMail:
-    left = prefect.artifact(NAME)
+    left = prefect.artifacts([NAME])[NAME]
     return frozen.freeze(prefect, KEY, STEP, {"subject": subject}, None, left)  # type: ignore[arg-type]
 
 
@@ -61,28 +61,52 @@ def meanwhile(services: Services, after: str | int, act: Callable[[], None]) -> 
     services.tries = []
 
 
-CALLS = ("artifacts", "claim")
-
-
-@pytest.mark.parametrize("call", CALLS)
-def test_what_a_killed_try_has_left_is_kept_anew_where_another_lets_go_of_it_meanwhile(
-    services: Services, prefect: in_memory.Prefect, call: str
+def test_what_killed_tries_have_left_is_nobodys_mail_and_goes_with_the_mails_own_content(
+    services: Services, prefect: in_memory.Prefect
 ) -> None:
-    prefect.keep(NAME, frozen.KIND, {"frozen_at": services.clock.now().isoformat(), "payload": {"subject": "left"}})
-    with meanwhile(services, call, lambda: refused(prefect)):
-        kept = freeze(prefect)
-    assert kept.payload == {"subject": "left"}  # the same bytes: whoever sends them besides sends no other mail
-    assert not kept.mine
-    assert thaw(prefect) == kept
+    for number in range(2):
+        left = {"frozen_at": services.clock.now().isoformat(), "payload": {"subject": f"left {number}"}}
+        prefect.keep(NAME, frozen.KIND, left)
+    kept = freeze(prefect)
+    assert (kept.payload, kept.mine) == ({"subject": "ours"}, True)
+    found = thaw(prefect)  # by a try after this one, which reads no key
+    assert found == kept
+    assert len(services.artifacts) == 3
+    found.record(prefect, "re_1", services.clock.now())  # type: ignore[arg-type]
+    assert services.artifacts == {}
 
 
-@pytest.mark.parametrize("call", ["artifacts", "keep", "claim"])
+@pytest.mark.parametrize("call", ["artifacts", "keep"])
 def test_a_mail_that_another_try_lets_go_of_is_kept_all_the_same(
     services: Services, prefect: in_memory.Prefect, call: str
 ) -> None:
     with meanwhile(services, call, lambda: refused(prefect)):
         kept = freeze(prefect)
     assert thaw(prefect) == kept
+    kept.follow(prefect.variable(NAME), sending=False)
+
+
+def test_a_mail_that_another_try_lets_go_of_once_it_is_kept_is_not_sent_by_this_one(
+    services: Services, prefect: in_memory.Prefect
+) -> None:
+    """Nobody else would know of it. While it is being sent it is too late for that."""
+    with meanwhile(services, "claim", lambda: refused(prefect)):
+        kept = freeze(prefect)
+    with pytest.raises(frozen.LetGoError, match=f"{NAME}: another try has let go"):
+        kept.follow(prefect.variable(NAME), sending=False)
+    kept.follow(prefect.variable(NAME), sending=True)
+    freeze(prefect, "of another")
+    with pytest.raises(frozen.LetGoError):
+        kept.follow(prefect.variable(NAME), sending=False)
+
+
+def test_the_answer_to_a_claim_that_is_lost_costs_nothing(services: Services, prefect: in_memory.Prefect) -> None:
+    claim = prefect.claim
+    with patch.object(prefect, "claim", lambda *args, **more: claim(*args, **more) and False):
+        kept = freeze(prefect)
+    assert not kept.mine
+    assert thaw(prefect) == kept
+    assert len(services.artifacts) == 1
 
 
 def test_content_that_is_gone_is_an_error_until_the_operator_forgets_the_mail(

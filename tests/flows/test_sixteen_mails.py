@@ -30,7 +30,7 @@ def _no_template_is_known(world: World) -> None:
     with Prefect() as prefect:
         for sequence in MOST_CALLS:
             if kept := prefect.artifact(f"templates-christmas-{sequence}"):
-                prefect.drop(kept)
+                prefect.drop(kept.id)
 
 
 @pytest.mark.usefixtures("_no_template_is_known")

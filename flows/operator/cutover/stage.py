@@ -127,7 +127,7 @@ def restore(prefect: Prefect) -> None:
 def forget(prefect: Prefect) -> None:
     """Everything is as it was: a take-over to come begins anew."""
     while (found := prefect.artifact(SNAPSHOT)) is not None:
-        prefect.drop(found)
+        prefect.drop(found.id)
     prefect.forget(VARIABLE)
 
 
