@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flows.campaigns.model import sequence as find_sequence
-from flows.operator.cutover import attribution, decide, plan, read, words, writes
+from flows.operator.cutover import attribution, decide, kept, plan, read, words, writes
 from flows.operator.cutover.facts import Contact, Facts, Mail, OldRun, OurRun, Record
 from flows.operator.cutover.stage import Stage
 
@@ -339,6 +339,39 @@ def test_a_signup_that_nobody_came_to_is_enrolled_and_one_lost_long_ago_is_named
         )[1]
         == ()
     )
+
+
+def test_a_signup_that_the_way_back_did_not_hand_over_is_enrolled_when_all_is_taken_over_again() -> None:
+    fields = {"email": "bo@salon.ca", "first_name": "Bo", "assessment_score": 40}
+    call = OldRun("h", "bo@salon.ca", ("christmas", "signup"), 0, NOW - HOUR, "CANCELLED", "HandedBack", NOW, fields)
+    call, key = replace(call, message="not handed back: the enrolment is not confirmed"), SIGNUP.key("bo@salon.ca")
+    assert [one.what for one in plan.decided(Facts(NOW, (call,)))[2][key]] == ["enrol"]
+    assert kept.of(Facts(NOW, (call,)))[0].why == "the enrolment is not confirmed"
+    there = Facts(NOW, (call,), ours={key: OurRun("claim", "SCHEDULED", "Scheduled", NOW, NOW)})
+    assert plan.decided(there)[1] == ()
+    assert kept.of(there) == []  # it goes on here
+    handed = replace(call, message=f"back:{call.id}")
+    assert plan.decided(Facts(NOW, (handed,)))[1] == ()  # theirs has it
+    (old,) = plan.decided(Facts(NOW + 100 * HOUR, (call,)))[1]
+    assert "too long ago" in old.doubt
+
+
+def test_a_handler_of_ours_that_was_not_handed_over_is_scheduled_again_for_a_week() -> None:
+    given = {"payload": {"email": "bo@salon.ca"}}
+    why = "not handed back: the enrolment is not confirmed"
+    run = OurRun("handler", "CANCELLED", "HandedBack", NOW, NOW, NOW, given, why)
+    facts = Facts(NOW, ours={SIGNUP.key("bo@salon.ca"): run})
+    assert [(one.what, one.at) for one in plan.decided(facts)[2][""]] == [("revive", "handler")]
+    assert plan.decided(replace(facts, now=NOW + 200 * HOUR))[2][""] == []
+    assert plan.decided(replace(facts, ours={SIGNUP.key("bo@salon.ca"): replace(run, message="back:x")}))[2][""] == []
+
+
+def test_whom_theirs_has_sent_the_first_mail_was_never_asked_to_confirm() -> None:
+    asks = replace(SIGNUP, confirm=True)
+    for out, asked in ((3, False), (0, True)):
+        case = only(world(NOW + HOUR if not out else START, out))
+        assert writes.enrolment(replace(case, sequence=asks))["confirm"] is asked
+        assert writes.enrolment(case)["confirm"] is False
 
 
 @pytest.mark.parametrize(

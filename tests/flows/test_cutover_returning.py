@@ -7,11 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.campaigns.model import sequence as find_sequence
-from flows.operator.cutover import kept, plan, returning, words
-from flows.operator.cutover.__main__ import main
+from flows.operator.cutover import decide, kept, plan, returning, words
 from flows.operator.cutover.facts import Contact, Facts, Mail, OldRun, OurRun, Record
 from flows.operator.cutover.stage import Stage
 
@@ -182,6 +180,19 @@ def test_a_call_of_the_website_that_waits_in_our_pool_goes_to_theirs() -> None:
     assert found(replace(call, state="CRASHED", email=ADA, parameters={"email": ADA})) == []
 
 
+def test_what_is_to_be_confirmed_names_its_enrolment_the_first_mail_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    asks = {("christmas", "signup"): replace(SIGNUP, confirm=True)}
+    monkeypatch.setattr(returning, "all_sequences", lambda: asks)
+    monkeypatch.setattr(decide, "all_sequences", lambda: asks)
+    handler = (KEY, OurRun("handler", "SCHEDULED", "Scheduled", NOW, NOW, NOW, {"payload": {"email": ADA}}))
+    call = OldRun("call", ADA, ("christmas", "signup"), 0, NOW, "SCHEDULED", "Late", NOW, {"email": ADA}, "", "ours")
+    facts = world(handler, runs=(call,))
+    found = [*returning.returns(facts, SCHEMAS), *returning.calls(facts, SCHEMAS, {HANDLER: "default"})]
+    assert [one.asks for one in found] == [KEY, KEY]
+    assert [one.asks for one in returning.returns(world(ours(1), ours(2)), SCHEMAS)] == [KEY, KEY]
+    assert [one.asks for one in returning.returns(world(ours(2, confirm=False)), SCHEMAS)] == [""]
+
+
 def kept_here(number: int, why: str = "a booking is made: Booked", late: timedelta = timedelta()) -> tuple[str, OurRun]:
     """A mail that the way back cancelled and did not hand over."""
     key, run = ours(number, "CANCELLED", "HandedBack")
@@ -195,7 +206,7 @@ def test_what_was_not_handed_back_is_listed_for_a_person_however_often_it_was_st
     call = replace(call, message="not handed back: the contact is bounced")
     facts = world(kept_here(2), kept_here(3, ""), ours(1), runs=(call,), contacts={ADA: (Contact("c", "", "Booked"),)})
     standing = Stage("claimed", None, {}, "default", (), (), ())
-    shown = plan.Plan(standing, (), (), {}, 0, tuple(kept.of(facts, taken=True)))
+    shown = plan.Plan(standing, (), (), {}, 0, tuple(kept.of(facts, returning.returns(facts, {}))))
     said = words.report(shown)
     assert f"{ADA}  christmas/signup  mail 2 was not handed back: a booking is made: Booked\n" in said
     assert "Bo@salon.ca  christmas/signup  a signup was not handed back: the contact is bounced\n" in said
@@ -203,7 +214,7 @@ def test_what_was_not_handed_back_is_listed_for_a_person_however_often_it_was_st
     assert "the way back would not hand over: 1 × a booking is made: Booked\n" in said
     assert "mail 1 would be not handed back: a booking" in words.report(shown, ADA)
     assert '"number": 2' in words.document(shown)
-    assert [one.done for one in kept.of(facts, taken=False)] == [True, True]
+    assert [one.done for one in kept.of(facts)] == [True, True]
 
 
 def test_what_was_not_handed_back_is_scheduled_again_when_all_is_taken_over_again() -> None:
@@ -215,10 +226,3 @@ def test_what_was_not_handed_back_is_scheduled_again_when_all_is_taken_over_agai
     assert [(one.what, one.at, one.due) for one in todo[""]] == [("revive", "ours-2", NOW)]
     assert plan.decided(world(claim, kept_here(2, late=timedelta(days=8))))[2][""] == []
     assert kept.again(facts, {KEY}) == []
-
-
-@pytest.mark.parametrize("way", [[], ["--apply"], ["--back"]])
-def test_without_a_servers_address_nothing_is_looked_at(way: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with temporary_settings(restore_defaults={PREFECT_API_URL}):
-        assert main(way) == 1
-    assert "PREFECT_API_URL: is not set; write" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flows.campaigns.model import GENERIC_HANDLER, normalised
 from flows.campaigns.model import sequences as all_sequences
 from flows.operator.cutover import attribution, doubts, fates, person
-from flows.operator.cutover.facts import BUSY, HANDED, JOURNAL, OPEN, TAKEN, Facts, OldRun, Record
+from flows.operator.cutover.facts import BUSY, HANDED, JOURNAL, KEPT, OPEN, TAKEN, Facts, OldRun, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -60,7 +60,7 @@ class Signup:
 
 
 def signups(facts: Facts, enrolled: Iterable[Case]) -> list[Signup]:
-    """The handlers' runs that wait, or were lost with their worker before they wrote anything."""
+    """The handlers' runs that wait, were lost with their worker before they wrote anything, or were not handed back."""
     enrolled_here = {key for key, run in facts.ours.items() if run.state_name != HANDED}
     known = {*enrolled_here, *(one.key for one in enrolled if one.rule != LEAVE_OUT)}
     found = []
@@ -70,7 +70,8 @@ def signups(facts: Facts, enrolled: Iterable[Case]) -> list[Signup]:
         sequence = all_sequences()[run.sequence]
         key = sequence.key_of(person.details(sequence, normalised(run.email), [run], ()))
         waits = run.standing in {OPEN, BUSY}
-        if not waits and (key in known or run.state not in {"FAILED", "CRASHED"}):
+        lost_here = run.state in {"FAILED", "CRASHED"} or run.message.startswith(KEPT)
+        if not waits and (key in known or not lost_here):
             continue
         tester = person.is_tester(normalised(run.email), facts.testers)
         old = not waits and facts.now - run.due > fates.GRACE

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 TAKEN, HANDED = "TakenOver", "HandedBack"  # names of states: a run of theirs that we took; one of ours that they got
+KEPT = "not handed back: "  # how the state of a run begins that ended here, and that theirs did not get
 BACK = "back:"  # how the idempotency key of a run begins that was created for them, on the way back
 OPEN, BUSY, ENDED, STOPPED, JOURNAL = "open", "busy", "ended", "stopped", "taken"
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from flows.enrolment.enrol import SEND
 from flows.enrolment.takeover import GOING_BACK
-from flows.operator.cutover import changing, lock, read, returning, stage, taking
+from flows.operator.cutover import asking, changing, lock, read, returning, stage, taking
 from flows.operator.cutover.facts import HANDED, BlockedError
 from flows.operator.cutover.taking import Outcome
 from flows.operator.cutover.writes import Write
-from flows.recipients import confirmation, suppression
 from flows.services.clients import notion_client
 from flows.services.prefect_api import Prefect
 
@@ -78,21 +76,9 @@ class GoingBack:
             time.sleep(taking.PAUSE if busy else 0)
 
     def _plan(self, facts: Facts) -> list[tuple[Return, list[Write]]]:
-        found = []
         calls = returning.calls(facts, self._schemas, self._pools)
-        for one in [*returning.returns(facts, self._schemas), *calls]:
-            kept = one if one.keeps else replace(one, keeps=self._why_not(one))
-            found.append((kept, list(returning.of(kept, facts))))
-        return found
-
-    def _why_not(self, one: Return) -> str:
-        """Why nothing must be sent of it by those who ask Prefect for nothing; empty where nothing is known."""
-        if reason := suppression.why_not(self._prefect, one.email, one.sequence):
-            return reason
-        enrolment = one.run.parameters.get("enrolment")
-        if enrolment and confirmation.lacking(self._prefect, one.sequence, enrolment, one.step):
-            return "the enrolment is not confirmed"
-        return ""
+        those = asking.asked(self._prefect, [*returning.returns(facts, self._schemas), *calls])
+        return [(one, list(returning.of(one, facts))) for one in those]
 
     def _do(self, one: Return, write: Write, free: frozenset[str]) -> None:
         self._lock.hold()

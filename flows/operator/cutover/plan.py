@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from flows.enrolment.takeover import CLAIMED
-from flows.operator.cutover import decide, kept, read, stage, writes
+from flows.operator.cutover import asking, decide, kept, read, returning, stage, writes
 from flows.operator.cutover.facts import OPEN
 from flows.services.clients import notion_client
 
@@ -44,7 +44,7 @@ def decided(facts: Facts) -> tuple[tuple[Case, ...], tuple[Signup, ...], dict[st
     todo = {one.key: writes.of(one, facts) for one in cases}
     for one in signups:
         todo[one.key] = todo.get(one.key, []) + writes.of_signup(one, facts)
-    todo[""] = kept.again(facts, {one.key for one in cases})
+    todo[""] = kept.again(facts, {one.key for one in cases} | {one.key for one in signups})
     unreadable = sum(run.sequence is None and run.standing == OPEN for run in facts.runs)
     return cases, signups, todo, unreadable
 
@@ -54,7 +54,8 @@ def made(prefect: Prefect, notion: NotionGateway, settings: Settings, pool: str)
     standing = stage.look(prefect, notion, settings, pool)
     ordinary = (standing.opened, pool) if standing.opened else None
     facts = read.facts(prefect, notion, settings, datetime.now(UTC), ordinary)
-    return Plan(standing, *decided(facts), tuple(kept.of(facts, taken=standing.phase == CLAIMED)))
+    would = asking.asked(prefect, returning.returns(facts, {})) if standing.phase == CLAIMED else ()
+    return Plan(standing, *decided(facts), tuple(kept.of(facts, would)))
 
 
 def now(pool: str | None = None) -> Plan:

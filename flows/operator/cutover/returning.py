@@ -9,7 +9,7 @@ from flows.campaigns import plan as plans
 from flows.campaigns.model import GENERIC_HANDLER, normalised
 from flows.campaigns.model import sequences as all_sequences
 from flows.operator.cutover import attribution, decide, fates, writes
-from flows.operator.cutover.facts import BACK, HANDED, OPEN, TAKEN, OurRun, standing
+from flows.operator.cutover.facts import BACK, HANDED, KEPT, OPEN, TAKEN, OurRun, standing
 from flows.operator.cutover.writes import Write
 from flows.recipients.contact import BOOKING
 from flows.recipients.control import booked
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from flows.operator.cutover.facts import Facts
 
 FLAT = "hand back"
-KEPT = "not handed back: "  # how the state of a run begins that ended here, and that theirs did not get
 # What theirs took, where their deployment does not say it any more.
 THEIRS = ("first_name", "business_name", "segment", "assessment_score", "red_systems", "orange_systems")
 INTEGER = "integer"
@@ -35,7 +34,7 @@ class Return:
     """One run of ours that goes back, or ends: `step` 0 is a handler's; `flat` are the parameters for theirs.
 
     `keeps` says why nothing is handed back of it, `sent_at` when its mail went out all the same, `marked` that Notion
-    has that, `ends` that the run is over with this.
+    has that, `ends` that the run is over with this; `asks` is the key of an enrolment that is to be confirmed.
     """
 
     key: str
@@ -50,6 +49,7 @@ class Return:
     page: str = ""
     marked: bool = True
     ends: bool = True
+    asks: str = ""
 
 
 def returns(facts: Facts, schemas: Mapping[str, Mapping[str, Any]]) -> list[Return]:
@@ -87,7 +87,8 @@ def calls(facts: Facts, schemas: Mapping[str, Mapping[str, Any]], pools: Mapping
             flat = _flat(run.parameters, schemas.get(sequence.handler, {}))
             same = OurRun(run.id, run.state, run.state_name, run.since, run.since, run.due)
             keeps = _must_not(facts, email, sequence, enrols=True)
-            found.append(Return(run.id, email, sequence, 0, same, flat, run.due, keeps))
+            asks = sequence.key_of(run.parameters) if sequence.confirm else ""
+            found.append(Return(run.id, email, sequence, 0, same, flat, run.due, keeps, asks=asks))
     return found
 
 
@@ -118,7 +119,11 @@ def _mail(facts: Facts, key: str, run: OurRun, schemas: Mapping[str, Mapping[str
     keeps = "" if sent else _why_not(facts, email, sequence, mail.template, stopped=record is None or record.stopped)
     given = enrolment["variables"] | {"email": email, "email_number": step}
     flat = _flat(given, schemas.get(MAIL_FLOW, {}))
-    return Return(key, email, sequence, step, run, flat, mail.due, keeps, sent, enrolment["page"], marked=bool(mark))
+    # Not even the first mail goes to theirs: the link in it, by which one confirms, leads here.
+    asks = enrolment["key"] if sequence.confirm and enrolment.get("confirm", True) else ""
+    return Return(
+        key, email, sequence, step, run, flat, mail.due, keeps, sent, enrolment["page"], marked=bool(mark), asks=asks
+    )
 
 
 def _why_not(facts: Facts, email: str, sequence: Sequence, template: str, *, stopped: bool) -> str:
@@ -152,7 +157,7 @@ def _handler(facts: Facts, key: str, run: OurRun, schemas: Mapping[str, Mapping[
     payload = dict(run.parameters.get("payload") or {})
     email = normalised(str(payload.get("email") or ""))
     flat, keeps = _flat(payload, schemas[sequence.handler]), _must_not(facts, email, sequence, enrols=True)
-    return Return(key, email, sequence, 0, run, flat, run.due, keeps)
+    return Return(key, email, sequence, 0, run, flat, run.due, keeps, asks=key if sequence.confirm else "")
 
 
 def _flat(given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:

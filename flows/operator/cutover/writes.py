@@ -127,4 +127,6 @@ def enrolment(case: Case) -> dict[str, Any]:
         "variables": case.variables,
         "plan": plans.written(plan),
         "testing": False,
+        # Whom theirs has sent the first mail was never asked to confirm, and cannot.
+        "confirm": case.sequence.confirm and case.fates[0].kind == fates.COMES,
     }
