@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads it at run time
 from typing import Annotated, NoReturn
 
 import typer
 
-from cli.start import become, campaign_files, module, refuse
+from cli.start import become, campaign_files, deciding, module, refuse, server
 
 app = typer.Typer(help="The campaign: register it, look at its mails, see how it does.", no_args_is_help=True)
 
@@ -15,20 +15,22 @@ Template = Annotated[str, typer.Argument(metavar="TEMPLATE", help="A template's 
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="A person's address.")]
 
 
-def _operator(name: str, *arguments: str | Path) -> NoReturn:
-    """One of the operator's programs takes over."""
-    become(module(f"flows.operator.{name}", *arguments), **campaign_files())
+def _operator(name: str, *arguments: str | Path, file: Path | None = None) -> NoReturn:
+    """One of the operator's programs takes over, at the server that `file` names, or else a deploy's."""
+    become(module(f"flows.operator.{name}", *arguments), **campaign_files(), **server(file))
 
 
 @app.command()
 def secrets(
-    env: Annotated[Path, typer.Option("--env", exists=True, dir_okay=False, resolve_path=True)] = Path(".env"),
+    env: Annotated[
+        Path | None, typer.Option("--env", exists=True, dir_okay=False, resolve_path=True, metavar="FILE")
+    ] = None,
 ) -> None:
-    """Secret blocks at Prefect from .env; prints names only.
+    """Secret blocks at Prefect from .env (or --env FILE); prints names only.
 
     Example: ./hublab campaign secrets
     """
-    _operator("secret_blocks", "--env", env)
+    _operator("secret_blocks", "--env", env or deciding(), file=env)
 
 
 @app.command()

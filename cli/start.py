@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 USAGE = 2
+SERVER = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_API_KEY")
 
 
 def module(name: str, *arguments: str | Path) -> list[str]:
@@ -62,6 +63,25 @@ def campaign_files() -> dict[str, str]:
     """The environment of a command that reads the operator's own campaigns."""
     try:
         return {campaigns.KEY: str(campaigns.folder() or "")}
+    except env_file.SettingsError as error:
+        refuse(error)
+
+
+def deciding() -> Path:
+    """The file that settings stand in, from whatever folder a command is typed."""
+    return Path(os.environ.get("HUBLAB_ENV_FILE") or CHECKOUT / ".env")
+
+
+def server(file: Path | None = None) -> dict[str, str]:
+    """Prefect's address and credential: of the environment, of `file` where it names a server, else as for a deploy.
+
+    What is not there is empty, so that no profile of Prefect's own leads a command to a server that no deploy knows.
+    """
+    try:
+        env_file.decide(CHECKOUT)
+        named = os.environ | {"HUBLAB_ENV_FILE": str(file)} if file else os.environ
+        environ = named if env_file.asked(SERVER[0], CHECKOUT, named) else os.environ
+        return {key: env_file.asked(key, CHECKOUT, environ) for key in SERVER}
     except env_file.SettingsError as error:
         refuse(error)
 

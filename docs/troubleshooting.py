@@ -95,9 +95,10 @@ def sections() -> list[Section]:
         ),
         Section(
             "The campaign's files and settings",
-            "Said by `./hublab campaign preflight`, `secrets`, `register` and by the unit of the webhooks.",
+            "Said by `./hublab campaign preflight`, `secrets`, `register` and by the unit of the webhooks; what begins "
+            "with `PREFECT_API_URL`, by every command of the campaign, which then has done nothing.",
             r"flows/",
-            frozenset({"CampaignError", "MappingError", "BadSettingError", "MissingSettingError"}),
+            frozenset({"CampaignError", "MappingError", "BadSettingError", "MissingSettingError", "ServerError"}),
         ),
         Section(
             "A mail's run ends, or waits, with",

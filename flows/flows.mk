@@ -1,4 +1,4 @@
-# What the operator does to the campaign. Included by the Makefile.
+# What the operator does to the campaign: ./hublab has it, and takes it to the server of a deploy. Included by the Makefile.
 # The operator's own campaigns, as `.env` names their folder.
 FLOWS = HUBLAB_CAMPAIGNS="$$($(BIN)/python -m deploy.campaigns)" && export HUBLAB_CAMPAIGNS && $(BIN)/python -m
 takes.demo := SPEED
@@ -22,37 +22,37 @@ chaos: .venv/ready ## all that runs is killed or cut off, people leave: nothing 
 coverage: .venv/ready ## branch coverage of flows/ by its tests; 95 % at least
 	@$(BIN)/pytest -q $(SPREAD) --cov=flows --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95 tests/flows
 secrets: .venv/ready ## Secret blocks at Prefect from .env; prints names only [ENV=file]
-	@$(FLOWS) flows.operator.secret_blocks --env $(if $(filter command,$(origin ENV)),$(ENV),.env)
+	@./hublab campaign secrets $(if $(filter command,$(origin ENV)),--env $(ENV))
 register: .venv/ready ## deployments and rate limits at Prefect
-	@$(FLOWS) flows.operator.register
+	@./hublab campaign register
 cutover: .venv/ready ## take over the campaign that another production runs: a plan, or APPLY=yes, BACK=yes [PERSON=address JSON=1]
-	@$(FLOWS) flows.operator.cutover $(if $(PERSON),--person $(PERSON)) $(if $(JSON),--json) $(if $(APPLY),--apply) $(if $(BACK),--back)
+	@./hublab campaign cutover $(if $(PERSON),--person $(PERSON)) $(if $(JSON),--json) $(if $(APPLY),--apply) $(if $(BACK),--back)
 notion-setup: .venv/ready ## add the project's own properties to the Notion workspace
-	@$(FLOWS) flows.operator.notion_setup
+	@./hublab campaign notion-setup
 preflight: .venv/ready ## is everything there that the next mail needs?
-	@$(FLOWS) flows.operator.preflight
+	@./hublab campaign preflight
 preview: .venv/ready ## TEMPLATE=name: the mail as HTML, text and PNG
-	@$(FLOWS) flows.operator.preview $(TEMPLATE)
+	@./hublab campaign preview $(TEMPLATE)
 test-send: .venv/ready ## TEMPLATE=name TO=address: send one
-	@$(FLOWS) flows.operator.preview $(TEMPLATE) --to $(TO)
+	@./hublab campaign test-send $(TEMPLATE) $(TO)
 pause-campaign: .venv/ready ## stop all sends; none is lost
-	@$(FLOWS) flows.operator.operate pause
+	@./hublab campaign pause
 resume: .venv/ready ## continue all sends
-	@$(FLOWS) flows.operator.operate resume
+	@./hublab campaign resume
 retry-failed: .venv/ready ## run again what failed, once its cause is mended [LIST=1: name it only] [CUSTOMERS=1: what customers did not get, too]
-	@$(FLOWS) flows.operator.retry_failed $(if $(LIST),--list) $(if $(CUSTOMERS),--customers)
+	@./hublab campaign retry-failed $(if $(LIST),--list) $(if $(CUSTOMERS),--customers)
 stop-person: .venv/ready ## TO=address: nothing more goes to it
-	@$(FLOWS) flows.operator.operate stop $(TO)
+	@./hublab campaign stop $(TO)
 allow-person: .venv/ready ## TO=address: it gets mail again, who was stopped or left by mistake [COMPLAINED=1: also who has called a mail spam] [YES=1: do not ask]
-	@$(FLOWS) flows.operator.operate allow $(TO) $(if $(COMPLAINED),--complained) $(if $(YES),--yes)
+	@./hublab campaign allow $(TO) $(if $(COMPLAINED),--complained) $(if $(YES),--yes)
 forget-mail: .venv/ready ## MAIL=key:step: a mail that is frozen and wrong is made anew by its next try; refused where Resend has it
-	@$(FLOWS) flows.operator.operate forget $(MAIL)
+	@./hublab campaign forget $(MAIL)
 erase-person: .venv/ready ## TO=address: remove what is kept of a person
-	@$(FLOWS) flows.operator.erase $(TO)
+	@./hublab campaign erase $(TO)
 campaign-status: .venv/ready ## enrolled, due, sent, delivered … per step; exit 1 when it needs somebody [JSON=1] [HTML=file]
-	@$(FLOWS) flows.operator.campaign_status $(if $(JSON),--json) $(if $(HTML),--html $(HTML))
+	@./hublab campaign status $(if $(JSON),--json) $(if $(HTML),--html $(HTML))
 alert-test: .venv/ready ## one message to every URL of ALERT_URLS
-	@$(FLOWS) flows.operator.alerting
+	@./hublab campaign alert-test
 bench-flows: .venv/ready ## webhook throughput, calls and CPU per mail
 	@$(FLOWS) bench.flows_webhooks
 	@$(FLOWS) bench.flows_calls

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from flows.operator import server
 from flows.services.prefect_api import Prefect
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ def trouble(prefect: Prefect, settings: Settings, now: datetime, silence: timede
     return ""
 
 
+@server.needed
 def main(arguments: list[str] | None = None) -> int:
     """Send a test message; 1 when it was not taken."""
     argparse.ArgumentParser(prog="python -m flows.operator.alerting", description=__doc__).parse_args(arguments)

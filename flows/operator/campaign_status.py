@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.campaigns.model import MAX_STEPS, sequences
-from flows.operator import alerting, deployments, figures
+from flows.operator import alerting, deployments, figures, server
 from flows.operator.retry_failed import DAYS, cause, failed
 from flows.recipients.suppression import TAG
 from flows.services import notion_schema as schema
@@ -163,6 +163,7 @@ def number_of(status: Status, step: figures.Step, name: str) -> int | None:
     return None if status.untold and name in figures.FROM_NOTION else step.counts[name]
 
 
+@server.needed
 def main(arguments: list[str] | None = None) -> int:
     """Show it; 1 when it needs somebody."""
     from flows.operator import campaign_views  # noqa: PLC0415 - rich takes time, and JSON does without

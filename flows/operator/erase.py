@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.campaigns.clock import instant
 from flows.campaigns.model import MAX_STEPS, normalised, sequences
+from flows.operator import server
 from flows.operator.cutover.fates import STALE
 from flows.operator.operate import stop
 from flows.recipients import confirmation, contact, edits, suppression
@@ -128,6 +129,7 @@ def _count(done: Erased, what: str) -> None:
     done.counts[what] = done.counts.get(what, 0) + 1
 
 
+@server.needed
 def main(arguments: list[str] | None = None) -> int:
     """Remove a person, and say what went; 1 while something is left."""
     parser = argparse.ArgumentParser(prog="python -m flows.operator.erase", description=__doc__)

@@ -11,10 +11,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from flows.campaigns.model import sequences
-from flows.operator import notion_fit
+from flows.operator import notion_fit, server
 from flows.services import notion_schema as schema
 from flows.services.clients import notion_client
-from flows.services.notion_mapping import FILE, TITLE, MappingError
+from flows.services.notion_mapping import FILE, TITLE
 from flows.services.prefect_api import Prefect
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ def add(notion: NotionGateway, wanted: dict[str, dict[str, Any]]) -> None:
                 notion.alter(block, part)
 
 
+@server.needed
 def main(arguments: list[str] | None = None) -> int:
     """Say what is missing, and add it; 1 when something is to be settled first."""
     parser = argparse.ArgumentParser(prog="python -m flows.operator.notion_setup", description=__doc__)
@@ -128,7 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.flush()
             if not dry:
                 add(notion, wanted)
-    except (MappingError, WrongDatabaseError) as error:
+    except WrongDatabaseError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     if not wanted:

@@ -11,7 +11,7 @@ import httpx
 from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
 
 from flows.campaigns.model import sequences
-from flows.operator import register
+from flows.operator import register, server
 from flows.recipients import contact, suppression
 from flows.sending.frozen import ContentGoneError, place, thaw
 from flows.services import notion_schema as schema
@@ -186,6 +186,7 @@ PROBLEMS = (
 )
 
 
+@server.needed
 def main(arguments: list[str] | None = None) -> int:
     """Do it, and say what was done; 1 when it cannot be done."""
     parser = argparse.ArgumentParser(prog="python -m flows.operator.operate", description=__doc__)

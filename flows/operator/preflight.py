@@ -16,7 +16,7 @@ from flows.campaigns import payloads
 from flows.campaigns.model import CampaignError, sequences
 from flows.campaigns.values import MAX_LIST, MAX_NAME, MAX_PROSE, MAX_TEXT
 from flows.operator import deployments as at_prefect
-from flows.operator import notion_fit, register
+from flows.operator import notion_fit, register, server
 from flows.sending import mail, template_store
 from flows.sending.templates import UnusableTemplateError, render
 from flows.sending.templates import variables as template_variables
@@ -326,6 +326,7 @@ def rows(pool: str | None = None) -> list[Row]:
         return [*found, *deployments(prefect, settings, pool)]
 
 
+@server.needed
 def main(arguments: list[str] | None = None) -> int:
     """Print the table; 1 when a row is not as it must be."""
     parser = argparse.ArgumentParser(prog="python -m flows.operator.preflight", description=__doc__)

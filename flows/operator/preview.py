@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.campaigns.model import normalised, sequences
+from flows.operator import server
 from flows.operator.preflight import sample
 from flows.sending import mail, template_store
 from flows.sending.templates import UnusableTemplateError
@@ -77,6 +78,7 @@ def shot(page: Path) -> list[Path]:
     return [image]
 
 
+@server.needed
 def main(arguments: list[str] | None = None) -> int:
     """Write the files, or send one; 1 when the template cannot become a mail."""
     parser = argparse.ArgumentParser(prog="python -m flows.operator.preview", description=__doc__)

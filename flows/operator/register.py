@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect.exceptions import ObjectNotFound
 
-from flows.operator import deployments, watch_schedule
+from flows.operator import deployments, server, watch_schedule
 from flows.services.prefect_api import NOTION_LIMIT, RESEND_LIMIT, Prefect
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def register(pool: str | None = None) -> list[str]:
         return names
 
 
+@server.needed
 def main(arguments: list[str] | None = None) -> int:
     """Register, and print what is there; 1 when it cannot be done."""
     parser = argparse.ArgumentParser(prog="python -m flows.operator.register", description=__doc__)

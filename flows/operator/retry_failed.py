@@ -26,6 +26,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Scheduled
 
 from flows.campaigns.model import GENERIC_HANDLER, sequences
+from flows.operator import server
 from flows.operator.register import ENTRYPOINTS, flow_of
 from flows.recipients.suppression import TRANSACTIONAL
 from flows.services.prefect_api import MAIL_FLOW, Prefect
@@ -85,6 +86,7 @@ def cause(run: FlowRun) -> str:
     return " ".join(str(run.state.message if run.state else "").split())[:200]
 
 
+@server.needed
 def main(arguments: list[str] | None = None) -> int:
     """List them, and run them again unless `--list` is given."""
     parser = argparse.ArgumentParser(prog="python -m flows.operator.retry_failed", description=__doc__)

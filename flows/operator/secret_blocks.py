@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from prefect.blocks.system import Secret
 
+from flows.operator import register, server
 from flows.services.notion_mapping import FILE, MappingError, NotionMapping
 from flows.services.notion_mapping import VARIABLE as MAPPING
 from flows.services.prefect_api import Prefect
@@ -92,6 +93,7 @@ def write_mapping(path: Path) -> str:
     return "set"
 
 
+@server.needed
 def main(arguments: list[str] | None = None) -> int:
     """Write them; 1 when one of the seven is neither in the file nor at Prefect."""
     # The operator's machine has python-dotenv; the workers, which import this package too, need it nowhere else.
@@ -106,14 +108,11 @@ def main(arguments: list[str] | None = None) -> int:
     found = {key: value for key, value in dotenv_values(path, interpolate=False).items() if value}
     for name, what in write(from_environment(found)).items():
         sys.stdout.write(f"{what:9} {name}\n")
-    try:
-        if what := write_mapping(path.parent / FILE):
-            sys.stdout.write(f"{what:9} {FILE}\n")
-    except MappingError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+    if what := write_mapping(path.parent / FILE):
+        sys.stdout.write(f"{what:9} {FILE}\n")
     with Prefect() as prefect:
         settings = prefect.settings()
+        register.limits(prefect, settings)  # before anything is registered, others ask Notion within them
     missing = [name for name in SEVEN if not settings.has(name)]
     for name in missing:
         sys.stderr.write(f"missing   {name}: add {environment_name(name)} to {path} and run this again\n")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 
+class ServerError(LookupError):
+    """No Prefect server that can be worked with: says which setting is wrong, its value and the remedy."""
+
+
 class UnavailableError(Exception):
     """A service did not answer well within the time for retries: to be tried again later."""
 

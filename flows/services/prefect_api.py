@@ -14,9 +14,11 @@ from prefect.client.schemas.filters import (
     FlowRunFilterIdempotencyKey,
 )
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Scheduled
 
 from flows.services import settings
+from flows.services.errors import ServerError
 from flows.services.server_clock import clock
 
 if TYPE_CHECKING:
@@ -59,7 +61,10 @@ class Prefect:
     """One client for the length of a run; use it in a `with` block."""
 
     def __init__(self) -> None:
-        """The API that Prefect's own settings name."""
+        """The API that Prefect's own settings name. Raises ServerError: none is named."""
+        if not PREFECT_API_URL.value():
+            # Prefect's client would start a server of its own, on which nobody has been enrolled.
+            raise ServerError("PREFECT_API_URL: is not set; write the server's address, …/api, in .env")
         self._client = get_client(sync_client=True)
         hooks = self._client._client.event_hooks["response"]  # noqa: SLF001 - one of its own would be another connection
         if clock.hear not in hooks:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
+from flows.services.errors import ServerError
 from flows.services.prefect_api import Prefect
 from flows.services.settings import BadSettingError, MissingSettingError, Settings
 from flows.webhooks import http
@@ -76,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = read_secrets(asked.secrets) if asked.secrets else _from_prefect()
         app = build(settings, asked.spool)
-    except (BadSettingError, MissingSettingError) as fault:
+    except (BadSettingError, MissingSettingError, ServerError) as fault:
         sys.stderr.write(f"webhooks: {fault}\n")
         return EX_CONFIG
     config = uvicorn.Config(

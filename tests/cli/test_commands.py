@@ -156,7 +156,7 @@ def test_help_shows_an_example_that_can_be_typed(production: Typed, name: str) -
     assert found[1].startswith(name)
     line = found[1] if name not in {"deploy", "rollback", "decommission"} else f"{found[1]} -y"
     if name == "campaign secrets":
-        line += f" --env {HUBLAB}"
+        line += f" --env {HUBLAB.with_name('.env.example')}"
     production.plan = [{"changes": False}]
     assert production(line)[0] == 0
     assert production.programs

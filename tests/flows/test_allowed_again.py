@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flows.operator import operate
+from flows.operator import operate, server
 from flows.recipients import suppression
 from flows.recipients.contact import STATUS
 from flows.recipients.mailbox import conditions, mailbox
@@ -41,6 +41,7 @@ def operator(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> Campaign:
         yield NotionGateway(campaign.all.settings, lambda: None, sources, NotionMapping())
 
     monkeypatch.setattr(operate, "Prefect", lambda: campaign.prefect)
+    monkeypatch.setattr(server, "check", lambda: None)  # it is in memory
     monkeypatch.setattr(operate, "notion_client", client)
     monkeypatch.setattr(operate, "resend_client", lambda *_: ResendOperations(campaign.all.settings, lambda: None))
     suppression.record(campaign.prefect, EMAIL, "Unsubscribed", "2026-01-05T12:00:00+00:00", "test")

@@ -178,8 +178,15 @@ def test_a_worker_of_somebody_else_in_the_pool_is_named(world: World, api: httpx
     api.post(f"/work_pools/{pool}/queues", json={"name": "probe-hublab-1"}).raise_for_status()
     for worker in ("hublab-1", "laptop"):
         api.post(f"/work_pools/{pool}/workers/heartbeat", json={"name": worker}).raise_for_status()
+    polled = ["campaign", "campaign-handlers"]
+    for queue in polled:
+        api.post(f"/work_pools/{pool}/queues", json={"name": queue}).raise_for_status()
+    api.post(f"/work_pools/{pool}/get_scheduled_flow_runs", json={"work_queue_names": polled}).raise_for_status()
     with Prefect() as prefect:
         assert deployments.strangers(prefect, pool) == ["laptop"]
+        rows = preflight.deployments(prefect, prefect.settings(), pool)
+        (problem,) = (row.problem for row in rows if row.what == "worker laptop")
+    assert "HUBLAB_WORK_POOL" in problem
     api.delete(f"/work_pools/{pool}")
 
 

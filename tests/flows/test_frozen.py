@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from flows.operator import operate
+from flows.operator import operate, server
 from flows.sending import frozen
 from tests.flows.in_memory import Services, Try, installed
 
@@ -117,7 +117,7 @@ def test_content_that_is_gone_is_an_error_until_the_operator_forgets_the_mail(
     services.artifacts.clear()
     with pytest.raises(LookupError, match=f"content is not at Prefect any more.*campaign forget {KEY}:{STEP}"):
         thaw(prefect)
-    with patch.object(operate, "Prefect", lambda: prefect):
+    with patch.object(operate, "Prefect", lambda: prefect), patch.object(server, "check"):
         assert operate.main(["forget", f"{KEY}:{STEP}"]) == 0
         assert f"forgotten: {KEY}:{STEP}" in capsys.readouterr().out
         assert thaw(prefect) is None

@@ -12,7 +12,7 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from flows.operator import notion_setup, operate, preflight, preview, register, secret_blocks
 from flows.operator.campaign_status import read, remedies
 from flows.services import notion_schema as schema
-from flows.services.prefect_api import Prefect
+from flows.services.prefect_api import NOTION_LIMIT, RESEND_LIMIT, Prefect
 from flows.services.settings import BadSettingError, MissingSettingError, Settings
 from tests.flows.world import faults_of, settings_at_prefect
 
@@ -57,6 +57,22 @@ def test_secrets_are_made_rotated_and_left_alone_and_never_printed(
     assert "ntn_rotated" not in repr(settings)
 
 
+def test_after_secrets_notion_is_asked_within_its_limit_though_nothing_is_registered(
+    world: World, blocks: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So docs/cutover.md begins, which forbids to register before the take-over does."""
+    (tmp_path / ".env").write_text("".join(f"{name}={value!r}\n" for name, value in world.environment.items()))
+    with Prefect() as prefect:
+        for limit in (NOTION_LIMIT, RESEND_LIMIT):
+            prefect.client.delete_global_concurrency_limit_by_name(limit)
+    assert notion_setup.main(["--dry-run"]) == 1
+    assert "rate limit 'notion'" in capsys.readouterr().err
+    assert secret_blocks.main(["--env", str(tmp_path / ".env")]) == 0
+    capsys.readouterr()
+    assert notion_setup.main(["--dry-run"]) == 0
+    assert capsys.readouterr().out == "nothing to add: every property is there\n"
+
+
 def test_what_is_taken_out_of_the_file_is_taken_out_at_prefect_and_preflight_shows_the_mode(
     world: World, blocks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,7 +93,7 @@ def test_what_is_taken_out_of_the_file_is_taken_out_at_prefect_and_preflight_sho
 
 
 def test_secrets_says_what_is_missing(
-    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    world: World, blocks: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert secret_blocks.main(["--env", str(tmp_path / "none")]) == 1
     monkeypatch.delenv("RESEND_API_KEY")

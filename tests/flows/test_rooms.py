@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import flows
@@ -52,3 +53,17 @@ def test_a_deployment_that_exists_finds_its_entry_point() -> None:
         "flows.send_email_flow.send_email": "christmas-send-email",
         "flows.watch_flow.watch": "campaign-watch",
     }
+
+
+def test_an_error_is_told_by_its_class_and_never_by_the_name_of_one() -> None:
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Compare):
+                parts = [one.attr for one in ast.walk(node) if isinstance(one, ast.Attribute)]
+                assert "__name__" not in parts, f"{path}:{node.lineno}"
+
+
+def test_the_words_are_the_fields() -> None:
+    """Client, app, receiver: nothing here is a door."""
+    for path in (*ROOT.rglob("*.py"), *ROOT.rglob("*.md")):
+        assert not re.search(r"(?i)(?<![a-z])doors?(?![a-z])", f"{path.name} {path.read_text('utf-8')}"), path

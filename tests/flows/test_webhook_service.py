@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import httpx
 import pytest
 import uvicorn
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from starlette.testclient import TestClient
 
 from flows.webhooks import healthy
@@ -142,6 +142,14 @@ def test_secrets_that_cannot_be_used_end_it_for_good(
     told = capsys.readouterr().err
     assert said in told
     assert "webhook-test" not in told
+
+
+def test_without_a_server_and_a_file_the_webhooks_end_for_good(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        assert main(["--spool", str(tmp_path / "spool")]) == EX_CONFIG
+    assert capsys.readouterr().err.startswith("webhooks: PREFECT_API_URL: is not set")
 
 
 def test_the_files_secrets_are_the_settings(secrets: Path) -> None:

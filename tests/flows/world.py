@@ -17,7 +17,7 @@ from flows.campaigns import payloads
 from flows.campaigns.model import sequence as find_sequence
 from flows.campaigns.model import sequences
 from flows.enrolment.enrol import described, record
-from flows.operator.register import flow_of
+from flows.operator.register import flow_of, limits
 from flows.send_email_flow import send_email
 from flows.services import notion_gateway, resend_operations
 from flows.services import notion_schema as schema
@@ -90,6 +90,7 @@ def settings_at_prefect() -> Iterator[None]:
         wanted = {"block_documents": {"name": {"any_": list(BLOCKS)}}}
         for one in prefect.client.request("POST", "/block_documents/filter", json=wanted).json():
             prefect.client.request("DELETE", "/block_documents/{id}", path_params={"id": one["id"]})
+        limits(prefect, prefect.settings())
 
 
 class World:

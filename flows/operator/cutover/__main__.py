@@ -10,9 +10,9 @@ import sys
 from collections import Counter
 
 import httpx
-from prefect.settings import PREFECT_API_URL
 
 from flows.campaigns.model import normalised
+from flows.operator import server
 from flows.operator.cutover import going_back, plan, taking, words
 from flows.operator.cutover.facts import BlockedError
 from flows.operator.cutover.lock import LostError
@@ -21,6 +21,7 @@ from flows.recipients.contact import UnreadableRecordError
 from flows.services.errors import NotionError, ResendFailedError
 
 
+@server.needed
 def main(arguments: list[str] | None = None) -> int:
     """Show the plan, or do it and show what is left."""
     parser = argparse.ArgumentParser(prog="python -m flows.operator.cutover", description=__doc__)
@@ -34,12 +35,6 @@ def main(arguments: list[str] | None = None) -> int:
     changes = asked.apply or asked.back
     if changes and asked.person:
         parser.error("--person shows one person; what is applied is applied to all")
-    if not PREFECT_API_URL.value():
-        # Prefect would start a server of its own, on which nobody has been enrolled.
-        sys.stderr.write(
-            "nothing was changed:\nPREFECT_API_URL: is not set; write the server's address, …/api, in .env\n"
-        )
-        return 1
     outcome = Outcome(Counter())
     try:
         if changes:
