@@ -22,7 +22,7 @@ EACH = {
     ("engine", "GET /admin/storage"): 0,
     ("engine", "POST /variables/filter"): 3.6,
     ("engine", "POST /v2/concurrency_limits/increment"): 2.6,
-    ("engine", "POST /artifacts/filter"): 2.1,
+    ("engine", "POST /artifacts/filter"): 1.1,
     ("engine", "POST /block_documents/filter"): 1.2,
     ("engine", "POST /flow_runs/ID/set_state"): 2.3,
     ("worker", "POST /flow_runs/ID/set_state"): 2.3,
