@@ -7,6 +7,7 @@ empty, `| date`, `| time`, `| number`. So a mail cannot have a hole in it, and i
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,8 @@ def _environment(zone: str, *, escape: bool) -> ImmutableSandboxedEnvironment:
 
 
 UTC = "UTC"
+_JOINED = "\u200d"  # between the parts of one emoji
+_MARKS = re.compile(r"\]\([^)]*\)|<[^>]*>")  # where a link of the text part leads
 _VARIABLE = re.compile(r"\{\{.*?\}\}")
 _ALLOWED = (nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Filter, nodes.Const)
 
@@ -143,8 +146,9 @@ def render(template: Template, values: Mapping[str, Any], supplied: frozenset[st
     named, needed = _both(template)
     shown = {name: _shown(template, name, values.get(name), empty=name not in needed) for name in named}
     short = {name: _shortened(value) for name, value in shown.items()}
-    subject = _filled(template, template.subject, short, _environment(zone, escape=False)).strip()
-    if not subject or len(_VARIABLE.sub("", template.subject)) > MAX_SUBJECT or not subject.isprintable():
+    subject = _line(_filled(template, template.subject, short, _environment(zone, escape=False)))
+    too_long = len(_VARIABLE.sub("", template.subject)) > MAX_SUBJECT
+    if not subject or too_long or not subject.replace(_JOINED, "").isprintable():
         problem = f"its subject is not one line of 1..{MAX_SUBJECT} characters"
         raise UnusableTemplateError(template.name, problem, "Shorten its Subject Line in Notion")
     html = _inlined(template, _filled(template, template.html, shown, _environment(zone, escape=True)))
@@ -153,9 +157,20 @@ def render(template: Template, values: Mapping[str, Any], supplied: frozenset[st
         problem = f"its body has {size} bytes, over {MAX_HTML}"
         raise UnusableTemplateError(template.name, problem, "Shorten its Email Body HTML in Notion")
     text = _text(html)
-    if not text:
+    if not _says(_MARKS.sub("", text)):
         raise UnusableTemplateError(template.name, "its body shows no text", "Fill in its Email Body HTML in Notion")
     return Rendered(subject, html, text)
+
+
+def _line(text: str) -> str:
+    """A subject as authors paste it: each blank, of whatever kind, a plain one, without what nothing shows."""
+    kinds = ((one, unicodedata.category(one)) for one in text)
+    return "".join(" " if kind == "Zs" else one for one, kind in kinds if one == _JOINED or kind != "Cf").strip()
+
+
+def _says(text: str) -> bool:
+    """Whether a text has a letter, a digit or a picture in it, not only signs and lines."""
+    return any(one.isalnum() or unicodedata.category(one) == "So" for one in text)
 
 
 def _shortened(value: str) -> str:

@@ -188,12 +188,37 @@ def test_values_are_escaped_css_is_inlined_and_there_is_a_text_part() -> None:
         ("a\nb", "<p>x</p>", "not one line"),
         ("x", "<p>" + "x" * 100_001, "bytes, over 100000"),
         ("x", "<img src='https://hublab.test/a.png'>", "shows no text"),
+        *(
+            ("x", body, "shows no text")
+            for body in (
+                "<hr>",
+                "<ul><li></li></ul>",
+                "<h1>&nbsp;</h1>",
+                "<p>&#8203;&#65279;</p>",
+                "<table><tr><td></td><td></td></tr></table>",
+                "<p></p><a href='{{link}}'></a>",
+            )
+        ),
+        ("\u200b", "<p>x</p>", "not one line"),
+        ("a\u2028b", "<p>x</p>", "not one line"),
         ("x", "<p>{{objections}}</p>", "{{objections}} has no value"),
     ],
 )
 def test_what_cannot_become_a_mail_is_an_error(subject: str, body: str, match: str) -> None:
     with pytest.raises(UnusableTemplateError, match=match):
         render(Template("t", subject, body), VALUES | {"objections": []}, SUPPLIED)
+
+
+@pytest.mark.parametrize(
+    ("pasted", "shown"),
+    [
+        ("Bonjour\u00a0: prêt\u202f?", "Bonjour : prêt ?"),
+        ("Klas\u00adse\u200b für\ufeff Ada", "Klasse für Ada"),
+        ("\U0001f469\u200d\U0001f4bb \u2709\ufe0f Hi", "\U0001f469\u200d\U0001f4bb \u2709\ufe0f Hi"),
+    ],
+)
+def test_a_subject_as_authors_paste_it_is_one_line(pasted: str, shown: str) -> None:
+    assert render(Template("t", pasted, "<p>\U0001f384</p>"), VALUES, SUPPLIED).subject == shown
 
 
 def test_a_filter_shows_dates_times_and_amounts_and_words_where_a_field_is_empty() -> None:
