@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 GENERIC_HANDLER = "campaign-enrolment-handler"
-_DELAY = re.compile(r"(\d+)(min|h|d)")
+_DELAY = re.compile(r"(\d{1,5})(min|h|d)")
 _UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _NAME = re.compile(r"[a-z][a-z0-9]*\Z")
 MAX_STEPS = 7  # the record has the properties `Email 1 Sent` to `Email 7 Sent`
@@ -34,6 +34,8 @@ KEYS = frozenset(
 SIGNERS = ("calendly", "calcom")
 KINDS = ("marketing", "transactional")
 SEGMENTS = ("CRITICAL", "URGENT", "OPTIMIZE")
+LISTED = ("stop_on_booking", "retired", "signed")
+SINGLE = {"webhook": str, "handler": str, "type": str, "started": str, "round": int, "testing_first_minute": int}
 REQUIRED = frozenset({"webhook", "steps", "fields", "record", "contact"})
 
 
@@ -193,10 +195,9 @@ def _sequence(data: dict[str, Any], name: str, table: dict[str, Any], source: st
         raise CampaignError(f"{where}.steps: {len(steps)} is not 1..{MAX_STEPS}")
     if any(step.by_segment for step in steps) and "red_systems" not in table["fields"]:
         raise CampaignError(f"{where}.steps: a template by segment needs the field red_systems")
-    listed = ("stop_on_booking", "retired", "signed")
-    read = {"steps", "expires", "quiet", *listed}
+    read = {"steps", "expires", "quiet", *LISTED}
     rest: dict[str, Any] = {key: value for key, value in table.items() if key not in read}
-    rest |= {key: tuple(table.get(key, ())) for key in listed}
+    rest |= {key: tuple(table.get(key, ())) for key in LISTED}
     if "expires" in table and (expires := _delay(table["expires"])) is None:
         raise CampaignError(f"{where}.expires: {table['expires']!r} is no time such as 5min, 48h or 2d")
     rest |= {"expires": expires} if "expires" in table else {}
@@ -212,6 +213,8 @@ def _sequence(data: dict[str, Any], name: str, table: dict[str, Any], source: st
 
 
 def _check_tables(where: str, table: dict[str, Any]) -> None:
+    _check_kinds(where, table)
+    _check_names(where, table)
     for key in ("record", "contact", "project"):
         unsupplied = set(table.get(key, {}).values()) - set(table["fields"]) - {"segment"}
         if wrong_source := {one for one in unsupplied if not one.startswith("=")}:
@@ -229,13 +232,36 @@ def _check_tables(where: str, table: dict[str, Any]) -> None:
         raise CampaignError(f"{where}.kind: {table['kind']!r} is none of {', '.join(KINDS)}")
 
 
+def _check_kinds(where: str, table: dict[str, Any]) -> None:
+    """A value of another kind would only be met at the first signup, or never."""
+    for key, kind in SINGLE.items():
+        if key not in table or type(table[key]) is kind:
+            continue
+        if kind is int:
+            raise CampaignError(f"{where}.{key}: {table[key]!r} is no whole number; write it without quotes")
+        raise CampaignError(f"{where}.{key}: {table[key]!r} is no name; write it in quotes")
+    for key in LISTED:
+        value = table.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            # A text would be read letter by letter.
+            raise CampaignError(f'{where}.{key}: {value!r} is no list of names; write it as ["…"]')
+
+
+def _check_names(where: str, table: dict[str, Any]) -> None:
+    for key in ("fields", "record", "contact", "project"):
+        for name, value in table.get(key, {}).items():
+            if not isinstance(value, str):
+                raise CampaignError(f"{where}.{key}: {name} = {value!r} is no name; write it in quotes")
+
+
 def _delay(text: Any) -> timedelta | None:
     found = _DELAY.fullmatch(str(text))
     return int(found[1]) * _UNITS[found[2]] if found else None
 
 
 def _step(where: str, number: int, raw: dict[str, Any]) -> Step:
-    delay, template = _delay(raw.get("after")), raw.get("template")
+    given = raw if isinstance(raw, dict) else {}
+    delay, template = _delay(given.get("after")), given.get("template")
     if delay is None or not template or set(raw) - {"after", "template", "at"}:
         wanted = "needs template and after (as 5min, 48h or 2d), and may have at (as 09:00)"
         raise CampaignError(f"{where}.steps[{number}]: {wanted}, not {raw}")

@@ -96,6 +96,15 @@ WHERE = "spring.toml: sequences.hello"
             f"{WHERE}.project: 'nobody' is no field of the sequence, nor a fixed =value",
         ),
         ("", '[sequences.hello.defaults]\nnobody = "x"', f"{WHERE}.defaults: 'nobody' is no field of the sequence"),
+        *(
+            (f'{key} = "abc"', "", f"{WHERE}.{key}: 'abc' is no list of names; write it as [\"…\"]")
+            for key in ("retired", "stop_on_booking", "signed")
+        ),
+        ('round = "2"', "", f"{WHERE}.round: '2' is no whole number; write it without quotes"),
+        ("round = true", "", f"{WHERE}.round: True is no whole number; write it without quotes"),
+        ("type = 5", "", f"{WHERE}.type: 5 is no name; write it in quotes"),
+        ("", "[sequences.hello.project]\nName = 5", f"{WHERE}.project: Name = 5 is no name; write it in quotes"),
+        ("retired = [1]", "", f'{WHERE}.retired: [1] is no list of names; write it as ["…"]'),
         ('signed = ["stripe"]', "", f"{WHERE}.signed: 'stripe' is none of calendly, calcom"),
         ('occasion = "red_systems"', "", f"{WHERE}.occasion: 'red_systems' is no field that is required"),
         ('occasion = "nobody"', "", f"{WHERE}.occasion: 'nobody' is no field that is required"),
@@ -131,6 +140,9 @@ NEEDS = f"{WHERE}.steps[1]: needs template and after (as 5min, 48h or 2d), and m
     [
         ('{ template = "a", after = "5 min" }', NEEDS + "{'template': 'a', 'after': '5 min'}"),
         ('{ template = "a" }', NEEDS + "{'template': 'a'}"),
+        ('"a"', NEEDS + "a"),
+        # So late that no date has it, or no calendar.
+        ('{ template = "a", after = "5000000d" }', NEEDS + "{'template': 'a', 'after': '5000000d'}"),
         ('{ after = "1d" }', NEEDS + "{'after': '1d'}"),
         ('{ template = "", after = "1d" }', NEEDS + "{'template': '', 'after': '1d'}"),
         ('{ template = "a", after = "1d", by = 1 }', NEEDS + "{'template': 'a', 'after': '1d', 'by': 1}"),
