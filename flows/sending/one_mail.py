@@ -123,7 +123,7 @@ class Sending:
     def _why_not(self) -> str | None:
         if self._mail.template in self._sequence.retired:
             return f"{self._mail.template} is retired from its campaign"
-        late = self._prefect.now() - self._mail.due
+        late = self._prefect.now() - (self._quiet_until(self._mail.due) or self._mail.due)
         if self._sequence.expires is not None and late > self._sequence.expires:
             return f"no longer worth sending: it was due on {self._mail.due:%Y-%m-%d %H:%M} UTC"
         if confirmation.lacking(self._prefect, self._sequence, self._enrolment, self._mail.number):
@@ -139,10 +139,14 @@ class Sending:
 
     def _wait_for_the_day(self) -> None:
         """Keep the sequence's quiet hours. Raises NotYetError."""
-        now, quiet = self._prefect.now(), self._sequence.quiet
-        until = quiet.until(now, self._settings.zone) if quiet is not None else None
-        if until is not None and not self._enrolment.get("testing"):
+        until = self._quiet_until(self._prefect.now())
+        if until is not None:
             raise NotYetError(until, "the quiet hours are not over")
+
+    def _quiet_until(self, when: datetime) -> datetime | None:
+        """The end of the quiet hours that a time falls into; None for none, and in testing mode."""
+        quiet = None if self._enrolment.get("testing") else self._sequence.quiet
+        return quiet.until(when, self._settings.zone) if quiet is not None else None
 
     def _wait_for_its_turn(self) -> None:
         """Keep the order of a person's mails that are due, and a gap between them. Raises NotYetError."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from prefect import runtime
+from prefect.client.orchestration import get_client
 from prefect.states import Scheduled
 
 from flows.services.errors import ResendQuotaError, UnavailableError
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 WAITS = (1, 2, 5, 10, 15)  # minutes, the last one over and over
 MOST = 60  # tries: about 14 hours, well within the time that Resend keeps an idempotency key
+AWAITS, POSTPONED = "AwaitingRetry", "postponed: "  # the state of a run that waits, and how its message begins
 QUOTA_WAIT = 30  # minutes: a quota is reset once a day
 
 
@@ -38,7 +41,21 @@ def _run_count() -> int:
 
 def will_postpone(error: Exception) -> bool:
     """Whether an error only makes the run wait: a time that has not come, or a service that is away and tries left."""
-    return isinstance(error, NotYetError) or (isinstance(error, UnavailableError) and _run_count() < MOST)
+    return isinstance(error, NotYetError) or (
+        isinstance(error, UnavailableError) and (_run_count() < MOST or _postponed() < MOST - 1)
+    )
+
+
+def _postponed() -> int:
+    """How often in a row the run was postponed: a wait for its own time, of days in a pause, uses no patience up."""
+    count = 0
+    with get_client(sync_client=True) as client:
+        states = client.read_flow_run_states(UUID(runtime.flow_run.id))
+    for state in sorted(states, key=lambda one: one.timestamp, reverse=True):
+        if state.name == AWAITS and not (state.message or "").startswith(POSTPONED):
+            break
+        count += state.name == AWAITS
+    return count
 
 
 def or_later(work: Callable[[], State[Any]]) -> State[Any]:
@@ -51,7 +68,7 @@ def or_later(work: Callable[[], State[Any]]) -> State[Any]:
     try:
         return work()
     except NotYetError as error:
-        return Scheduled(name="AwaitingRetry", scheduled_time=error.when, message=f"waits: {error}")
+        return Scheduled(name=AWAITS, scheduled_time=error.when, message=f"waits: {error}")
     except Exception as error:
         if not will_postpone(error):
             raise
@@ -59,4 +76,4 @@ def or_later(work: Callable[[], State[Any]]) -> State[Any]:
         wait = QUOTA_WAIT if isinstance(error, ResendQuotaError) else WAITS[min(run_count, len(WAITS)) - 1]
         log().warning("postponed by %d min (try %d of %d): %s", wait, run_count, MOST, error)
         when = clock.now() + timedelta(minutes=wait)
-        return Scheduled(name="AwaitingRetry", scheduled_time=when, message=f"postponed: {error}")
+        return Scheduled(name=AWAITS, scheduled_time=when, message=f"{POSTPONED}{error}")

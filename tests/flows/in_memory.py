@@ -363,6 +363,7 @@ def installed(services: Services) -> Iterator[Prefect]:
         ((notion_gateway, resend_operations, enrol), "time", time),
         ((postpone,), "clock", clock),
         ((one_mail, postpone, enrol), "runtime", run),
+        ((postpone,), "_postponed", lambda: run.flow_run.run_count - 1),
         ((one_mail, postpone, enrol), "log", lambda: quiet),
         ((one_mail, enrol), "Prefect", lambda: prefect),
         ((one_mail, enrol), "notion_client", notion_client),
