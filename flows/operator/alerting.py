@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "hublab_alerts"
 MANY = 25  # things of one kind that are told apart: a variable holds 5,000 characters
+ROOM = 500  # characters of what went wrong with a message
 SHOWN, LINE, MOST = 5, 160, 1_800  # lines of a concern, characters of a line and of a message
 _ADDRESS = re.compile(r"[^\s@<>\"'(]+@[^\s@<>\"')]+")
 
@@ -62,7 +63,9 @@ def deliver(settings: Settings, title: str, text: str) -> tuple[int, str]:
     from apprise.utils.parse import parse_urls  # noqa: PLC0415
 
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its warnings may show what a service answered
-    asked, taken, wrong = list[str](parse_urls(settings.get("alert-urls"))), 0, []  # type: ignore[no-untyped-call]
+    asked, taken = list[str](parse_urls(settings.get("alert-urls"))), 0  # type: ignore[no-untyped-call]
+    lost = [one for one in settings.get("alert-urls").split() if one.strip(",") and "://" not in one]
+    wrong = [f"{len(lost)} of the words in ALERT_URLS are no URL"] if lost else []
     for number, url in enumerate(asked, 1):
         service = apprise.Apprise.instantiate(url, suppress_exceptions=True)
         if service is None:
@@ -90,7 +93,7 @@ def tell(prefect: Prefect, settings: Settings, found: list[Concern], now: dateti
         done = f"{len(fresh)} to be told later"
     else:
         taken, wrong = deliver(settings, *written(fresh, told, settings))
-        state |= {"tried_at": now.isoformat(), "undelivered": wrong}
+        state |= {"tried_at": now.isoformat(), "undelivered": wrong[:ROOM]}
         done = f"not told: {wrong}" if wrong else f"told: {', '.join(one.title for one in fresh)}"
         if taken:  # who heard of it is not told again because another did not
             state["told"] = {one.kind: list(one.items) for one in found}

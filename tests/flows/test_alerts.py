@@ -9,6 +9,7 @@ import uuid
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -111,6 +112,38 @@ def test_every_kind_of_concern_is_among_what_is_told(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(concerns, "ended_badly", lambda *_: [concerns.Concern("failed", "1 failed", {"x": "y"}, "")])
     asked: Any = None
     assert {one.kind for one in concerns.concerns(asked, "default", datetime.now(UTC))} == {*kinds, "failed"}
+
+
+def test_what_was_told_has_room_in_a_variable_however_much_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[str, Any] = {}
+    asked: Any = SimpleNamespace(variable=kept.get, remember=kept.__setitem__)
+    monkeypatch.setattr(alerting, "deliver", lambda *_: (1, "URL 1 of ALERT_URLS did not take it; " * 100))
+    monkeypatch.setattr(concerns, "workers", lambda *_: [worker(number) for number in range(60)])
+    silent = concerns.silent(asked, "default", NOW)
+    assert len(silent.items) == alerting.MANY
+    kinds = {"failed": 8, "lost": 8, "customers": 8, "suppressed": 8, "alarms": 60}
+    found = [Concern(kind, kind, {f"{n:0{size}}": "x" for n in range(99)}, "") for kind, size in kinds.items()]
+    found += [Concern("postponed", "", {f"{n:040}": "x" for n in range(5)}, ""), silent]
+    tell(asked, Settings({}), found, NOW)
+    assert len(json.dumps(kept[VARIABLE])) < 4_900
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("nonsense", "1 of the words in ALERT_URLS are no URL; URL 1 of ALERT_URLS is not one that Apprise knows"),
+        ("json://127.0.0.1:1/, hooks.slack.com/services/a", "1 of the words in ALERT_URLS are no URL; URL 1 of"),
+        ("json://127.0.0.1:1/,json://127.0.0.1:1/ , json://127.0.0.1:1/?:to=a,b", "URL 1 of ALERT_URLS (JSON) did not"),
+    ],
+)
+def test_a_word_of_alert_urls_that_is_no_url_is_said(given: str, said: str) -> None:
+    taken, wrong = alerting.deliver(Settings({"alert-urls": given}), "a", "b")
+    assert taken == 0
+    assert wrong.startswith(said)
+
+
+def worker(number: int) -> dict[str, Any]:
+    return {"name": f"{'x' * 100}-{number}", "last_heartbeat_time": (NOW - timedelta(hours=1)).isoformat()}
 
 
 def test_what_is_new_is_told_once_in_one_message(world: World, service: Service) -> None:
