@@ -107,6 +107,7 @@ def sections() -> list[Section]:
             r"flows/",
             frozenset(
                 {"UnusableTemplateError", "UncertainSendError", "LookupError", "UnreadableRecordError", "NotionError"}
+                | {"NotionTooManyError"}
             )
             | {
                 "NotionUnavailableError",

@@ -12,7 +12,7 @@ from prefect import flow, runtime
 from prefect.states import Completed
 
 from flows.operator import alerting, heartbeat, summary
-from flows.operator.concerns import concerns
+from flows.operator.concerns import concerns, unread
 from flows.operator.watch_schedule import EVERY
 from flows.recipients import edits
 from flows.recipients.contact import UnreadableRecordError
@@ -33,12 +33,12 @@ def watch(pool: str = "default", summary_due: bool = False) -> Any:
         if not summary_due and due and now - due > EVERY:
             return Completed(name="Skipped", message="a later one looks as well")
         tells, beats = settings.has("alert-urls"), settings.has(heartbeat.SETTING)
-        done = [] if summary_due else _edits(prefect, settings, now)
+        done, wrong = ([], None) if summary_due else _edits(prefect, settings, now)
         if not tells and (summary_due or not beats):
             return Completed(name="Skipped", message="; ".join([*done, "ALERT_URLS is not set: nobody to tell"]))
         if summary_due:
             return Completed(message=summary.send(prefect, settings, now, due or now))
-        found = concerns(prefect, pool, now)
+        found = [*concerns(prefect, pool, now), *unread(prefect, wrong, now)]
         done += [alerting.tell(prefect, settings, found, now)] if tells else []
         if beats:
             reason = heartbeat.held_back(found, alerting.undelivered(prefect), told=tells)
@@ -46,11 +46,11 @@ def watch(pool: str = "default", summary_due: bool = False) -> Any:
         return Completed(message="; ".join(done))
 
 
-def _edits(prefect: Prefect, settings: Settings, now: datetime) -> list[str]:
-    """What came of the look at the contacts; nothing where nobody has left. A look that failed is made up for later."""
+def _edits(prefect: Prefect, settings: Settings, now: datetime) -> tuple[list[str], Exception | None]:
+    """What came of the look at what people edit, in words, and why it failed: the next one makes up for it."""
     try:
         with notion_client(prefect, settings) as notion:
             count = edits.look(prefect, notion, now, whole=True).gone
     except (NotionError, MissingSettingError, NotRegisteredError, MappingError, UnreadableRecordError) as error:
-        return [f"contacts were not looked at: {error}"]
-    return [f"{count} left by an edit in Notion"] if count else []
+        return [f"contacts were not looked at: {error}"], error
+    return [f"{count} left by an edit in Notion"] if count else [], None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from flows.campaigns.model import MAX_STEPS, sequences
 from flows.operator import alerting, deployments, figures, server
 from flows.operator.retry_failed import DAYS, cause, failed
+from flows.recipients import edits
 from flows.recipients.suppression import TAG
 from flows.services import notion_schema as schema
 from flows.services.clients import notion_client
@@ -44,8 +45,9 @@ class Trouble:
 class Status:
     """How the campaign stands at `at`. `untold`: why Notion could not be asked, `foreign`: runs of another system.
 
-    `alerts`: why the operator might not hear of something; `testing`: whether testing mode is on; `paused`: whether
-    mails wait for `./hublab campaign resume`; `exposed`: that Prefect's API answers anybody.
+    `alerts`: why the operator might not hear of something; `unread`: since when nobody has read what people edit in
+    Notion; `testing`: whether testing mode is on; `paused`: whether mails wait for `./hublab campaign resume`;
+    `exposed`: that Prefect's API answers anybody.
     """
 
     at: datetime
@@ -55,6 +57,7 @@ class Status:
     foreign: int = 0
     untold: str = ""
     alerts: str = ""
+    unread: str = ""
     testing: bool = False
     paused: bool = False
     exposed: bool = False
@@ -62,11 +65,11 @@ class Status:
     @property
     def needs_somebody(self) -> bool:
         """Whether an operator has to do something."""
-        return bool(self.troubles or self.late or self.untold or self.alerts)
+        return bool(self.troubles or self.late or self.untold or self.alerts or self.unread)
 
 
 def rows(notion: NotionGateway) -> Iterator[dict[str, str]]:
-    """Email Analytics of every campaign, step by step: Notion shows at most 10,000 rows at once. Raises NotionError."""
+    """Email Analytics of every campaign, step by step. Raises NotionError."""
     names = {"email": "Email", "template": "Template ID", "status": "Status", "id": "Resend Email ID"}
     for label in sorted({one.label for one in sequences().values()}):
         for number in range(1, MAX_STEPS + 1):  # a step that the file has no more may have mails
@@ -93,14 +96,16 @@ def read(now: datetime) -> Status:
                 told = list(rows(notion)) if mails else []
         except (NotionError, LookupError) as error:
             untold = str(error)
+        steps = figures.counted(mails, told, left)
         return Status(
             now,
-            figures.counted(mails, told, left),
+            steps,
             troubles(prefect),
             figures.late(mails, now),
             len(found) - len(mails),
             untold,
             alerting.trouble(prefect, settings, now, SILENCE),
+            edits.not_since(prefect, now) if any(one.counts["due"] for one in steps) else "",
             settings.testing,
             settings.paused,
             exposed=deployments.answers_anybody(),
@@ -123,6 +128,11 @@ def remedies(status: Status) -> list[str]:
         found.append(f"delivered, opened and bounced are not known: {status.untold}")
     if status.alerts:
         found.append(status.alerts)
+    if status.unread:
+        found.append(
+            f"what people change in Notion was not read since {status.unread}, and in doubt no mail goes out: "
+            "`./hublab campaign preflight` says why"
+        )
     if status.paused:
         found.append("the campaign is paused: mails wait until `./hublab campaign resume`")
     if status.testing:

@@ -15,7 +15,9 @@ from flows.operator.figures import LATE
 from flows.operator.register import ENTRYPOINTS, flow_of
 from flows.operator.retry_failed import DAYS, PAGE, cause, failed, withheld
 from flows.operator.watch_schedule import ENTRYPOINT as WATCH
+from flows.recipients import edits
 from flows.recipients.suppression import TAG
+from flows.services.errors import NotionTooManyError
 from flows.services.prefect_api import ALARM
 
 if TYPE_CHECKING:
@@ -103,7 +105,7 @@ def silent(prefect: Prefect, pool: str, now: datetime) -> Concern:
     for one in workers(prefect, pool)[:PAGE]:
         silence = now - instant(one["last_heartbeat_time"]) if one.get("last_heartbeat_time") else GONE
         if SILENT < silence < GONE and len(items) < MANY:
-            items[one["name"][:60]] = f"{one['name']}, for {int(silence.total_seconds() / 60)} minutes"
+            items[one["name"][-30:]] = f"{one['name']}, for {int(silence.total_seconds() / 60)} minutes"
     return Concern("silent", f"{len(items)} workers silent", items, "`./hublab status` says what became of them")
 
 
@@ -146,3 +148,18 @@ def earlier(prefect: Prefect) -> Concern:
     count = _scheduled(prefect, "/flow_runs/count", {"tags": {"any_": [EARLIER]}})
     items = {"earlier": "`./hublab campaign cutover` takes them over: docs/cutover.md"} if count else {}
     return Concern("earlier", f"{count} mails of the earlier system wait", items, "they need a decision")
+
+
+def unread(prefect: Prefect, error: Exception | None, now: datetime) -> list[Concern]:
+    """That what people change in Notion cannot be read, for an hour or at all, with the `error` of the last look.
+
+    In doubt no mail goes out: those that are due wait or fail meanwhile.
+    """
+    since = edits.not_since(prefect, now)
+    stuck = isinstance(error, NotionTooManyError)  # edits are read, yet not what was too much at once
+    if error is None or not (since or stuck):
+        return []
+    text = f"not all contacts can be read: {error}" if stuck else f"not read since {since}: {error}"
+    items = {"stuck" if stuck else "away": text}
+    remedy = "`./hublab campaign preflight` says what of Notion cannot be read; in doubt no mail goes out"
+    return [Concern("edits", "what people change in Notion is not read", items, remedy)]

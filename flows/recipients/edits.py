@@ -3,7 +3,7 @@
 A send sees its own record, and the contact that this leads to. There may be another of either, which a handler made
 within Notion's lag, or somebody by hand; and a mailbox has more addresses than one. Who has left by an edit is kept as
 a suppression; which contacts show a booking and which records were stopped, in a variable for each mailbox. Whoever
-finds the last look too old looks himself.
+finds the last look too old looks himself, and until everything has been read, asks for his own mailbox.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flows.campaigns import plan as plans
 from flows.campaigns.clock import instant
-from flows.recipients import contact, control, suppression
+from flows.recipients import contact, control, reading, suppression
 from flows.recipients.mailbox import mailbox
 from flows.services import notion_schema as schema
 
@@ -27,17 +27,12 @@ if TYPE_CHECKING:
     from flows.services.notion_gateway import NotionGateway
     from flows.services.prefect_api import Prefect
 
-SEEN = "hublab-contacts-seen"  # the variable that says when contacts were looked at, and up to which edit
-WHOLE = "call dates"  # what a look at every contact has seen last: one of before is made again
-FIRST = timedelta(days=1)
-EVER = datetime(2000, 1, 1, tzinfo=UTC)
-# Notion says to the minute when a page was edited, and its queries lag behind.
-OVERLAP = timedelta(minutes=5)
+SEEN = "hublab-contacts-seen"  # the variable that says when Notion was looked at, and how far: `reading`
+WHOLE = "call dates"  # what a look at every contact has seen last: after one of before, everything is read again
 # With the lag of a query, an edit is known within two minutes. Longer than from one look of the reader's to the next.
 FRESH = timedelta(seconds=75)
+LONG = timedelta(hours=1)  # a service may be away for so long before somebody is told; the watch looks as well
 AHEAD = timedelta(seconds=5)  # by so much a host's clock may be ahead of another's
-STOPS = ("Cancelled", "Sequence Completed")  # what people tick on a record
-CONDITIONS = 100  # of one query, by Notion's limit
 NAMES = 200  # variables that Prefect gives at once
 ROOM = 4_000  # a variable holds 5,000 characters
 
@@ -45,6 +40,16 @@ ROOM = 4_000  # a variable holds 5,000 characters
 def fresh(looked: str | None, now: datetime) -> bool:
     """Whether a look at that time is new enough to go by; one that is in the future, by another's clock, is not."""
     return bool(looked) and -AHEAD <= now - datetime.fromisoformat(str(looked)) <= FRESH
+
+
+def not_since(prefect: Prefect, now: datetime) -> str:
+    """Since when nobody has read what people edit, in words, once that is an hour; else empty. Raises httpx.HTTPError.
+
+    Whoever has never looked may have nothing to look at yet: that is none of it.
+    """
+    looked = (prefect.variable(SEEN) or {}).get("looked")
+    since = datetime.fromisoformat(looked) if looked else now
+    return f"{since:%Y-%m-%d %H:%M} UTC" if now - since > LONG else ""
 
 
 class Seen(NamedTuple):
@@ -63,7 +68,7 @@ def look(
         prefect: where it is kept.
         notion: whose contacts and records are read.
         now: when this look begins.
-        whole: read every contact, however long ago it was edited, unless that was done before.
+        whole: go on as well with what was too much for the looks before.
         keys: of the enrolments whose records are wanted as well, with the same calls.
 
     Raises:
@@ -71,37 +76,26 @@ def look(
         UnreadableRecordError: a contact has no status, booking or address that could be read.
     """
     kept = prefect.variable(SEEN) or {}
-    whole = whole and kept.get("whole") != WHOLE
-    # By Notion's clock: it is the newest edit that was seen.
-    last = datetime.fromisoformat(kept["at"]) if "at" in kept else now - FIRST
-    since = EVER if whole else last - OVERLAP
-    pages = [page for page in notion.find(schema.CONTACTS, _edited(since)) if contact.address(page)]
-    records = _records(notion, None if "records" not in kept else last - OVERLAP, keys)
-    named = [page for page in records if contact.address(page, schema.SEQUENCE)]
-    stopped = [page for page in named if any(schema.read(page, name) for name in STOPS)]
-    gone = _keep_who_left(prefect, pages, now)
-    _keep(prefect, [*map(_booked, pages), *map(_stopped, stopped)])
-    times = [datetime.fromisoformat(page["last_edited_time"]) for page in pages]
-    seen = {"at": max([last, *times]).isoformat(), "looked": now.astimezone(UTC).isoformat(), "records": True}
-    prefect.remember(SEEN, seen | {"whole": WHOLE if whole else kept.get("whole")})
-    return Seen(gone, records)
+    pages, state = reading.read(notion, kept if kept.get("whole") == WHOLE else {}, keys, on=whole)
+    gone = _keep_all(prefect, pages, now)
+    prefect.remember(SEEN, state | {"looked": now.astimezone(UTC).isoformat(), "whole": WHOLE})
+    return Seen(gone, pages[schema.SEQUENCE])
 
 
-def _records(notion: NotionGateway, since: datetime | None, keys: Iterable[str]) -> list[dict[str, Any]]:
-    """The records that were stopped since then (None: cancelled ever), and those of some enrolments."""
-    ticked = [{"property": name, "checkbox": {"equals": True}} for name in STOPS]
-    wanted: list[dict[str, Any]] = [{"and": [_edited(since), one]} for one in ticked] if since else ticked[:1]
-    wanted += [{"property": "Enrolment Key", "rich_text": {"equals": key}} for key in keys]
-    found = {
-        page["id"]: page
-        for some in batched(wanted, CONDITIONS)
-        for page in notion.find(schema.SEQUENCE, {"or": list(some)})
-    }
-    return list(found.values())
+def _ask(prefect: Prefect, notion: NotionGateway, email: str, now: datetime) -> None:
+    """Keep what the contacts and records of one mailbox say now: not all have been looked at yet. Raises as `look`."""
+    blocks = schema.CONTACTS, schema.SEQUENCE
+    _keep_all(prefect, {block: contact.of_mailbox(notion, block, email) for block in blocks}, now)
 
 
-def _edited(since: datetime) -> dict[str, Any]:
-    return {"timestamp": "last_edited_time", "last_edited_time": {"on_or_after": since.isoformat()}}
+def _keep_all(prefect: Prefect, pages: dict[str, list[dict[str, Any]]], now: datetime) -> int:
+    """Keep what pages say; of how many people it was new that they have left."""
+    contacts = [page for page in pages[schema.CONTACTS] if contact.address(page)]
+    named = [page for page in pages[schema.SEQUENCE] if contact.address(page, schema.SEQUENCE)]
+    stopped = [page for page in named if any(schema.read(page, name) for name in reading.STOPS)]
+    gone = _keep_who_left(prefect, contacts, now)
+    _keep(prefect, [*map(_booked, contacts), *map(_stopped, stopped)])
+    return gone
 
 
 def why_not(  # noqa: PLR0913 - who asks, of whom, and when
@@ -122,10 +116,14 @@ def why_not(  # noqa: PLR0913 - who asks, of whom, and when
     name = booked_name(email)
     if not fresh((kept.get(SEEN) or {}).get("looked"), now):
         look(prefect, notion, now)
+        kept = prefect.variables([SEEN, name])
+    seen = kept.get(SEEN)
+    if seen and (seen.get("walk") or seen.get("whole") != WHOLE):
+        _ask(prefect, notion, email, now)
         kept = prefect.variables([name])
     # What has enrolled him was a newer booking than those before it; Notion has edits to the minute.
     enrolled = enrolled.replace(second=0, microsecond=0)
-    since = enrolled if contact.BOOKING in sequence.contact else EVER
+    since = enrolled if contact.BOOKING in sequence.contact else reading.EVER
     suspects = kept.get(name) or {}
     booked = [
         identity

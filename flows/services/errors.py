@@ -23,6 +23,17 @@ class NotionNoOptionError(NotionError):
     """A filter named an option that its property does not have."""
 
 
+class NotionTooManyError(NotionError):
+    """More pages of a database match than Notion answers to a query."""
+
+    def __init__(self, where: str) -> None:
+        """`where` is its title."""
+        super().__init__(
+            f"query {where}: Notion's answer is incomplete: more than 10,000 pages match that were created within one "
+            "minute; delete the duplicates, where it was an import"
+        )
+
+
 class NotionUnavailableError(NotionError, UnavailableError):
     """Notion is away."""
 

@@ -14,7 +14,13 @@ from notion_client import Client
 from notion_client.errors import HTTPResponseError, RequestTimeoutError
 
 from flows.services import notion_schema as schema
-from flows.services.errors import NotionError, NotionMissingError, NotionNoOptionError, NotionUnavailableError
+from flows.services.errors import (
+    NotionError,
+    NotionMissingError,
+    NotionNoOptionError,
+    NotionTooManyError,
+    NotionUnavailableError,
+)
 from flows.services.notion_mapping import NotionMapping
 from flows.services.notion_trouble import Trouble
 
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
     from flows.services.settings import Settings
 
 PAGE_SIZE = 100
+LIMIT = 10_000  # pages that Notion answers to one query; it says so where there are more
 TIMEOUT_MS = 60_000
 INLINE_PIECES = 25  # a page shows this many references of a property for certain; more are asked for one by one
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 15.0
@@ -119,23 +126,56 @@ class NotionGateway:
             return work(self.source(block))
 
     def find(self, block: str, condition: dict[str, Any]) -> list[dict[str, Any]]:
-        """All pages that meet a filter, the oldest first. Raises NotionError, also for an incomplete answer."""
+        """All pages that meet a filter, the oldest first, however many.
+
+        Where one answer ends at Notion's limit, another begins with the minute in which its last page was created.
+
+        Raises:
+            NotionError: a call failed.
+            NotionTooManyError: more than Notion answers were created within one minute.
+        """
+        found, asked, since = dict[str, dict[str, Any]](), condition, ""
+        while True:
+            pages, more = self.some(block, asked, LIMIT)
+            found |= {page["id"]: page for page in pages}
+            if not more:
+                return list(found.values())
+            if pages[-1]["created_time"] == since:
+                raise NotionTooManyError(schema.TITLES[block])
+            since = pages[-1]["created_time"]
+            asked = _narrowed(condition, {"timestamp": "created_time", "created_time": {"on_or_after": since}})
+
+    def some(self, block: str, condition: dict[str, Any], most: int | None = None) -> tuple[list[dict[str, Any]], bool]:
+        """The oldest pages that meet a filter, about so many at the most, and whether there are more; None: all.
+
+        Raises:
+            NotionError: a call failed.
+            NotionTooManyError: `most` is None, and more match than Notion answers.
+        """
         wanted = self.mapping.condition(block, condition)
         try:
-            pages = self._sourced(block, lambda source: self._query(source, block, wanted))
+            pages, more = self._sourced(block, lambda source: self._query(source, block, wanted, most))
         except NotionNoOptionError:
             if "or" in condition:
                 raise
-            return []  # what nobody has ever chosen is no option yet
-        return [self.mapping.shown(block, page) for page in pages]
+            return [], False  # what nobody has ever chosen is no option yet
+        return [self.mapping.shown(block, page) for page in pages], more
 
-    def _query(self, source: str, block: str, condition: dict[str, Any]) -> list[dict[str, Any]]:
+    def newest(self, block: str) -> list[dict[str, Any]]:
+        """The page that was edited last, if there is one. Raises NotionError."""
+        sorts = [{"timestamp": "last_edited_time", "direction": "descending"}]
+        what, query = f"query {schema.TITLES[block]}", self._client.data_sources.query
+        answer = self._sourced(block, lambda source: self._safe(what, lambda: query(source, sorts=sorts, page_size=1)))
+        return [self.mapping.shown(block, page) for page in answer["results"]]
+
+    def _query(
+        self, source: str, block: str, condition: dict[str, Any], most: int | None
+    ) -> tuple[list[dict[str, Any]], bool]:
         pages, cursor = list[dict[str, Any]](), None
-        what = f"query {schema.TITLES[block]}"
         while True:
             more: dict[str, Any] = {"start_cursor": cursor} if cursor else {}
             answer = self._safe(
-                what,
+                f"query {schema.TITLES[block]}",
                 lambda more=more: self._client.data_sources.query(  # type: ignore[misc]
                     source,
                     filter=condition,
@@ -144,12 +184,13 @@ class NotionGateway:
                     **more,
                 ),
             )
-            if (answer.get("request_status") or {}).get("type") == "incomplete":
-                raise NotionError(f"{what}: Notion's answer is incomplete: more than 10,000 pages match")
+            cut = (answer.get("request_status") or {}).get("type") == "incomplete"
+            if cut and most is None:
+                raise NotionTooManyError(schema.TITLES[block])
             pages += answer["results"]
             cursor = answer.get("next_cursor")
-            if not cursor:
-                return pages
+            if not cursor or (most is not None and len(pages) >= most):
+                return pages, bool(cursor) or cut
 
     def equals(self, block: str, **wanted: str) -> list[dict[str, Any]]:
         """All pages whose properties (underscores for spaces) have these values. Raises as `find`."""
@@ -248,3 +289,10 @@ class NotionGateway:
             raise NotionUnavailableError(f"{what}: {trouble}; given up for now") from None
         time.sleep(wait)
         return min(pause * 2, BACKOFF_MOST)
+
+
+def _narrowed(condition: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """A filter that asks for one thing more, and is nested no deeper than Notion allows."""
+    if "or" in condition:
+        return {"or": [_narrowed(one, more) for one in condition["or"]]}
+    return {"and": [*condition.get("and", [condition]), more]}

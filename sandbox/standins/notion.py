@@ -221,6 +221,7 @@ class Notion:
 
     def _settings(self, wanted: dict[str, Any]) -> None:
         self.store.lag = float(wanted.get("lag", self.store.lag))
+        self.store.most = int(wanted.get("most", self.store.most))
         self.per_minute = int(wanted.get("per_minute", self.per_minute))
 
     def _state(self) -> dict[str, Any]:

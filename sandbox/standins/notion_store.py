@@ -58,10 +58,14 @@ def _kind(definition: dict[str, Any]) -> str:
 
 @dataclass
 class NotionStore:
-    """Everything that the stand-in knows; `lag` is for how many seconds a query does not see a write."""
+    """Everything that the stand-in knows.
+
+    `lag` is for how many seconds a query does not see a write, `most` how many rows it answers in all its pages.
+    """
 
     clock: Clock = field(default_factory=Clock)
     lag: float = 0.0
+    most: int = MAX_RESULTS
     sources: dict[str, Source] = field(default_factory=dict)
     pages: dict[str, dict[str, Any]] = field(default_factory=dict)
     history: dict[str, list[tuple[datetime, dict[str, Any]]]] = field(default_factory=dict)
@@ -189,7 +193,7 @@ class NotionStore:
         sorts = typed("body.sorts", body.get("sorts", []), list)
         rows = sorter(sorts, kinds)([page for page in self.visible(source) if matches(page)])
         start = self._start(rows, body["start_cursor"]) if "start_cursor" in body else 0
-        capped = rows[:MAX_RESULTS]
+        capped = rows[: self.most]
         part = capped[start : start + size]
         more = start + size < len(capped)
         answer: dict[str, Any] = {
@@ -200,7 +204,7 @@ class NotionStore:
             "type": "page_or_data_source",
             "page_or_data_source": {},
         }
-        if len(rows) > MAX_RESULTS:
+        if len(rows) > self.most:
             answer["request_status"] = {"type": "incomplete", "incomplete_reason": "query_result_limit_reached"}
         return answer
 

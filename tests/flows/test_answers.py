@@ -14,7 +14,6 @@ from flows.services import notion_schema as schema
 from flows.services.errors import NotionError
 from flows.services.notion_gateway import NotionGateway
 from flows.services.prefect_api import Prefect
-from sandbox.standins import notion_store
 from tests.flows.in_memory import NotionClient, Services
 
 if TYPE_CHECKING:
@@ -34,15 +33,32 @@ def notion(services: Services) -> Iterator[NotionGateway]:
 
 
 def test_an_incomplete_query_is_an_error_and_never_taken_for_all_there_is(
-    services: Services, notion: NotionGateway, monkeypatch: pytest.MonkeyPatch
+    services: Services, notion: NotionGateway
 ) -> None:
     source = services.sources[schema.CONTACTS]
     for _ in range(3):
         services.notion.create_page(source, {"Email": {"email": "ada@salon.example"}})
     assert len(notion.equals(schema.CONTACTS, Email="ADA@salon.example")) == 3  # Notion's filters know no case
-    monkeypatch.setattr(notion_store, "MAX_RESULTS", 2)
+    services.notion.most = 2
     with pytest.raises(NotionError, match="query BusinessX contacts: Notion's answer is incomplete"):
         notion.equals(schema.CONTACTS, Email="ada@salon.example")
+
+
+CONTACT = {"property": "Email", "email": {"equals": "ada@salon.example"}}
+
+
+@pytest.mark.parametrize("asked", [CONTACT, {"and": [CONTACT]}, {"or": [CONTACT, {"and": [CONTACT, CONTACT]}]}])
+@pytest.mark.parametrize("count", [3, 4, 5, 9, 10])
+def test_more_pages_than_one_query_answers_are_all_found_once(
+    services: Services, notion: NotionGateway, asked: dict[str, Any], count: int
+) -> None:
+    pages = []
+    for number in range(count):
+        services.clock.advance(60 * (number % 2))  # two in a minute
+        page = services.notion.create_page(services.sources[schema.CONTACTS], {"Email": {"email": "ada@salon.example"}})
+        pages.append(page["id"])
+    services.notion.most = 4
+    assert sorted(one["id"] for one in notion.find(schema.CONTACTS, asked)) == sorted(pages)
 
 
 @pytest.mark.parametrize(

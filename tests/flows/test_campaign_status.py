@@ -204,6 +204,13 @@ def test_the_summary_has_each_sequences_people_and_mails_and_what_needs_somebody
     assert summary.text(Status(NOW, [])) == "nobody is enrolled yet"
 
 
+def test_what_was_not_read_in_notion_needs_somebody() -> None:
+    found = Status(NOW, [], unread="2026-01-05 12:00 UTC")
+    assert found.needs_somebody
+    (said,) = campaign_status.remedies(found)
+    assert said.startswith("what people change in Notion was not read since 2026-01-05 12:00 UTC")
+
+
 def test_the_page_is_one_file_that_a_phone_shows_without_scrolling_sideways(status: Status, tmp_path: Path) -> None:
     path = tmp_path / "campaign.html"
     path.write_text(campaign_views.page(status), "utf-8")

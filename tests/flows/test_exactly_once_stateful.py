@@ -26,7 +26,7 @@ from prefect.states import Crashed, Failed, Pending, Scheduled
 from flows.campaigns import plan as plans
 from flows.campaigns.model import parse
 from flows.enrolment import enrol as enrolling
-from flows.recipients import control, edits, suppression
+from flows.recipients import control, edits, reading, suppression
 from flows.sending import ahead, frozen, one_mail
 from flows.sending.delivery import Delivery
 from flows.services import notion_schema as schema
@@ -124,7 +124,7 @@ meddling = st.one_of(
             "edits_the_campaign": (st.sampled_from(sorted(EDITIONS)),),
             "edits_a_record": (st.integers(0, 9), st.sampled_from(("Cancelled", "Sequence Completed", "trash"))),
             "edits_a_contact": (st.integers(0, 9), st.booleans()),
-            "edits_a_duplicate": (st.integers(0, 9), st.sampled_from(edits.STOPS)),
+            "edits_a_duplicate": (st.integers(0, 9), st.sampled_from(reading.STOPS)),
             "reads_ahead": (st.sampled_from(sorted(READERS)),),
             "pauses_or_resumes": (st.sampled_from((False, False, True)),),
             "quota": (st.booleans(),),
@@ -225,7 +225,7 @@ class Campaign(RuleBasedStateMachine):
         now = self.all.clock.now()
         when = max(min((run.due for run in self.open()), default=now), now + timedelta(seconds=60 + seconds))
         self.until(when - timedelta(seconds=seconds))
-        getattr(self, edit)(which, which % 2 == 0 if edit == "edits_a_contact" else edits.STOPS[which % 2])
+        getattr(self, edit)(which, which % 2 == 0 if edit == "edits_a_contact" else reading.STOPS[which % 2])
         self.reads_ahead(reader)
         self.until(when)
         self.workers_take_what_is_due(each)

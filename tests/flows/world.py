@@ -26,6 +26,7 @@ from flows.services.prefect_api import Prefect
 from flows.services.settings import BLOCKS, VARIABLE, Settings, from_environment
 from sandbox.campaign.contacts import PAYLOADS
 from sandbox.standins.faults import Fault
+from sandbox.standins.notion_store import MAX_RESULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +70,7 @@ def renewed(both: StandIns) -> None:
     """Put both stand-ins back to how they were at the start."""
     notion, mails = both.notion, both.resend
     notion.token, notion.per_minute, notion.store.lag = "ntn_standin_token", 100_000, 0.0
+    notion.store.most = MAX_RESULTS
     notion.store.pages = copy.deepcopy(_furnished)
     notion.store.history = {key: [(datetime.min.replace(tzinfo=UTC), page)] for key, page in notion.store.pages.items()}
     mails.per_second, mails.store.delivery = 100_000, 0.0

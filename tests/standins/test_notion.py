@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from flows.services.notion_schema import pieces, value
@@ -303,3 +304,22 @@ def test_a_minutes_requests_may_come_at_once_and_no_more(both: StandIns, monkeyp
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "41")
     assert taken(69.9) is not None
     assert taken(70) is None
+
+
+@pytest.mark.parametrize("rows", [4, 5])
+def test_a_query_answers_so_many_and_each_page_of_it_says_that_there_are_more(
+    notion: Service, source: str, both: StandIns, rows: int
+) -> None:
+    """10,000 there; here as many as the test says."""
+    assert both.notion.store.most == 10_000
+    httpx.post(f"{both.notion_url}/_standin/settings", json={"most": 4}).raise_for_status()
+    for _ in range(rows):
+        both.notion.store.create_page(both.notion.store.sources[source], {})
+    pages, cursor = list[Any](), dict[str, str]()
+    while not pages or pages[-1]["has_more"]:
+        pages.append(notion.ask("POST", f"/data_sources/{source}/query", {"page_size": 3} | cursor)[1])
+        cursor = {"start_cursor": pages[-1]["next_cursor"]}
+    assert [len(page["results"]) for page in pages] == [3, 1]
+    assert pages[-1]["next_cursor"] is None
+    said = {"type": "incomplete", "incomplete_reason": "query_result_limit_reached"}
+    assert [page.get("request_status") for page in pages] == [said if rows > 4 else None] * 2
