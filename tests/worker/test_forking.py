@@ -89,6 +89,15 @@ def test_settings_of_a_run_are_read_anew(api: Api, worker: Worker) -> None:
     assert forked["equal"]["environment"]["PATH"].startswith("/opt/mine:")
 
 
+def test_proxy_that_leads_nowhere_cuts_no_run_off_from_prefect(api: Api, worker: Worker) -> None:
+    nowhere = {"ALL_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+    forked, spawned = facts(api, worker, env=nowhere), facts(api, worker, env=nowhere, **SPAWNED)
+    assert forked["own"]["parent"] == worker.fork_server()
+    for engine in (forked, spawned):
+        assert nowhere.items() <= engine["equal"]["environment"].items()
+        assert engine["equal"]["environment"]["NO_PROXY"] == "127.0.0.1"
+
+
 @pytest.mark.parametrize(
     "name", ["PYTHONOPTIMIZE", "LD_LIBRARY_PATH", "TZ", "WEBSOCKETS_MAX_REDIRECTS", "HOME", "FSSPEC_S"]
 )
