@@ -158,6 +158,20 @@ def test_an_edit_of_what_was_read_already_is_seen_while_the_rest_is_read(few: Ca
     assert "booking" in few.send(enrolment)
 
 
+def test_more_edits_at_once_while_the_rest_is_read_begin_it_again(few: Campaign) -> None:
+    """Those that were read already, and are edited now, are more than a look reads."""
+    pages = many(few, 60)
+    quietens(few, 5)
+    assert unfinished(few)
+    enrolment = few.enrols()
+    few.all.clock.advance(600)
+    for page in pages[:30]:
+        few.edit(page, Email=SAME[3] if page is pages[20] else "x@many.net", **{BOOKING: "Booked"})
+    quietens(few, 12)
+    assert not unfinished(few)
+    assert "booking" in few.send(enrolment)
+
+
 @pytest.mark.parametrize("tick", reading.STOPS)
 @pytest.mark.parametrize("looks", [0, 9])
 def test_more_records_stopped_at_once_than_one_answer_holds(few: Campaign, tick: str, looks: int) -> None:
