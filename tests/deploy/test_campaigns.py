@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.start import campaign_files
 from deploy import campaigns
 from deploy.env_file import ROOT, SettingsError
 from deploy.release.identity import shipped_code
@@ -63,5 +64,6 @@ def test_commands_are_told_of_the_folder(own: Path) -> None:
         [sys.executable, "-m", "deploy.campaigns"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, str(own))
-    lines = subprocess.run(["make", "-n", "preflight"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    lines = subprocess.run(["make", "-n", "chaos"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "deploy.campaigns" in lines
+    assert campaign_files() == {"HUBLAB_CAMPAIGNS": str(own)}  # with which ./hublab hands over to a program

@@ -99,7 +99,8 @@ def test_what_it_takes_is_taken(line: tuple[str, ...], environment: dict[str, st
 
 
 def test_a_shells_own_startup_file_is_not_taken_for_the_operators_env_file() -> None:
-    assert "--env .env" in make("secrets", ENV="/root/.profile").stdout
+    assert make("secrets", ENV="/root/.profile").stdout.strip() == "./hublab campaign secrets"
+    assert make("secrets", "ENV=.env.production").stdout.strip() == "./hublab campaign secrets --env .env.production"
 
 
 def test_nothing_in_a_value_is_executed(tmp_path: Path) -> None:

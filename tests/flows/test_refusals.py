@@ -69,6 +69,7 @@ def test_a_quota_is_waited_for_beyond_its_reset_and_the_mail_is_not_uncertain_th
     assert kept(enrolment) is None  # refused for certain: no time runs out for it
     assert postpone.MOST * postpone.QUOTA_WAIT / 60 > 25
     monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", str(postpone.MOST))
+    monkeypatch.setattr(postpone, "_postponed", lambda: postpone.MOST - 1)
     world.resend_fault(**DAILY)
     with pytest.raises(ResendQuotaError):
         world.send(enrolment)

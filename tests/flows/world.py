@@ -60,6 +60,7 @@ def notion_added(both: StandIns) -> None:
         recipe = {"relation_property_name": "Contact", "rollup_property_name": schema.ROLLUPS.get(name)}
         definition = {"relation": {"data_source_id": contacts.id}, "rollup": recipe}
         source.schema[name] = {kind: definition.get(kind, {})}
+    _furnished.clear()  # a process may have had stand-ins before these, whose databases are not here
     _furnished.update(copy.deepcopy(store.pages))
 
 
