@@ -60,11 +60,11 @@ def notion_added(both: StandIns) -> None:
         recipe = {"relation_property_name": "Contact", "rollup_property_name": schema.ROLLUPS.get(name)}
         definition = {"relation": {"data_source_id": contacts.id}, "rollup": recipe}
         source.schema[name] = {kind: definition.get(kind, {})}
-    _furnished.clear()  # a process may have had stand-ins before these, whose databases are not here
-    _furnished.update(copy.deepcopy(store.pages))
+    _furnished[both.notion_url] = copy.deepcopy(store.pages)
 
 
-_furnished: dict[str, dict[str, Any]] = {}
+# Of each pair in this process: the end-to-end run's tests have stand-ins of their own.
+_furnished: dict[str, dict[str, dict[str, Any]]] = {}
 
 
 def renewed(both: StandIns) -> None:
@@ -72,7 +72,7 @@ def renewed(both: StandIns) -> None:
     notion, mails = both.notion, both.resend
     notion.token, notion.per_minute, notion.store.lag = "ntn_standin_token", 100_000, 0.0
     notion.store.most = MAX_RESULTS
-    notion.store.pages = copy.deepcopy(_furnished)
+    notion.store.pages = copy.deepcopy(_furnished[both.notion_url])
     notion.store.history = {key: [(datetime.min.replace(tzinfo=UTC), page)] for key, page in notion.store.pages.items()}
     mails.per_second, mails.store.delivery = 100_000, 0.0
     mails.store.clock._offset = timedelta()
