@@ -638,4 +638,4 @@ BROKEN: dict[str, tuple[Any, str, Any, str]] = {
 def test_the_machine_sees_a_product_that_is_broken(what: str) -> None:
     target, name, value, said = BROKEN[what]
     with patch.object(target, name, value), pytest.raises(BaseException, match=said):
-        tried(300, 30, phases=(Phase.generate,), derandomize=True)
+        tried(3000, 30, phases=(Phase.generate,), derandomize=True)
