@@ -47,9 +47,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("prefect.hublab")
 
 _NOT_FOUND = 404
-SUBMITTING = "HublabSubmitting"
-"""What a run is called from our claim to its engine's start."""
-
 EVENTS_SECONDS = 3.0
 """How long a worker that ends waits for its last events to leave; the API may be away."""
 PUT_OFF_SECONDS = 20.0
@@ -244,14 +241,7 @@ class HublabWorker(ProcessWorker):
         return claimed
 
     async def _propose_submitting_state(self, flow_run: FlowRun) -> None:
-        """Prefect's step from claim to start, under our own name."""
-        try:
-            state: State[None] = Pending(name=SUBMITTING, message=self.claim.words)
-            await propose_state(self.client, state, flow_run_id=flow_run.id)
-        except PrefectSignal:
-            pass  # cancelled or paused meanwhile, which the engine will see
-        except Exception as error:  # noqa: BLE001 - the run begins all the same
-            _log.warning("Flow run %s could not be called %s: %s", flow_run.id, SUBMITTING, error)
+        """Nothing: the claim says all that this would. A run that was rescheduled since, it would claim once more."""
 
     async def _submit_run_and_capture_errors(
         self, flow_run: FlowRun, task_status: TaskStatus[int | Exception] | None = None

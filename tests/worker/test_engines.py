@@ -7,7 +7,6 @@ import signal
 from typing import TYPE_CHECKING
 
 from tests.worker.world import LIMIT, Trial, alive, wait_for
-from worker.process_worker import SUBMITTING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +39,24 @@ def test_run_bears_the_name_of_each_step_on_its_way(api: Api, worker: Worker, tr
     trial.let_end()
     assert api.wait_state(run, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
     names = [state["name"] for state in api.get(f"/flow_run_states/?flow_run_id={run}")]
-    assert names == ["Scheduled", "Pending", SUBMITTING, "Running", "Completed"]
+    assert names == ["Scheduled", "Pending", "Running", "Completed"]
+
+
+def test_run_that_is_rescheduled_between_its_claim_and_its_start_is_not_begun(
+    api: Api, proxy: Proxy, start: StartWorker, trial: Trial
+) -> None:
+    worker = start(port=proxy.port).ready()
+    trial.let_end()
+    held = proxy.hold(rb"PATCH \S+/flow_runs/\S+/labels")
+    run = api.start("until", worker.queue, **trial.files)
+    assert held.seen.wait(LIMIT)
+    later = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2999-01-01T00:00:00Z"}}
+    api.post(f"/flow_runs/{run}/set_state", {"state": later, "force": True})
+    worker.systemd.wait("1 run in flight")
+    held.go_on.set()
+    worker.systemd.wait("0 runs in flight", len(worker.systemd.messages))
+    assert api.state(run) == "SCHEDULED"
+    assert not trial.lines("begin")
 
 
 def test_host_without_a_place_to_work_gives_its_runs_back_and_takes_them_again_later(

@@ -105,12 +105,12 @@ def test_claim_comes_through_the_method_that_the_drain_guards() -> None:
     assert all(step in source for step in steps)
 
 
-def test_run_is_named_before_its_engine_is_started() -> None:
-    """What a run is called on its way decides who looks for it when its host dies."""
+def test_run_has_its_workers_labels_before_its_engine_is_started() -> None:
+    """Whose a run is that runs, its labels say: they decide who looks for it when its host dies."""
     from prefect.workers.base import BaseWorker  # noqa: PLC0415
 
     source = inspect.getsource(BaseWorker._submit_run_and_capture_errors)
-    assert 0 < source.find("self._propose_submitting_state(") < source.find("self.run(")
+    assert 0 < source.find("self._give_worker_labels_to_flow_run(") < source.find("self.run(")
 
 
 @pytest.mark.parametrize(("module", "name", "keywords"), RUNNER_PARTS)

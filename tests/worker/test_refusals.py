@@ -25,7 +25,6 @@ REQUESTS = {
     "the claim": ("until", rb'POST \S+/%(run)s/set_state.*"type": ?"PENDING", ?"name": ?"Pending"'),
     "its flow": ("until", rb"GET \S+/flows/%(flow)s "),
     "its labels": ("until", rb"PATCH \S+/flow_runs/%(run)s/labels"),
-    "its name on its way": ("until", rb'POST \S+/%(run)s/set_state.*"HublabSubmitting"'),
     "its process id": ("until", rb"PATCH \S+/flow_runs/%(run)s .*infrastructure_pid"),
     "the engine's look": ("until", rb"GET \S+/flow_runs/%(run)s "),
     "its begin": ("until", rb'POST \S+/%(run)s/set_state.*"RUNNING"'),
@@ -161,7 +160,7 @@ def test_run_deleted_while_it_is_handed_back_does_not_keep_another_from_it(
     assert api.state(other) == "SCHEDULED"
 
 
-@pytest.mark.parametrize("request_", ["its deployment", "its name on its way", "its process id"])
+@pytest.mark.parametrize("request_", ["its deployment", "its labels", "its process id"])
 def test_worker_ends_within_its_limits_when_the_api_goes_away_in_the_midst_of_a_start(
     api: Api, proxy: Proxy, start: StartWorker, trial: Trial, request_: str
 ) -> None:
