@@ -193,6 +193,8 @@ def parse(values: Mapping[str, str | None], source: Path, tables: hosts_file.Tab
     hosts = tuple(
         hosts_file.reached(Target(*host), tables.get(host[0], {}), read) for host in read.hosts("HUBLAB_HOSTS")
     )
+    served = webhooks.read(read, [host.address for host in hosts])
+    hosts += tuple(Target(address) for address in served if address.startswith(COOLIFY))
     settings = Settings(
         source=source,
         hosts=hosts,
@@ -210,7 +212,7 @@ def parse(values: Mapping[str, str | None], source: Path, tables: hosts_file.Tab
         own=hosts_file.own(tables, [host.address for host in hosts], read, of_workers),
         exposed=tuple(dict.fromkeys(read.warnings)),
         wheels=read.text("HUBLAB_WHEELS", "push", WHEELS, "is neither push nor index"),
-        webhooks=webhooks.read(read, [host.address for host in hosts if not host.application]),
+        webhooks=served,
         preflight=read.text("HUBLAB_PREFLIGHT", "off", PREFLIGHT, "is neither off nor required") == "required",
         coolify=read.coolify(needed=any(host.application for host in hosts)),
     )

@@ -1,4 +1,4 @@
-"""The webhooks' settings: on which host, where they listen, and what their callers are checked with. Pure."""
+"""The webhooks' settings: on which host or application, where, and what their callers are checked with. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deploy.env_values import HIGHEST_PORT, HOST
+from deploy.env_values import APPLICATION, HIGHEST_PORT, HOST
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from deploy.secret import Secret
 
 LOWEST_PORT = 1024  # below it, a port takes a privilege that the unit does not have
+CONTAINER_PORT = 8080
+DOMAIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?")
 # Environment variable → what it is.
 NEEDED = {
     "WEBHOOK_SECRET": "what the callers of the webhooks know; for example the output of `openssl rand -hex 32`",
@@ -34,16 +36,26 @@ SVIX = re.compile(r"whsec_(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+
 
 @dataclass(frozen=True)
 class Webhooks:
-    """The webhooks of one host: `bind` is an address of that host, `secrets` go by the names of their Secret blocks."""
+    """The webhooks of one host: `bind` is an address of that host, `secrets` go by the names of their Secret blocks.
+
+    `domain`: of an application of Coolify's, at which its proxy takes their calls; its container listens at all of its
+    addresses.
+    """
 
     bind: str
     port: int
     secrets: Mapping[str, Secret]
+    domain: str = ""
 
     @property
     def closed(self) -> dict[str, str]:
         """The routes that nobody can call: the variable that is missing → the route."""
         return {key: route for key, route in OF_THEIR_OWN.items() if block(key) not in self.secrets}
+
+    @property
+    def variables(self) -> dict[str, Secret]:
+        """The secrets by the names of their variables."""
+        return {name.upper().replace("-", "_"): secret for name, secret in sorted(self.secrets.items())}
 
     def document(self) -> str:
         """The secrets as the file that becomes a credential of the unit."""
@@ -51,7 +63,7 @@ class Webhooks:
 
 
 def read(reader: Reader, hosts: Collection[str]) -> dict[str, Webhooks]:
-    """The webhooks by host address; what cannot be used is among the reader's faults.
+    """The webhooks by the address of their host or application; what cannot be used is among the reader's faults.
 
     Args:
         reader: of the `.env`.
@@ -60,16 +72,25 @@ def read(reader: Reader, hosts: Collection[str]) -> dict[str, Webhooks]:
     if not reader.raw("HUBLAB_WEBHOOKS"):
         return {}
     bind, secrets = _bind(reader), _secrets(reader)
-    return {address: Webhooks(bind, port, secrets) for address, port in _places(reader, hosts).items()}
+    return {
+        address: Webhooks(bind, port, secrets) if port else Webhooks("", CONTAINER_PORT, secrets, _domain(reader))
+        for address, port in _places(reader, hosts).items()
+    }
 
 
 def _places(reader: Reader, hosts: Collection[str]) -> dict[str, int]:
     key, found = "HUBLAB_WEBHOOKS", dict[str, int]()
     for part in filter(None, (part.strip() for part in reader.raw(key).split(","))):
+        if APPLICATION.fullmatch(part):
+            if part in {*hosts, *found}:
+                reader.fault(key, part, "is named twice; an application is a worker or the webhooks")
+            found[part] = 0
+            continue
         match = HOST.fullmatch(part)
         address, port = (match["host"].strip("[]"), int(match["port"] or 0)) if match else ("", 0)
         if not match or match["user"] or not LOWEST_PORT <= port <= HIGHEST_PORT:
-            reader.fault(key, part, f"is not host:port, with a port from {LOWEST_PORT} to {HIGHEST_PORT}")
+            remedy = f"is not host:port, with a port from {LOWEST_PORT} to {HIGHEST_PORT}, nor coolify:<uuid>"
+            reader.fault(key, part, remedy)
         elif address not in hosts:
             reader.fault(key, part, f"names a host that HUBLAB_HOSTS does not ({', '.join(hosts)})")
         elif address in found:
@@ -77,6 +98,14 @@ def _places(reader: Reader, hosts: Collection[str]) -> dict[str, int]:
         else:
             found[address] = port
     return found
+
+
+def _domain(reader: Reader) -> str:
+    value = reader.raw("HUBLAB_PUBLIC_URL").rstrip("/")
+    if not DOMAIN.fullmatch(value):
+        remedy = "is not an address such as https://hooks.example.com, at which Coolify's proxy is to take webhooks"
+        reader.fault("HUBLAB_PUBLIC_URL", value, remedy)
+    return value
 
 
 def _bind(reader: Reader) -> str:

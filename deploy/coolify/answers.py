@@ -108,6 +108,8 @@ class Application(Answer):
     health_check_start_period: Number = 0
     limits_memory: Text = ""
     ports_mappings: Text = ""
+    ports_exposes: Text = ""
+    fqdn: Text = ""
     pre_deployment_command: Text = ""
     post_deployment_command: Text = ""
     docker_compose_location: Text = ""
@@ -160,6 +162,19 @@ class Variable(Answer):
     is_runtime: Flag = True
     is_multiline: Flag = False
     is_preview: Flag = False
+
+
+class Storage(Answer):
+    """A volume of an application; what a container writes anywhere else goes with it."""
+
+    name: Text = ""
+    mount_path: Text = ""
+
+
+class Storages(Answer):
+    """What is mounted into an application's containers."""
+
+    persistent_storages: tuple[Storage, ...] = ()
 
 
 class Queued(Answer):

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 from packaging.version import InvalidVersion, Version
 from pydantic import TypeAdapter, ValidationError
 
-from deploy.coolify.answers import Application, Deployment, Project, Queued, Resource, Server, Variable
+from deploy.coolify.answers import (
+    Application,
+    Deployment,
+    Project,
+    Queued,
+    Resource,
+    Server,
+    Storages,
+    Variable,
+)
 from deploy.coolify.environment import fault
 from deploy.coolify.errors import CoolifyError, ExistsError, NotFoundError
 from deploy.coolify.transport import Transport
@@ -97,6 +106,17 @@ class Client(Transport):
                 self.change("PATCH", path, entry.body(preview=True) | {"value": PREVIEW_VALUE})
             except NotFoundError:
                 return  # no twin for previews was made
+
+    def volumes(self, uuid: str) -> frozenset[str]:
+        """Where an application's containers have volumes."""
+        found = _one(Storages, self.read(f"/applications/{uuid}/storages"))
+        return frozenset(item.mount_path for item in found.persistent_storages)
+
+    def add_volume(self, uuid: str, name: str, path: str) -> None:
+        """A volume at a path, where none is; two at one path would start no container."""
+        if path not in self.volumes(uuid):
+            body = {"type": "persistent", "name": name, "mount_path": path}
+            self.change("POST", f"/applications/{uuid}/storages", body)
 
     def deploy(self, uuid: str) -> Queued:
         """Wishes for a deployment. What it answers may never come to be: ask `deployment` for it.

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from deploy.spec import WorkerHost
 
 
+UNHEALTHY = "running:unhealthy"
+
+
 def told[**More, Answer](
     question: Callable[Concatenate[WorkerHost, More], Answer],
 ) -> Callable[Concatenate[WorkerHost, More], Answer]:
@@ -43,12 +46,18 @@ def told[**More, Answer](
 
 
 def judge(
-    plan: ApplicationPlan, state: ApplicationState, queue: dict[str, int] | None, left: list[dict[str, Any]]
+    wanted: WorkerHost,
+    plan: ApplicationPlan,
+    state: ApplicationState,
+    queue: dict[str, int] | None,
+    left: list[dict[str, Any]],
 ) -> Status:
     """One application against its plan. Pure."""
     trouble = [f"{problem.what} -> {problem.remedy}" for problem in plan.problems]
     if not (state.online or plan.problems):
-        trouble.append("no worker of it is ONLINE at Prefect's server")
+        trouble.append("it does not run" if wanted.webhooks else "no worker of it is ONLINE at Prefect's server")
+    if state.app and state.app.status == UNHEALTHY:
+        trouble.append("its health check fails -> ./hublab logs shows what it says")
     if queue is None:
         trouble.append("Prefect's server did not say what is due")
     elif queue["late"]:
@@ -56,11 +65,11 @@ def judge(
     trouble += left_words(left)
     if state.lock and state.lock_orphaned:
         trouble.append(f"{state.lock}: its owner is gone; the next deploy takes it over")
-    app = state.app
+    app, does = state.app, "serves" if wanted.webhooks else "ONLINE"
     return Status(
         host=f"{app.name} ({plan.address})" if app and app.name else plan.address,
         release=state.release or "none",
-        workers=tuple((item.name, f"ONLINE, release {item.release or 'unknown'}") for item in state.online),
+        workers=tuple((item.name, f"{does}, release {item.release or 'unknown'}") for item in state.online),
         due=queue["depth"] if queue else None,
         late=queue["late"] if queue else None,
         last=last_deploy(state),
@@ -81,7 +90,8 @@ def status(wanted: WorkerHost) -> Status:
     with client(wanted) as coolify:
         state = look(wanted, coolify, Prefect(wanted.api_access()))
     left = left_runs(query, online(query)) if state.api_version else []
-    found = judge(make(wanted, state), state, report_host.queue(query) if state.api_version else None, left or [])
+    queue = report_host.queue(query) if state.api_version else None
+    found = judge(wanted, make(wanted, state), state, queue, left or [])
     said = mode(wanted, on=testing(query) if state.api_version else None)
     return replace(found, warnings=(*wanted.exposed, *said))
 

@@ -16,7 +16,7 @@ from deploy.coolify.deployments import LOOK_SECONDS, Deployments, somebodys
 from deploy.coolify.errors import RolloutError
 from deploy.coolify.ledger import LEASE_SECONDS, Ledger, LockError
 from deploy.coolify.state import Before, Kept, Running
-from deploy.coolify.wanted import present
+from deploy.coolify.wanted import VOLUME, present
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -74,6 +74,8 @@ class Mover:
     def _set(self, plan: ApplicationPlan) -> None:
         for entry in plan.entries:
             self._patiently(lambda entry=entry: self.coolify.set_variable(self.uuid, entry))  # type: ignore[misc]
+        if plan.volume:
+            self._patiently(lambda: self.coolify.add_volume(self.uuid, VOLUME, plan.volume))
         self._patiently(lambda: self.coolify.patch(self.uuid, plan.fields))
 
     def _pass(self, deployment: str, expected: Collection[str], names: Collection[str]) -> None:
@@ -98,7 +100,7 @@ class Mover:
         """
         deadline, fresh = self._clock() + self.wanted.gate_seconds, list[Running]()
         while True:
-            with suppress(OSError):  # Prefect is asked again
+            with suppress(OSError):  # who knows it is asked again
                 fresh = [worker for worker in newest(self.workers()) if worker.name not in names]
             if other := self.deployments.other(deployment):
                 raise RolloutError(somebodys(other))
@@ -164,8 +166,8 @@ class Mover:
             running.forget(self.prefect, self.wanted.work_pool, worker.name)
 
     def workers(self) -> tuple[Running, ...]:
-        """The application's workers at Prefect."""
-        return running.workers(self.prefect, self.wanted.work_pool, self.uuid)
+        """What runs of the application."""
+        return running.of(self.wanted, self.prefect, self.coolify)
 
     def take_lock(self, token: str, owner: dict[str, str]) -> str:
         """Takes the lock as `Ledger.take` does; its lease begins now, however long ago the plan was made."""

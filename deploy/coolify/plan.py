@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from deploy.coolify import problems
-from deploy.coolify.wanted import environment, fields, present
+from deploy.coolify.wanted import VOLUME_PATH, environment, fields, present
 from deploy.problem import Problem
 from deploy.release.identity import set_of
 
@@ -37,7 +37,8 @@ class ApplicationPlan:
     """All that a deploy will do to one application.
 
     `release`: what it will run, a commit or an image's tag. `expected`: the releases by which the worker that runs then
-    is known to be the wanted one. `fields`: the settings that it will have; `entries`: the variables to set.
+    is known to be the wanted one. `fields`: the settings that it will have; `entries`: the variables to set. `volume`:
+    where it needs one and has none.
     """
 
     address: str
@@ -46,6 +47,7 @@ class ApplicationPlan:
     previous: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     entries: tuple[Entry, ...] = ()
+    volume: str = ""
     expected: frozenset[str] = frozenset()
     reasons: tuple[str, ...] = ()
     unfinished: bool = False
@@ -133,13 +135,16 @@ def _towards(  # noqa: PLR0913 - all that a plan depends on
     expected: frozenset[str],
 ) -> ApplicationPlan:
     entries = tuple(_entries(wanted, state.variables))
-    reasons = tuple(_reasons(state, app, settings, entries, expected))
+    volume = VOLUME_PATH if wanted.webhooks and VOLUME_PATH not in state.volumes else ""
+    reasons = tuple(_reasons(wanted, state, app, settings, entries, expected))
+    reasons += (f"no volume is at {volume}",) if volume else ()
     plan = ApplicationPlan(
         address=wanted.address,
         release=source,
         previous=state.current,
         fields=dict(settings),
         entries=tuple(entry for entry, _ in entries),
+        volume=volume,
         expected=expected,
         reasons=reasons,
         unfinished=state.before is not None,
@@ -173,7 +178,8 @@ def _wrong(entry: Entry, found: Variable | None, twin: Variable | None) -> str:
     return ", ".join(words for words, is_so in wrong.items() if is_so)
 
 
-def _reasons(
+def _reasons(  # noqa: PLR0913 - all that it depends on
+    wanted: WorkerHost,
     state: ApplicationState,
     app: Application,
     settings: Mapping[str, Any],
@@ -182,7 +188,8 @@ def _reasons(
 ) -> Iterator[str]:
     """Why it is deployed: by what the worker that runs carries, and by what Coolify would start the next one with."""
     if not state.online:
-        yield "new" if not state.running else "is not ONLINE at Prefect's server"
+        down = "does not run" if wanted.webhooks else "is not ONLINE at Prefect's server"
+        yield down if state.running or (wanted.webhooks and state.kept) else "new"
     elif state.release not in expected:
         yield f"runs release {state.release or 'unknown'}"
     there = present(app, list(settings))
@@ -226,6 +233,17 @@ def _exposure(wanted: WorkerHost, state: ApplicationState, app: Application) -> 
     for name in ("pre_deployment_command", "post_deployment_command"):
         if getattr(app, name):
             yield f"its {name} runs as well; the deploy did not set it"
+    if wanted.webhooks:
+        for key, route in wanted.webhooks.closed.items():
+            yield f"{route} stays closed (401) until .env has {key}"
+    else:
+        yield from _not_held(wanted)
+    if state.revision.remote and not app.image and not _same(state.revision.remote, app.git_repository):
+        yield f"it is built from {app.git_repository}, and this checkout's remote is {state.revision.remote}"
+
+
+def _not_held(wanted: WorkerHost) -> Iterator[str]:
+    """What flow runs have on a host, and not in a container."""
     if wanted.read_paths or wanted.write_paths:
         yield "HUBLAB_READ_PATHS and HUBLAB_WRITE_PATHS do not hold in its container"
     if wanted.environment:
@@ -235,8 +253,6 @@ def _exposure(wanted: WorkerHost, state: ApplicationState, app: Application) -> 
         yield f"HUBLAB_ALLOW does not hold there: {', '.join(wanted.allow)} is as the container has it"
     if wanted.allow_networks:
         yield "HUBLAB_ALLOW_NETWORKS does not hold there: its runs reach what the container reaches"
-    if state.revision.remote and not app.image and not _same(state.revision.remote, app.git_repository):
-        yield f"it is built from {app.git_repository}, and this checkout's remote is {state.revision.remote}"
 
 
 def _same(one: str, other: str) -> bool:

@@ -1,4 +1,4 @@
-"""The workers of an application as Prefect's server knows them."""
+"""What runs of an application: its workers as Prefect's server knows them, its webhooks by what they say themselves."""
 
 from __future__ import annotations
 
@@ -12,10 +12,38 @@ from deploy.coolify.state import Running
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from deploy.coolify.client import Client
     from deploy.coolify.prefect import Prefect
+    from deploy.spec import WorkerHost
 
 PROBE = "hublab-probe"
 MOST = 200
+# The webhooks say it at their start and every hour (flows/webhooks/service.py).
+LOG_LINES = 5000
+SERVES = r"webhooks ({uuid}-\S+): release (\S+)"
+
+
+def of(wanted: WorkerHost, prefect: Prefect, coolify: Client) -> tuple[Running, ...]:
+    """What runs of the wanted application.
+
+    Raises:
+        OSError, CoolifyError: who would know does not answer.
+    """
+    if wanted.webhooks:
+        return webhooks(coolify, wanted.application)
+    return workers(prefect, wanted.work_pool, wanted.application)
+
+
+def webhooks(coolify: Client, uuid: str) -> tuple[Running, ...]:
+    """The container that serves; none where Coolify has no log of one.
+
+    Raises:
+        CoolifyError: Coolify does not answer.
+    """
+    log = coolify.logs(uuid, LOG_LINES)
+    said = re.findall(SERVES.format(uuid=re.escape(uuid)), log)
+    name, release = said[-1] if said else (uuid, "")
+    return (Running(name, online=True, release=release),) if log.strip() else ()
 
 
 def workers(prefect: Prefect, pool: str, uuid: str) -> tuple[Running, ...]:

@@ -81,6 +81,7 @@ class ApplicationState:
     server: Server | None = None
     variables: tuple[Variable, ...] = ()
     deployments: tuple[Deployment, ...] = ()
+    volumes: frozenset[str] = frozenset()
     running: tuple[Running, ...] = ()
     before: Before | None = None
     kept: tuple[Kept, ...] = ()

@@ -103,7 +103,7 @@ def render(members: Iterable[AnyMember], failed: Collection[str] = ()) -> str:
     hosts = list(members)
     rows = [HEADINGS, *(row(member, failed=member.plan.address in failed) for member in hosts)]
     webhooks = [member.state.webhooks if isinstance(member.state, HostState) else None for member in hosts]
-    if any(member.wanted.webhooks for member in hosts) or any(webhooks):
+    if any(member.wanted.webhooks for member in hosts if isinstance(member.state, HostState)) or any(webhooks):
         cells = ["webhooks", *map(_webhooks, webhooks)]
         rows = [(*line[:-1], cell, line[-1]) for line, cell in zip(rows, cells, strict=True)]
     return table(rows[0], rows[1:])

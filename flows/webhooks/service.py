@@ -28,10 +28,14 @@ if TYPE_CHECKING:
 
 EX_CONFIG = 78
 BEAT = 50  # ticks of a tenth of a second
+HOUR = 36_000
 
 
 class Service(uvicorn.Server):
-    """Tells systemd when the socket listens, and that the loop moves for as long as it does."""
+    """Tells systemd when the socket listens, and that the loop moves for as long as it does.
+
+    In a container it says by itself who it is, at the start and every hour: a deploy by Coolify knows it by that alone.
+    """
 
     def __init__(self, config: uvicorn.Config, notifier: Notifier, describe: Callable[[], str]) -> None:
         """Serve what `config` has; `describe` says what goes on."""
@@ -46,6 +50,8 @@ class Service(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second by the loop that serves."""
+        if counter % HOUR == 0 and (release := os.environ.get("HUBLAB_RELEASE")):
+            sys.stderr.write(f"webhooks {os.environ.get('HUBLAB_WORKER_NAME')}: release {release}\n")
         if counter % BEAT == 0:
             self._notifier.send("WATCHDOG=1", f"STATUS={self._describe()}")
         return await super().on_tick(counter)

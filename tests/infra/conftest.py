@@ -27,7 +27,8 @@ try:
     SETTINGS = limited(deploy_settings.load())
 except deploy_settings.SettingsError as error:
     raise pytest.UsageError(str(error)) from None
-APPLICATIONS = [target for target in SETTINGS.hosts if target.application]
+APPLICATIONS = [target for target in SETTINGS.hosts if target.application and target.address not in SETTINGS.webhooks]
+SERVING = [target for target in SETTINGS.hosts if target.application and target.address in SETTINGS.webhooks]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,7 +59,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         there = next((given for given in chosen.values() if isinstance(given, Host)), None)
         return there is not None and chosen.get("number", 0) > _of(there).workers
 
-    absent = {name for name, there in {"host": SETTINGS.ssh_hosts, "application": APPLICATIONS}.items() if not there}
+    kinds = {"host": SETTINGS.ssh_hosts, "application": APPLICATIONS, "serving": SERVING}
+    absent = {name for name, there in kinds.items() if not there}
     out = [item for item in items if absent & set(getattr(item, "fixturenames", ())) or beyond(item)]
     if out:
         config.hook.pytest_deselected(items=out)
@@ -96,6 +98,12 @@ def number(request: pytest.FixtureRequest) -> int:
 @pytest.fixture(params=APPLICATIONS, ids=lambda target: target.address)
 def application(request: pytest.FixtureRequest) -> spec.WorkerHost:
     """Each application of Coolify's, and what is wanted of it."""
+    return spec.worker_host(SETTINGS, request.param)
+
+
+@pytest.fixture(params=SERVING, ids=lambda target: target.address)
+def serving(request: pytest.FixtureRequest) -> spec.WorkerHost:
+    """Each application of Coolify's that serves the webhooks."""
     return spec.worker_host(SETTINGS, request.param)
 
 

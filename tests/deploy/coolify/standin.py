@@ -24,7 +24,7 @@ COMMAND = re.compile(r"[a-zA-Z0-9 \-_./:=@,+]{1,1000}")
 FIELDS = re.compile(
     r"name|description|git_(repository|branch|commit_sha)|build_pack|dockerfile_(location|target_build)"
     r"|docker_registry_image_(name|tag)|health_check_\w+|limits_\w+|custom_docker_run_options|max_restart_count"
-    r"|(pre|post)_deployment_command|ports_exposes|ports_mappings|stop_grace_period"
+    r"|(pre|post)_deployment_command|ports_exposes|ports_mappings|stop_grace_period|domains"
 )
 FLAGS = {"is_preview", "is_literal", "is_multiline", "is_shown_once", "is_runtime", "is_buildtime"}
 
@@ -44,6 +44,7 @@ class Standin:
     deployments: list[dict[str, Any]] = field(default_factory=list)
     journal: list[str] = field(default_factory=list)
     fails: dict[str, list[httpx.Response | Exception]] = field(default_factory=dict)
+    storages: list[dict[str, Any]] = field(default_factory=list)
     tokens: dict[str, tuple[str, ...]] = field(default_factory=lambda: {TOKEN: ABILITIES})
     api_is_on: bool = True
     queue_limit: int = 25
@@ -122,6 +123,8 @@ class Standin:
             f"POST {here}/envs": lambda: self._environment(method, body),
             f"PATCH {here}/envs": lambda: self._environment(method, body),
             f"GET {here}/logs": self._logs,
+            f"GET {here}/storages": lambda: {"persistent_storages": self.storages, "file_storages": []},
+            f"POST {here}/storages": lambda: self._storage(body),
             f"POST {here}/stop": self._stop,
             "GET /deploy": lambda: says(405, "This endpoint has changed to a POST request."),
             "POST /deploy": self._deploy,
@@ -146,8 +149,17 @@ class Standin:
             return says(422, "Validation failed.", errors={name: [why] for name, why in faults.items()})
         if "stop_grace_period" in body:
             self.app["settings"] |= {"stop_grace_period": body.pop("stop_grace_period")}
+        if "domains" in body:
+            self.app["fqdn"] = body.pop("domains")
         self.app |= body
         return {"uuid": self.uuid}
+
+    def _storage(self, body: dict[str, Any]) -> httpx.Response:
+        """A volume is called by its application's uuid and its own name; of a second at one path nobody is warned."""
+        if body.get("type") != "persistent" or not (body.get("name") and body.get("mount_path", "").startswith("/")):
+            return says(422, "Validation failed.", errors={"type": ["The type field is required."]})
+        self.storages.append({**body, "uuid": f"vol{len(self.storages)}", "name": f"{self.uuid}-{body['name']}"})
+        return httpx.Response(201, json=self.storages[-1])
 
     def _environment(self, method: str, body: dict[str, Any]) -> Any:
         if unknown := set(body) - FLAGS - {"key", "value", "comment"}:

@@ -17,7 +17,7 @@ QUIET = {"depth": 0, "late": 0}
 
 
 def judged(found: ApplicationState, queue: dict[str, int] | None = QUIET, left: Any = ()) -> Status:
-    return judge(make(HOST, found), found, queue, list(left))
+    return judge(HOST, make(HOST, found), found, queue, list(left))
 
 
 def test_application_as_planned() -> None:
