@@ -95,7 +95,7 @@ class Adoption:
         try:
             if progress.paused:
                 self._resume(progress)
-            new = by or progress.new or self._create(found.app)
+            new = by or progress.new or self._new(found.app, progress.name)
             self.ledger.note_adoption(Progress(new))
             self._deploy(new, who)
             self._retire(found, new)
@@ -103,14 +103,23 @@ class Adoption:
             self.ledger.release()
         return new
 
-    def _create(self, old: Application) -> str:
+    def _new(self, old: Application, noted: str) -> str:
+        """An application in its place; one that was made just before a cut is known by its name alone."""
+        for item in self.coolify.resources(old.destination.server.uuid) if noted else ():
+            if (item.type, item.name) == ("application", noted):
+                return item.uuid
+        name = f"{NAME}-{secrets.token_hex(4)}"
+        self.ledger.note_adoption(Progress(name=name))
+        return self._create(old, name)
+
+    def _create(self, old: Application, name: str) -> str:
         project, environment = self._place(old)
         where = {
             "project_uuid": project,
             "environment_name": environment,
             "server_uuid": old.destination.server.uuid,
             "destination_uuid": old.destination.uuid,
-            "name": f"{NAME}-{secrets.token_hex(2)}",
+            "name": name,
             "description": f"Takes the place of {old.name or old.uuid}",
         }
         image, tag = self.wanted.coolify.image if self.wanted.coolify else ("", "")

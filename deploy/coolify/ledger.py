@@ -169,7 +169,8 @@ class Ledger:
     def adoption(self) -> Progress:
         """How far the adoption of this application has come."""
         found = self._get("adoption")
-        return Progress(found["value"]["new"], tuple(found["value"]["paused"])) if found else Progress()
+        value = found["value"] if found else {}
+        return Progress(value.get("new", ""), tuple(value.get("paused", ())), value.get("name", ""))
 
     def note_adoption(self, progress: Progress) -> None:
         """Notes it."""

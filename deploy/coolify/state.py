@@ -60,10 +60,11 @@ class Kept:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an adoption has come: the new application, and the queues that it has paused."""
+    """How far an adoption has come: the new application, the name that it is made by, and the queues it has paused."""
 
     new: str = ""
     paused: tuple[str, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True)

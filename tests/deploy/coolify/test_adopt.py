@@ -91,7 +91,7 @@ class Host(Coolify):
         return {"message": "stopping"}
 
     def _create(self, body: dict[str, Any]) -> httpx.Response:
-        self.app = {**self.app, "git_commit_sha": body["git_commit_sha"], "asked": body}
+        self.app = {**self.app, "git_commit_sha": body["git_commit_sha"], "name": body["name"], "asked": body}
         return httpx.Response(201, json={"uuid": APP, "domains": None})
 
 
@@ -191,6 +191,38 @@ def test_adoption_that_was_interrupted_goes_on_with_the_same_application(stage: 
     assert stage.adopt() == APP
     assert stage.coolify.journal.count("POST /applications/public") == 1
     assert stage.host.old.startswith("exited")
+
+
+def test_application_that_was_made_just_before_a_cut_is_found_by_its_name(stage: Stage) -> None:
+    """Its uuid was in an answer that nobody wrote down."""
+    adoption = stage.adoption()
+    create = adoption.coolify.create
+
+    def cut_off(kind: str, fields: Any) -> str:
+        create(kind, fields)
+        raise KeyboardInterrupt
+
+    adoption.coolify.create = cut_off  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        adoption.run(adoption.find(), "ada@desk")
+    adoption.coolify.create = create  # type: ignore[method-assign]
+    assert stage.adopt() == APP
+    assert stage.coolify.journal.count("POST /applications/public") == 1
+
+
+def test_application_that_was_not_made_before_a_cut_is_made_by_the_next(stage: Stage) -> None:
+    adoption = stage.adoption()
+    create = adoption.coolify.create
+
+    def cut_off(*_: Any) -> str:
+        raise KeyboardInterrupt
+
+    adoption.coolify.create = cut_off  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        adoption.run(adoption.find(), "ada@desk")
+    adoption.coolify.create = create  # type: ignore[method-assign]
+    assert stage.adopt() == APP
+    assert stage.coolify.journal.count("POST /applications/public") == 1
 
 
 def test_queues_that_an_interrupted_one_left_paused_are_opened_by_the_next(stage: Stage) -> None:
