@@ -214,8 +214,8 @@ def test_application_that_was_not_made_before_a_cut_is_made_by_the_next(stage: S
     adoption = stage.adoption()
     create = adoption.coolify.create
 
-    def cut_off(*_: Any) -> str:
-        raise KeyboardInterrupt
+    def cut_off(kind: str, fields: Any) -> str:
+        raise KeyboardInterrupt(kind, fields)
 
     adoption.coolify.create = cut_off  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
