@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
@@ -21,57 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deploy.spec import WorkerHost
-    from deploy.state import HostState
+    from deploy.state import Deployment, HostState, Step
 
 MOST_NAMED = 12
 PIP_STEP = "prefect.deployments.steps.pip_install_requirements"
 BRING = "HUBLAB_EXTRA_REQUIREMENTS brings it"
 SHOW = "name its folder in HUBLAB_READ_PATHS"
-
-
-@dataclass(frozen=True)
-class Step:
-    """A pull step; `requires`: packages that it asks for, `lacks`: programs that the host does not have."""
-
-    name: str
-    requires: tuple[str, ...] = ()
-    lacks: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """What the API says of one, and the host of its file.
-
-    `fetched`: its code comes from elsewhere as a run begins. `place`: else where its file lies, and `there`: whether it
-    does, None for a place that cannot be told. `folder`: in which its runs start. `packages`: of EXTRA_PIP_PACKAGES.
-    `installs`: its runs bring packages of their own (PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES).
-    """
-
-    name: str
-    entrypoint: str
-    fetched: bool = False
-    place: str = ""
-    there: bool | None = None
-    folder: str = ""
-    steps: tuple[Step, ...] = ()
-    packages: tuple[str, ...] = ()
-    installs: bool = False
-
-
-def parse(raw: list[dict[str, Any]] | None) -> tuple[Deployment, ...]:
-    """The host's answer as typed data."""
-    return tuple(
-        Deployment(
-            **{
-                **item,
-                "steps": tuple(
-                    Step(step["name"], tuple(step["requires"]), tuple(step["lacks"])) for step in item["steps"]
-                ),
-                "packages": tuple(item["packages"]),
-            }
-        )
-        for item in raw or ()
-    )
 
 
 def listed(host: WorkerHost, state: HostState) -> str:

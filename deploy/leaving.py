@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deploy import problems, spec
+from deploy.onhost.decommission import Decommission
 from deploy.plan import Plan
 
 if TYPE_CHECKING:
@@ -49,19 +50,20 @@ def names_of(state: HostState) -> set[str]:
     return {spec.worker_name(state.hostname, number) for number in state.workers}
 
 
-def question(host: WorkerHost, state: HostState, seconds: int) -> dict[str, Any]:
+def question(host: WorkerHost, state: HostState, seconds: float) -> Decommission:
     """What `decommission.py` is asked."""
-    return {
-        "workers": [spec.unit_name(number) for number in sorted(state.workers)],
-        "names": sorted(names_of(state)),
-        "webhooks": spec.WEBHOOKS_UNIT if state.webhooks else "",
-        "units": spec.UNITS,
-        "config": spec.CONFIG,
-        "base": spec.BASE,
-        "state": spec.STATE,
-        "user": spec.USER,
-        "write_paths": list(host.write_paths),
-        "pool": host.work_pool,
-        "seconds": seconds,
-        **host.api_access(),
-    }
+    return Decommission(
+        workers=tuple(spec.unit_name(number) for number in sorted(state.workers)),
+        names=tuple(sorted(names_of(state))),
+        webhooks=spec.WEBHOOKS_UNIT if state.webhooks else "",
+        units=spec.UNITS,
+        config=spec.CONFIG,
+        base=spec.BASE,
+        state=spec.STATE,
+        lock_folder=spec.LOCK,
+        user=spec.USER,
+        write_paths=host.write_paths,
+        pool=host.work_pool,
+        seconds=seconds,
+        access=host.api_access(),
+    )

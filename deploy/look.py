@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import socket
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from paramiko import SSHException
 from pyinfra.api import DeployError, StringCommand
 
 from deploy.onhost.untrusted import printable
+from deploy.onhost.wire import WireError, decode
 from deploy.release.interpreter import settle
 from deploy.remote import launcher, program
 from deploy.session import patiently
-from deploy.state import parse, question
+from deploy.state import HostState, question
 
 if TYPE_CHECKING:
     from pyinfra.api import Host
 
     from deploy.spec import WorkerHost
-    from deploy.state import HostState
 
 
 ALIVE_SECONDS = 8
@@ -38,7 +37,7 @@ def look(host: Host, wanted: WorkerHost, *, kept: bool = False) -> HostState:
         DeployError: it did not answer, or no JSON, or not within LOOK_SECONDS; the message says why.
     """
     notice_silence(host)
-    command, stdin = StringCommand(launcher(wanted.python)), program("inspect_host", question(wanted, kept=kept))
+    command, stdin = StringCommand(launcher(wanted.python)), program(question(wanted, kept=kept))
     with gevent.Timeout(LOOK_SECONDS, DeployError(f"{host.name} did not answer within {LOOK_SECONDS} s")):
         try:
             done, output = patiently(lambda: host.run_shell_command(command, _stdin=stdin, _sudo=False))
@@ -48,19 +47,19 @@ def look(host: Host, wanted: WorkerHost, *, kept: bool = False) -> HostState:
     if not done:
         said = output.output_lines[-1] if output.output_lines else "it said nothing"
         raise DeployError(f"{host.name} could not be looked at: {printable(said)}")
-    return settle(parse(answer(host.name, output.stdout_lines)), wanted.python)
+    return settle(answer(host.name, output.stdout_lines), wanted.python)
 
 
-def answer(name: str, lines: list[str]) -> dict[str, Any]:
+def answer(name: str, lines: list[str]) -> HostState:
     """What `onhost/inspect_host.py` says: the last line; before it a shell's start-up file may print.
 
     Raises:
-        DeployError: it is no JSON.
+        DeployError: it is no JSON, or none of that program's.
     """
     try:
-        return cast("dict[str, Any]", json.loads(lines[-1])) if lines else {"problem": "silent"}
-    except ValueError:
-        raise DeployError(f"{name} answered no JSON: {printable(lines[-1])}") from None
+        return decode(HostState, lines[-1]) if lines else HostState(problem="silent")
+    except WireError as error:
+        raise DeployError(f"{name} answered no JSON: {printable(lines[-1])}") from error
 
 
 def notice_silence(host: Host) -> None:

@@ -169,8 +169,8 @@ def _paths_to_fix(host: spec.WorkerHost, state: HostState) -> list[str]:
         facts = state.files.get(path)
         if (
             not facts
-            or (facts["mode"], facts["uid"], facts["gid"]) != (mode, 0, 0)
-            or (path in secret and facts["sha256"] != hashlib.sha256(secret[path].encode()).hexdigest())
+            or (facts.mode, facts.uid, facts.gid) != (mode, 0, 0)
+            or (path in secret and facts.sha256 != hashlib.sha256(secret[path].encode()).hexdigest())
         ):
             wrong.append(path)
     return wrong

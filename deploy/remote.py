@@ -7,15 +7,18 @@ import re
 import shlex
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deploy import spec
 from deploy.onhost.lock import LOST
+from deploy.onhost.wire import encode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pyinfra.api import Host
+
+    from deploy.onhost.wire import Query
 
 ONHOST = Path(__file__).with_name("onhost")
 
@@ -132,10 +135,11 @@ import json, sys, types
 for name, source in json.loads({sources!r}).items():
     module = sys.modules[name] = types.ModuleType(name)
     exec(compile(source, name, "exec"), module.__dict__)
-query = json.loads({query!r})
-work = sys.modules["deploy.onhost.lock"].begin(query["lock"]) if "lock" in query else None
+program = sys.modules[{name!r}]
+query = sys.modules["deploy.onhost.wire"].decode(program.{kind}, {query!r})
+work = sys.modules["deploy.onhost.lock"].begin(query.lock, looks=query.looks) if query.lock else None
 try:
-    status = sys.modules[{name!r}].main(query)
+    status = program.main(query)
 except OSError as error:
     status = f"{short}: {{error}}"
 sys.exit(status)
@@ -165,33 +169,29 @@ def sources(name: str) -> dict[str, str]:
     return needed | {f"deploy.{name}": text}
 
 
-def program(name: str, query: dict[str, Any]) -> str:
+def name_of(query: Query) -> str:
+    """The program that a question is for: the module of its class, as in `finish_host` or `legacy.workers`."""
+    return type(query).__module__.removeprefix("deploy.").removeprefix("onhost.")
+
+
+def program(query: Query) -> str:
     """The text of one on-host program with its question.
 
     Both travel on standard input, so that a secret in the question is in no argument list.
-
-    Args:
-        name: of the module below `deploy.onhost`, or with its folder: `legacy.workers`.
-        query: what its main() gets; anything that JSON can hold.
     """
-    module = name if "." in name else f"onhost.{name}"
-    parts = dict.fromkeys(PACKAGES, "") | (sources("onhost.lock") if "lock" in query else {}) | sources(module)
-    return BOOT.format(sources=json.dumps(parts), name=f"deploy.{module}", short=name, query=json.dumps(query))
+    kind = type(query)
+    parts = dict.fromkeys(PACKAGES, "") | (sources("onhost.lock") if query.lock else {})
+    parts |= sources(kind.__module__.removeprefix("deploy."))
+    return BOOT.format(
+        sources=json.dumps(parts), name=kind.__module__, kind=kind.__name__, short=name_of(query), query=encode(query)
+    )
 
 
 class LockLostError(RuntimeError):
     """The lock is somebody else's, or nobody's: the program was not begun. The message says whose."""
 
 
-def run(  # noqa: PLR0913 - what a program is run with
-    host: Host,
-    python: str,
-    name: str,
-    query: dict[str, Any],
-    *,
-    detached: bool = False,
-    limit: float = LIMIT_SECONDS,
-) -> bool:
+def run(host: Host, python: str, query: Query, *, detached: bool = False, limit: float = LIMIT_SECONDS) -> bool:
     """Runs an on-host program and shows its lines as they come; False when it failed, having said why.
 
     Raises:
@@ -202,7 +202,7 @@ def run(  # noqa: PLR0913 - what a program is run with
 
     from deploy.session import patiently  # noqa: PLC0415
 
-    command, stdin = StringCommand(launcher(python, detached=detached, limit=limit)), program(name, query)
+    command, stdin = StringCommand(launcher(python, detached=detached, limit=limit)), program(query)
     done, output = patiently(lambda: host.run_shell_command(command, print_output=True, _stdin=stdin, _sudo=False))
     if lost := next((line for line in output.stdout_lines if not done and line.startswith(LOST)), ""):
         raise LockLostError(lost)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from deploy import variables
+from deploy.onhost.prefect_api import Access
 
 if TYPE_CHECKING:
     from deploy.secret import Secret
@@ -122,13 +123,10 @@ class WorkerHost(Workers):
             files[WEBHOOK_SECRETS] = self.webhooks.document()
         return files
 
-    def api_access(self) -> dict[str, str]:
+    def api_access(self) -> Access:
         """What an on-host program needs to speak to the server; travels on its standard input."""
-        return {
-            "api_url": self.api_url,
-            "auth": self.auth_string.reveal() if self.auth_string else "",
-            "key": self.api_key.reveal() if self.api_key else "",
-        }
+        auth, key = self.auth_string, self.api_key
+        return Access(self.api_url, auth.reveal() if auth else "", key.reveal() if key else "")
 
     def profiles(self) -> str:
         """The Prefect profile that carries the credential; becomes a root-only file on the host."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from packaging.version import InvalidVersion, Version
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deploy.coolify.state import ApplicationState
+    from deploy.onhost.record import Line
     from deploy.plan import Plan
     from deploy.spec import WorkerHost
     from deploy.state import HostState, Release
@@ -193,19 +194,19 @@ def _why(state: HostState, release: str) -> str:
     return f": {told(failure)}" if failure else ""
 
 
-def told(line: dict[str, Any]) -> str:
+def told(line: Line) -> str:
     """One line of the host's record that tells of a failure, in words."""
-    return f"{line.get('who')}'s {line.get('what')} of {line.get('at')} failed ({line.get('result')})"
+    return f"{line.who}'s {line.what} of {line.at} failed ({line.result})"
 
 
 def last_failure(state: HostState | ApplicationState) -> str:
     """That the last deploy failed, and where that left the host; empty when it did not fail."""
-    last = state.deploys[-1] if state.deploys else {}
-    if last.get("result", "ok") == "ok":
+    last = state.deploys[-1] if state.deploys else None
+    if last is None or last.result == "ok":
         return ""
-    same = last.get("to") == state.current
+    same = last.to == state.current
     now = "it serves with the settings of before" if same else f"the release of record is {state.current or 'none'}"
-    return f"release {last.get('to')}: {told(last)}; {now}"
+    return f"release {last.to}: {told(last)}; {now}"
 
 
 def _damage(item: Release) -> str:

@@ -43,14 +43,7 @@ def build(folder: Path, expected: str = "") -> str:
     site = next(folder.glob("venv/lib/python3*/site-packages"))
     (site / "hublab.pth").write_text(identity.GUARD.format(release=folder))
     must(str(folder / "venv/bin/python"), "-P", "-c", IMPORTED)
-    query = {
-        "release": name,
-        "prefect": requirements.locked_versions()["prefect"],
-        "python_version": platform.python_version(),
-        "code": code.digest,
-        "code_files": sorted(code.files),
-    }
-    build_release.finish(folder, query)
+    build_release.finish(folder, identity.contents(name, platform.python_version()))
     return name
 
 

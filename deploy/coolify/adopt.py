@@ -20,6 +20,7 @@ from deploy.coolify.mover import Mover
 from deploy.coolify.plan import make
 from deploy.coolify.state import Progress
 from deploy.coolify.wanted import DOCKERFILE, TARGET
+from deploy.onhost.lock import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +90,7 @@ class Adoption:
             RolloutError: it did not come to its end; the old one works on.
             CoolifyError, LockError, OSError: likewise.
         """
-        owner = {"who": who, "what": f"adoption of {found.app.name or found.app.uuid}"}
+        owner = Owner(who, f"adoption of {found.app.name or found.app.uuid}")
         self.ledger.take(secrets.token_hex(8), owner)
         progress = self.ledger.adoption()
         try:
@@ -160,7 +161,7 @@ class Adoption:
         """As a deploy of it alone would."""
         wanted = replace(self.wanted, address=f"coolify:{new}", application=new)
         mover = Mover(wanted, self.coolify, self.prefect, self.say, sleep=self._pause)
-        mover.take_lock(secrets.token_hex(8), {"who": who, "what": f"adoption in place of {self.wanted.application}"})
+        mover.take_lock(secrets.token_hex(8), Owner(who, f"adoption in place of {self.wanted.application}"))
         try:
             state = self._see(wanted, self.coolify, self.prefect)
             plan = make(wanted, state)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate
+from typing import TYPE_CHECKING, Concatenate
 
 from deploy.coolify.ledger import Ledger
 from deploy.coolify.look import client, look
 from deploy.coolify.plan import make
 from deploy.coolify.prefect import Prefect
 from deploy.fleet.connect import FleetError
-from deploy.fleet.report import Report
 from deploy.fleet.status import Status, last_deploy, left_words
 from deploy.onhost import report_host, run_again
 from deploy.onhost.api_facts import online, testing
 from deploy.onhost.left_runs import left_runs
+from deploy.onhost.report_host import Report
 from deploy.onhost.untrusted import printable
 from deploy.words import mode
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from deploy.coolify.plan import ApplicationPlan
     from deploy.coolify.state import ApplicationState
+    from deploy.onhost.left_runs import LeftRun
+    from deploy.onhost.report_host import Queue
     from deploy.spec import WorkerHost
 
 
@@ -49,8 +51,8 @@ def judge(
     wanted: WorkerHost,
     plan: ApplicationPlan,
     state: ApplicationState,
-    queue: dict[str, int] | None,
-    left: list[dict[str, Any]],
+    queue: Queue | None,
+    left: tuple[LeftRun, ...],
 ) -> Status:
     """One application against its plan. Pure."""
     trouble = [f"{problem.what} -> {problem.remedy}" for problem in plan.problems]
@@ -60,8 +62,8 @@ def judge(
         trouble.append("its health check fails -> ./hublab logs shows what it says")
     if queue is None:
         trouble.append("Prefect's server did not say what is due")
-    elif queue["late"]:
-        trouble.append(f"{queue['late']} flow runs are late")
+    elif queue.late:
+        trouble.append(f"{queue.late} flow runs are late")
     trouble += left_words(left)
     if state.lock and state.lock_orphaned:
         trouble.append(f"{state.lock}: its owner is gone; the next deploy takes it over")
@@ -70,15 +72,15 @@ def judge(
         host=f"{app.name} ({plan.address})" if app and app.name else plan.address,
         release=state.release or "none",
         workers=tuple((item.name, f"{does}, release {item.release or 'unknown'}") for item in state.online),
-        due=queue["depth"] if queue else None,
-        late=queue["late"] if queue else None,
+        due=queue.depth if queue else None,
+        late=queue.late if queue else None,
         last=last_deploy(state),
         lock=state.lock,
         drift=plan.words,
         trouble=tuple(trouble),
         online=tuple(item.name for item in state.online),
         in_flight=None,
-        deployed=dict(state.deploys[-1]) if state.deploys else {},
+        deployed=state.deploys[-1] if state.deploys else None,
         address=plan.address,
     )
 
@@ -86,13 +88,13 @@ def judge(
 @told
 def status(wanted: WorkerHost) -> Status:
     """For `./hublab status`."""
-    query = {"pool": wanted.work_pool, **wanted.api_access()}
+    access, pool = wanted.api_access(), wanted.work_pool
     with client(wanted) as coolify:
-        state = look(wanted, coolify, Prefect(wanted.api_access()))
-    left = left_runs(query, online(query)) if state.api_version else []
-    queue = report_host.queue(query) if state.api_version else None
-    found = judge(wanted, make(wanted, state), state, queue, left or [])
-    said = mode(wanted, on=testing(query) if state.api_version else None)
+        state = look(wanted, coolify, Prefect(access))
+    left = left_runs(access, pool, online(access, pool)) if state.api_version else ()
+    queue = report_host.queue(access, pool) if state.api_version else None
+    found = judge(wanted, make(wanted, state), state, queue, left or ())
+    said = mode(wanted, on=testing(access) if state.api_version else None)
     return replace(found, warnings=(*wanted.exposed, *said))
 
 
@@ -114,7 +116,7 @@ def again(wanted: WorkerHost, runs: list[str]) -> str:
     Raises:
         FleetError: one could not be scheduled.
     """
-    if run_again.main({"runs": runs, **wanted.api_access()}):
+    if run_again.main(run_again.RunAgain(runs=tuple(runs), access=wanted.api_access())):
         raise FleetError("not each of the flow runs could be scheduled")
     return ""
 

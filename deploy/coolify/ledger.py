@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from deploy.coolify.state import Before, Kept, Progress
 from deploy.onhost.prefect_api import ApiError
+from deploy.onhost.record import Line
 
 if TYPE_CHECKING:
     from deploy.coolify.prefect import Prefect
+    from deploy.onhost.lock import Owner
 
 LEASE_SECONDS = 120.0
 CONFLICT, NOT_FOUND = 409, 404
@@ -98,7 +100,7 @@ class Ledger:
         told = {key: str(value.get(key, "unknown")) for key in ("who", "what", "since", "token")}
         return Lock(str(found["id"]), **told, age=max(age.total_seconds(), 0.0))
 
-    def take(self, token: str, owner: dict[str, str]) -> str:
+    def take(self, token: str, owner: Owner) -> str:
         """Takes the lock; an orphan's is taken over, and its words are returned.
 
         Raises:
@@ -108,7 +110,8 @@ class Ledger:
         if (held := self.lock()) and (held.orphaned or held.token == token) and self._delete(held.id):
             taken = "" if held.token == token else held.words
         since = self._prefect.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        body = {"name": self._name("lock"), "value": {**owner, "token": token, "since": since}, "tags": [PREFIX]}
+        value = {"who": owner.who, "what": owner.what, "token": token, "since": since}
+        body = {"name": self._name("lock"), "value": value, "tags": [PREFIX]}
         try:
             self._held = str(self._prefect.ask("/variables/", body)["id"])
         except ApiError as error:
@@ -118,7 +121,7 @@ class Ledger:
             if found is None or found.token != token:
                 raise LockError(found.words if found else "somebody else was faster") from None
             self._held = found.id
-        self._value = {**owner, "token": token, "since": since}
+        self._value = value
         return taken
 
     def refresh(self) -> None:
@@ -188,14 +191,14 @@ class Ledger:
         others = [asdict(item) for item in self.kept() if item.source != served.source]
         self._put("kept", [asdict(served), *others][:MOST_KEPT])
 
-    def history(self) -> tuple[dict[str, Any], ...]:
+    def history(self) -> tuple[Line, ...]:
         """Who deployed what and how it ended, the oldest first."""
         found = self._get("history")
-        return tuple(found["value"]) if found else ()
+        return tuple(Line.of(line) for line in found["value"]) if found else ()
 
-    def add(self, line: dict[str, Any]) -> None:
+    def add(self, line: Line) -> None:
         """Adds a line; the oldest go where a variable would grow too large."""
-        lines = [*self.history(), line]
+        lines = [one.kept() for one in (*self.history(), line)]
         while len(lines) > 1 and len(json.dumps(lines)) > MOST_BYTES:
             lines.pop(0)
         self._put("history", lines)

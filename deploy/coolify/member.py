@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from deploy.coolify.mover import Mover
     from deploy.coolify.plan import ApplicationPlan
+    from deploy.onhost.lock import Owner
+    from deploy.onhost.record import Line
     from deploy.rollout.machine import Outcome
     from deploy.spec import WorkerHost
 
@@ -96,9 +98,9 @@ class ApplicationMember:
 
     # -- the lock ----------------------------------------------------------------------------------------------
 
-    def lock(self, token: str, owner: dict[str, str]) -> bool:
+    def lock(self, token: str, owner: Owner) -> bool:
         """Takes the application's lock and keeps it fresh until `unlock`; False when somebody else holds it."""
-        self.who, self.began = owner["who"], self.mover.prefect.now().timestamp()
+        self.who, self.began = owner.who, self.mover.prefect.now().timestamp()
         try:
             if taken := self.mover.take_lock(token, owner):
                 self.say(f"{taken}: its owner is gone; taken over")
@@ -156,12 +158,12 @@ class ApplicationMember:
         names = [
             worker.name for worker in self.mover.workers() if worker.online and worker.release in self.plan.expected
         ]
-        query = {
-            "worker": names[0] if names else self.name,
-            "pool": self.wanted.work_pool,
-            "seconds": self.canary_seconds,
-            **self.wanted.api_access(),
-        }
+        query = watch_canary.WatchCanary(
+            worker=names[0] if names else self.name,
+            pool=self.wanted.work_pool,
+            seconds=self.canary_seconds,
+            access=self.wanted.api_access(),
+        )
         return watch_canary.watch(query, self._alive) == 0
 
     def _alive(self) -> str:
@@ -187,19 +189,11 @@ class ApplicationMember:
 
     def close(self, outcome: Outcome, operator: str, what: str) -> bool:
         """The line of the history."""
-        return self._done(lambda: self.mover.ledger.add(self._line(outcome, operator, what)))
+        return self._done(lambda: self._record(outcome.line(self.plan, operator, what)))
 
-    def _line(self, outcome: Outcome, operator: str, what: str) -> dict[str, Any]:
-        return {
-            "at": self.mover.ledger.now(),
-            "who": operator,
-            "what": what,
-            "from": self.plan.previous,
-            "to": self.plan.release,
-            "workers": outcome.done,
-            "result": "ok" if outcome.ok else outcome.reason,
-            "seconds": round(self.mover.prefect.now().timestamp() - self.began, 1),
-        }
+    def _record(self, line: Line) -> None:
+        seconds = round(self.mover.prefect.now().timestamp() - self.began, 1)
+        self.mover.ledger.add(replace(line, at=self.mover.ledger.now(), seconds=seconds))
 
     def _done(self, work: Callable[[], None]) -> bool:
         self.trouble = self.lost

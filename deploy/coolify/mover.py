@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from deploy.coolify.plan import ApplicationPlan
     from deploy.coolify.prefect import Prefect
     from deploy.coolify.state import ApplicationState
+    from deploy.onhost.lock import Owner
     from deploy.spec import WorkerHost
 
 
@@ -169,7 +170,7 @@ class Mover:
         """What runs of the application."""
         return running.of(self.wanted, self.prefect, self.coolify)
 
-    def take_lock(self, token: str, owner: dict[str, str]) -> str:
+    def take_lock(self, token: str, owner: Owner) -> str:
         """Takes the lock as `Ledger.take` does; its lease begins now, however long ago the plan was made."""
         taken = self.ledger.take(token, owner)
         self._seen = self._clock()

@@ -10,6 +10,8 @@ from deploy.onhost.prefect_api import ApiError, request, server_now
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from deploy.onhost.prefect_api import Access
+
 HTTP_NOT_FOUND, HTTP_BUSY = 404, 503
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0)
 
@@ -17,7 +19,7 @@ PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0)
 class Prefect:
     """One server, by address and credential. Every call raises OSError where it does not answer."""
 
-    def __init__(self, access: dict[str, str]) -> None:
+    def __init__(self, access: Access) -> None:
         self._access = access
 
     def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:

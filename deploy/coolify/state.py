@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deploy.coolify.answers import Application, Deployment, Server, Variable
+    from deploy.onhost.record import Line
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class ApplicationState:
     running: tuple[Running, ...] = ()
     before: Before | None = None
     kept: tuple[Kept, ...] = ()
-    deploys: tuple[dict[str, Any], ...] = ()
+    deploys: tuple[Line, ...] = ()
     lock: str = ""
     lock_orphaned: bool = False
     revision: Revision = field(default_factory=Revision)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from deploy.fleet import applications
 from deploy.fleet.connect import USAGE, ask_all
+from deploy.onhost.run_again import RunAgain
 
 if TYPE_CHECKING:
     from deploy.fleet.connect import Host
@@ -21,7 +22,7 @@ def send(host: Host, wanted: list[str]) -> str:
     Raises:
         FleetError: one could not be scheduled, or the host does not answer.
     """
-    return host.ask("run_again", {"runs": wanted, **host.wanted.api_access()})
+    return host.ask(RunAgain(runs=tuple(wanted), access=host.wanted.api_access()))
 
 
 def main() -> int:

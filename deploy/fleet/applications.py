@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from deploy.fleet.report import Report
     from deploy.fleet.status import Status
+    from deploy.onhost.report_host import Report
     from deploy.spec import WorkerHost
 
 

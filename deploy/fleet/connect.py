@@ -5,26 +5,27 @@ pyinfra reaches the hosts too, but takes more than a second to be imported: more
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deploy import problems
 from deploy.limit import limited
+from deploy.onhost.wire import WireError, decode
 from deploy.remedies import remedy_for
 from deploy.remote import last_line, launcher, program
 from deploy.settings import SettingsError, load
 from deploy.spec import worker_host
 from deploy.ssh import arguments
-from deploy.state import parse
+from deploy.state import HostState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from deploy.onhost.wire import Query
     from deploy.spec import WorkerHost
 
 USAGE = 2
@@ -53,7 +54,7 @@ class Host:
     wanted: WorkerHost
     ssh: tuple[str, ...]
 
-    def ask(self, name: str, query: dict[str, Any]) -> str:
+    def ask(self, query: Query) -> str:
         """Runs an on-host program and returns what it prints.
 
         Raises:
@@ -62,7 +63,7 @@ class Host:
         command = [*self.ssh, f"sh -c {shlex.quote(launcher(self.wanted.python))}"]
         try:
             done = subprocess.run(
-                command, input=program(name, query), capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS
+                command, input=program(query), capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS
             )
         except subprocess.TimeoutExpired:
             raise FleetError(f"did not answer within {ANSWER_SECONDS} s") from None
@@ -74,20 +75,20 @@ class Host:
         if done.returncode:
             raise FleetError(f"did not answer: {said[-1] if said else f'status {done.returncode}'}")
         if last_line(done.stdout).startswith('{"problem"'):
-            (problem,) = problems.find(self.wanted, parse(json.loads(last_line(done.stdout))))
+            (problem,) = problems.find(self.wanted, decode(HostState, last_line(done.stdout)))
             raise FleetError(f"{problem.what}\n    -> {problem.remedy}")
         return done.stdout
 
-    def ask_json(self, name: str, query: dict[str, Any]) -> dict[str, Any]:
-        """The same for a program that answers with one JSON object.
+    def ask_for[Answer](self, kind: type[Answer], query: Query) -> Answer:
+        """The same for a program that answers with one dataclass, as JSON.
 
         Raises:
             FleetError: with the reason.
         """
-        text = self.ask(name, query)
+        text = self.ask(query)
         try:
-            return dict(json.loads(last_line(text)))
-        except ValueError:
+            return decode(kind, last_line(text))
+        except WireError:
             raise FleetError(f"did not answer in JSON: {text.strip()[-400:] or 'it said nothing'}") from None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deploy.fleet import applications, report
 from deploy.fleet.connect import Reply, ask_all
@@ -14,22 +14,23 @@ from deploy.table import render
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from deploy.fleet.report import Report
+    from deploy.onhost.record import Line
+    from deploy.onhost.report_host import Report
 
 HEADINGS = ("when", "host", "who", "what", "from", "to", "took", "result")
 
 
-def lines(replies: Iterable[Reply[Report]]) -> list[dict[str, Any]]:
-    """All hosts' records as one, the oldest first. Pure."""
-    found = [{"host": reply.address, **line} for reply in replies if reply.answer for line in reply.answer.history]
-    return sorted(found, key=lambda line: str(line.get("at", "")))
+def lines(replies: Iterable[Reply[Report]]) -> list[tuple[str, Line]]:
+    """All hosts' records as one, each line with its host, the oldest first. Pure."""
+    found = [(reply.address, line) for reply in replies if reply.answer for line in reply.answer.history]
+    return sorted(found, key=lambda one: one[1].at)
 
 
-def row(line: dict[str, Any]) -> tuple[str, ...]:
+def row(host: str, line: Line) -> tuple[str, ...]:
     """One line of a record in words. Pure."""
-    seconds = line.get("seconds")
-    words = [str(line.get(key) or "–") for key in ("at", "host", "who", "what", "from", "to")]
-    return (*words, f"{seconds:.0f} s" if isinstance(seconds, int | float) else "–", str(line.get("result") or "–"))
+    took = "" if line.seconds is None else f"{line.seconds:.0f} s"
+    words = (line.at, host, line.who, line.what, line.previous, line.to, took, line.result)
+    return tuple(word or "–" for word in words)
 
 
 def main() -> int:
@@ -37,9 +38,9 @@ def main() -> int:
     replies = ask_all(lambda host: report.ask(host, whole=False), applications.history)
     found = lines(replies)
     if os.environ.get("JSON"):
-        sys.stdout.write(json.dumps(found) + "\n")
+        sys.stdout.write(json.dumps([{"host": host, **line.kept()} for host, line in found]) + "\n")
     elif found:
-        sys.stdout.write(render(HEADINGS, [row(line) for line in found]) + "\n")
+        sys.stdout.write(render(HEADINGS, [row(*one) for one in found]) + "\n")
     else:
         sys.stdout.write("no deploy has ended yet\n")
     for reply in replies:

@@ -57,6 +57,6 @@ def exposition(found: Sequence[Status]) -> str:
         put("release_info", 1, status.release)
         put("locked", bool(status.lock))
         if status.deployed:
-            put("last_deploy_timestamp_seconds", datetime.fromisoformat(status.deployed["at"]).timestamp())
-            put("last_deploy_ok", status.deployed.get("result") == "ok")
+            put("last_deploy_timestamp_seconds", datetime.fromisoformat(status.deployed.at).timestamp())
+            put("last_deploy_ok", status.deployed.result == "ok")
     return generate_latest(registry).decode()

@@ -9,10 +9,10 @@ import json
 import os
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from deploy import plan as planning
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
     from deploy.coolify.state import ApplicationState
     from deploy.fleet.connect import Host
-    from deploy.fleet.report import Report
+    from deploy.onhost.left_runs import LeftRun
+    from deploy.onhost.record import Line
+    from deploy.onhost.report_host import Report
     from deploy.plan import Plan
     from deploy.state import HostState
 
@@ -59,7 +61,7 @@ class Status:
     trouble: tuple[str, ...] = ()
     online: tuple[str, ...] = ()
     in_flight: int | None = 0
-    deployed: dict[str, Any] = field(default_factory=dict)
+    deployed: Line | None = None
     address: str = ""
     reachable: bool = True
     warnings: tuple[str, ...] = ()
@@ -81,16 +83,16 @@ def judge(wanted: spec.WorkerHost, plan: Plan, now: Report) -> Status:
     ]
     if now.queue is None:
         trouble.append("Prefect's server did not say what is due")
-    elif now.queue["late"]:
-        trouble.append(f"{now.queue['late']} flow runs are late")
+    elif now.queue.late:
+        trouble.append(f"{now.queue.late} flow runs are late")
     trouble += left_words(now.left)
     trouble += [
         f"{names.get(unit, unit)} is {words} -> see to the server at {wanted.api_url}; nothing is to be done here"
         for unit, words in sorted(now.doing.items())
         if words.startswith(WAITS)
     ]
-    if now.lock and now.lock["orphaned"]:
-        trouble.append(f"{now.lock['words']}: its owner is gone; the next deploy takes it over")
+    if now.lock and now.lock.orphaned:
+        trouble.append(f"{now.lock.words}: its owner is gone; the next deploy takes it over")
     trouble += [
         f"{path} changes the units of this deploy, and no deploy removes it" for path in _foreign_drop_ins(state)
     ]
@@ -98,29 +100,29 @@ def judge(wanted: spec.WorkerHost, plan: Plan, now: Report) -> Status:
         host=f"{state.hostname} ({wanted.address})" if state.hostname else wanted.address,
         release=state.current or "none",
         workers=tuple((names.get(unit, unit), words) for unit, words in sorted(now.doing.items())),
-        due=now.queue["depth"] if now.queue else None,
-        late=now.queue["late"] if now.queue else None,
+        due=now.queue.depth if now.queue else None,
+        late=now.queue.late if now.queue else None,
         last=last_deploy(state),
-        lock=now.lock["words"] if now.lock else "",
+        lock=now.lock.words if now.lock else "",
         drift=plan.words,
         trouble=tuple(trouble),
         online=tuple(sorted(name for name in names.values() if name in state.online)),
         in_flight=sum(worker.in_flight for worker in state.workers.values()),
-        deployed=dict(state.deploys[-1]) if state.deploys else {},
+        deployed=state.deploys[-1] if state.deploys else None,
         address=wanted.address,
         warnings=warnings(wanted, state),
         others=tuple(sorted(state.online - set(names.values()) - names_of(state))),
     )
 
 
-def left_words(left: Sequence[dict[str, Any]]) -> list[str]:
+def left_words(left: Sequence[LeftRun]) -> list[str]:
     """Flow runs that are lost, stuck or given up: how many, which, and what has them run again. Pure."""
     lines = []
-    for problem, runs in groupby(sorted(left, key=itemgetter("problem")), key=itemgetter("problem")):
+    for problem, runs in groupby(sorted(left, key=attrgetter("problem")), key=attrgetter("problem")):
         found = list(runs)
-        named = first([f"{run['name']} ({run['id']})" for run in found], MOST_NAMED)
-        ids = " ".join(run["id"] for run in found[:MOST_NAMED])
-        remedy = f"./hublab run-again {ids}" if found[0]["again"] else "a worker that is ONLINE sees to it"
+        named = first([f"{run.name} ({run.id})" for run in found], MOST_NAMED)
+        ids = " ".join(run.id for run in found[:MOST_NAMED])
+        remedy = f"./hublab run-again {ids}" if found[0].again else "a worker that is ONLINE sees to it"
         count = "1 flow run is" if len(found) == 1 else f"{len(found)} flow runs are"
         lines.append(f"{count} {problem}: {named} -> {remedy}")
     return lines
@@ -140,7 +142,7 @@ def last_deploy(state: HostState | ApplicationState) -> str:
     if failure := last_failure(state):
         return f"FAILED: {failure}"
     last = state.deploys[-1]
-    return f"{last['what']} of release {last.get('to')} by {last['who']} at {last['at']}: {last['result']}"
+    return f"{last.what} of release {last.to} by {last.who} at {last.at}: {last.result}"
 
 
 def ask(host: Host) -> Status:
@@ -218,7 +220,12 @@ def as_words(found: Sequence[Status]) -> str:
 
 def as_json(found: Sequence[Status]) -> str:
     """All hosts as a JSON array. Pure."""
-    return json.dumps([{**asdict(item), "as_planned": item.as_planned} for item in found]) + "\n"
+    return json.dumps([_as_data(item) for item in found]) + "\n"
+
+
+def _as_data(item: Status) -> dict[str, Any]:
+    deployed = item.deployed.kept() if item.deployed else {}
+    return asdict(item) | {"deployed": deployed, "as_planned": item.as_planned}
 
 
 def as_openmetrics(found: Sequence[Status]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from deploy import spec
 from deploy.fleet import applications
 from deploy.fleet.connect import ask_all
+from deploy.onhost.lock import Lock
 
 if TYPE_CHECKING:
     from deploy.fleet.connect import Host
@@ -19,7 +20,7 @@ def unlock(host: Host) -> str:
     Raises:
         FleetError: it could not be removed.
     """
-    return host.ask("lock", {"phase": "unlock", "folder": spec.LOCK}).strip()
+    return host.ask(Lock(phase="unlock", folder=spec.LOCK)).strip()
 
 
 def main() -> int:

@@ -8,13 +8,15 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deploy.onhost.common import ask, must, say
 from deploy.onhost.processes import send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from deploy.onhost.state import Legacy, LegacyUnit
 
 from contextlib import contextmanager
 
@@ -25,7 +27,7 @@ USER_SECONDS = 20
 END_SECONDS = 30.0
 
 
-def end(item: dict[str, Any], retired: Path, units: Path) -> None:
+def end(item: Legacy, retired: Path, units: Path) -> None:
     """Ends one worker. A unit that is there for workers is shut out; any other goes on as it is.
 
     Args:
@@ -33,19 +35,19 @@ def end(item: dict[str, Any], retired: Path, units: Path) -> None:
         retired: where the file of a unit is kept.
         units: where an operator's units are.
     """
-    if item["user_unit"]:
-        quieten_user_unit(item["user_unit"], item["uid"])
+    if item.user_unit:
+        quieten_user_unit(item.user_unit, item.uid)
         send(item, signal.SIGKILL)
         return
-    if item["how"] not in ("unit", "wrapper"):
+    if item.unit is None or item.how not in ("unit", "wrapper"):
         send(item, signal.SIGKILL)
         return
-    with quietened(item["unit"]):
+    with quietened(item.unit):
         send(item, signal.SIGKILL)
-        if item["how"] == "unit":
-            shut_out(item["unit"], retired, units)
-        await_end(item["unit"])
-    subprocess.run(["systemctl", "reset-failed", item["unit"]], check=False, capture_output=True)
+        if item.how == "unit":
+            shut_out(item.unit, retired, units)
+        await_end(item.unit)
+    subprocess.run(["systemctl", "reset-failed", item.unit], check=False, capture_output=True)
 
 
 @contextmanager
@@ -90,17 +92,17 @@ def set_aside(unit: str, retired: Path, units: Path) -> None:
     shutil.move(path, retired / unit)
 
 
-def come_back(unit: dict[str, Any], retired: Path, units: Path) -> None:
+def come_back(unit: LegacyUnit, retired: Path, units: Path) -> None:
     """A unit that made room, when ours is not there after all; nothing where it has come back already."""
-    kept, path = retired / unit["name"], units / unit["name"]
-    if path.exists() or ask("systemctl", "is-active", unit["name"]).strip() == "active":
+    kept, path = retired / unit.name, units / unit.name
+    if path.exists() or ask("systemctl", "is-active", unit.name).strip() == "active":
         return
-    if unit["file"] == str(path) and kept.is_file():
+    if unit.file == str(path) and kept.is_file():
         kept.rename(path)
         must("systemctl", "daemon-reload")
-    for verb in ["enable"] * unit["enabled"] + ["start"] * unit["active"]:
-        subprocess.run(["systemctl", verb, "--quiet", unit["name"]], check=False, capture_output=True)
-    say(f"{unit['name']} serves again as it did before this deploy")
+    for verb in ["enable"] * unit.enabled + ["start"] * unit.active:
+        subprocess.run(["systemctl", verb, "--quiet", unit.name], check=False, capture_output=True)
+    say(f"{unit.name} serves again as it did before this deploy")
 
 
 def quieten_user_unit(unit: str, uid: int) -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import glob
 import os
 import pwd
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from deploy.legacy.environment import executable, interpreter, is_python, sites, starts_worker, versions
 from deploy.legacy.units import is_ours, program_of, serves_only, show, starts
 from deploy.legacy.uvloop import found as uvloop_in
 from deploy.onhost.common import HostError
 from deploy.onhost.processes import CONTAINER, isolation, ticks, unit_of, user_unit_of
+from deploy.onhost.state import Claim, Legacy
 from deploy.onhost.untrusted import of_proc, printable
 
 ARGUMENTS = 64 * 1024
@@ -90,44 +90,51 @@ def origin(pid: int) -> Origin:
     return Origin(name, words=f"started by {name}")
 
 
-def worker(pid: int, argv: list[str], units: str, base: str) -> dict[str, Any]:
-    """A worker that has been proven to be one, or a `claim`: why it has not.
+def worker(pid: int, argv: list[str], units: str, base: str) -> Legacy | Claim:
+    """A worker that has been proven to be one, or a claim, and why that is not believed.
 
     Raises:
         OSError: it is gone.
     """
     uid = os.stat(f"/proc/{pid}").st_uid
-    said = {"pid": pid, "name": name_in(argv), "user": user_name(uid)}
+    user, name = user_name(uid), name_in(argv)
+
+    def claim(why: str, *, container: bool = False) -> Claim:
+        return Claim(pid, user, name, why, container)
+
     by = origin(pid)
     if by.unit and is_ours(f"{units}/{by.unit}", base):
-        return said | {"claim": f"it is a process of {by.unit}, which is this deploy's"}
+        return claim(f"it is a process of {by.unit}, which is this deploy's")
     where = isolation(pid)
     if where == CONTAINER or (where and not by.main):
-        return said | {"claim": where, "container": where == CONTAINER}
+        return claim(where, container=where == CONTAINER)
     program = executable(pid)
     if not is_python(program):
-        return said | {"claim": f"it executes {printable(program) or 'nothing'}, which is no Python"}
+        return claim(f"it executes {printable(program) or 'nothing'}, which is no Python")
     if not starts_worker(argv):
-        return said | {"claim": "its arguments are not those of `prefect worker start`"}
+        return claim("its arguments are not those of `prefect worker start`")
     python = interpreter(argv, program)
     folders = sites(pid, python)
     prefect = next((version for site in folders for version in versions(site, "prefect")), "")
     if not prefect:
-        return said | {"claim": f"no Prefect is installed for {printable(python)}"}
-    return said | {
-        "uid": uid,
-        "unit": by.unit,
-        "user_unit": by.user_unit,
-        "how": by.how,
-        "origin": by.words,
-        "python": printable(python),
-        "prefect": printable(prefect),
-        "uvloop": uvloop_in(folders, uid, vouched=bool(by.how)),
-        "ticks": ticks(pid),
-    }
+        return claim(f"no Prefect is installed for {printable(python)}")
+    return Legacy(
+        pid,
+        ticks(pid),
+        user=user,
+        uid=uid,
+        unit=by.unit,
+        user_unit=by.user_unit,
+        how=by.how,
+        origin=by.words,
+        name=name,
+        python=printable(python),
+        prefect=printable(prefect),
+        uvloop=uvloop_in(folders, uid, vouched=bool(by.how)),
+    )
 
 
-def everyone(units: str, base: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def everyone(units: str, base: str) -> tuple[tuple[Legacy, ...], tuple[Claim, ...]]:
     """The workers of others, and what only says that it is one: of those as many as an operator would read.
 
     Args:
@@ -139,7 +146,7 @@ def everyone(units: str, base: str) -> tuple[list[dict[str, Any]], list[dict[str
     """
     shown.cache_clear()
     versions.cache_clear()
-    found = []
+    found: list[Legacy | Claim] = []
     for pid in sorted(int(Path(entry).name) for entry in glob.glob("/proc/[0-9]*")):
         argv = arguments(pid)
         if says_so(argv, executable(pid)):
@@ -147,12 +154,14 @@ def everyone(units: str, base: str) -> tuple[list[dict[str, Any]], list[dict[str
                 found.append(worker(pid, argv, units, base))
             except OSError:  # gone meanwhile
                 continue
-    claims = [item for item in found if "claim" in item]
-    workers = [item for item in found if "claim" not in item]
+    claims = tuple(item for item in found if isinstance(item, Claim))
+    workers = [item for item in found if isinstance(item, Legacy)]
     if len(workers) > MOST_WORKERS:
-        users = ", ".join(sorted({item["user"] for item in workers}))
+        users = ", ".join(sorted({item.user for item in workers}))
         raise HostError(f"{len(workers)} processes are Prefect workers, of users {users}: end those that are not meant")
-    leaves = {one["site"] for item in workers for one in item["uvloop"] if not one["stays"]}
-    for item in workers:  # one environment, several workers: it is enough that one of them may decide
-        item["uvloop"] = [one for one in item["uvloop"] if not (one["stays"] and one["site"] in leaves)]
-    return workers, claims[:MOST_CLAIMS]
+    leaves = {one.site for item in workers for one in item.uvloop if not one.stays}
+
+    def decided(item: Legacy) -> Legacy:  # one environment, several workers: it is enough that one of them may decide
+        return replace(item, uvloop=tuple(one for one in item.uvloop if not (one.stays and one.site in leaves)))
+
+    return tuple(map(decided, workers)), claims[:MOST_CLAIMS]

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 from deploy.legacy.find import everyone
 from deploy.legacy.starters import CRON, starters
 from deploy.legacy.units import others
+from deploy.onhost.state import Claim, Legacy, LegacyUnit, Starter
 
-NOTHING: dict[str, Any] = {"workers": [], "claims": [], "units": [], "strangers": [], "starters": []}
+
+@dataclass(frozen=True)
+class Former:
+    """Workers that are proven to be some, what only says so, their units, and what would start them again.
+
+    `strangers`: units that go by the name of one of ours and are neither ours nor a worker's.
+    """
+
+    workers: tuple[Legacy, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    units: tuple[LegacyUnit, ...] = ()
+    strangers: tuple[str, ...] = ()
+    starters: tuple[Starter, ...] = ()
 
 
-def former(query: dict[str, Any]) -> dict[str, Any]:
-    """Workers that are proven to be some, what only says so, their units, and what would start them again."""
-    workers, claims = everyone(query["units"], query["base"])
-    units, strangers = others(query["base"], query["unit"])
-    by_cron = {item["user"] for item in workers if item["unit"] in CRON}
-    return {
-        "workers": workers,
-        "claims": claims,
-        "units": units,
-        "strangers": strangers,
-        "starters": starters(by_cron),
-    }
+def former(units: str, base: str, prefix: str) -> Former:
+    """All of it.
+
+    Args:
+        units: where our units are.
+        base: where our releases are.
+        prefix: how the names of our units begin, before their number.
+    """
+    workers, claims = everyone(units, base)
+    by_cron = {item.user for item in workers if item.unit in CRON}
+    return Former(workers, claims, *others(base, prefix), starters(by_cron))

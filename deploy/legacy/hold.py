@@ -8,19 +8,24 @@ the worker is gone. When the unit ends, however it ends, systemd runs this again
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from deploy.legacy.ends import come_back
 from deploy.onhost.common import HostError, must, say
 from deploy.onhost.lock import at_work, guarded, holder, orphaned
 from deploy.onhost.processes import alive, opened, output_pipes, send, stat
+from deploy.onhost.state import LegacyUnit, Process
+from deploy.onhost.wire import Key, Query, decode, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 UNIT = "hublab-legacy-output-{token}"
 LOOK_SECONDS = 0.5
@@ -31,49 +36,64 @@ MOST_PIPES = 500  # each run has two; a process may have no more than 1,024 file
 STOPPED = "T"
 
 
-def start(program: str, query: dict[str, Any], items: list[dict[str, Any]]) -> None:
-    """Starts it for these workers; what it is told and what it runs are nobody's secret.
+@dataclass(frozen=True, kw_only=True)
+class Hold(Query):
+    """Nothing: what it holds is in its environment, since systemd runs it twice."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """The workers of a deploy, by its lock; and the units that made room, with the folders to bring them back."""
+
+    key: Key
+    items: tuple[Process, ...]
+    in_the_way: tuple[LegacyUnit, ...]
+    retired: str
+    units: str
+
+
+def start(program: str, held: Held) -> None:
+    """Starts it; what it is told and what it runs are nobody's secret.
 
     Raises:
         HostError: systemd did not start it.
     """
-    told = {key: query[key] for key in ("lock", "in_the_way", "retired", "units")}
-    told["items"] = [{key: item[key] for key in ("pid", "ticks")} for item in items]
     python = [sys.executable, "-I", "-"]
     must(
-        *("systemd-run", "--quiet", "--collect", "--service-type=exec", f"--unit={name(query)}"),
+        *("systemd-run", "--quiet", "--collect", "--service-type=exec", f"--unit={name(held.key)}"),
         "--description=Holds former workers while the new ones are proven, and reads what their runs write",
         *("--property=StandardInput=data", f"--property=StandardInputData={program}"),
-        *(f"--property=ExecStopPost={' '.join(python)}", f"--setenv=HUBLAB_HELD={json.dumps(told)}", *python),
+        *(f"--property=ExecStopPost={' '.join(python)}", f"--setenv=HUBLAB_HELD={encode(held)}", *python),
     )
 
 
-def name(query: dict[str, Any]) -> str:
+def name(key: Key) -> str:
     """The unit of one deploy."""
-    return UNIT.format(token=query["lock"]["token"])
+    return UNIT.format(token=key.token)
 
 
-def lives(lock: dict[str, str]) -> bool:
+def lives(key: Key) -> bool:
     """Whether the deploy that holds the workers is at work: its own lock is fresh, or a step of it runs."""
-    with guarded(Path(lock["folder"])):
-        held, busy = holder(Path(lock["folder"])), at_work(Path(lock["folder"]))
-    return busy or bool(held and held["token"] == lock["token"] and not orphaned(held))
+    folder = Path(key.folder)
+    with guarded(folder):
+        held, busy = holder(folder), at_work(folder)
+    return busy or bool(held and held.token == key.token and not orphaned(held))
 
 
-def go_on(items: list[dict[str, Any]]) -> None:
+def go_on(items: Iterable[Process]) -> None:
     """All that are still there poll again."""
     for item in items:
         send(item, signal.SIGCONT)
 
 
-def let_go(items: list[dict[str, Any]], told: dict[str, Any]) -> None:
+def let_go(items: Iterable[Process], in_the_way: Iterable[LegacyUnit], retired: Path, units: Path) -> None:
     """All go on, those too whose place a worker of ours should have taken, and has not."""
     go_on(items)
-    for unit in told["in_the_way"]:
+    for unit in in_the_way:
         try:
-            come_back(unit, Path(told["retired"]), Path(told["units"]))
+            come_back(unit, retired, units)
         except HostError as error:
-            say(f"{unit['name']} could not come back: {error}")
+            say(f"{unit.name} could not come back: {error}")
 
 
 class Reader:
@@ -83,7 +103,7 @@ class Reader:
         self.pipes: dict[int, tuple[int, int]] = {}
         self.awake: set[int] = set()
 
-    def take(self, items: list[dict[str, Any]]) -> None:
+    def take(self, items: Iterable[Process]) -> None:
         """Opens what the runs of stopped workers write into; those of one that is gone may go on writing.
 
         One that is awake reads for itself, or is about to end: its pipes stay open, since to close the last end that
@@ -92,10 +112,10 @@ class Reader:
         self.awake = set()
         for item in items:
             if alive(item):
-                if stat(item["pid"])[:1] == [STOPPED]:
-                    self.add(item["pid"])
+                if stat(item.pid)[:1] == [STOPPED]:
+                    self.add(item.pid)
                 else:
-                    self.awake.add(item["pid"])
+                    self.awake.add(item.pid)
 
     def add(self, pid: int) -> None:
         """The pipes of one worker, but for those that are read already."""
@@ -105,9 +125,9 @@ class Reader:
             if descriptor is not None:
                 self.pipes[descriptor] = (pid, inode)
 
-    def drop(self, items: list[dict[str, Any]]) -> None:
+    def drop(self, items: Iterable[Process]) -> None:
         """Those of these workers that are still there read for themselves."""
-        there = {item["pid"] for item in items if alive(item)}
+        there = {item.pid for item in items if alive(item)}
         for descriptor in [one for one, (owner, _) in self.pipes.items() if owner in there]:
             self.close(descriptor)
 
@@ -130,20 +150,21 @@ class Reader:
                     self.close(descriptor)
 
 
-def main(_: dict[str, Any]) -> int:
+def main(_: Hold) -> int:
     """Holds; or, as what systemd runs when that has ended, lets go on."""
-    told = json.loads(os.environ["HUBLAB_HELD"])
+    told = decode(Held, os.environ["HUBLAB_HELD"])
+    back = (told.in_the_way, Path(told.retired), Path(told.units))
     if "SERVICE_RESULT" in os.environ:
-        let_go(told["items"], told)
+        let_go(told.items, *back)
         return 0
-    reader, held = Reader(), told["items"]
+    reader, held = Reader(), told.items
     while held or reader.pipes:
-        if held and not lives(told["lock"]):
+        if held and not lives(told.key):
             say("the deploy has ended: workers that are still there poll again")
-            let_go(held, told)
+            let_go(held, *back)
             time.sleep(SETTLE_SECONDS)
             reader.drop(held)
-            held = []
+            held = ()
         reader.take(held)
         reader.read()
     return 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import pwd
 import re
-from typing import Any
 
+from deploy.onhost.state import Starter
 from deploy.onhost.untrusted import names, printable, regular
 
 MOST = 20
@@ -46,15 +46,15 @@ def files() -> dict[str, str]:
     return found
 
 
-def starters(cron_users: set[str]) -> list[dict[str, Any]]:
+def starters(cron_users: set[str]) -> tuple[Starter, ...]:
     """The lines that start a worker, and those of a boot of users for whom cron has started one.
 
     Args:
         cron_users: who has a worker that cron started.
     """
     found = (
-        {"file": printable(path), "line": number, "user": printable(user)}
+        Starter(printable(path), number, printable(user))
         for path, user in files().items()
         for number, _ in lines(path, boot=path.startswith(SPOOL) and user in cron_users)
     )
-    return list(itertools.islice(found, MOST))
+    return tuple(itertools.islice(found, MOST))

@@ -7,11 +7,11 @@ import os
 import re
 import stat
 from fnmatch import fnmatchcase
-from typing import Any
 
 from deploy.legacy.environment import executable, is_python, starts_worker, worker_start
 from deploy.onhost.common import ask, read
 from deploy.onhost.processes import parent
+from deploy.onhost.state import LegacyUnit
 from deploy.onhost.untrusted import printable
 
 # systemctl(1), show: each command of a unit as `{ path=… ; argv[]=… ; ignore_errors=… ; …}`.
@@ -102,7 +102,7 @@ def candidates(prefix: str) -> set[str]:
     return {name for name in names if "@." not in name}
 
 
-def others(base: str, prefix: str) -> tuple[list[dict[str, Any]], list[str]]:
+def others(base: str, prefix: str) -> tuple[tuple[LegacyUnit, ...], tuple[str, ...]]:
     """Each unit, other than ours, whose own ExecStart starts a worker; and what else goes by the name of one of ours.
 
     Args:
@@ -114,18 +114,18 @@ def others(base: str, prefix: str) -> tuple[list[dict[str, Any]], list[str]]:
         for name, unit in show(sorted(candidates(prefix))).items()
         if unit.get("LoadState") == "loaded" and not is_ours(unit.get("FragmentPath", ""), base)
     }
-    legacy = [
-        {
-            "name": name,
-            "file": unit.get("FragmentPath", ""),
-            "active": unit.get("ActiveState") == "active",
-            "enabled": unit.get("UnitFileState", "").startswith("enabled"),
-        }
+    legacy = tuple(
+        LegacyUnit(
+            name,
+            file=unit.get("FragmentPath", ""),
+            active=unit.get("ActiveState") == "active",
+            enabled=unit.get("UnitFileState", "").startswith("enabled"),
+        )
         for name, unit in sorted(found.items())
         if starts(unit)
-    ]
+    )
     named = {name for name in found if name.removeprefix(prefix).removesuffix(".service").isdecimal()}
-    return legacy, sorted(named - {item["name"] for item in legacy})
+    return legacy, tuple(sorted(named - {item.name for item in legacy}))
 
 
 def serves_only(pid: int, unit: dict[str, str]) -> bool:

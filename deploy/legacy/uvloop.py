@@ -10,10 +10,10 @@ import os
 import stat
 import subprocess
 from pathlib import Path
-from typing import Any
 
 from deploy.legacy.environment import versions
 from deploy.onhost.common import read, say
+from deploy.onhost.state import Uvloop
 
 PACKAGE = "uvloop"
 DPKG = "/var/lib/dpkg/info"
@@ -22,7 +22,7 @@ ENVIRONMENT = 2  # above lib/python3.12
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def found(folders: list[str], uid: int, *, vouched: bool) -> list[dict[str, Any]]:
+def found(folders: list[str], uid: int, *, vouched: bool) -> tuple[Uvloop, ...]:
     """Each uvloop in a worker's folders of packages, and why it stays where it does.
 
     Args:
@@ -30,11 +30,11 @@ def found(folders: list[str], uid: int, *, vouched: bool) -> list[dict[str, Any]
         uid: whose process the worker is.
         vouched: whether root's own unit starts the worker, so that root has chosen its environment.
     """
-    return [
-        {"site": site, "version": version, "stays": refusal(site, version, uid, vouched=vouched)}
+    return tuple(
+        Uvloop(site, version, refusal(site, version, uid, vouched=vouched))
         for site in folders
         for version in versions(site, PACKAGE)
-    ]
+    )
 
 
 def folders_of(site: str, version: str) -> list[str]:
@@ -80,11 +80,11 @@ def of_a_package(site: str) -> bool:
     return any(line in read(path) for path in Path(DPKG).glob("*.list"))
 
 
-def remove(item: dict[str, Any], uid: int, *, vouched: bool) -> None:
+def remove(item: Uvloop, uid: int, *, vouched: bool) -> None:
     """What the plan has named, if it may still be removed; and says what became of it."""
-    site, version = item["site"], item["version"]
+    site, version = item.site, item.version
     versions.cache_clear()
-    if item["stays"] or not versions(site, PACKAGE):
+    if item.stays or not versions(site, PACKAGE):
         return
     if why := refusal(site, version, uid, vouched=vouched):
         say(f"uvloop {version} stays in {site}: {why}")

@@ -7,17 +7,23 @@ import re
 import signal
 import subprocess
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deploy.legacy.ends import end, set_aside, shut_out
 from deploy.legacy.find import everyone
-from deploy.legacy.hold import STOPPED, go_on, let_go, start
+from deploy.legacy.hold import STOPPED, Held, go_on, let_go, start
 from deploy.legacy.units import is_ours
 from deploy.legacy.uvloop import remove
 from deploy.onhost.common import HostError, must, say
-from deploy.onhost.prefect_api import request, worker_of
+from deploy.onhost.prefect_api import Access, request, worker_of
 from deploy.onhost.processes import alive, children, send, stat
+from deploy.onhost.state import Legacy, LegacyUnit, Process
+from deploy.onhost.wire import Query
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 RECENT_SECONDS = 120
 TRIES = 15
@@ -25,12 +31,47 @@ TELL_SECONDS = 15
 CLOCK = re.compile(r"\.\d+|Z$|\+00:00$")
 
 
-def pending(query: dict[str, Any]) -> int:
+@dataclass(frozen=True)
+class Retirement:
+    """What the end of a worker needs: how many seconds its runs are waited for, and where units and releases are."""
+
+    drain_seconds: float
+    units: str
+    base: str
+    retired: str
+
+
+@dataclass(frozen=True)
+class Room:
+    """The workers that serve under the name of a unit of ours."""
+
+    retirement: Retirement
+    legacy: tuple[Legacy, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LegacyWorkers(Query):
+    """`phase`: freeze, thaw or retire. `legacy_units`: the names of those that are shut out.
+
+    `in_the_way`: units whose names ours take. `holder`: the program that holds them, in base64, to freeze them.
+    """
+
+    phase: str
+    legacy: tuple[Legacy, ...]
+    legacy_units: tuple[str, ...]
+    in_the_way: tuple[LegacyUnit, ...]
+    holder: str
+    pool: str
+    retirement: Retirement
+    access: Access
+
+
+def pending(query: LegacyWorkers) -> int:
     """Runs that a legacy worker of this host may just have claimed and not yet started."""
     claimed = {"state": {"type": {"any_": ["PENDING"]}}}
-    pool = {"name": {"any_": [query["pool"]]}}
-    runs = request(query, "/flow_runs/filter", {"flow_runs": claimed, "work_pools": pool})
-    names = {item["name"] for item in query["legacy"]}
+    pool = {"name": {"any_": [query.pool]}}
+    runs = request(query.access, "/flow_runs/filter", {"flow_runs": claimed, "work_pools": pool})
+    names = {item.name for item in query.legacy}
     return sum(1 for run in runs if time.time() - claimed_at(run) < RECENT_SECONDS and may_be_of(names, run))
 
 
@@ -47,12 +88,15 @@ def may_be_of(names: set[str], run: dict[str, Any]) -> bool:
     return "" in names or worker_of(run) in names | {""}
 
 
-def freeze(query: dict[str, Any]) -> int:
+def freeze(query: LegacyWorkers) -> int:
     """Stops the polling of all legacy workers, at a moment when none has a run between claim and start."""
-    items = [item for item in query["legacy"] if alive(item)]
+    items = [item for item in query.legacy if alive(item)]
     if not items:
         return 0
-    start(query["holder"], query, items)
+    if query.lock is None:
+        raise HostError("nobody would let them go again: no lock is held")
+    held = tuple(Process(item.pid, item.ticks) for item in items)
+    start(query.holder, Held(query.lock, held, query.in_the_way, query.retirement.retired, query.retirement.units))
     why = ""
     for _ in range(TRIES):
         if not (why := stop(query, items)):
@@ -64,7 +108,7 @@ def freeze(query: dict[str, Any]) -> int:
     return 1
 
 
-def stop(query: dict[str, Any], items: list[dict[str, Any]]) -> str:
+def stop(query: LegacyWorkers, items: Sequence[Legacy]) -> str:
     """Stops them all; why that will not do, or nothing."""
     for item in items:
         send(item, signal.SIGSTOP)
@@ -75,24 +119,24 @@ def stop(query: dict[str, Any], items: list[dict[str, Any]]) -> str:
     if claimed:
         rest = "between claim and start; they were left polling. Try again when it is quiet."
         return f"legacy workers keep {claimed} run(s) {rest}"
-    awake = [item for item in items if alive(item) and stat(item["pid"])[:1] != [STOPPED]]
-    who = ", ".join(f"{item['name'] or '(no name)'} (pid {item['pid']}, user {item['user']})" for item in awake)
+    awake = [item for item in items if alive(item) and stat(item.pid)[:1] != [STOPPED]]
+    who = ", ".join(f"{item.name or '(no name)'} (pid {item.pid}, user {item.user})" for item in awake)
     return f"legacy workers do not stay stopped, somebody wakes them: {who}" if awake else ""
 
 
-def thaw(query: dict[str, Any]) -> int:
+def thaw(query: LegacyWorkers) -> int:
     """Lets them poll again, those too whose place one of ours had taken."""
-    let_go(query["legacy"], query)
+    let_go(query.legacy, query.in_the_way, Path(query.retirement.retired), Path(query.retirement.units))
     say("legacy workers poll again")
     return 0
 
 
-def wait_for_runs(items: list[dict[str, Any]], limit: float) -> dict[int, int]:
+def wait_for_runs(items: Sequence[Legacy], limit: float) -> dict[int, int]:
     """Waits until the runs of all these workers have ended; pid → how many have not, after `limit` seconds."""
     deadline, told = time.monotonic() + limit, 0.0
     while True:
-        left = {item["pid"]: len(children(item["pid"])) for item in items if alive(item)}
-        running = {item["name"] or item["pid"]: left[item["pid"]] for item in items if left.get(item["pid"])}
+        left = {item.pid: len(children(item.pid)) for item in items if alive(item)}
+        running = {item.name or item.pid: left[item.pid] for item in items if left.get(item.pid)}
         if not running or time.monotonic() > deadline:
             return left
         if time.monotonic() - told > TELL_SECONDS:
@@ -102,51 +146,51 @@ def wait_for_runs(items: list[dict[str, Any]], limit: float) -> dict[int, int]:
         time.sleep(0.5)
 
 
-def end_all(query: dict[str, Any], items: list[dict[str, Any]]) -> None:
+def end_all(how: Retirement, items: Sequence[Legacy]) -> None:
     """Each of these after its runs, and says what becomes of those that do not end."""
-    left = wait_for_runs(items, query["drain_seconds"])
+    left = wait_for_runs(items, how.drain_seconds)
     for item in [one for one in items if alive(one)]:
-        end(item, Path(query["retired"]), Path(query["units"]))
-        running = left.get(item["pid"], 0)
+        end(item, Path(how.retired), Path(how.units))
+        running = left.get(item.pid, 0)
         rest = f"; {running} process(es) of its runs go on without it" if running else ""
-        say(f"legacy worker {item['name'] or item['pid']} is retired{rest}")
+        say(f"legacy worker {item.name or item.pid} is retired{rest}")
 
 
-def make_room(query: dict[str, Any]) -> None:
+def make_room(unit: str, folder: str, room: Room | None) -> None:
     """Workers that serve under the name of a unit of ours go before that one comes; nothing where there are none."""
-    unit, room, units = query["unit"], query.get("room"), Path(query["units"])
-    if room is None or is_ours(str(units / unit), room["base"]):
+    units = Path(folder)
+    if room is None or is_ours(str(units / unit), room.retirement.base):
         return
     say(f"{unit} is not of this deploy: its worker is retired after its runs, and comes back if the new one fails")
-    end_all(room, [{**item, "how": "wrapper"} for item in room["legacy"]])
+    end_all(room.retirement, [replace(item, how="wrapper") for item in room.legacy])
     subprocess.run(["systemctl", "disable", "--quiet", "--now", unit], check=False, capture_output=True)
-    set_aside(unit, Path(room["retired"]), units)
+    set_aside(unit, Path(room.retirement.retired), units)
     must("systemctl", "daemon-reload")
 
 
-def retire(query: dict[str, Any]) -> int:
+def retire(query: LegacyWorkers) -> int:
     """All of them, each after its runs; then their units, those too that were not running."""
-    for item in query["legacy"]:
-        for found in item["uvloop"]:
-            remove(found, item["uid"], vouched=bool(item["unit"]))
-    end_all(query, query["legacy"])
-    retired, units = Path(query["retired"]), Path(query["units"])
-    for unit in query["legacy_units"]:
+    for item in query.legacy:
+        for found in item.uvloop:
+            remove(found, item.uid, vouched=bool(item.unit))
+    end_all(query.retirement, query.legacy)
+    retired, units = Path(query.retirement.retired), Path(query.retirement.units)
+    for unit in query.legacy_units:
         subprocess.run(["systemctl", "stop", unit], check=False, capture_output=True)
         shut_out(unit, retired, units)
     must("systemctl", "daemon-reload")
-    known = {item["pid"] for item in query["legacy"]}
-    for item in everyone(query["units"], query["base"])[0]:
-        if item["pid"] not in known:
-            who = f"pid {item['pid']}, user {item['user']}"
-            say(f"a worker was started again ({who}) by {item['origin']}: end what does so, then deploy again")
+    known = {item.pid for item in query.legacy}
+    for item in everyone(query.retirement.units, query.retirement.base)[0]:
+        if item.pid not in known:
+            who = f"pid {item.pid}, user {item.user}"
+            say(f"a worker was started again ({who}) by {item.origin}: end what does so, then deploy again")
     return 0
 
 
-def main(query: dict[str, Any]) -> int:
-    """`phase`: freeze, thaw or retire. 0: done. 1: it could not be, and was said why."""
+def main(query: LegacyWorkers) -> int:
+    """0: done. 1: it could not be, and was said why."""
     try:
-        return {"freeze": freeze, "thaw": thaw, "retire": retire}[query["phase"]](query)
+        return {"freeze": freeze, "thaw": thaw, "retire": retire}[query.phase](query)
     except HostError as error:
         say(f"legacy workers: {error}")
         return 1

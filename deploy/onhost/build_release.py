@@ -10,11 +10,12 @@ import re
 import shutil
 import tarfile
 import zipfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from deploy.onhost.byte_code import adopt, newest_sibling
-from deploy.onhost.common import HostError, guard_digest, must, packages, say, tree_digest, write_atomically
+from deploy.onhost.common import HostError, Revision, guard_digest, must, packages, say, tree_digest, write_atomically
+from deploy.onhost.wire import Query
 
 WHEEL = re.compile(r"wheels/[A-Za-z0-9_.+-]+\.whl")
 CHECK = """
@@ -23,6 +24,39 @@ import prefect, uvicorn, worker
 assert importlib.util.find_spec("uvloop") is None, "uvloop can be imported"
 assert worker.__file__.startswith(sys.argv[1] + "/"), worker.__file__
 """
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a release is to be: its id, the versions of Prefect and Python, and a digest of its code, over the files."""
+
+    release: str
+    prefect: str
+    python_version: str
+    code: str
+    code_files: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRelease(Query):
+    """One release: what it is built from, and with which interpreter.
+
+    `arrived`: the folder of the payload; `digest`: the payload's. `wheels`: `push` or `index`. `keep`: the wheels that
+    stay. `uv`: its version, and the hashes that the lock has for its wheels. `folders`: of the shipped code.
+    `guard`: the line that keeps uvloop out.
+    """
+
+    base: str
+    contents: Contents
+    python: str
+    uv: str
+    wheels: str
+    keep: tuple[str, ...]
+    uv_hashes: tuple[str, ...]
+    folders: tuple[str, ...]
+    guard: str
+    arrived: str
+    digest: str
 
 
 def receive(arrived: Path, digest: str, base: Path, release: Path, names: list[str]) -> None:
@@ -55,7 +89,7 @@ def receive(arrived: Path, digest: str, base: Path, release: Path, names: list[s
         wheel.rename(base / "wheels" / wheel.name)
 
 
-def unpack_uv(wheels: Path, version: str, hashes: list[str], into: Path) -> Path:
+def unpack_uv(wheels: Path, version: str, hashes: tuple[str, ...], into: Path) -> Path:
     """uv, out of its own wheel, which is the one that the lock names: nothing checks it after this."""
     wheel = next(iter(wheels.glob(f"uv-{version}-*.whl")), None)
     if wheel is None:
@@ -68,15 +102,15 @@ def unpack_uv(wheels: Path, version: str, hashes: list[str], into: Path) -> Path
     return program
 
 
-def install(uv: Path, release: Path, query: dict[str, Any]) -> None:
+def install(uv: Path, release: Path, query: BuildRelease) -> None:
     """The venv, from the lock, hashes required, byte code compiled once for all starts to come."""
     python = str(release / "venv/bin/python")
-    pushed = ["--offline", "--no-index", "--find-links", f"{query['base']}/wheels"]
-    source = pushed if query["wheels"] == "push" else []
+    pushed = ["--offline", "--no-index", "--find-links", f"{query.base}/wheels"]
+    source = pushed if query.wheels == "push" else []
     # No build: a source distribution is a program that would run as root.
     common = ["--no-cache", "--no-config", "--no-build", "--link-mode", "copy"]
     # Where it lies, not a link to it: a venv whose home is the link's folder looks for its library beside the link.
-    found = os.path.realpath(shutil.which(query["python"]) or query["python"])
+    found = os.path.realpath(shutil.which(query.python) or query.python)
     must(str(uv), "venv", "--quiet", "--no-config", "--no-project", "--python", found, str(release / "venv"))
     lock = [str(release / "requirements.lock"), "--require-hashes", "--python", python]
     sync = [str(uv), "pip", "sync", "--quiet", *common, *source, *lock]
@@ -87,49 +121,49 @@ def install(uv: Path, release: Path, query: dict[str, Any]) -> None:
     must(*sync, "--compile-bytecode", timeout=900)
     # A lock of the operator's own may lack what its packages ask for: said here, not by the first run that needs it.
     must(str(uv), "pip", "check", "--quiet", "--no-config", "--python", python)
-    (next(release.glob(sites)) / "hublab.pth").write_text(query["guard"])
-    must(python, "-m", "compileall", "-q", *(str(release / folder) for folder in query["folders"]))
+    (next(release.glob(sites)) / "hublab.pth").write_text(query.guard)
+    must(python, "-m", "compileall", "-q", *(str(release / folder) for folder in query.folders))
 
 
-def finish(release: Path, query: dict[str, Any]) -> None:
+def finish(release: Path, wanted: Contents) -> None:
     """Checks what was built, makes it last, and only then says that it is finished."""
-    code = tree_digest(release, query["code_files"])
-    if code != query["code"]:
+    code = tree_digest(release, wanted.code_files)
+    if code != wanted.code:
         raise HostError(f"{release}: the code that arrived is not the code that was sent")
     must(str(release / "venv/bin/python"), "-I", "-c", CHECK, str(release))
-    written = {
-        "id": query["release"],
-        "prefect": query["prefect"],
-        "python": query["python_version"],
-        "lock": hashlib.sha256((release / "requirements.lock").read_bytes()).hexdigest(),
-        "built": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "code": code,
-        "code_files": query["code_files"],
-        "guard": guard_digest(release),
-        "packages": packages(release),
-    }
+    written = Revision(
+        id=wanted.release,
+        prefect=wanted.prefect,
+        python=wanted.python_version,
+        lock=hashlib.sha256((release / "requirements.lock").read_bytes()).hexdigest(),
+        built=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        code=code,
+        code_files=wanted.code_files,
+        guard=guard_digest(release),
+        packages=packages(release),
+    )
     must("chmod", "-R", "a-w,a+rX", str(release))
     os.sync()
-    write_atomically(release / "REVISION", json.dumps(written, indent=1) + "\n", 0o444)
+    write_atomically(release / "REVISION", json.dumps(asdict(written), indent=1) + "\n", 0o444)
 
 
-def main(query: dict[str, Any]) -> int:
+def main(query: BuildRelease) -> int:
     """Builds; on any failure the half-built folder is removed."""
     os.umask(0o022)
-    base = Path(query["base"])
-    release = base / "releases" / query["release"]
+    base = Path(query.base)
+    release = base / "releases" / query.contents.release
     shutil.rmtree(release, ignore_errors=True)
     release.mkdir(parents=True)
     tools = base / ".build"
-    arrived = Path(query["arrived"])
+    arrived = Path(query.arrived)
     for left in [*base.glob(".arriving*"), *base.glob(".payload-*")]:  # of a deploy that was cut off
         if left != arrived:
             shutil.rmtree(left) if left.is_dir() else left.unlink()
     try:
-        receive(arrived, query["digest"], base, release, ["requirements.lock", *query["code_files"]])
-        uv = unpack_uv(base / "wheels", query["uv"], query["uv_hashes"], tools)
+        receive(arrived, query.digest, base, release, ["requirements.lock", *query.contents.code_files])
+        uv = unpack_uv(base / "wheels", query.uv, query.uv_hashes, tools)
         install(uv, release, query)
-        finish(release, query)
+        finish(release, query.contents)
     except (HostError, OSError, tarfile.TarError, zipfile.BadZipFile) as error:
         shutil.rmtree(release, ignore_errors=True)
         # One of them may be the reason: the next deploy brings them anew.
@@ -140,7 +174,7 @@ def main(query: dict[str, Any]) -> int:
         shutil.rmtree(tools, ignore_errors=True)
         shutil.rmtree(arrived, ignore_errors=True)
         for wheel in (base / "wheels").glob("*.whl"):
-            if wheel.name not in query["keep"]:
+            if wheel.name not in query.keep:
                 wheel.unlink()
     say(f"release {release.name} is built: {len(packages(release))} packages, uvloop is not one of them")
     return 0

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 def newest_sibling(release: Path) -> Path | None:
     """The finished release that was built last, other than this one."""
     finished = [
-        (found["built"], folder)
+        (found.built, folder)
         for folder in release.parent.iterdir()
-        if folder != release and (found := revision(folder)) and "built" in found
+        if folder != release and (found := revision(folder)) and found.built
     ]
     return max(finished)[1] if finished else None
 

@@ -8,8 +8,12 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 
 class HostError(RuntimeError):
@@ -87,7 +91,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def tree_digest(root: Path, names: list[str]) -> str:
+def tree_digest(root: Path, names: Iterable[str]) -> str:
     """One digest over the named files below a folder and their contents."""
     total = hashlib.sha256()
     for name in sorted(names):
@@ -115,10 +119,25 @@ def guard_digest(release: Path) -> str:
     return hashlib.sha256(b"".join(path.name.encode() + b"\0" + read(path) for path in found)).hexdigest()
 
 
-def revision(release: Path) -> dict[str, Any] | None:
+@dataclass(frozen=True, kw_only=True)
+class Revision:
+    """What a release was when it was finished; `code`, `guard` and `lock` are digests. Every release reads it."""
+
+    id: str = ""
+    prefect: str = ""
+    python: str = ""
+    lock: str = ""
+    built: str = ""
+    code: str
+    code_files: Sequence[str]
+    guard: str
+    packages: Sequence[str]
+
+
+def revision(release: Path) -> Revision | None:
     """What was written down when a release was finished; None while it is not."""
     try:
         found = json.loads((release / "REVISION").read_text())
-    except (OSError, ValueError):
+        return Revision(**{one.name: found[one.name] for one in fields(Revision) if one.name in found})
+    except (OSError, ValueError, TypeError):
         return None
-    return found if isinstance(found, dict) and found.keys() >= {"code", "code_files", "guard", "packages"} else None

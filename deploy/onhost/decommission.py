@@ -7,17 +7,40 @@ import pwd
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from deploy.onhost.common import HostError, must, say
 from deploy.onhost.finish_host import remove_worker
-from deploy.onhost.prefect_api import ApiError, request
+from deploy.onhost.prefect_api import Access, ApiError, request
+from deploy.onhost.wire import Query
 
 HTTP_NOT_FOUND = 404
 # What is in the state folder and is not the deploy's to throw away: what others had there before, and who did what.
 LEFT = {"retired": "what a deploy had moved aside of others' is kept there", "deploys.jsonl": "the record of deploys"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decommission(Query):
+    """What deploys put on a host: units of `workers`, which Prefect knows by their `names`, and folders.
+
+    `webhooks`: their unit, or empty. `seconds`: how long a worker may take to stop.
+    """
+
+    workers: tuple[str, ...]
+    names: tuple[str, ...]
+    webhooks: str
+    units: str
+    config: str
+    base: str
+    state: str
+    lock_folder: str
+    user: str
+    write_paths: tuple[str, ...]
+    pool: str
+    seconds: float
+    access: Access
 
 
 def stop_webhooks(unit: str, units: Path) -> None:
@@ -33,12 +56,12 @@ def waiting(spool: Path) -> int:
     return sum(1 for path in spool.rglob("*") if path.is_file()) if spool.is_dir() else 0
 
 
-def forget(query: dict[str, Any], worker: str) -> None:
+def forget(query: Decommission, worker: str) -> None:
     """The worker and the queue of its probes are no longer listed at Prefect's server; said, where that fails."""
-    pool = f"/work_pools/{quote(query['pool'])}"
+    pool = f"/work_pools/{quote(query.pool)}"
     for path in (f"{pool}/workers/{quote(worker)}", f"{pool}/queues/{quote('probe-' + worker)}"):
         try:
-            request(query, path, method="DELETE")
+            request(query.access, path, method="DELETE")
         except ApiError as error:
             if error.status != HTTP_NOT_FOUND:
                 say(f"left at Prefect's server: {path} ({error})")
@@ -95,28 +118,28 @@ def masked(units: Path) -> list[str]:
     return sorted(path.name for path in links if os.readlink(path) == "/dev/null")
 
 
-def main(query: dict[str, Any]) -> int:
+def main(query: Decommission) -> int:
     """0: all that was put there is gone, but for what was named. 1: something could not be done; again, it goes on."""
     os.umask(0o022)
-    units, state = Path(query["units"]), Path(query["state"])
+    units, state = Path(query.units), Path(query.state)
     try:
-        for unit in query["workers"]:
-            remove_worker(unit, units, query["seconds"])
-        if query["webhooks"]:
-            stop_webhooks(query["webhooks"], units)
-        for worker in query["names"]:
+        for unit in query.workers:
+            remove_worker(unit, units, query.seconds)
+        if query.webhooks:
+            stop_webhooks(query.webhooks, units)
+        for worker in query.names:
             forget(query, worker)
-        for folder in (Path(query["config"]), Path(query["base"])):
+        for folder in (Path(query.config), Path(query.base)):
             if folder.is_dir():
                 shutil.rmtree(folder)
         if state.is_dir():
             remove_state(state)
-        for name in users(query["user"]):
-            remove_user(name, [str(state), *query["write_paths"]])
+        for name in users(query.user):
+            remove_user(name, [str(state), *query.write_paths])
     except (HostError, OSError) as error:
         say(f"not everything could be removed: {error}")
         return 1
     for name in masked(units):
         say(f"left: {name} is masked, so that the worker of before does not start: systemctl unmask {name}")
-    shutil.rmtree(query["lock"]["folder"], ignore_errors=True)
+    shutil.rmtree(query.lock_folder, ignore_errors=True)
     return 0

@@ -11,7 +11,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from deploy.onhost.prefect_api import ApiError, pages
+from deploy.onhost.prefect_api import Access, ApiError, pages
+from deploy.onhost.state import Deployment, Step
 from deploy.onhost.untrusted import printable
 
 PROGRAMS = "/usr/local/bin:/usr/bin:/bin"
@@ -19,38 +20,39 @@ SET_FOLDER, GIT = "set_working_directory", "git_clone"
 INSTALL = "PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES"
 
 
-def deployments(query: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """Those of the pool, by name; None where the credential does not reach so far."""
+def deployments(access: Access, pool: str) -> tuple[Deployment, ...]:
+    """Those of a pool, by name; none where the credential does not reach so far."""
     try:
-        found = pages(query, "/deployments/filter", {"work_pools": {"name": {"any_": [query["pool"]]}}})
+        found = pages(access, "/deployments/filter", {"work_pools": {"name": {"any_": [pool]}}})
     except ApiError:
-        return None
-    return [facts(item) for item in found]
+        return ()
+    return tuple(facts(item) for item in found)
 
 
-def facts(item: dict[str, Any]) -> dict[str, Any]:
+def facts(item: dict[str, Any]) -> Deployment:
     """Of one deployment, as the API tells of it."""
     found = [_table(step) for step in item.get("pull_steps") or []]
-    steps = [_step(str(name), _table(inputs)) for step in found for name, inputs in step.items()]
+    steps = [(str(name), _table(inputs)) for step in found for name, inputs in step.items()]
+    folders = [str(inputs.get("directory") or "") if name.endswith(f".{SET_FOLDER}") else "" for name, inputs in steps]
     variables = _table(item.get("job_variables"))
     environment = _table(variables.get("env"))
-    folder = next((step["folder"] for step in reversed(steps) if step["folder"]), None)
+    folder = next(filter(None, reversed(folders)), "")
     folder = str(folder or (None if steps else item.get("path")) or variables.get("working_dir") or "")
     entrypoint = str(item.get("entrypoint") or "")
-    fetched = bool(item.get("storage_document_id")) or any(not step["folder"] for step in steps)
+    fetched = bool(item.get("storage_document_id")) or not all(folders)
     fetched |= ":" not in entrypoint and bool(folder)  # a module may lie in any folder that a run starts in
     place = "" if fetched or ":" not in entrypoint else posixpath.join(folder, entrypoint.rpartition(":")[0])
-    return {
-        "name": printable(str(item["name"])),
-        "entrypoint": printable(entrypoint),
-        "fetched": fetched,
-        "place": printable(place),
-        "there": Path(place).is_file() if place.startswith("/") else None,
-        "folder": printable(str(variables.get("working_dir") or "")),
-        "steps": [{key: step[key] for key in ("name", "requires", "lacks")} for step in steps],
-        "packages": [printable(word) for word in str(environment.get("EXTRA_PIP_PACKAGES") or "").split()],
-        "installs": str(environment.get(INSTALL) or "").lower() in {"1", "true", "t", "yes", "y", "on"},
-    }
+    return Deployment(
+        name=printable(str(item["name"])),
+        entrypoint=printable(entrypoint),
+        fetched=fetched,
+        place=printable(place),
+        there=Path(place).is_file() if place.startswith("/") else None,
+        folder=printable(str(variables.get("working_dir") or "")),
+        steps=tuple(_step(name, inputs) for name, inputs in steps),
+        packages=tuple(printable(word) for word in str(environment.get("EXTRA_PIP_PACKAGES") or "").split()),
+        installs=str(environment.get(INSTALL) or "").lower() in {"1", "true", "t", "yes", "y", "on"},
+    )
 
 
 def _table(found: Any) -> dict[str, Any]:
@@ -58,12 +60,8 @@ def _table(found: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _step(name: str, inputs: dict[str, Any]) -> dict[str, Any]:
+def _step(name: str, inputs: dict[str, Any]) -> Step:
     requires = inputs.get("requires") or []
     lacks_git = name.endswith(f".{GIT}") and not shutil.which("git", path=PROGRAMS)
-    return {
-        "name": printable(name),
-        "requires": [printable(str(one)) for one in (requires if isinstance(requires, list) else [requires])],
-        "folder": str(inputs.get("directory") or "") if name.endswith(f".{SET_FOLDER}") else "",
-        "lacks": ["git"] if lacks_git else [],
-    }
+    asked = tuple(printable(str(one)) for one in (requires if isinstance(requires, list) else [requires]))
+    return Step(printable(name), asked, ("git",) if lacks_git else ())

@@ -7,14 +7,39 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from deploy.onhost.before import clear
 from deploy.onhost.common import must, read, say, sync_folder, write_atomically
 from deploy.onhost.drop_ins import retire
 from deploy.onhost.lock import holder, now
-from deploy.onhost.record import append
+from deploy.onhost.record import Line, append
+from deploy.onhost.wire import Key, Query
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishHost(Query):
+    """How a rollout ended. `ended`: all have passed, and what is kept, surplus or old is seen to; else the line alone.
+
+    `kept`: the units of the release of record; `surplus`: those of workers that are not wanted any more.
+    `prune`: releases. `switch`: `release` becomes that of record, and `previous` the one before.
+    """
+
+    base: str
+    state: str
+    units: str
+    before: str
+    kept_units: str
+    kept: tuple[str, ...]
+    ended: bool
+    surplus: tuple[str, ...]
+    drain_seconds: float
+    switch: bool
+    release: str
+    previous: str | None
+    prune: tuple[str, ...]
+    audit: Line
 
 
 def link(path: Path, target: Path) -> None:
@@ -36,7 +61,7 @@ def remove_worker(unit: str, units: Path, limit: float) -> None:
     say(f"{unit} is drained and removed")
 
 
-def keep_units(release: Path, units: Path, names: list[str]) -> None:
+def keep_units(release: Path, units: Path, names: tuple[str, ...]) -> None:
     """Keeps the units of the release of record, so that a later rollback brings back its settings too."""
     fresh = release.with_name(f".{release.name}.new")
     for folder in (fresh, release):
@@ -63,33 +88,31 @@ def prune_interpreters(base: Path) -> None:
             say(f"{folder} is removed: no release stands on it any more")
 
 
-def audit(query: dict[str, Any]) -> None:
+def audit(line: Line, key: Key | None, record: Path) -> None:
     """Appends one line to the host's own record of deploys; `seconds` is how long the host was locked for it."""
-    line = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **query["audit"]}
-    held = holder(Path(query["lock"]["folder"])) if "lock" in query else None
-    if held:
-        line["seconds"] = round(now() - held["began"], 1)
-    append(Path(query["state"], "deploys.jsonl"), line)
+    held = holder(Path(key.folder)) if key else None
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    append(record, replace(line, at=at, seconds=round(now() - held.began, 1) if held else None))
 
 
-def main(query: dict[str, Any]) -> int:
+def main(query: FinishHost) -> int:
     """Everything is done after every worker has passed its gate; nothing here can lose a run."""
     os.umask(0o022)
-    base = Path(query["base"])
-    for unit in query["surplus"]:
-        remove_worker(unit, Path(query["units"]), query["drain_seconds"] + 120)
-    if query["switch"]:
-        if query["previous"]:
-            link(base / "previous", base / "releases" / query["previous"])
-        link(base / "current", base / "releases" / query["release"])
-    for name in query["prune"]:
+    base = Path(query.base)
+    for unit in query.surplus:
+        remove_worker(unit, Path(query.units), query.drain_seconds + 120)
+    if query.switch:
+        if query.previous:
+            link(base / "previous", base / "releases" / query.previous)
+        link(base / "current", base / "releases" / query.release)
+    for name in query.prune:
         shutil.rmtree(base / "releases" / name, ignore_errors=True)
-    if query["ended"]:
-        keep_units(Path(query["kept_units"], query["release"]), Path(query["units"]), query["kept"])
-        prune_units(Path(query["kept_units"]), base)
+    if query.ended:
+        keep_units(Path(query.kept_units, query.release), Path(query.units), query.kept)
+        prune_units(Path(query.kept_units), base)
         prune_interpreters(base)
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        retire(Path(query["before"]), Path(query["state"], "retired", f"drop-ins-{stamp}"))
-        clear(Path(query["before"]))
-    audit(query)
+        retire(Path(query.before), Path(query.state, "retired", f"drop-ins-{stamp}"))
+        clear(Path(query.before))
+    audit(query.audit, query.lock, Path(query.state, "deploys.jsonl"))
     return 0

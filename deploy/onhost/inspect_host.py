@@ -12,58 +12,92 @@ import pwd
 import re
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
-from deploy.legacy.former import NOTHING as NO_FORMER
-from deploy.legacy.former import former
+from deploy.legacy.former import Former, former
 from deploy.legacy.units import is_ours
 from deploy.onhost.addresses import reach
-from deploy.onhost.api_facts import api
+from deploy.onhost.api_facts import Server, api
 from deploy.onhost.before import unfinished
 from deploy.onhost.common import ask, guard_digest, packages, read, revision, shipped, tree_digest
 from deploy.onhost.lock import describe, holder
+from deploy.onhost.prefect_api import Access
 from deploy.onhost.record import deploys
+from deploy.onhost.state import FileFacts, HostState, PortFault, Release, Worker
 from deploy.onhost.trust import doubts
 from deploy.onhost.unit_facts import unit_facts
 from deploy.onhost.untrusted import printable
 from deploy.onhost.webhooks_port import fault
+from deploy.onhost.wire import Query, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+T = TypeVar("T")
 
-def release(path: Path) -> dict[str, Any]:
+
+@dataclass(frozen=True)
+class Address:
+    """Where the webhooks shall listen."""
+
+    bind: str
+    port: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectHost(Query):
+    """Where to look: folders and files, and how the names of users (`user`) and of workers' units (`unit`) begin.
+
+    `kept`: whether the units of former releases are asked for too. `webhooks_port`: None where they shall not be.
+    """
+
+    before: str
+    kept_units: str
+    kept: bool
+    base: str
+    config: str
+    user: str
+    units: str
+    unit: str
+    webhooks: str
+    webhooks_port: Address | None
+    files: tuple[str, ...]
+    audit: str
+    pool: str
+    environment: str
+    lock_folder: str
+    access: Access
+
+
+def release(path: Path) -> Release:
     """What a release folder holds, against what it held when it was finished."""
     written = revision(path)
     if written is None:
-        return {"complete": False}
-    found, built = set(packages(path)), set(written["packages"])
-    return {
-        "complete": True,
-        "prefix": str(Path(os.path.realpath(path / "venv/bin/python")).parent.parent),
-        "revision": {key: value for key, value in written.items() if isinstance(value, str)},
-        "added": sorted(found - built),
-        "missing": sorted(built - found),
-        "code_changed": tree_digest(path, written["code_files"]) != written["code"]
-        or shipped(path) != sorted(written["code_files"]),
-        "guard": guard_digest(path) == written["guard"],
-    }
+        return Release(path.name, complete=False)
+    found, built = set(packages(path)), set(written.packages)
+    return Release(
+        path.name,
+        complete=True,
+        added=tuple(sorted(found - built)),
+        missing=tuple(sorted(built - found)),
+        code_changed=tree_digest(path, written.code_files) != written.code
+        or shipped(path) != sorted(written.code_files),
+        guard=guard_digest(path) == written.guard,
+        prefect=written.prefect,
+        python_prefix=str(Path(os.path.realpath(path / "venv/bin/python")).parent.parent),
+    )
 
 
-def file_facts(path: str) -> dict[str, Any] | None:
+def file_facts(path: str) -> FileFacts | None:
     """Owner, mode and digest of one file; None when it is absent."""
     try:
         info = os.stat(path)
     except OSError:
         return None
     digest = hashlib.sha256(read(path)).hexdigest() if os.path.isfile(path) else ""
-    return {
-        "mode": f"{info.st_mode & 0o7777:04o}",
-        "uid": info.st_uid,
-        "gid": info.st_gid,
-        "sha256": digest,
-    }
+    return FileFacts(f"{info.st_mode & 0o7777:04o}", info.st_uid, info.st_gid, digest)
 
 
 def variables(file: Path) -> dict[str, str]:
@@ -81,12 +115,12 @@ def locked(folder: Path) -> str:
     return describe(held) if held else ""
 
 
-def workers(units: str, prefix: str, base: str) -> dict[str, dict[str, Any]]:
+def workers(units: str, prefix: str, base: str) -> dict[int, Worker]:
     """Each worker unit that a deploy wrote, by number; a name alone makes none ours."""
     names = [Path(path).name for path in glob.glob(f"{units}/{prefix}*.service") if is_ours(path, base)]
     numbers = {name: name.removeprefix(prefix).removesuffix(".service") for name in names}
-    found = unit_facts(units, [name for name in names if numbers[name].isdecimal()])
-    return {numbers[name]: facts for name, facts in found.items()}
+    found = unit_facts(units, {name: int(number) for name, number in numbers.items() if number.isdecimal()})
+    return {worker.number: worker for worker in found.values()}
 
 
 def kept_units(folder: Path) -> dict[str, dict[str, str]]:
@@ -110,80 +144,87 @@ def landlock() -> int:
     return max(0, int(ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1)))
 
 
-# What is answered where a question could not be: the deploy is then told of it, and goes no further.
-NOTHING: dict[str, Any] = {
-    "libc": "",
-    "users": [],
-    "doubts": [],
-    "reach": [],
-    "systemd": 0,
-    "landlock": 0,
-    "booted": False,
-    "free": {},
-    "releases": {},
-    "wheels": [],
-    "files": {},
-    "environment": {},
-    "workers": {},
-    "unfinished": {},
-    "lock": "",
-    "kept": {},
-    "former": NO_FORMER,
-    "api": {"status": None, "error": "was not asked"},
-    "deploys": [],
-}
+class Asked:
+    """Puts questions to the host; one that fails leaves the others their answers."""
 
+    def __init__(self) -> None:
+        self.faults: dict[str, str] = {}
 
-def facts(query: dict[str, Any]) -> dict[str, Any]:
-    """Everything; one question that fails leaves the others their answers."""
-    base = query["base"]
-    questions: dict[str, Callable[[], Any]] = {
-        "hostname": platform.node,
-        "machine": platform.machine,
-        "libc": lambda: "-".join(platform.libc_ver()),
-        "systemd": lambda: int((re.search(r"systemd (\d+)", ask("systemctl", "--version")) or ["", "0"])[1]),
-        "landlock": landlock,
-        "booted": lambda: os.path.isdir("/run/systemd/system"),
-        "free": lambda: {path: free_bytes(path) for path in (base, "/var/lib", "/etc")},
-        "users": lambda: [entry.pw_name for entry in pwd.getpwall() if entry.pw_name.startswith(query["user"])],
-        "doubts": lambda: doubts(query),
-        "reach": lambda: reach(query["api_url"]),
-        "releases": lambda: {path.name: release(path) for path in Path(base, "releases").glob("*") if path.is_dir()},
-        "current": lambda: link(f"{base}/current"),
-        "previous": lambda: link(f"{base}/previous"),
-        "wheels": lambda: sorted(os.listdir(f"{base}/wheels")) if os.path.isdir(f"{base}/wheels") else [],
-        "files": lambda: {path: file_facts(path) for path in query["files"]},
-        "environment": lambda: variables(Path(query["environment"])),
-        "workers": lambda: workers(query["units"], query["unit"], base),
-        "unfinished": lambda: unfinished(Path(query["before"])),
-        "lock": lambda: locked(Path(query["lock_folder"])),
-        "rollout_open": lambda: os.path.isdir(query["before"]),
-        "kept": lambda: kept_units(Path(query["kept_units"])) if query["kept"] else {},
-        "webhooks": lambda: unit_facts(query["units"], [query["webhooks"]]).get(query["webhooks"]),
-        "webhooks_port": lambda: port_fault(query),
-        "former": lambda: former(query),
-        "api": lambda: api(query),
-        "deploys": lambda: deploys(query["audit"]),
-    }
-    python = {
-        "executable": sys.executable,
-        "prefix": sys.base_prefix,
-        "version": platform.python_version(),
-        "fits": "unfit" not in sys.argv,  # the launcher's word
-    }
-    return {"python": python, **answers(questions)}
-
-
-def answers(questions: dict[str, Callable[[], Any]]) -> dict[str, Any]:
-    """What each question is answered with, and `faults`: why some were not."""
-    found: dict[str, Any] = {"faults": {}}
-    for name, question in questions.items():
+    def __call__(self, name: str, question: Callable[[], T], otherwise: T) -> T:
+        """The answer; where there is none, `otherwise`, and why under the question's name in `faults`."""
         try:
-            found[name] = question()
+            return question()
         except Exception as error:  # noqa: BLE001 - whatever it is, the operator hears of all the rest
-            found[name] = NOTHING.get(name)
-            found["faults"][name] = printable(f"{type(error).__name__}: {error}")
-    return found
+            self.faults[name] = printable(f"{type(error).__name__}: {error}")
+            return otherwise
+
+
+def facts(query: InspectHost) -> HostState:
+    """Everything. Where a question could not be answered the deploy is told of it, and goes no further."""
+    base, asked = query.base, Asked()
+    legacy = asked("former", lambda: former(query.units, query.base, query.unit), Former())
+    server = asked("api", lambda: api(query.access, query.pool), Server(None, "was not asked"))
+    return HostState(
+        python=sys.executable,
+        python_prefix=sys.base_prefix,
+        python_version=platform.python_version(),
+        python_fits="unfit" not in sys.argv,  # the launcher's word
+        hostname=asked("hostname", platform.node, ""),
+        machine=asked("machine", platform.machine, ""),
+        libc=asked("libc", lambda: "-".join(platform.libc_ver()), ""),
+        systemd=asked("systemd", systemd, 0),
+        landlock=asked("landlock", landlock, 0),
+        booted=asked("booted", lambda: os.path.isdir("/run/systemd/system"), otherwise=False),
+        free=asked("free", lambda: {path: free_bytes(path) for path in (base, "/var/lib", "/etc")}, {}),
+        users=asked("users", lambda: users(query.user), frozenset()),
+        doubts=asked("doubts", lambda: tuple(doubts(query)), ()),
+        reach=asked("reach", lambda: tuple(reach(query.access.api_url)), ()),
+        releases=asked("releases", lambda: releases(Path(base, "releases")), {}),
+        current=asked("current", lambda: link(f"{base}/current"), None),
+        previous=asked("previous", lambda: link(f"{base}/previous"), None),
+        wheels=asked("wheels", lambda: frozenset(path.name for path in Path(base, "wheels").glob("*")), frozenset()),
+        files=asked("files", lambda: {path: file_facts(path) for path in query.files}, {}),
+        environment=asked("environment", lambda: variables(Path(query.environment)), {}),
+        workers=asked("workers", lambda: workers(query.units, query.unit, base), {}),
+        unfinished=asked("unfinished", lambda: unfinished(Path(query.before)), {}),
+        lock=asked("lock", lambda: locked(Path(query.lock_folder)), ""),
+        rollout_open=asked("rollout_open", lambda: os.path.isdir(query.before), otherwise=False),
+        kept=asked("kept", lambda: kept_units(Path(query.kept_units)) if query.kept else {}, {}),
+        webhooks=asked("webhooks", lambda: unit_facts(query.units, {query.webhooks: 0}).get(query.webhooks), None),
+        webhooks_port=asked("webhooks_port", lambda: port_fault(query), None),
+        deploys=asked("deploys", lambda: deploys(query.audit), ()),
+        legacy=legacy.workers,
+        claims=legacy.claims,
+        legacy_units=legacy.units,
+        strangers=legacy.strangers,
+        starters=legacy.starters,
+        api_status=server.status,
+        api_error=server.error,
+        api_version=server.version,
+        api_open=server.open,
+        testing=server.testing,
+        pool=server.pool,
+        online=server.online,
+        automations=server.automations,
+        deployments=server.deployments,
+        skew=server.skew,
+        faults=asked.faults,
+    )
+
+
+def systemd() -> int:
+    """Its version; 0 where it is not there."""
+    return int((re.search(r"systemd (\d+)", ask("systemctl", "--version")) or ["", "0"])[1])
+
+
+def users(prefix: str) -> frozenset[str]:
+    """Those whose name begins so."""
+    return frozenset(entry.pw_name for entry in pwd.getpwall() if entry.pw_name.startswith(prefix))
+
+
+def releases(folder: Path) -> dict[str, Release]:
+    """Each by its id."""
+    return {path.name: release(path) for path in folder.glob("*") if path.is_dir()}
 
 
 def link(path: str) -> str | None:
@@ -191,11 +232,12 @@ def link(path: str) -> str | None:
     return os.path.basename(os.readlink(path)) if os.path.islink(path) else None
 
 
-def port_fault(query: dict[str, Any]) -> dict[str, Any] | None:
+def port_fault(query: InspectHost) -> PortFault | None:
     """Why the webhooks could not listen where they shall, if they shall anywhere."""
-    return fault(**query["webhooks_port"], unit=query["webhooks"]) if query["webhooks_port"] else None
+    place = query.webhooks_port
+    return fault(place.bind, place.port, query.webhooks) if place else None
 
 
-def main(query: dict[str, Any]) -> None:
+def main(query: InspectHost) -> None:
     """Prints everything."""
-    print(json.dumps(facts(query)))
+    print(encode(facts(query)))

@@ -3,43 +3,58 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from deploy.onhost.prefect_api import pages, worker_of
+from deploy.onhost.prefect_api import Access, pages, worker_of
 from deploy.onhost.untrusted import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 PATIENCE_SECONDS = 300  # by then the workers have put right what they may
 TAG = "run-again"
 
 
-def left_runs(query: dict[str, Any], online: list[str]) -> list[dict[str, Any]] | None:
-    """Each with its id, name, state and what is wrong; None when Prefect does not answer.
+@dataclass(frozen=True)
+class LeftRun:
+    """A flow run, its state and what is wrong with it; `again`: somebody has to have it run again."""
 
-    `online`: names of the pool's workers that are.
+    id: str
+    name: str
+    state: str
+    problem: str
+    again: bool
+
+
+def left_runs(access: Access, name: str, online: Collection[str]) -> tuple[LeftRun, ...] | None:
+    """All of a pool's; None when Prefect does not answer.
+
+    `name`: the pool's. `online`: names of those of its workers that are.
     """
-    pool = {"work_pools": {"name": {"any_": [query["pool"]]}}}
+    pool = {"work_pools": {"name": {"any_": [name]}}}
     begun = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
     ended = {"type": {"any_": ["CRASHED"]}, "name": {"any_": ["Lost", "GaveUp", "Crashed"]}}
     try:
         found = [
             run
             for state in (ended, begun)
-            for run in pages(query, "/flow_runs/filter", {"flow_runs": {"state": state}, **pool})
+            for run in pages(access, "/flow_runs/filter", {"flow_runs": {"state": state}, **pool})
         ]
     except (OSError, ValueError):
         return None
     now = datetime.datetime.now(datetime.UTC)
     told = [(run, problem(run, online, now)) for run in found]
-    return [described(run, words, again=again) for run, (words, again) in told if words]
+    return tuple(described(run, words, again=again) for run, (words, again) in told if words)
 
 
-def described(run: dict[str, Any], words: str, *, again: bool) -> dict[str, Any]:
+def described(run: dict[str, Any], words: str, *, again: bool) -> LeftRun:
     """For the operator's terminal. A run names itself, its state and, by its labels, its worker."""
-    shown = {"id": run["id"], "name": run["name"], "state": run["state"]["name"], "problem": words}
-    return {key: printable(value) for key, value in shown.items()} | {"again": again}
+    who, name, state = (printable(value) for value in (run["id"], run["name"], run["state"]["name"]))
+    return LeftRun(who, name, state, printable(words), again)
 
 
-def problem(run: dict[str, Any], online: list[str], now: datetime.datetime) -> tuple[str, bool]:
+def problem(run: dict[str, Any], online: Collection[str], now: datetime.datetime) -> tuple[str, bool]:
     """What is wrong with a run, empty for nothing; and whether somebody has to have it run again."""
     state, worker = run["state"], worker_of(run)
     old = (now - datetime.datetime.fromisoformat(state["timestamp"])).total_seconds() > PATIENCE_SECONDS

@@ -16,19 +16,49 @@ import math
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from deploy.onhost.common import read, say, write_atomically
+from deploy.onhost.wire import Key, Query, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LEASE_SECONDS = 30.0
 LOOK_SECONDS = 0.5
-KEYS = {"who", "what", "token", "since", "began", "refreshed"}
 LOST = "the lock is no longer ours"
 LOST_STATUS = 4
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who deploys, and what."""
+
+    who: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Held(Owner):
+    """What the lock says. `since` is for people; `began` and `refreshed` are seconds since boot."""
+
+    token: str
+    since: str
+    began: float
+    refreshed: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock(Query):
+    """`phase`: take, refresh, release or unlock; to take it, the owner and how long an orphan's is waited for."""
+
+    phase: str
+    folder: str
+    token: str = ""
+    owner: Owner | None = None
+    patience_seconds: float = 0
 
 
 def now() -> float:
@@ -74,53 +104,50 @@ def at_work(folder: Path) -> bool:
     return work is None
 
 
-def holder(folder: Path) -> dict[str, Any] | None:
+def holder(folder: Path) -> Held | None:
     """What the lock says; None when nobody holds it."""
     try:
         found = json.loads(read(folder / "lock"))
-    except ValueError:
-        return None
-    if not isinstance(found, dict) or not found.keys() >= KEYS:
+        held = Held(*(found[one] for one in ("who", "what", "token", "since", "began", "refreshed")))
+    except (ValueError, TypeError, KeyError):
         return None
     # What never ages would be held for ever: JSON, as Python reads it, knows NaN and Infinity.
-    return found if type(found["refreshed"]) in (int, float) and math.isfinite(found["refreshed"]) else None
+    return held if type(held.refreshed) in (int, float) and math.isfinite(held.refreshed) else None
 
 
-def describe(held: dict[str, Any]) -> str:
+def describe(held: Held) -> str:
     """Who, since when, for what."""
-    age = now() - held["refreshed"]
-    return f"locked by {held['who']} since {held['since']} for {held['what']} (last sign of life {age:.0f} s ago)"
+    age = now() - held.refreshed
+    return f"locked by {held.who} since {held.since} for {held.what} (last sign of life {age:.0f} s ago)"
 
 
-def orphaned(held: dict[str, Any]) -> bool:
+def orphaned(held: Held) -> bool:
     """Whether the holder has stopped refreshing it."""
-    return bool(now() - held["refreshed"] > LEASE_SECONDS)
+    return now() - held.refreshed > LEASE_SECONDS
 
 
-def write(folder: Path, held: dict[str, Any]) -> None:
+def write(folder: Path, held: Held) -> None:
     """Makes it the lock."""
-    write_atomically(folder / "lock", json.dumps(held) + "\n", 0o644)
+    write_atomically(folder / "lock", encode(held) + "\n", 0o644)
 
 
-def take(folder: Path, query: dict[str, Any]) -> int:
+def take(folder: Path, query: Lock) -> int:
     """Takes it; waits for an orphan's lease or its last step to end, never for an owner who is alive."""
-    deadline, seen, told = now() + query["patience_seconds"], None, ""
+    owner = query.owner or Owner("unknown", "unknown")
+    deadline, seen, told = now() + query.patience_seconds, None, ""
     while True:
         with guarded(folder, make=True):
             held, busy = holder(folder), at_work(folder)
-            if not busy and (held is None or orphaned(held) or held["token"] == query["token"]):
-                if held and held["token"] != query["token"]:
+            if not busy and (held is None or orphaned(held) or held.token == query.token):
+                if held and held.token != query.token:
                     say(f"{describe(held)}: its owner is gone; taken over")
                 since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-                write(
-                    folder,
-                    {**query["owner"], "token": query["token"], "since": since, "began": now(), "refreshed": now()},
-                )
+                write(folder, Held(owner.who, owner.what, query.token, since, began=now(), refreshed=now()))
                 return 0
-        if held and seen and held["token"] == seen["token"] and held["refreshed"] > seen["refreshed"]:
+        if held and seen and held.token == seen.token and held.refreshed > seen.refreshed:
             say(f"{describe(held)}. Nothing was changed. Try again later; `./hublab unlock` if you know it is dead.")
             return 1
-        seen = held if seen is None or held is None or held["token"] != seen["token"] else seen
+        seen = held if seen is None or held is None or held.token != seen.token else seen
         waiting = "a step of an earlier deploy is still ending; waiting for it" if busy else ""
         waiting = waiting or (f"{describe(held)}; looking whether its owner is alive" if held else "")
         if waiting.partition("(")[0] != told:
@@ -128,32 +155,32 @@ def take(folder: Path, query: dict[str, Any]) -> int:
             told = waiting.partition("(")[0]
         if now() > deadline:
             remedy = "look at it: systemctl status 'hublab-rollout-*'"
-            say(f"a step of an earlier deploy did not end within {query['patience_seconds']:.0f} s; {remedy}")
+            say(f"a step of an earlier deploy did not end within {query.patience_seconds:.0f} s; {remedy}")
             return 1
         time.sleep(LOOK_SECONDS)
 
 
-def refresh(folder: Path, query: dict[str, Any]) -> int:
+def refresh(folder: Path, query: Lock) -> int:
     """A sign of life; 1 when the lock is no longer the asker's."""
     with guarded(folder):
         held = holder(folder)
-        if held is None or held["token"] != query["token"]:
+        if held is None or held.token != query.token:
             say(lost(held))
             return 1
-        write(folder, {**held, "refreshed": now()})
+        write(folder, replace(held, refreshed=now()))
     return 0
 
 
-def release(folder: Path, query: dict[str, Any]) -> int:
+def release(folder: Path, query: Lock) -> int:
     """Gives it back, if it is the asker's."""
     with guarded(folder):
         held = holder(folder)
-        if held and held["token"] == query["token"]:
+        if held and held.token == query.token:
             (folder / "lock").unlink()
     return 0
 
 
-def unlock(folder: Path, _: dict[str, Any]) -> int:
+def unlock(folder: Path, _: Lock) -> int:
     """Removes it, whoever holds it, and says who that was."""
     with guarded(folder):
         held = holder(folder)
@@ -164,26 +191,26 @@ def unlock(folder: Path, _: dict[str, Any]) -> int:
     return 0
 
 
-def lost(held: dict[str, Any] | None) -> str:
+def lost(held: Held | None) -> str:
     """That the asker has lost its lock, and to whom."""
     free = "it was removed, or the host was booted, or somebody had it meanwhile"
     return f"{LOST}: {describe(held) if held else free}"
 
 
-def begin(query: dict[str, Any]) -> TextIO | None:
+def begin(key: Key, *, looks: bool) -> TextIO | None:
     """The right to change the host, for a step of the lock's holder; a step of its own that still runs is waited for.
 
     Ends the program when the lock is not the asker's any more: somebody else may be at work. A step that only looks
     (`looks`) is not begun then either, but keeps nobody from anything.
     """
-    folder, told = Path(query["folder"]), False
+    folder, told = Path(key.folder), False
     while True:
         with guarded(folder):
             held = holder(folder)
-            if held is None or held["token"] != query["token"]:
+            if held is None or held.token != key.token:
                 say(f"{lost(held)}; this step was not begun")
                 sys.exit(LOST_STATUS)
-            if query.get("looks"):
+            if looks:
                 return None
             if work := try_work(folder):
                 return work
@@ -193,7 +220,7 @@ def begin(query: dict[str, Any]) -> TextIO | None:
         time.sleep(LOOK_SECONDS)
 
 
-def main(query: dict[str, Any]) -> int:
-    """`phase`: take, refresh, release or unlock."""
+def main(query: Lock) -> int:
+    """One phase."""
     phases = {"take": take, "refresh": refresh, "release": release, "unlock": unlock}
-    return phases[query["phase"]](Path(query["folder"]), query)
+    return phases[query.phase](Path(query.folder), query)

@@ -14,6 +14,7 @@ import json
 import socket
 import threading
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -32,6 +33,15 @@ REDIRECTS = range(300, 400)
 ERRORS = range(400, 600)
 
 
+@dataclass(frozen=True)
+class Access:
+    """Where Prefect's API is, and the credential: a name and password (`auth`), or a key; empty where there is none."""
+
+    api_url: str
+    auth: str = field(default="", repr=False)
+    key: str = field(default="", repr=False)
+
+
 class ApiError(OSError):
     """What came was no answer of Prefect's; `status` is the server's, or None where there was none."""
 
@@ -45,17 +55,17 @@ class ApiError(OSError):
 
 @contextmanager
 def _answer(
-    query: dict[str, Any], path: str, body: dict[str, Any] | None, method: str | None
+    access: Access, path: str, body: dict[str, Any] | None, method: str | None
 ) -> Iterator[http.client.HTTPResponse]:
     """The open answer; it is cut off after ANSWER_SECONDS, however slowly it comes."""
-    url = urlsplit(query["api_url"])
+    url = urlsplit(access.api_url)
     kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
     connection = kind(url.hostname or "", url.port, timeout=SILENCE_SECONDS)
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
-    if query["auth"]:
-        headers["Authorization"] = "Basic " + base64.b64encode(query["auth"].encode()).decode()
-    elif query["key"]:
-        headers["Authorization"] = f"Bearer {query['key']}"
+    if access.auth:
+        headers["Authorization"] = "Basic " + base64.b64encode(access.auth.encode()).decode()
+    elif access.key:
+        headers["Authorization"] = f"Bearer {access.key}"
     late = threading.Event()
     limit = None
     try:
@@ -85,14 +95,14 @@ def _cut_off(answer: socket.socket, late: threading.Event) -> None:
         answer.shutdown(socket.SHUT_RDWR)
 
 
-def request(query: dict[str, Any], path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
+def request(access: Access, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
     """One question to the Prefect server, with the credential; None for an answer without content.
 
     Raises:
         ApiError: an answer came, and is none of Prefect's.
         OSError: no answer came.
     """
-    with _answer(query, path, body, method) as answer:
+    with _answer(access, path, body, method) as answer:
         if answer.status in REDIRECTS:
             where = printable(answer.headers.get("Location", "nowhere"), SHOWN)
             raise ApiError(answer.status, f"redirects to {where}; name the address of the API itself")
@@ -110,9 +120,9 @@ def request(query: dict[str, Any], path: str, body: dict[str, Any] | None = None
         raise ApiError(answer.status, f"answers {path} with what is not JSON: {begin}") from None
 
 
-def server_now(query: dict[str, Any]) -> datetime.datetime:
+def server_now(access: Access) -> datetime.datetime:
     """The clock by which the server dates runs and events; this host's own may be minutes off, or be set meanwhile."""
-    with _answer(query, "/admin/version", None, None) as answer:
+    with _answer(access, "/admin/version", None, None) as answer:
         said = answer.headers["Date"]
     return email.utils.parsedate_to_datetime(said) if said else datetime.datetime.now(datetime.UTC)
 
@@ -122,22 +132,22 @@ def worker_of(run: dict[str, Any]) -> str:
     return str((run.get("labels") or {}).get("prefect.worker.name", ""))
 
 
-def pages(query: dict[str, Any], path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+def pages(access: Access, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
     """A filter's answer, all pages."""
     found: list[dict[str, Any]] = []
-    while page := request(query, path, {**body, "limit": PAGE, "offset": len(found)}):
+    while page := request(access, path, {**body, "limit": PAGE, "offset": len(found)}):
         found += page
         if len(page) < PAGE:
             break
     return found
 
 
-def events(query: dict[str, Any], names: list[str], since: str) -> list[dict[str, Any]]:
+def events(access: Access, names: list[str], since: str) -> list[dict[str, Any]]:
     """The server's events of these names, oldest first, from a moment on (ISO 8601)."""
     found: dict[str, dict[str, Any]] = {}
     while True:
         wanted = {"occurred": {"since": since}, "event": {"name": names}, "order": "ASC"}
-        page = request(query, "/events/filter", {"filter": wanted, "limit": EVENTS_PAGE})["events"]
+        page = request(access, "/events/filter", {"filter": wanted, "limit": EVENTS_PAGE})["events"]
         known = len(found)
         found.update((event["id"], event) for event in page)
         if len(page) < EVENTS_PAGE or len(found) == known:

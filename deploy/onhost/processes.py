@@ -8,9 +8,12 @@ import os
 import re
 import signal
 import stat as statmode
-from typing import Any
+from typing import TYPE_CHECKING
 
 from deploy.onhost.common import read
+
+if TYPE_CHECKING:
+    from deploy.onhost.state import Process
 
 READ_ONLY = 0
 ACCESS_MODE = 3
@@ -95,9 +98,9 @@ def stat(pid: int) -> list[str]:
     return fields if fields and fields[0] != "Z" else []
 
 
-def alive(item: dict[str, Any]) -> bool:
+def alive(item: Process) -> bool:
     """Whether the process is still the one that was seen: a pid alone may have been given to another."""
-    return bool(stat(item["pid"])) and ticks(item["pid"]) == item["ticks"]
+    return bool(stat(item.pid)) and ticks(item.pid) == item.ticks
 
 
 def children(pid: int) -> list[int]:
@@ -113,10 +116,10 @@ def children(pid: int) -> list[int]:
     return list(found)
 
 
-def send(item: dict[str, Any], number: signal.Signals) -> bool:
+def send(item: Process, number: signal.Signals) -> bool:
     """A signal to this very process; False when it is gone, whoever has its id now (pidfd_open(2))."""
     try:
-        descriptor = os.pidfd_open(item["pid"])
+        descriptor = os.pidfd_open(item.pid)
     except ProcessLookupError:
         return False
     try:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 from deploy.onhost.common import say
-from deploy.onhost.prefect_api import pages, request
+from deploy.onhost.prefect_api import Access, pages, request
+from deploy.onhost.wire import Query
 
 
-def main(query: dict[str, Any]) -> int:
+@dataclass(frozen=True, kw_only=True)
+class RemoveAutomations(Query):
+    """Their names."""
+
+    automations: tuple[str, ...]
+    access: Access
+
+
+def main(query: RemoveAutomations) -> int:
     """0: they are gone. 1: the server refused."""
     try:
-        for item in pages(query, "/automations/filter", {}):
-            if item["name"] in query["automations"]:
-                request(query, f"/automations/{item['id']}", method="DELETE")
+        for item in pages(query.access, "/automations/filter", {}):
+            if item["name"] in query.automations:
+                request(query.access, f"/automations/{item['id']}", method="DELETE")
                 say(f"automation '{item['name']}' is removed from the Prefect server")
     except (OSError, ValueError) as error:
         say(f"the automations could not be removed: {error}")

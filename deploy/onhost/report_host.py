@@ -3,19 +3,64 @@
 from __future__ import annotations
 
 import datetime
-import json
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from deploy.onhost.common import ask
-from deploy.onhost.inspect_host import facts
-from deploy.onhost.left_runs import left_runs
+from deploy.onhost.inspect_host import InspectHost, facts
+from deploy.onhost.left_runs import LeftRun, left_runs
 from deploy.onhost.lock import at_work, describe, guarded, holder, orphaned
-from deploy.onhost.prefect_api import request
-from deploy.onhost.record import deploys
+from deploy.onhost.prefect_api import Access, request
+from deploy.onhost.record import Line, deploys
+from deploy.onhost.state import HostState
 from deploy.onhost.untrusted import printable
+from deploy.onhost.wire import Query, encode
 
 HTTP_OK = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportHost(Query):
+    """Where to look; with `inspect` the state is asked for too, and no history."""
+
+    inspect: InspectHost | None
+    unit: str
+    audit: str
+    folder: str
+    pool: str
+    access: Access
+
+
+@dataclass(frozen=True)
+class Locked:
+    """Who holds a host, in words."""
+
+    words: str
+    orphaned: bool
+
+
+@dataclass(frozen=True)
+class Queue:
+    """How many flow runs are due and not taken, and how many of them Prefect calls late."""
+
+    depth: int
+    late: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a host does right now. `doing`: unit → the worker's own words; `queue`: None when Prefect did not answer.
+
+    `left`: flow runs that nobody is about to run, though they are not done.
+    `history` is there when nothing but it was asked for, `state` otherwise.
+    """
+
+    state: HostState = field(default_factory=HostState)
+    doing: dict[str, str] = field(default_factory=dict)
+    history: tuple[Line, ...] = ()
+    lock: Locked | None = None
+    queue: Queue | None = None
+    left: tuple[LeftRun, ...] = ()
 
 
 def doing(units: list[str]) -> dict[str, str]:
@@ -30,41 +75,47 @@ def doing(units: list[str]) -> dict[str, str]:
     return found
 
 
-def lock(folder: Path) -> dict[str, Any] | None:
-    """Who holds the host, in words; None when nobody does."""
+def lock(folder: Path) -> Locked | None:
+    """Who holds the host; None when nobody does."""
     if not folder.is_dir():
         return None
     with guarded(folder):
         held, busy = holder(folder), at_work(folder)
     if held is None:
-        return {"words": "a step of a deploy without an owner is ending", "orphaned": True} if busy else None
-    return {"words": describe(held), "orphaned": orphaned(held), "who": held["who"], "since": held["since"]}
+        return Locked("a step of a deploy without an owner is ending", orphaned=True) if busy else None
+    return Locked(describe(held), orphaned(held))
 
 
-def queue(query: dict[str, Any]) -> dict[str, int] | None:
-    """Flow runs that are due and not taken, and those of them that Prefect calls late; None when it does not answer."""
-    pool = {"work_pools": {"name": {"any_": [query["pool"]]}}}
+def queue(access: Access, name: str) -> Queue | None:
+    """What a pool's workers have before them; None when Prefect does not answer."""
+    pool = {"work_pools": {"name": {"any_": [name]}}}
     due = {"before_": datetime.datetime.now(datetime.UTC).isoformat()}
     scheduled = {"state": {"type": {"any_": ["SCHEDULED"]}}, "next_scheduled_start_time": due}
     try:
-        depth = request(query, "/flow_runs/count", {"flow_runs": scheduled, **pool})
-        late = request(query, "/flow_runs/count", {"flow_runs": {"state": {"name": {"any_": ["Late"]}}}, **pool})
-    except (OSError, ValueError):
+        depth = request(access, "/flow_runs/count", {"flow_runs": scheduled, **pool})
+        late = request(access, "/flow_runs/count", {"flow_runs": {"state": {"name": {"any_": ["Late"]}}}, **pool})
+        return Queue(int(depth), int(late))
+    except (OSError, ValueError, TypeError):
         return None
-    return {"depth": depth, "late": late}
 
 
-def main(query: dict[str, Any]) -> None:
-    """Prints everything; with a question for `inspect_host.py` also what that one finds."""
-    state = facts(query["inspect"]) if query["inspect"] else None
-    units = [f"{query['unit']}{number}.service" for number in sorted(map(int, state["workers"]))] if state else []
-    answers = state is not None and state["api"]["status"] == HTTP_OK
-    found = {
-        "state": state,
-        "doing": doing(units) if units else {},
-        "history": [] if state else deploys(query["audit"]),
-        "lock": lock(Path(query["folder"])),
-        "queue": queue(query) if answers else None,
-        "left": left_runs(query, state["api"]["online"]) if state and answers else None,
-    }
-    print(json.dumps(found))
+def report(query: ReportHost) -> Report:
+    """Everything; with a question for `inspect_host.py` also what that one finds."""
+    held = lock(Path(query.folder))
+    if query.inspect is None:
+        return Report(history=deploys(query.audit), lock=held)
+    state = facts(query.inspect)
+    units = [f"{query.unit}{number}.service" for number in sorted(state.workers)]
+    answers = state.api_status == HTTP_OK
+    return Report(
+        state,
+        doing(units) if units else {},
+        lock=held,
+        queue=queue(query.access, query.pool) if answers else None,
+        left=(left_runs(query.access, query.pool, state.online) or ()) if answers else (),
+    )
+
+
+def main(query: ReportHost) -> None:
+    """Prints it."""
+    print(encode(report(query)))

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from deploy.onhost.before import clear, restore_secrets, saved
 from deploy.onhost.common import HostError, read, say
 from deploy.onhost.roll_webhooks import put_back as put_webhooks_back
 from deploy.onhost.unit_text import environment
-from deploy.onhost.worker_unit import carries_its_credentials, put_back, show
+from deploy.onhost.wire import Query
+from deploy.onhost.worker_unit import Moves, carries_its_credentials, put_back, show
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollBack(Query):
+    """No more than every move needs: the host itself knows what to put back."""
+
+    how: Moves
 
 
 def serves(unit: str, path: Path, text: str) -> bool:
@@ -28,24 +36,27 @@ def label(path: Path, text: str) -> str:
     return told.get("HUBLAB_WORKER_NAME", "webhooks" if "@" not in path.name else path.name)
 
 
-def main(query: dict[str, Any]) -> int:
+def main(query: RollBack) -> int:
     """0: every worker is what it was. 1: some could not be put back; each is tried, whatever became of the others."""
     os.umask(0o022)
-    folder, failed = Path(query["before"]), []
+    folder, failed = Path(query.how.before), []
     try:
-        restore_secrets(folder, query["files"])
+        restore_secrets(folder, query.how.files)
     except OSError as error:
         say(f"the credentials could not be put back: {error}")
         failed.append("credentials")
     for unit, text in reversed(saved(folder).items()):
-        path = Path(query["units"], unit)
-        one = {**query, "unit": unit, "worker": label(path, text)}
+        path = Path(query.how.units, unit)
+        worker = label(path, text)
         try:
             if serves(unit, path, text):
                 continue
-            (put_back if "@" in unit else put_webhooks_back)(one, text)
+            if "@" in unit:
+                put_back(query.how, unit, worker, text)
+            else:
+                put_webhooks_back(query.how, unit, text)
         except (HostError, OSError) as error:
-            say(f"{one['worker']}: could not be put back: {error}")
+            say(f"{worker}: could not be put back: {error}")
             failed.append(unit)
     if failed:
         return 1

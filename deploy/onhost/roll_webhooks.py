@@ -9,19 +9,30 @@ import os
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from deploy.onhost.before import mark_passed, restore_secrets, save
 from deploy.onhost.common import HostError, ask, must, read, say
 from deploy.onhost.drop_ins import bring_back, set_aside
 from deploy.onhost.unit_text import release_folder
-from deploy.onhost.worker_unit import check_process, give_up, put, restart, show, verify
+from deploy.onhost.wire import Query
+from deploy.onhost.worker_unit import Moves, check_process, give_up, put, restart, show, verify
 
 HTTP_OK = 200
 START_SECONDS = 150
 STEADY_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollWebhooks(Query):
+    """The text of their unit, and the file of their secrets; without a text they are to go."""
+
+    how: Moves
+    unit: str
+    secrets: str
+    text: str
 
 
 def gate(unit: str, url: str, release: str, limit: float) -> None:
@@ -69,55 +80,55 @@ def release_of(text: str) -> str:
     return Path(release_folder(text)).name
 
 
-def move(query: dict[str, Any], text: str) -> None:
+def move(how: Moves, unit: str, text: str) -> None:
     """Onto one unit text, through the gate."""
-    put(Path(query["units"], query["unit"]), text)
-    restart(query["unit"], "webhooks", START_SECONDS, text)
-    gate(query["unit"], gate_url(text), release_of(text), query["gate_seconds"])
+    put(Path(how.units, unit), text)
+    restart(unit, "webhooks", START_SECONDS, text)
+    gate(unit, gate_url(text), release_of(text), how.gate_seconds)
     say(f"webhooks: {gate_url(text)} answers 200 on release {release_of(text)}")
 
 
-def take_away(query: dict[str, Any], *more: str) -> None:
+def take_away(how: Moves, unit: str, *more: str) -> None:
     """Stops the webhooks and removes their unit, and more files."""
-    must("systemctl", "disable", "--quiet", "--now", query["unit"])
-    for path in (Path(query["units"], query["unit"]), *map(Path, more)):
+    must("systemctl", "disable", "--quiet", "--now", unit)
+    for path in (Path(how.units, unit), *map(Path, more)):
         path.unlink(missing_ok=True)
     must("systemctl", "daemon-reload")
-    ask("systemctl", "reset-failed", query["unit"])
+    ask("systemctl", "reset-failed", unit)
 
 
-def remove(query: dict[str, Any]) -> None:
+def remove(query: RollWebhooks) -> None:
     """Stops the webhooks and removes unit and secrets; what waits in the spool stays."""
-    take_away(query, query["secrets"])
+    take_away(query.how, query.unit, query.secrets)
     say("webhooks: stopped and removed; what waits in the spool stays")
 
 
-def put_back(query: dict[str, Any], previous: str) -> None:
+def put_back(how: Moves, unit: str, previous: str) -> None:
     """What was there before, credentials first, through its own gate; or nothing, when there was nothing."""
-    before = Path(query["before"])
-    restore_secrets(before, query["files"])
-    bring_back(query["unit"], before)
+    before = Path(how.before)
+    restore_secrets(before, how.files)
+    bring_back(unit, before)
     if previous:
-        move(query, previous)
+        move(how, unit, previous)
         say(f"webhooks: put back on release {release_of(previous)}")
         return
-    take_away(query)
+    take_away(how, unit)
     say("webhooks: were new, and are gone again")
 
 
-def main(query: dict[str, Any]) -> int:
+def main(query: RollWebhooks) -> int:
     """0: moved or removed. 1: put back. 3: could be neither moved nor put back."""
     os.umask(0o022)
-    if not query["text"]:
+    if not query.text:
         remove(query)
         return 0
-    previous, before = read(Path(query["units"], query["unit"])).decode(), Path(query["before"])
+    previous, before = read(Path(query.how.units, query.unit)).decode(), Path(query.how.before)
     try:
-        verify(query["unit"], query["text"])
-        save(before, query["unit"], previous)
-        set_aside(query["unit"], before)
-        move(query, query["text"])
-        mark_passed(before, query["unit"], query["text"])
+        verify(query.unit, query.text)
+        save(before, query.unit, previous)
+        set_aside(query.unit, before)
+        move(query.how, query.unit, query.text)
+        mark_passed(before, query.unit, query.text)
     except (HostError, OSError) as error:
-        return give_up(query["unit"], "webhooks", error, partial(put_back, query, previous))
+        return give_up(query.unit, "webhooks", error, partial(put_back, query.how, query.unit, previous))
     return 0

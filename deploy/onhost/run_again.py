@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 from deploy.onhost.common import say
-from deploy.onhost.prefect_api import request
+from deploy.onhost.prefect_api import Access, request
+from deploy.onhost.wire import Query
 
 
-def main(query: dict[str, Any]) -> int:
+@dataclass(frozen=True, kw_only=True)
+class RunAgain(Query):
+    """The ids of flow runs."""
+
+    runs: tuple[str, ...]
+    access: Access
+
+
+def main(query: RunAgain) -> int:
     """0: each is scheduled. 1: one could not be; the others are."""
     failed = 0
-    for run in query["runs"]:
+    for run in query.runs:
         state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retried by the operator."}
         try:
-            answer = request(query, f"/flow_runs/{run}/set_state", {"state": state})
+            answer = request(query.access, f"/flow_runs/{run}/set_state", {"state": state})
             refused = "" if answer["status"] == "ACCEPT" else answer["details"].get("reason", answer["status"])
         except (OSError, ValueError) as error:
             refused = str(error)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from deploy.onhost.common import ask, read
+from deploy.onhost.state import Worker
 from deploy.onhost.state_folders import BASE, folders_ready
 from deploy.onhost.untrusted import printable
 
-PROPERTIES = "Id,ActiveState,SubState,MainPID,NRestarts,NeedDaemonReload,UnitFileState,Result,DropInPaths,StatusText"
+PROPERTIES = "Id,ActiveState,MainPID,NRestarts,NeedDaemonReload,UnitFileState,DropInPaths,StatusText"
 
 CREDENTIALS = "/run/credentials"
 
@@ -26,33 +27,38 @@ def credentials(unit: str) -> dict[str, str]:
     return {path.name: hashlib.sha256(read(path)).hexdigest() for path in Path(CREDENTIALS, unit).glob("*")}
 
 
-def unit_facts(units: str, names: list[str]) -> dict[str, dict[str, Any]]:
-    """Each of the named units that has a file, by its name."""
-    found: dict[str, dict[str, Any]] = {
-        name: {"sha256": hashlib.sha256(text).hexdigest(), "text": text.decode(errors="replace")}
-        for name, text in ((name, read(f"{units}/{name}")) for name in names)
-        if Path(units, name).is_file()
-    }
-    if not found:
+def unit_facts(units: str, numbers: dict[str, int]) -> dict[str, Worker]:
+    """Each of the named units that has a file, by its name; a worker's with its number."""
+    texts = {name: read(f"{units}/{name}") for name in numbers if Path(units, name).is_file()}
+    if not texts:
         return {}
-    for facts in found.values():
-        facts["folders_ready"] = folders_ready(facts["text"], BASE)
+    found = {
+        name: Worker(
+            numbers[name],
+            unit_sha256=hashlib.sha256(text).hexdigest(),
+            unit_text=text.decode(errors="replace"),
+            folders_ready=folders_ready(text.decode(errors="replace"), BASE),
+        )
+        for name, text in texts.items()
+    }
     for block in ask("systemctl", "show", "--property", PROPERTIES, *found).strip().split("\n\n"):
         shown = dict(line.partition("=")[::2] for line in block.splitlines())
-        if shown.get("Id") not in found:
+        name, pid = shown.get("Id", ""), int(shown.get("MainPID") or 0)
+        if name not in found:
             continue
-        pid = int(shown.get("MainPID") or 0)
-        found[shown["Id"]] |= {
-            "active": shown.get("ActiveState"),
-            "sub": shown.get("SubState"),
-            "pid": pid,
-            "restarts": int(shown.get("NRestarts") or 0),
-            "needs_reload": shown.get("NeedDaemonReload") == "yes",
-            "enabled": shown.get("UnitFileState"),
-            "drop_ins": shown.get("DropInPaths", "").split(),
-            "doing": printable(shown.get("StatusText", "")),
-            "environment": environment(pid) if pid else {},
-            "credentials": credentials(shown["Id"]) if pid else {},
-            "uvloop": b"uvloop" in read(f"/proc/{pid}/maps") if pid else False,
-        }
+        told = environment(pid) if pid else {}
+        found[name] = replace(
+            found[name],
+            active=shown.get("ActiveState", "inactive"),
+            pid=pid,
+            restarts=int(shown.get("NRestarts") or 0),
+            needs_reload=shown.get("NeedDaemonReload") == "yes",
+            enabled=shown.get("UnitFileState", ""),
+            release=told.get("HUBLAB_RELEASE", ""),
+            unit_digest=told.get("HUBLAB_UNIT", ""),
+            drop_ins=tuple(shown.get("DropInPaths", "").split()),
+            doing=printable(shown.get("StatusText", "")),
+            credentials=credentials(name) if pid else {},
+            uvloop=b"uvloop" in read(f"/proc/{pid}/maps") if pid else False,
+        )
     return found

@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from deploy.onhost.common import ask, say
-from deploy.onhost.prefect_api import events, pages, server_now, worker_of
+from deploy.onhost.prefect_api import Access, events, pages, server_now, worker_of
+from deploy.onhost.wire import Query
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,18 @@ CLAIM = "prefect.worker.submitted-flow-run"
 CRASHED = ["prefect.flow-run.Crashed", "prefect.flow-run.Lost"]
 # How far back claims are looked for, and how late an event may reach the server.
 CLAIMED_BEFORE, LATE = datetime.timedelta(minutes=15), datetime.timedelta(seconds=30)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchCanary(Query):
+    """A worker that serves alone on the new release, and for how many seconds; `unit` is empty off a host."""
+
+    looks: ClassVar[bool] = True
+    unit: str = ""
+    worker: str
+    pool: str
+    seconds: float
+    access: Access
 
 
 @dataclass
@@ -109,42 +122,42 @@ def process(unit: str) -> str:
     return ask("systemctl", "show", "--property=MainPID,NRestarts,ActiveState", unit)
 
 
-def main(query: dict[str, Any]) -> int:
+def main(query: WatchCanary) -> int:
     """0: as good as the others. 1: worse, or it restarted. An API that does not answer decides nothing."""
-    return watch(query, lambda: process(query["unit"]))
+    return watch(query, lambda: process(query.unit))
 
 
-def watch(query: dict[str, Any], alive: Callable[[], str]) -> int:
+def watch(query: WatchCanary, alive: Callable[[], str]) -> int:
     """The same for a worker of which `alive` says what changes when it restarts."""
     try:
-        began = server_now(query)
+        began = server_now(query.access)
     except OSError:
         began = datetime.datetime.now(datetime.UTC)
-    deadline, before = time.monotonic() + query["seconds"], alive()
-    say(f"{query['worker']}: canary for {query['seconds']} s")
+    deadline, before = time.monotonic() + query.seconds, alive()
+    say(f"{query.worker}: canary for {query.seconds} s")
     body = {
         "flow_runs": {"state": {"type": {"any_": ENDED}}, "end_time": {"after_": began.isoformat()}},
-        "work_pools": {"name": {"any_": [query["pool"]]}},
+        "work_pools": {"name": {"any_": [query.pool]}},
     }
     mine, others, crashes, since = Tally(), Tally(), Crashes(began), began - CLAIMED_BEFORE
     while True:
         try:
-            now = server_now(query)
-            crashes.add(events(query, [CLAIM, *CRASHED], since.isoformat()))
+            now = server_now(query.access)
+            crashes.add(events(query.access, [CLAIM, *CRASHED], since.isoformat()))
             since = now - LATE
-            mine, others = tally(pages(query, "/flow_runs/filter", body), crashes.found, query["worker"])
+            mine, others = tally(pages(query.access, "/flow_runs/filter", body), crashes.found, query.worker)
         except OSError as error:
-            say(f"{query['worker']}: the API cannot be asked about the canary ({error})")
+            say(f"{query.worker}: the API cannot be asked about the canary ({error})")
         reason = fault(mine, others)
         if alive() != before:
             reason = "it restarted by itself"
         if reason:
-            say(f"{query['worker']}: FAILED as the canary: {reason}")
+            say(f"{query.worker}: FAILED as the canary: {reason}")
             return 1
         if time.monotonic() > deadline:
             break
         time.sleep(min(LOOK_SECONDS, max(deadline - time.monotonic(), 0.1)))
     compared = f"{mine.rate:.0%} of its {mine.ended} runs failed, {others.rate:.0%} of the others' {others.ended}"
     unjudged = "it stayed up, and had no flow runs to be judged by"
-    say(f"{query['worker']}: canary passed: {compared if mine.ended else unjudged}")
+    say(f"{query.worker}: canary passed: {compared if mine.ended else unjudged}")
     return 0

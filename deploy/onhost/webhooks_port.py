@@ -6,16 +6,16 @@ import errno
 import glob
 import socket
 from pathlib import Path
-from typing import Any
 
 from deploy.onhost.common import read
 from deploy.onhost.processes import links, unit_of
+from deploy.onhost.state import PortFault
 from deploy.onhost.untrusted import of_proc, printable
 
 LISTENING = "0A"
 
 
-def fault(bind: str, port: int, unit: str) -> dict[str, Any] | None:
+def fault(bind: str, port: int, unit: str) -> PortFault | None:
     """Why `unit` could not listen at an address of this host; None when it could, or does."""
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as tried:
@@ -25,7 +25,7 @@ def fault(bind: str, port: int, unit: str) -> dict[str, Any] | None:
             tried.bind((bind, port))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                return {"error": error.strerror or str(error), "pid": 0, "unit": None, "command": ""}
+                return PortFault(error.strerror or str(error), 0, None, "")
         else:
             return None
     pid = listener(port)
@@ -33,12 +33,7 @@ def fault(bind: str, port: int, unit: str) -> dict[str, Any] | None:
     if holder == unit:
         return None
     words = of_proc(f"/proc/{pid}/cmdline").decode(errors="replace").split("\0") if pid else []
-    return {
-        "error": "",
-        "pid": pid,
-        "unit": holder,
-        "command": printable(" ".join(Path(word).name for word in words[:3]).strip()),
-    }
+    return PortFault("", pid, holder, printable(" ".join(Path(word).name for word in words[:3]).strip()))
 
 
 def listener(port: int) -> int:

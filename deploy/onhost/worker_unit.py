@@ -7,8 +7,9 @@ import json
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deploy.onhost.before import restore_secrets
 from deploy.onhost.common import HostError, ask, must, read, say, write_atomically
@@ -22,6 +23,19 @@ if TYPE_CHECKING:
 START_SECONDS = 150
 VERIFY_SECONDS = 60
 CREDENTIALS = "/run/credentials"
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What every move of a unit needs, forth or back; who it is and whom it asks, the unit's own text says.
+
+    `units`, `before`: the folders of units and of what was there before. `files`: the path of each credential.
+    """
+
+    units: str
+    before: str
+    files: dict[str, str]
+    gate_seconds: float
 
 
 def carries_its_credentials(unit: str, text: str) -> bool:
@@ -142,10 +156,13 @@ def check_process(unit: str, label: str, before: dict[str, str], release: str) -
         raise HostError(f"{label} has uvloop loaded")
 
 
-def gate(unit: str, text: str, since: str, limit: float) -> dict[str, Any]:
+def gate(unit: str, text: str, since: str, limit: float) -> float:
     """The worker has a fresh heartbeat, a run on its own queue completes, and its process is the one that was started.
 
     Everything about it is taken from its own text: a unit of before is judged by what it was, not by what is wanted.
+
+    Returns:
+        How many seconds that run took.
 
     Raises:
         HostError: with the reason.
@@ -161,29 +178,28 @@ def gate(unit: str, text: str, since: str, limit: float) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         raise HostError(f"the probe of {worker} did not end") from None
     try:
-        answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    except (ValueError, IndexError):
+        answer = dict(json.loads(done.stdout.strip().splitlines()[-1]))
+    except (ValueError, TypeError, IndexError):
         raise HostError(f"the probe of {worker} said nothing useful: {done.stderr.strip()[-400:]}") from None
     if not answer.get("ok"):
         raise HostError(f"{worker}: {answer.get('error') or 'the probe run ended ' + str(answer.get('state'))}")
     check_process(unit, worker, before, Path(folder).name)
     if not carries_its_credentials(unit, text):
         raise HostError(f"{worker} was not started with the credential that lies on the host")
-    return answer
+    return float(answer["seconds"])
 
 
-def move(query: dict[str, Any], text: str) -> None:
+def move(how: Moves, unit: str, text: str) -> None:
     """One worker onto one unit text, through the gate."""
-    unit = query["unit"]
     worker = told(text, "HUBLAB_WORKER_NAME")
-    put(Path(query["units"], unit), text)
+    put(Path(how.units, unit), text)
     since = datetime.datetime.now(datetime.UTC)
     restart(unit, worker, stop_seconds(text) + START_SECONDS, text)
     started = datetime.datetime.now(datetime.UTC)
     took = (started - since).total_seconds()
     say(f"{worker}: ready after {took:.1f} s; gate: a heartbeat and a probe run of its own")
-    answer = gate(unit, text, since.isoformat(), query["gate_seconds"])
-    say(f"{worker}: ONLINE, probe run COMPLETED in {answer['seconds']:.1f} s")
+    seconds = gate(unit, text, since.isoformat(), how.gate_seconds)
+    say(f"{worker}: ONLINE, probe run COMPLETED in {seconds:.1f} s")
 
 
 def give_up(unit: str, label: str, error: Exception, back: Callable[[], None]) -> int:
@@ -198,18 +214,18 @@ def give_up(unit: str, label: str, error: Exception, back: Callable[[], None]) -
     return 1
 
 
-def put_back(query: dict[str, Any], previous: str) -> None:
+def put_back(how: Moves, unit: str, worker: str, previous: str) -> None:
     """What was there before, credentials first, through its own gate; or nothing, when there was nothing."""
-    before = Path(query["before"])
-    restore_secrets(before, query["files"])
-    bring_back(query["unit"], before)
-    path = Path(query["units"], query["unit"])
+    before = Path(how.before)
+    restore_secrets(before, how.files)
+    bring_back(unit, before)
+    path = Path(how.units, unit)
     if not previous:
-        must("systemctl", "disable", "--quiet", "--now", query["unit"], timeout=stop_seconds(read(path).decode()) + 60)
+        must("systemctl", "disable", "--quiet", "--now", unit, timeout=stop_seconds(read(path).decode()) + 60)
         path.unlink(missing_ok=True)
         must("systemctl", "daemon-reload")
-        ask("systemctl", "reset-failed", query["unit"])
-        say(f"{query['worker']}: was new, and is gone again")
+        ask("systemctl", "reset-failed", unit)
+        say(f"{worker}: was new, and is gone again")
         return
-    move(query, previous)
-    say(f"{query['worker']}: put back on release {Path(release_folder(previous)).name}")
+    move(how, unit, previous)
+    say(f"{worker}: put back on release {Path(release_folder(previous)).name}")

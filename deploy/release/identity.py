@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from deploy import campaigns
 from deploy.env_file import ROOT
+from deploy.onhost.build_release import Contents
 from deploy.release import requirements
 
 if TYPE_CHECKING:
@@ -64,6 +65,12 @@ def release_id(python_version: str, python_prefix: str) -> str:
     content = _digest(requirements.text().encode(), shipped_code().digest.encode(), GUARD.encode())
     python = _digest(python_version.encode(), python_prefix.encode())
     return f"{requirements.locked_versions()['prefect']}-{content[:10]}-{python[:6]}"
+
+
+def contents(release: str, python_version: str) -> Contents:
+    """What that release of this checkout is to be, for an interpreter of that version."""
+    code, prefect = shipped_code(), requirements.locked_versions()["prefect"]
+    return Contents(release, prefect, python_version, code.digest, tuple(sorted(code.files)))
 
 
 def _digest(*parts: bytes) -> str:

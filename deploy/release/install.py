@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyinfra import logger
 from pyinfra.api import FunctionCommand, StringCommand, operation
 
 from deploy import spec
-from deploy.release import identity, payload, requirements, upload, wheels
+from deploy.onhost.build_release import BuildRelease
+from deploy.release import identity, payload, upload, wheels
 from deploy.rollout.under_lock import under_lock
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from pyinfra.api import Host, State
     from pyinfra.api.command import PyinfraCommand
 
-    from deploy.plan import Plan
     from deploy.rollout.member import Member
     from deploy.state import HostState
 
@@ -62,25 +62,17 @@ def send_and_build(state: State, host: Host, member: Member) -> bool:
     except (wheels.WheelsError, upload.UploadError) as error:
         logger.error("%s%s", host.print_prefix, error)
         return False
-    query = build_query(wanted, found, plan) | {"arrived": folder, "digest": parcel.digest}
-    return member.run("build_release", query, detached=True)
-
-
-def build_query(wanted: spec.WorkerHost, found: HostState, plan: Plan) -> dict[str, Any]:
-    """What `build_release.py` is asked."""
-    house = wheels.wheelhouse(platform_of(found), only_uv=wanted.wheels == "index")
-    return {
-        "base": spec.BASE,
-        "release": plan.release,
-        "python": found.python,
-        "python_version": found.python_version,
-        "prefect": requirements.locked_versions()["prefect"],
-        "uv": wheels.uv_version(),
-        "wheels": wanted.wheels,
-        "keep": sorted(house.hashes),
-        "uv_hashes": sorted(hash_ for name, known in house.hashes.items() if name.startswith("uv-") for hash_ in known),
-        "folders": list(identity.SHIPPED),
-        "code": identity.shipped_code().digest,
-        "code_files": sorted(identity.shipped_code().files),
-        "guard": identity.GUARD.format(release=f"{spec.RELEASES}/{plan.release}"),
-    }
+    query = BuildRelease(
+        base=spec.BASE,
+        contents=identity.contents(plan.release, found.python_version),
+        python=found.python,
+        uv=wheels.uv_version(),
+        wheels=wanted.wheels,
+        keep=tuple(sorted(house.hashes)),
+        uv_hashes=tuple(sorted(one for name, known in house.hashes.items() if name.startswith("uv-") for one in known)),
+        folders=tuple(identity.SHIPPED),
+        guard=identity.GUARD.format(release=f"{spec.RELEASES}/{plan.release}"),
+        arrived=folder,
+        digest=parcel.digest,
+    )
+    return member.run(query, detached=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pyinfra import logger
 from pyinfra.api import DeployError, FunctionCommand, operation
 
+from deploy.onhost.lock import Owner
 from deploy.rollout.once import side_by_side
 from deploy.rollout.report import announce
 
@@ -68,7 +69,7 @@ def _address(member: AnyMember) -> str:
 
 def take_hold(member: AnyMember, rollout: Rollout) -> bool:
     """Locks, then looks again: who held the lock before may have changed the host since the plan was made."""
-    owner = {"who": rollout.who, "what": f"{rollout.what} of release {member.plan.release}"}
+    owner = Owner(rollout.who, f"{rollout.what} of release {member.plan.release}")
     if not member.lock(rollout.token, owner):
         return False
     shown = member.plan

@@ -6,12 +6,14 @@ Each is far more than what the program's own limits add up to: who meets one has
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from deploy.remote import LIMIT_SECONDS
+from deploy.onhost.lock import Lock
+from deploy.remote import LIMIT_SECONDS, name_of
 
 if TYPE_CHECKING:
     from deploy import spec
+    from deploy.onhost.wire import Query
     from deploy.plan import Plan
     from deploy.state import HostState
 
@@ -26,13 +28,13 @@ def stop_seconds(wanted: spec.WorkerHost, plan: Plan, state: HostState) -> int:
     return max([wanted.drain_seconds + 60, *(int(found) for text in texts for found in STOP.findall(text))])
 
 
-def seconds(program: str, query: dict[str, Any], wanted: spec.WorkerHost, plan: Plan, state: HostState) -> int:
-    """For one program and its question."""
+def seconds(query: Query, wanted: spec.WorkerHost, plan: Plan, state: HostState) -> float:
+    """For the program that a question is for."""
     stop = stop_seconds(wanted, plan, state)
     move = stop + wanted.gate_seconds + SLACK_SECONDS
     count = len(plan.workers) + len(plan.surplus) + len(state.workers) + 1
-    if program == "lock":
-        return int(query.get("patience_seconds", 0)) + LIMIT_SECONDS
+    if isinstance(query, Lock):
+        return query.patience_seconds + LIMIT_SECONDS
     return {
         "build_release": BUILD_SECONDS,
         "roll_worker": 2 * move,
@@ -42,4 +44,4 @@ def seconds(program: str, query: dict[str, Any], wanted: spec.WorkerHost, plan: 
         "legacy.workers": (1 + len(plan.legacy)) * (wanted.drain_seconds + SLACK_SECONDS),
         "decommission": len(state.workers) * (stop + LIMIT_SECONDS) + SLACK_SECONDS,
         "finish_host": len(plan.surplus) * (stop + LIMIT_SECONDS) + SLACK_SECONDS,
-    }.get(program, LIMIT_SECONDS)
+    }.get(name_of(query), LIMIT_SECONDS)

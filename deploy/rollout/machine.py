@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from deploy.onhost.record import Line
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -33,6 +35,14 @@ class Planned(Protocol):
     @property
     def automations(self) -> tuple[str, ...]:
         """Names."""
+
+    @property
+    def previous(self) -> str | None:
+        """What is of record now; None where nothing is."""
+
+    @property
+    def release(self) -> str:
+        """What will be."""
 
 
 class Machine(Protocol):
@@ -105,6 +115,11 @@ class Outcome:
         if self.ok and self.ended:
             return "deployed"
         return f"FAILED: {self.reason or 'interrupted; the next deploy brings it to its end'}"
+
+    def line(self, plan: Planned, operator: str, what: str) -> Line:
+        """How it went, for the record; when, and how long it took, is for who writes it down."""
+        result = "ok" if self.ok else self.reason
+        return Line(operator, what, plan.previous, plan.release, tuple(self.done), result)
 
     def fail(self, reason: str) -> None:
         """Notes the first reason of a failure, and adds what came of it."""

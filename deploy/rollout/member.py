@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -12,6 +12,8 @@ from pyinfra.api import DeployError
 from pyinfra.api.exceptions import PyinfraError
 
 from deploy import look, remote, spec
+from deploy.onhost.lock import Lock
+from deploy.onhost.wire import Key
 from deploy.plan import make
 from deploy.rollout import limits
 from deploy.rollout.steps import SshSteps
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from pyinfra.api import Host
 
+    from deploy.onhost.lock import Owner
+    from deploy.onhost.wire import Query
     from deploy.plan import Plan
     from deploy.rollout.machine import Outcome
     from deploy.spec import WorkerHost
@@ -58,29 +62,29 @@ class Member(SshSteps):
         """What its workers are called by."""
         return self.state.hostname
 
-    def run(self, program: str, query: dict[str, Any], *, detached: bool = False) -> bool:
+    def run(self, query: Query, *, detached: bool = False) -> bool:
         """Runs an on-host program; a connection that breaks counts as a failure of this host."""
         self.trouble = self.lost or ("the lock was given back" if self.given_back else "")
         if self.trouble or not self._reach():
             return False
         if self.token:
-            query = {**query, "lock": {"folder": spec.LOCK, "token": self.token, "looks": query.get("looks", False)}}
+            query = replace(query, lock=Key(spec.LOCK, self.token))
         try:
-            done = self._run(program, query, detached=detached)
+            done = self._run(query, detached=detached)
         except remote.LockLostError as error:
             self.lose(str(error))
             return False
         except (Exception, gevent.Timeout) as error:  # noqa: BLE001 - whatever ends the connection, the others must learn of it
-            self._break(program, str(error) or type(error).__name__)
+            self._break(remote.name_of(query), str(error) or type(error).__name__)
             return False
         if not done and not look.connected(self.host):
-            self._break(program, "it was closed")
+            self._break(remote.name_of(query), "it was closed")
         return done
 
-    def _run(self, program: str, query: dict[str, Any], *, detached: bool = False) -> bool:
-        limit = limits.seconds(program, query, self.wanted, self.plan, self.state)
+    def _run(self, query: Query, *, detached: bool = False) -> bool:
+        limit = limits.seconds(query, self.wanted, self.plan, self.state)
         with gevent.Timeout(limit + ANSWER_SECONDS):
-            return remote.run(self.host, self.wanted.python, program, query, detached=detached, limit=limit)
+            return remote.run(self.host, self.wanted.python, query, detached=detached, limit=limit)
 
     def _break(self, program: str, reason: str) -> None:
         self.trouble = f"the connection broke during {program} ({reason})"
@@ -138,11 +142,11 @@ class Member(SshSteps):
                 raise
         return look.look(self.host, self.wanted, kept=kept)
 
-    def lock(self, token: str, owner: dict[str, str]) -> bool:
+    def lock(self, token: str, owner: Owner) -> bool:
         """Takes the host's lock and keeps it fresh until `unlock`; False when somebody else holds it."""
         patience = self.wanted.drain_seconds + 4 * self.wanted.gate_seconds + 600
-        query = {"phase": "take", "token": token, "owner": owner, "folder": spec.LOCK, "patience_seconds": patience}
-        if not self.run("lock", query):
+        query = Lock(phase="take", token=token, owner=owner, folder=spec.LOCK, patience_seconds=patience)
+        if not self.run(query):
             if self.trouble:  # the answer did not come; perhaps the lock did
                 self._release(token)
             return False
@@ -165,7 +169,7 @@ class Member(SshSteps):
 
     def _release(self, token: str) -> None:
         trouble = self.trouble
-        self.run("lock", {"phase": "release", "token": token, "folder": spec.LOCK})
+        self.run(Lock(phase="release", token=token, folder=spec.LOCK))
         self.trouble = trouble
 
     def _keep_fresh(self) -> None:
@@ -189,10 +193,10 @@ class Member(SshSteps):
 
     def _refresh(self) -> bool | None:
         """A sign of life; False when the lock is no longer ours, None when nobody answers."""
-        query = {"phase": "refresh", "token": self.token, "folder": spec.LOCK}
+        query = Lock(phase="refresh", token=self.token, folder=spec.LOCK)
         try:
             with gevent.Timeout(look.SILENCE_SECONDS):
-                if remote.run(self.host, self.wanted.python, "lock", query):
+                if remote.run(self.host, self.wanted.python, query):
                     return True
         except ChannelException:  # an answer of sshd's: it grants no further session now
             return True

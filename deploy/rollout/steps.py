@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from deploy.rollout import queries, webhooks
+from deploy.rollout import queries
 from deploy.rollout.machine import Move
 
 if TYPE_CHECKING:
     from deploy import spec
+    from deploy.onhost.wire import Query
     from deploy.plan import Plan
     from deploy.rollout.machine import Outcome
     from deploy.state import HostState
@@ -28,8 +29,8 @@ class SshSteps(ABC):
     trouble: str
 
     @abstractmethod
-    def run(self, program: str, query: dict[str, Any], *, detached: bool = False) -> bool:
-        """Runs an on-host program; False when it failed, having said why."""
+    def run(self, query: Query, *, detached: bool = False) -> bool:
+        """Runs the on-host program that a question is for; False when it failed, having said why."""
 
     @property
     def address(self) -> str:
@@ -55,7 +56,7 @@ class SshSteps(ABC):
         self._legacy("thaw")
 
     def _legacy(self, phase: str) -> bool:
-        return self.run("legacy.workers", queries.legacy(self.wanted, self.plan, phase), detached=phase == "retire")
+        return self.run(queries.legacy(self.wanted, self.plan, phase), detached=phase == "retire")
 
     def moves(self) -> list[Move]:
         """The credential just before the first worker that needs it, the webhooks after the last."""
@@ -65,34 +66,34 @@ class SshSteps(ABC):
     def move(self, what: Move) -> bool:
         """One of them."""
         if what == CREDENTIAL:
-            return self.run("put_secrets", queries.put_secrets(self.wanted, self.plan), detached=True)
+            return self.run(queries.put_secrets(self.wanted, self.plan), detached=True)
         if what == WEBHOOKS:
             return self._roll_webhooks()
         (step,) = [step for step in self.plan.restarts if step.name == what.name]
-        return self.run("roll_worker", queries.roll(self.wanted, self.plan, step), detached=True)
+        return self.run(queries.roll(self.wanted, self.plan, step), detached=True)
 
     def _roll_webhooks(self) -> bool:
-        return self.run("roll_webhooks", webhooks.query(self), detached=True)
+        return self.run(queries.webhooks(self), detached=True)
 
     def gate(self, what: Move) -> bool:
         """Its runs are compared with those of the others."""
         (step,) = [step for step in self.plan.restarts if step.name == what.name]
-        return self.run("watch_canary", queries.canary(self.wanted, step))
+        return self.run(queries.canary(self.wanted, step))
 
     def undo(self) -> str:
         """The host itself knows what to put back."""
         if not (self.plan.restarts or self.plan.restarts_webhooks or self.plan.secrets):
             return ""
         query = queries.back(self)
-        done = self.run("roll_back", query, detached=True)
+        done = self.run(query, detached=True)
         if not done and self.trouble:  # over a new connection, when what the broken one had begun has ended
-            done = self.run("roll_back", query, detached=True)
+            done = self.run(query, detached=True)
         why = f" ({self.trouble})" if self.trouble else ""
         return "rolled back" if done else f"NOT all of it could be rolled back{why}"
 
     def remove_automations(self) -> bool:
         """By way of this host."""
-        return self.run("remove_automations", queries.automations(self.wanted, self.plan))
+        return self.run(queries.automations(self.wanted, self.plan))
 
     def commit(self) -> list[tuple[str, str]]:
         """Webhooks that are not wanted, and legacy workers: they go when all hosts have passed."""
@@ -105,4 +106,4 @@ class SshSteps(ABC):
 
     def close(self, outcome: Outcome, operator: str, what: str) -> bool:
         """The release of record, surplus workers and releases, the audit line; after a failure that line alone."""
-        return self.run("finish_host", queries.finish(self, outcome, operator, what), detached=True)
+        return self.run(queries.finish(self, outcome, operator, what), detached=True)

@@ -10,7 +10,7 @@ from deploy.release import identity
 from deploy.secret import Secret
 from deploy.service import unit
 from deploy.spec import WorkerHost
-from deploy.state import HostState, Legacy, Release, Uvloop, Worker
+from deploy.state import FileFacts, HostState, Legacy, Release, Uvloop, Worker
 
 SENTINEL = "sentinel-5d1c"
 PYTHON = "3.12.1"
@@ -74,9 +74,9 @@ def finished(name: str, **changes: Any) -> Release:
     return replace(Release(name, complete=True, prefect="3.8.8"), **changes)
 
 
-def file_fact(path: str, content: str = "", **changes: Any) -> dict[str, Any]:
+def file_fact(path: str, content: str = "", **changes: Any) -> FileFacts:
     digest = hashlib.sha256(content.encode()).hexdigest() if content else ""
-    return {"mode": FILES[path], "uid": 0, "gid": 0, "sha256": digest} | changes
+    return replace(FileFacts(FILES[path], 0, 0, digest), **changes)
 
 
 def running(host: WorkerHost, number: int, release: str = "", **changes: Any) -> Worker:

@@ -9,7 +9,8 @@ import gevent
 from pyinfra.api.exceptions import ConnectError, PyinfraError
 
 from deploy import look, remote
-from deploy.onhost.lock import LOST
+from deploy.onhost.lock import LOST, Lock
+from deploy.onhost.roll_worker import RollWorker
 from deploy.plan import make
 from deploy.rollout import member as member_module
 from deploy.rollout.activate import Rollout
@@ -56,11 +57,12 @@ class Computer:
         """Nothing is left of what was wanted."""
         return (self.secret, self.units, self.current, self.before) == ("old", {}, "old", None)
 
-    def execute(self, program: str, query: dict[str, Any]) -> bool:
+    def execute(self, query: Any) -> bool:
         """What the programs of `onhost/` do, as far as a rollout sees it."""
+        program = remote.name_of(query)
         if program == "lock":
             return self.execute_lock(query)
-        if query["lock"]["token"] != self.lock:
+        if query.lock.token != self.lock:
             raise remote.LockLostError(f"{LOST}: {self.lock or 'it was removed'}")
         self.asked.append(program)
         if program == "put_secrets":
@@ -68,23 +70,23 @@ class Computer:
             self.secret = "new"
         elif program == "roll_worker":
             self.begin()
-            self.units[query["unit"]] = "new"
-            if query["unit"] == self.bad:
-                self.units.pop(query["unit"])
+            self.units[query.unit] = "new"
+            if query.unit == self.bad:
+                self.units.pop(query.unit)
                 return False
         elif program == "roll_back" and self.before:
             self.secret, self.units, self.before = self.before["secret"], dict(self.before["units"]), None
         elif program == "finish_host":
-            if query["ended"]:
+            if query.ended:
                 self.current, self.before = "new", None
-            self.audit.append(query["audit"]["result"])
+            self.audit.append(query.audit.result)
         return True
 
     def begin(self) -> None:
         self.before = self.before or {"secret": self.secret, "units": dict(self.units)}
 
-    def execute_lock(self, query: dict[str, Any]) -> bool:
-        phase, token = query["phase"], query["token"]
+    def execute_lock(self, query: Lock) -> bool:
+        phase, token = query.phase, query.token
         if phase == "take" and not self.lock:
             self.lock = token
         elif self.lock != token and phase != "release":
@@ -133,8 +135,8 @@ class Fault:
     def __init__(self, kind: str, host: str, stage: str) -> None:
         self.kind, self.host, self.stage, self.struck = kind, host, stage, False
 
-    def meets(self, host: str, program: str, query: dict[str, Any]) -> bool:
-        stage = query["unit"] if program == "roll_worker" else program
+    def meets(self, host: str, query: Any) -> bool:
+        stage = query.unit if isinstance(query, RollWorker) else remote.name_of(query)
         return not self.struck and (host, stage) == (self.host, self.stage)
 
 
@@ -160,33 +162,33 @@ class Fleet:
         """Whether the fault has happened: a test of one that never comes shows nothing."""
         return self.fault is not None and self.fault.struck
 
-    def run(self, link: Any, _python: str, program: str, query: dict[str, Any], **_: Any) -> bool:
+    def run(self, link: Any, _python: str, query: Any, **_: Any) -> bool:
         gevent.sleep(0)
         if not link.open:
             raise OSError("not connected")
-        if self.fault and self.fault.meets(link.name, program, query):
+        if self.fault and self.fault.meets(link.name, query):
             self.fault.struck = True
-            return self.strike(link, program, query)
-        return link.computer.execute(program, query) if link.computer.up else self.gone(link)
+            return self.strike(link, query)
+        return link.computer.execute(query) if link.computer.up else self.gone(link)
 
     def gone(self, link: Link) -> bool:
         link.close()
         return False
 
-    def strike(self, link: Any, program: str, query: dict[str, Any]) -> bool:
+    def strike(self, link: Any, query: Any) -> bool:
         """What the operator's side sees: no answer, and a connection that is closed."""
         kind, computer = cast("Fault", self.fault).kind, link.computer
         if kind == "a bug of ours":
             raise RuntimeError("a bug")
         if kind in ("SSH is cut", "the way to it is gone"):
-            computer.execute(program, query)  # what the host had begun, it ends
+            computer.execute(query)  # what the host had begun, it ends
             link.answers = kind == "SSH is cut"
         if kind in ("the power is cut", "it never comes back"):
             computer.lock, computer.up = "", kind == "the power is cut"
         if kind in ("the operator is suspended", "./hublab unlock"):
             # Another deploy came by, and is still at it, or has gone again.
             computer.lock = "another's" if kind == "the operator is suspended" else ""
-            return bool(computer.execute(program, query))
+            return bool(computer.execute(query))
         return self.gone(link)
 
     def look(self, link: Any, spec: Any, **_: Any) -> HostState:

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from deploy.onhost import prefect_api, watch_canary
-from deploy.onhost.watch_canary import CLAIM, Crashes, Tally, fault, tally
+from deploy.onhost.prefect_api import Access
+from deploy.onhost.watch_canary import CLAIM, Crashes, Tally, WatchCanary, fault, tally
 
 IDS = count()
+ACCESS = Access("http://127.0.0.1:9/api")
 BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -90,11 +92,11 @@ def test_events_are_read_page_by_page_each_once(monkeypatch: pytest.MonkeyPatch)
         return {"events": [item for item in there if item["occurred"] >= since][: body["limit"]]}
 
     monkeypatch.setattr(prefect_api, "request", request)
-    assert prefect_api.events({}, ["x"], "2026-01-01T00:00:00Z") == there
+    assert prefect_api.events(ACCESS, ["x"], "2026-01-01T00:00:00Z") == there
     # A whole page of one moment: it would be asked for again and again.
     answers = iter([there[:3]] * 2)
     monkeypatch.setattr(prefect_api, "request", lambda *_: {"events": next(answers)})
-    assert prefect_api.events({}, ["x"], "2026-01-01T00:00:00Z") == there[:3]
+    assert prefect_api.events(ACCESS, ["x"], "2026-01-01T00:00:00Z") == there[:3]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +147,7 @@ class Window:
         return list(answer)
 
     def watch(self) -> int:
-        return watch_canary.main({"unit": "u", "worker": "c", "pool": "p", "seconds": 20})
+        return watch_canary.main(WatchCanary(unit="u", worker="c", pool="p", seconds=20, access=ACCESS))
 
 
 @pytest.fixture

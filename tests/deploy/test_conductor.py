@@ -8,23 +8,39 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deploy import remote
+from deploy.legacy.workers import LegacyWorkers
+from deploy.onhost.roll_worker import RollWorker
+from deploy.onhost.wire import encode
 from deploy.plan import Plan, make
 from deploy.rollout.conductor import conduct
 from deploy.rollout.machine import one_by_one
 from deploy.rollout.steps import SshSteps
 from deploy.rollout.waves import waves
 from deploy.state import LegacyUnit
-from tests.deploy.factories import SENTINEL, bare, converged, finished, legacy, release_name, running, wanted
+from tests.deploy.factories import (
+    SENTINEL,
+    bare,
+    converged,
+    file_fact,
+    finished,
+    legacy,
+    release_name,
+    running,
+    wanted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from deploy.onhost.wire import Query
     from deploy.rollout.machine import Machine, Together
     from deploy.spec import WorkerHost
     from deploy.state import HostState
 
 OPERATOR = "deploy@desk"
 FILES = {name: f"/etc/hublab/{name}" for name in ("profiles.toml", "environment.json", "webhooks.json")}
+HOW = {"units": "/etc/systemd/system", "before": "/var/lib/hublab/before", "files": FILES, "gate_seconds": 180}
 
 
 @dataclass
@@ -39,9 +55,11 @@ class Recorder(SshSteps):
     asked: dict[str, tuple[dict[str, Any], bool]] = field(default_factory=dict)
     trouble: str = ""
 
-    def run(self, program: str, query: dict[str, Any], *, detached: bool = False) -> bool:
-        what = {"roll_worker": query.get("worker"), "legacy.workers": query.get("phase")}.get(program, program)
-        self.asked[str(what)] = (json.loads(json.dumps(query)), detached)
+    def run(self, query: Query, *, detached: bool = False) -> bool:
+        what = remote.name_of(query)
+        if isinstance(query, (RollWorker, LegacyWorkers)):
+            what = query.worker if isinstance(query, RollWorker) else query.phase
+        self.asked[what] = (json.loads(encode(query)), detached)
         self.journal.append(f"{self.wanted.address} {what}")
         if f"{what}!" in self.failing:
             raise KeyError(what)
@@ -185,7 +203,7 @@ def test_credential_that_cannot_be_written_goes_back_too() -> None:
 def test_credential_that_alone_is_not_as_wanted_is_put_right_and_no_worker_restarts() -> None:
     host = wanted(workers=2)
     state = converged(host)
-    state.files["/etc/hublab/profiles.toml"] |= {"mode": "0644"}  # type: ignore[operator]
+    state.files["/etc/hublab/profiles.toml"] = file_fact("/etc/hublab/profiles.toml", host.profiles(), mode="0644")
     assert Fleet(state).everything == ["h1 put_secrets", "h1 finish_host"]
 
 
@@ -279,15 +297,14 @@ def test_steps_that_must_not_be_cut_run_detached() -> None:
 def test_roll_query() -> None:
     fleet = Fleet(bare(), workers=1)
     query = fleet.query(1, "h1-1")
-    assert query.pop("before") == "/var/lib/hublab/before"
     assert query.pop("text") == fleet.machines[0].plan.workers[0].unit
     # Nothing of what is wanted that a unit of before may have had otherwise: no pool, no API, no user, no limit.
     assert query == {
+        "lock": None,
         "unit": "prefect-worker@1.service",
-        "units": "/etc/systemd/system",
         "worker": "h1-1",
-        "files": FILES,
-        "gate_seconds": 180,
+        "room": None,
+        "how": HOW,
     }
 
 
@@ -298,7 +315,7 @@ def test_roll_query_where_a_unit_of_that_name_is_somebody_elses() -> None:
     fleet = Fleet(bare(legacy=tuple(there), legacy_units=tuple(map(LegacyUnit, names))), workers=2)
     rolled = fleet.query(1, "h1-1")
     assert [item["pid"] for item in rolled["room"].pop("legacy")] == [0]
-    assert rolled["room"] == {
+    assert rolled["room"]["retirement"] == {
         "drain_seconds": 900,
         "units": "/etc/systemd/system",
         "base": "/opt/hublab",
@@ -323,10 +340,12 @@ def test_finish_query_after_success() -> None:
     assert query["audit"] == {
         "who": OPERATOR,
         "what": "deploy",
-        "from": "old",
+        "previous": "old",
         "to": release_name(),
         "workers": ["hublab-1-1", "hublab-1-2"],
         "result": "ok",
+        "at": "",
+        "seconds": None,
     }
 
 
@@ -340,12 +359,7 @@ def test_finish_query_after_a_failure_writes_the_audit_line_and_nothing_else() -
 
 def test_roll_back_query_names_the_workers_and_leaves_the_rest_to_the_host() -> None:
     query = Fleet(upgraded(), failing="h1 hublab-1-2").query(1, "roll_back")
-    assert query == {
-        "units": "/etc/systemd/system",
-        "before": "/var/lib/hublab/before",
-        "files": FILES,
-        "gate_seconds": 180,
-    }
+    assert query == {"lock": None, "how": HOW}
 
 
 @pytest.mark.parametrize("failing", ["", "h1 h1-1"])
@@ -353,4 +367,4 @@ def test_secret_goes_only_to_the_program_that_asks_the_server(failing: str) -> N
     asked = Fleet(bare(legacy=(legacy(),)), failing=failing).machines[0].asked
     told = {what for what, (query, _) in asked.items() if SENTINEL in json.dumps(query)}
     assert told == {"freeze", "put_secrets", "thaw" if failing else "retire"}
-    assert asked["freeze"][0]["auth"] == f"admin:{SENTINEL}"
+    assert asked["freeze"][0]["access"]["auth"] == f"admin:{SENTINEL}"

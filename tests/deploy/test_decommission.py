@@ -5,6 +5,7 @@ from __future__ import annotations
 import pwd
 import re
 import subprocess
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +56,14 @@ def test_another_worker_of_the_pool_goes_on() -> None:
 
 
 @pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def told() -> list[Any]:
+    """What systemd and Prefect were told."""
+    return []
+
+
+@pytest.fixture
+def host(told: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> decommission.Decommission:
     """The folders of a host that was deployed to, and a systemd and a Prefect that note what they are told."""
-    told: list[Any] = []
     monkeypatch.setattr(decommission, "must", lambda *argv, **_: told.append(argv))
     monkeypatch.setattr(decommission, "remove_worker", lambda unit, *_: told.append(unit))
     monkeypatch.setattr(decommission, "request", lambda _, path, method: told.append((method, path)))
@@ -67,16 +73,16 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     for name in ("worker-1/tmp", "before", "units/r", "webhooks/spool/enrol"):
         (tmp_path / "lib" / name).mkdir(parents=True)
     (tmp_path / "lib/worker-1/tmp/run").write_text("of a run")
-    state = leaving.question(HOST, converged(HOST), 1000)
-    places = {"units": "units", "config": "etc", "base": "opt", "state": "lib"}
-    query = state | {key: str(tmp_path / place) for key, place in places.items()}
-    return query | {"lock": {"folder": str(tmp_path / "run")}, "told": told, "webhooks": "hublab-webhooks.service"}
+    places = {"units": "units", "config": "etc", "base": "opt", "state": "lib", "lock_folder": "run"}
+    here: dict[str, Any] = {key: str(tmp_path / place) for key, place in places.items()}
+    return replace(leaving.question(HOST, converged(HOST), 1000), webhooks="hublab-webhooks.service", **here)
 
 
-def test_everything_goes(host: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_everything_goes(
+    host: decommission.Decommission, told: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert decommission.main(host) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["units"]
-    told = host["told"]
     assert tuple(told[:2]) == UNITS
     assert ("DELETE", "/work_pools/default/workers/hublab-1-2") in told
     assert ("DELETE", "/work_pools/default/queues/probe-hublab-1-1") in told
@@ -84,7 +90,7 @@ def test_everything_goes(host: dict[str, Any], tmp_path: Path, capsys: pytest.Ca
 
 
 def test_what_is_others_or_not_handed_on_stays_and_is_named(
-    host: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    host: decommission.Decommission, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "lib/webhooks/spool/enrol/waiting").write_text("{}")
     (tmp_path / "lib/retired/drop-ins").mkdir(parents=True)
@@ -100,7 +106,7 @@ def test_what_is_others_or_not_handed_on_stays_and_is_named(
 
 
 def test_server_that_is_away_is_no_reason_to_stay(
-    host: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    host: decommission.Decommission, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def away(*_: Any, method: str) -> None:
         raise ApiError(None, "could not be reached")

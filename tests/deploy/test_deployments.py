@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deploy.deployments import Deployment, faults, listed, parse
+from deploy.deployments import faults, listed
 from deploy.onhost import deployment_facts
+from deploy.onhost.wire import decode, encode
 from deploy.plan import make
 from deploy.release import identity
+from deploy.state import Deployment
 from deploy.words import warnings
 from flows.operator.register import ENTRYPOINTS
 from tests.deploy.factories import converged, wanted
@@ -30,10 +31,9 @@ CLONE = "prefect.deployments.steps.git_clone"
 def asked(monkeypatch: pytest.MonkeyPatch, git: str | None = "/usr/bin/git", **item: Any) -> Deployment:
     """One that the API tells of, by way of the host."""
     monkeypatch.setattr("shutil.which", lambda *_, **__: git)
-    raw = deployment_facts.facts({"name": "theirs", "entrypoint": "flow.py:go"} | item)
-    assert TOKEN not in json.dumps(raw)
-    (found,) = parse(json.loads(json.dumps([raw])))
-    return found
+    found = encode(deployment_facts.facts({"name": "theirs", "entrypoint": "flow.py:go"} | item))
+    assert TOKEN not in found
+    return decode(Deployment, found)
 
 
 def told(item: Deployment, started: str = "") -> list[str]:
@@ -143,4 +143,3 @@ def test_plan_lists_all_and_warns_of_those_that_could_not_run() -> None:
     assert not make(host, state).problems, "others' deployments are in no deploy's way"
     assert not make(host, state).changes
     assert listed(host, converged(host)) == ""
-    assert parse(None) == ()

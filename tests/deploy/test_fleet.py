@@ -9,8 +9,9 @@ import pytest
 
 from deploy.fleet import history, status
 from deploy.fleet.connect import Reply
-from deploy.fleet.report import Report, parse
 from deploy.onhost import record, report_host
+from deploy.onhost.left_runs import LeftRun
+from deploy.onhost.report_host import Locked, Queue, Report
 from deploy.plan import make
 from tests.deploy.factories import bare, converged, finished, release_name, wanted
 
@@ -20,17 +21,9 @@ if TYPE_CHECKING:
     from deploy.state import HostState
 
 HOST = wanted()
-LINE = {
-    "at": "2026-01-02T03:04:05Z",
-    "who": "ada@desk",
-    "what": "deploy",
-    "from": None,
-    "to": "r2",
-    "result": "ok",
-    "seconds": 61.4,
-}
+LINE = record.Line("ada@desk", to="r2", at="2026-01-02T03:04:05Z", seconds=61.4)
 DOING = {f"prefect-worker@{number}.service": "polling default, 0 runs in flight" for number in (1, 2, 3)}
-QUIET = Report(doing=DOING, queue={"depth": 0, "late": 0})
+QUIET = Report(doing=DOING, queue=Queue(0, 0))
 
 
 def judged(state: HostState, now: Report = QUIET) -> status.Status:
@@ -53,7 +46,7 @@ def test_host_as_planned() -> None:
 
 def test_deploy_that_failed_is_told_with_what_came_of_it() -> None:
     release = release_name()
-    line = LINE | {"to": "bad", "result": "hublab-1-2 failed its gate; rolled back"}
+    line = replace(LINE, to="bad", result="hublab-1-2 failed its gate; rolled back")
     found = judged(converged(HOST, deploys=(LINE, line), releases={name: finished(name) for name in (release, "bad")}))
     told = "ada@desk's deploy of 2026-01-02T03:04:05Z failed (hublab-1-2 failed its gate; rolled back)"
     assert found.last == f"FAILED: release bad: {told}; the release of record is {release}"
@@ -61,7 +54,7 @@ def test_deploy_that_failed_is_told_with_what_came_of_it() -> None:
 
 
 def test_settings_that_failed_leave_their_release_as_it_was() -> None:
-    line = LINE | {"to": release_name(), "result": "x failed its gate; rolled back"}
+    line = replace(LINE, to=release_name(), result="x failed its gate; rolled back")
     assert judged(converged(HOST, deploys=(line,))).last.endswith("; it serves with the settings of before")
 
 
@@ -91,16 +84,15 @@ def test_draining_worker_is_no_trouble_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("now", "said"),
     [
-        ({"queue": {"depth": 7, "late": 3}}, "trouble: 3 flow runs are late"),
+        ({"queue": Queue(7, 3)}, "trouble: 3 flow runs are late"),
         (
-            {"left": ({"id": "a1", "name": "wise-fox", "problem": "lost", "again": True, "state": "Lost"},)},
+            {"left": (LeftRun("a1", "wise-fox", "Lost", "lost", again=True),)},
             "trouble: 1 flow run is lost: wise-fox (a1) -> ./hublab run-again a1",
         ),
         (
             {
                 "left": tuple(
-                    {"id": f"i{n}", "name": f"n{n}", "problem": "stuck: claimed, and not begun", "again": False}
-                    for n in range(7)
+                    LeftRun(f"i{n}", f"n{n}", "Pending", "stuck: claimed, and not begun", again=False) for n in range(7)
                 )
             },
             "trouble: 7 flow runs are stuck: claimed, and not begun: n0 (i0), n1 (i1), n2 (i2), n3 (i3)",
@@ -110,7 +102,7 @@ def test_draining_worker_is_no_trouble_of_its_own() -> None:
             "trouble: hublab-1-2 is waiting for Prefect's API, 1 run in flight; API unreachable -> see to the",
         ),
         ({"queue": None}, "trouble: Prefect's server did not say what is due"),
-        ({"lock": {"words": "locked by x", "orphaned": True}}, "trouble: locked by x: its owner is gone"),
+        ({"lock": Locked("locked by x", orphaned=True)}, "trouble: locked by x: its owner is gone"),
     ],
 )
 def test_trouble(now: dict[str, Any], said: str) -> None:
@@ -120,7 +112,7 @@ def test_trouble(now: dict[str, Any], said: str) -> None:
 
 
 def test_held_lock_and_full_queue_are_shown_and_are_no_trouble() -> None:
-    now = replace(QUIET, queue={"depth": 7, "late": 0}, lock={"words": "locked by ada@desk", "orphaned": False})
+    now = replace(QUIET, queue=Queue(7, 0), lock=Locked("locked by ada@desk", orphaned=False))
     found = judged(converged(HOST), now)
     assert found.as_planned
     assert "  lock: locked by ada@desk" in status.render(found)
@@ -157,30 +149,30 @@ def test_last_line_says_whom_to_look_at() -> None:
 
 
 def test_history_of_all_hosts_in_the_order_of_time() -> None:
-    later = {**LINE, "at": "2026-01-03T00:00:00Z", "seconds": None, "result": "x failed its gate; rolled back"}
+    later = replace(LINE, at="2026-01-03T00:00:00Z", seconds=None, result="x failed its gate; rolled back")
     replies = [
         Reply("h1", Report(history=(LINE, later))),
-        Reply("h2", Report(history=({**LINE, "at": "2026-01-02T12:00:00Z"},))),
+        Reply("h2", Report(history=(replace(LINE, at="2026-01-02T12:00:00Z"),))),
         Reply[Report]("h3", None, "cannot be reached"),
     ]
     lines = history.lines(replies)
-    assert [(line["host"], line["at"][8:13]) for line in lines] == [("h1", "02T03"), ("h2", "02T12"), ("h1", "03T00")]
-    assert history.row(lines[0]) == ("2026-01-02T03:04:05Z", "h1", "ada@desk", "deploy", "–", "r2", "61 s", "ok")
-    assert history.row(lines[2])[6:] == ("–", "x failed its gate; rolled back")
+    assert [(host, line.at[8:13]) for host, line in lines] == [("h1", "02T03"), ("h2", "02T12"), ("h1", "03T00")]
+    assert history.row(*lines[0]) == ("2026-01-02T03:04:05Z", "h1", "ada@desk", "deploy", "–", "r2", "61 s", "ok")
+    assert history.row(*lines[2])[6:] == ("–", "x failed its gate; rolled back")
 
 
 def test_record_with_half_a_line_is_read(tmp_path: Path) -> None:
     (tmp_path / "deploys.jsonl").write_text('{"at": "1"}\n{"at": "2", "wh\n[]\n{"at": "3"}\n')
-    assert record.deploys(str(tmp_path / "deploys.jsonl")) == [{"at": "1"}, {"at": "3"}]
-    assert record.deploys(str(tmp_path / "none")) == []
+    assert record.deploys(str(tmp_path / "deploys.jsonl")) == (record.Line(at="1"), record.Line(at="3"))
+    assert record.deploys(str(tmp_path / "none")) == ()
 
 
 def test_line_after_one_that_a_full_disk_left_in_half_is_a_line_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "deploys.jsonl"
     path.write_text('{"at": "1"}\n{"at": "2", "who"')
-    record.append(path, {"at": "3"})
-    record.append(path, {"at": "4"})
-    assert record.deploys(str(path)) == [{"at": "1"}, {"at": "3"}, {"at": "4"}]
+    record.append(path, record.Line(at="3"))
+    record.append(path, record.Line(at="4"))
+    assert record.deploys(str(path)) == tuple(record.Line(at=number) for number in "134")
 
 
 def test_what_workers_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,6 +189,10 @@ def test_what_workers_do(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
-def test_answer_is_read() -> None:
-    raw: dict[str, Any] = {"state": None, "doing": {}, "history": [LINE], "lock": None, "queue": None}
-    assert parse(raw) == Report(history=(LINE,))
+def test_line_is_kept_as_every_release_has_kept_it() -> None:
+    line = replace(LINE, previous="r1", workers=("h-1",))
+    told = {"at": "2026-01-02T03:04:05Z", "who": "ada@desk", "what": "deploy", "from": "r1", "to": "r2"}
+    assert line.kept() == {**told, "workers": ["h-1"], "result": "ok", "seconds": 61.4}
+    assert record.Line.of(line.kept()) == line
+    assert "seconds" not in replace(line, seconds=None).kept()
+    assert record.Line.of({"from": None, "to": "r2", "workers": 3, "seconds": "x", "more": 1}) == record.Line(to="r2")

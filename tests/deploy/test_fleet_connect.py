@@ -11,8 +11,11 @@ import pytest
 from deploy import spec
 from deploy.fleet import connect, status, unlock
 from deploy.fleet.connect import FleetError, Host, ask_all
+from deploy.onhost.lock import Lock
+from deploy.onhost.report_host import Report, ReportHost
 from deploy.settings import Settings, Target
 from tests.deploy.factories import wanted
+from tests.deploy.queries import blank
 from tests.deploy.test_remote import on_path
 
 if TYPE_CHECKING:
@@ -85,13 +88,13 @@ def test_whatever_a_host_does_is_told(ssh: Path, monkeypatch: pytest.MonkeyPatch
     ssh.write_text(f"#!/bin/sh\n{line}\n")
     monkeypatch.setattr(connect, "ANSWER_SECONDS", 0.2 if "sleep" in line else 20)
     with pytest.raises(FleetError, match=said):
-        host().ask_json("report_host", {})
+        host().ask_for(Report, blank(ReportHost))
 
 
 def test_machine_without_ssh_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(FleetError, match="Install OpenSSH's client"):
-        host().ask("lock", {})
+        host().ask(blank(Lock))
 
 
 def test_no_second_is_spent_on_importing_the_deploys_own_connection() -> None:
@@ -103,6 +106,5 @@ def test_what_a_shells_start_up_file_prints_is_no_part_of_the_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", on_path(tmp_path / "bin", ssh=f"echo Welcome to h1; {RUN}", id="echo 0")["PATH"])
-    query = {"phase": "none"}
     with pytest.raises(FleetError, match="HUBLAB_PYTHON: no Python"):
-        host("/nowhere/python").ask("lock", query)
+        host("/nowhere/python").ask(blank(Lock))

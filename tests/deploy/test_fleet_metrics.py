@@ -11,13 +11,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.fleet import logs, status
 from deploy.fleet.connect import Reply
 from deploy.fleet.metrics import GAUGES, exposition
-from deploy.fleet.report import Report
+from deploy.onhost.record import Line
+from deploy.onhost.report_host import Locked, Queue, Report
 from deploy.plan import make
 from deploy.settings import SettingsError, parse
 from tests.deploy.factories import converged, release_name, wanted
 
 HOST = wanted()
-LINE = {"at": "2026-01-02T03:04:05Z", "who": "ada", "what": "deploy", "to": "r2", "result": "ok", "seconds": 6}
+LINE = Line("ada", to="r2", at="2026-01-02T03:04:05Z", seconds=6)
 SETTINGS = {"PREFECT_API_URL": "https://p.example/api", "HUBLAB_WORKERS": "2"}
 
 
@@ -33,7 +34,7 @@ def test_host_as_metrics() -> None:
     state = replace(converged(HOST), deploys=(LINE,), online=frozenset({"hublab-1-1", "hublab-1-3"}))
     state.workers[2] = replace(state.workers[2], doing="polling default, 2 runs in flight")
     doing = {f"prefect-worker@{number}.service": "polling" for number in (1, 2, 3)}
-    now = Report(state, doing, queue={"depth": 7, "late": 3}, lock={"words": "locked by ada", "orphaned": False})
+    now = Report(state, doing, queue=Queue(7, 3), lock=Locked("locked by ada", orphaned=False))
     found = read(exposition([status.judge(HOST, make(HOST, state), now)]))
     host = HOST.address
     assert found == {

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deploy import remote, spec
+from deploy.onhost.wire import decode
 from deploy.plan import make
 from deploy.release import bring, interpreter, movable, scratch, wheels
-from deploy.state import HostState, parse
+from deploy.state import HostState
 from tests.deploy.factories import bare, wanted
 
 if TYPE_CHECKING:
@@ -67,15 +68,15 @@ def test_host_that_none_is_known_for_is_told_so(changes: dict[str, str], wish: s
 
 
 def test_path_that_is_named_is_never_replaced() -> None:
-    refused = parse({"problem": "python", "found": "Python 3.11.2", "machine": "x86_64", "libc": "glibc-2.36"})
+    refused = HostState(problem="python", found="Python 3.11.2", machine="x86_64", libc="glibc-2.36")
     plan = make(wanted(python="/opt/own/python"), interpreter.settle(refused, "/opt/own/python"))
     assert not plan.brings
     assert plan.problems[0].what.startswith("HUBLAB_PYTHON: no Python /opt/own/python on the host")
 
 
 def test_host_without_any_python_is_brought_one_first() -> None:
-    answer = {"problem": "python", "found": "sh: 1: python3: not found", "machine": "x86_64", "libc": "glibc-2.41"}
-    plan = make(wanted(python="auto"), interpreter.settle(parse(answer), "auto"))
+    answer = '{"problem": "python", "found": "sh: 1: python3: not found", "machine": "x86_64", "libc": "glibc-2.41"}'
+    plan = make(wanted(python="auto"), interpreter.settle(decode(HostState, answer), "auto"))
     assert plan.changes
     assert not plan.problems
     assert plan.words[0].endswith("to /opt/hublab/python: it has none")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploy.onhost.left_runs import described, problem
+from deploy.onhost.left_runs import LeftRun, described, problem
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -45,6 +45,4 @@ def test_what_a_run_calls_itself_does_nothing_to_the_operators_terminal() -> Non
     words, again = problem(found, [], NOW)
     told = described(found, words, again=again)
     shown = "?]0;owned??[2Jas planned???"
-    assert told == {"id": "7", "name": shown, "state": shown, "problem": f"stuck: its worker {shown} is gone"} | {
-        "again": False
-    }
+    assert told == LeftRun("7", shown, shown, f"stuck: its worker {shown} is gone", again=False)

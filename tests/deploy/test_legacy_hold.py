@@ -8,13 +8,16 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any, TextIO
+from dataclasses import replace
+from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
 from deploy import remote
 from deploy.legacy import hold
 from deploy.onhost import lock, processes
+from deploy.onhost.state import LegacyUnit, Process
+from deploy.onhost.wire import Key, encode
 from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -50,9 +53,9 @@ class Held:
         self.worker = subprocess.Popen(start, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.worker.stdout is not None
         self.run = int(self.worker.stdout.readline())
-        self.item = {"pid": self.worker.pid, "ticks": processes.ticks(self.worker.pid)}
+        self.item = Process(self.worker.pid, processes.ticks(self.worker.pid))
         self.holder: subprocess.Popen[str] | None = None
-        self.in_the_way: list[dict[str, Any]] = []
+        self.in_the_way: tuple[LegacyUnit, ...] = ()
         self.work: TextIO | None = None
 
     def lock(self, owner: str = "mine", age: float = 0.0) -> None:
@@ -60,19 +63,14 @@ class Held:
         (self.folder / "lock").write_text(json.dumps(held))
 
     def hold(self, **more: str) -> None:
-        told = {
-            "lock": {"folder": str(self.folder), "token": "mine"},
-            "items": [self.item],
-            "in_the_way": self.in_the_way,
-            "retired": str(self.folder / "retired"),
-            "units": str(self.folder / "units"),
-        }
-        environment = {"PATH": f"{self.folder}:{os.environ['PATH']}", "HUBLAB_HELD": json.dumps(told), **more}
+        key, retired, units = Key(str(self.folder), "mine"), str(self.folder / "retired"), str(self.folder / "units")
+        told = encode(hold.Held(key, (self.item,), self.in_the_way, retired, units))
+        environment = {"PATH": f"{self.folder}:{os.environ['PATH']}", "HUBLAB_HELD": told, **more}
         with self.said.open("ab") as said:
             command = [sys.executable, "-I", "-"]
             self.holder = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=said, text=True)
         assert self.holder.stdin is not None
-        self.holder.stdin.write(remote.program("legacy.hold", {}))
+        self.holder.stdin.write(remote.program(hold.Hold()))
         self.holder.stdin.close()
 
     def step(self, *, runs: bool) -> None:
@@ -185,7 +183,7 @@ def test_unit_that_made_room_comes_back_unless_ours_is_there(held: Held, ours: b
         (units / name).write_text("ours")
     (held.folder / "systemctl").write_text("#!/bin/sh\n")
     (held.folder / "systemctl").chmod(0o755)
-    held.in_the_way = [{"name": name, "file": str(units / name), "active": True, "enabled": True}]
+    held.in_the_way = (LegacyUnit(name, str(units / name), active=True, enabled=True),)
     (held.folder / "lock").unlink()
     held.hold()
     assert held.holder is not None
@@ -215,8 +213,8 @@ def test_pipe_that_was_swapped_for_something_else_is_not_opened(tmp_path: Path) 
 
 def test_signal_reaches_this_process_or_none() -> None:
     child = subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE)
-    item = {"pid": child.pid, "ticks": processes.ticks(child.pid)}
-    assert not processes.send({**item, "ticks": item["ticks"] + 1}, signal.SIGKILL)
+    item = Process(child.pid, processes.ticks(child.pid))
+    assert not processes.send(replace(item, ticks=item.ticks + 1), signal.SIGKILL)
     assert child.poll() is None
     assert processes.send(item, signal.SIGKILL)
     child.communicate(timeout=180)
@@ -226,4 +224,4 @@ def test_signal_reaches_this_process_or_none() -> None:
 
 def test_program_fits_into_one_argument() -> None:
     """It reaches its unit as a property of it: the kernel takes 128 KiB at once, and base64 adds a third."""
-    assert len(remote.program("legacy.hold", {})) * 4 / 3 < 128 * 1024
+    assert len(remote.program(hold.Hold())) * 4 / 3 < 128 * 1024

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -15,9 +14,10 @@ from deploy import remote
 from deploy.legacy import find
 from deploy.legacy.environment import starts_worker
 from deploy.onhost.common import HostError
-from deploy.state import question
+from deploy.onhost.wire import decode
+from deploy.state import Claim, HostState, Legacy, question
 from sandbox.waiting import wait_for
-from tests.deploy.factories import wanted
+from tests.deploy.factories import legacy, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 WORDS = ["prefect", "worker", "start"]
 
 
-def everyone() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def everyone() -> tuple[tuple[Legacy, ...], tuple[Claim, ...]]:
     return find.everyone("/etc/systemd/system", "/opt/hublab")
 
 
@@ -48,10 +48,10 @@ def start() -> Iterator[Callable[..., int]]:
         process.wait(180)
 
 
-def claim_of(pid: int) -> dict[str, Any]:
+def claim_of(pid: int) -> Claim:
     workers, claims = everyone()
-    assert pid not in [item["pid"] for item in workers]
-    (found,) = [item for item in claims if item["pid"] == pid]
+    assert pid not in [item.pid for item in workers]
+    (found,) = [item for item in claims if item.pid == pid]
     return found
 
 
@@ -70,13 +70,13 @@ def trap(tmp_path: Path, marker: Path) -> str:
     return str(program)
 
 
-def inspect() -> dict[str, Any]:
+def inspect() -> HostState:
     """The whole program as a host runs it."""
-    text = remote.program("inspect_host", question(wanted(api_url="http://127.0.0.1:9/api")))
+    text = remote.program(question(wanted(api_url="http://127.0.0.1:9/api")))
     command = [sys.executable, "-I", "-"]
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=True, timeout=120)
     assert len(done.stdout.splitlines()) == 1
-    return dict(json.loads(done.stdout))
+    return decode(HostState, done.stdout)
 
 
 def test_program_that_a_process_names_as_its_interpreter_is_not_run(
@@ -88,10 +88,10 @@ def test_program_that_a_process_names_as_its_interpreter_is_not_run(
     assert not marker.exists()
     subprocess.run([trap], check=True, timeout=180)
     assert marker.exists(), "the trap would not have shown that it was run"
-    assert pid not in [item["pid"] for item in found["former"]["workers"]]
-    (claim,) = [item for item in found["former"]["claims"] if item["pid"] == pid]
-    assert claim["claim"].startswith("it executes /")
-    assert claim["claim"].endswith("which is no Python")
+    assert pid not in [item.pid for item in found.legacy]
+    (claim,) = [item for item in found.claims if item.pid == pid]
+    assert claim.claim.startswith("it executes /")
+    assert claim.claim.endswith("which is no Python")
 
 
 def test_shell_that_is_called_like_an_interpreter_is_found_out(start: Callable[..., int], tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_shell_that_is_called_like_an_interpreter_is_found_out(start: Callable[.
     shell = tmp_path / "python3"
     shutil.copy("/bin/sh", shell)
     pid = start(shell, [str(shell), "-c", "read line; :", *WORDS])
-    assert "its arguments are not those of `prefect worker start`" in claim_of(pid)["claim"]
+    assert "its arguments are not those of `prefect worker start`" in claim_of(pid).claim
 
 
 def test_worker_without_prefect_is_none(start: Callable[..., int], tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_worker_without_prefect_is_none(start: Callable[..., int], tmp_path: Pat
     shutil.copy(os.path.realpath(sys.executable), bare)
     home = {"PYTHONHOME": sys.base_prefix, "LD_LIBRARY_PATH": f"{sys.base_prefix}/lib"}
     pid = start(bare, [str(bare), "-S", str(script), "worker", "start"], env=home)
-    assert claim_of(pid)["claim"] == f"no Prefect is installed for {bare}"
+    assert claim_of(pid).claim == f"no Prefect is installed for {bare}"
 
 
 def test_real_worker_of_others_is_proven(start: Callable[..., int], tmp_path: Path) -> None:
@@ -118,18 +118,18 @@ def test_real_worker_of_others_is_proven(start: Callable[..., int], tmp_path: Pa
     script = tmp_path / "prefect"
     script.write_text("input()\n")
     pid = start(sys.executable, [sys.executable, str(script), "worker", "start", "--name", "old"])
-    (found,) = [item for item in everyone()[0] if item["pid"] == pid]
-    assert (found["name"], found["python"], found["uid"]) == ("old", sys.executable, os.getuid())
-    assert found["prefect"].startswith("3.")
-    assert found["uvloop"] == []
-    assert found["ticks"] > 0
+    (found,) = [item for item in everyone()[0] if item.pid == pid]
+    assert (found.name, found.python, found.uid) == ("old", sys.executable, os.getuid())
+    assert found.prefect.startswith("3.")
+    assert found.uvloop == ()
+    assert found.ticks > 0
 
 
 def test_worker_under_a_name_of_its_own_is_found_all_the_same(start: Callable[..., int], tmp_path: Path) -> None:
     script = tmp_path / "prefect"
     script.write_text("input()\n")
     pid = start(sys.executable, ["nightly", str(script), "worker", "start"], env={"PYTHONHOME": sys.base_prefix})
-    assert pid in [item["pid"] for found in everyone() for item in found]
+    assert pid in [item.pid for found in everyone() for item in found]
 
 
 @pytest.mark.parametrize(
@@ -139,15 +139,15 @@ def test_worker_under_a_name_of_its_own_is_found_all_the_same(start: Callable[..
 )
 def test_name_that_would_write_on_the_operators_screen_is_not_shown(start: Callable[..., int], name: str) -> None:
     pid = start("/bin/sh", ["python", "-c", "read line; :", *WORDS, "--name", os.fsencode(name)])
-    (claim,) = [item for item in inspect()["former"]["claims"] if item["pid"] == pid]
-    assert claim["name"] == ""
+    (claim,) = [item for item in inspect().claims if item.pid == pid]
+    assert claim.name == ""
 
 
 def test_executable_with_a_name_for_the_terminal_is_shown_without_it(start: Callable[..., int], tmp_path: Path) -> None:
     shell = tmp_path / "\x1b[2J\nsh"
     shutil.copy("/bin/sh", shell)
     pid = start(shell, ["python", "-c", "read line; :", *WORDS])
-    told = claim_of(pid)["claim"]
+    told = claim_of(pid).claim
     assert "?[2J?sh, which is no Python" in told
     assert told.isprintable()
 
@@ -161,8 +161,7 @@ def test_crowd_of_them_leaves_a_plan_that_can_be_read(start: Callable[..., int])
 def test_crowd_of_real_ones_is_not_planned_with(start: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
     """No host has so many: whoever started them is named, instead of a plan that nobody reads."""
     monkeypatch.setattr(find, "MOST_WORKERS", 1)
-    worker = {"user": "nobody", "uvloop": []}
-    monkeypatch.setattr(find, "worker", lambda *_: dict(worker))
+    monkeypatch.setattr(find, "worker", lambda *_: legacy(user="nobody"))
     for _ in range(2):
         start("/bin/sh", ["python", "-c", "read line; :", *WORDS])
     with pytest.raises(HostError, match="processes are Prefect workers, of users nobody: end those"):
@@ -199,8 +198,8 @@ def test_process_apart_from_the_host_is_left_alone(options: list[str], said: str
     inner = [sys.executable, str(script), "worker", "start", "--name", "boxed"]
     process = subprocess.Popen(["unshare", *options, "--", *inner], stdin=subprocess.PIPE)
     try:
-        found = wait_for(lambda: [item for item in everyone()[1] if item["name"] == "boxed"], "it is seen", 20)
-        assert found[0]["claim"] == said
+        found = wait_for(lambda: [item for item in everyone()[1] if item.name == "boxed"], "it is seen", 20)
+        assert found[0].claim == said
     finally:
         process.communicate(timeout=180)
 

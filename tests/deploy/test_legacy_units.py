@@ -193,13 +193,13 @@ def test_lines_that_start_a_worker_again(tmp_path: Path, monkeypatch: pytest.Mon
     (own / "x.service").write_text("[Service]\nExecStart=/usr/bin/true\n")
     monkeypatch.setattr(starters, "SPOOL", str(spool))
     monkeypatch.setattr(starters, "users", lambda: {me: str(home)})
-    mine = [item for item in starters.starters({"deploy"}) if str(tmp_path) in item["file"]]
+    mine = [item for item in starters.starters({"deploy"}) if str(tmp_path) in item.file]
     assert mine == [
-        {"file": f"{spool}/deploy", "line": 3, "user": "deploy"},
-        {"file": f"{spool}/{me}", "line": 1, "user": me},
-        {"file": f"{own}/w.service", "line": 2, "user": me},
+        Starter(f"{spool}/deploy", 3, "deploy"),
+        Starter(f"{spool}/{me}", 1, me),
+        Starter(f"{own}/w.service", 2, me),
     ]
-    assert [item["file"] for item in starters.starters(set()) if str(tmp_path) in item["file"]] == [
+    assert [item.file for item in starters.starters(set()) if str(tmp_path) in item.file] == [
         f"{spool}/{me}",
         f"{own}/w.service",
     ]

@@ -14,6 +14,7 @@ import pytest
 
 from deploy.legacy import uvloop
 from deploy.legacy.environment import sites, versions
+from deploy.onhost.state import Uvloop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +37,7 @@ class Environment:
         self.uid = uid
         subprocess.run(["chown", "-hR", f"{uid}:{uid}", folder or self.folder], check=True)
 
-    def found(self, uid: int | None = None, *, vouched: bool = False) -> list[dict[str, str]]:
+    def found(self, uid: int | None = None, *, vouched: bool = False) -> tuple[Uvloop, ...]:
         return uvloop.found([str(self.site)], self.uid if uid is None else uid, vouched=vouched)
 
     def remove(self) -> None:
@@ -77,7 +78,7 @@ def test_uvloop_is_removed_as_its_owner_and_nothing_else(
     (environment.site / "uvloop-0.21.0.dist-info/RECORD").write_text(f"{victim},,\nneighbour.py,,\n")
     environment.give(uid)
     site = environment.site
-    assert environment.found() == [{"site": str(site), "version": "0.21.0", "stays": ""}]
+    assert environment.found() == (Uvloop(str(site), "0.21.0", ""),)
     environment.remove()
     assert capsys.readouterr().out == f"uvloop removed from {site}\n"
     assert sorted(path.name for path in site.iterdir() if "uvloop" in path.name) == []
@@ -89,14 +90,14 @@ def test_uvloop_is_removed_as_its_owner_and_nothing_else(
 
 def test_roots_environment_is_roots_choice(environment: Environment) -> None:
     """A user who starts a worker from it decides nothing; root's own unit that does so does."""
-    assert environment.found(NOBODY)[0]["stays"] == "it belongs to another user than the worker"
-    assert environment.found(NOBODY, vouched=True)[0]["stays"] == ""
+    assert environment.found(NOBODY)[0].stays == "it belongs to another user than the worker"
+    assert environment.found(NOBODY, vouched=True)[0].stays == ""
 
 
 def test_users_environment_is_not_anothers(environment: Environment) -> None:
     environment.give(NOBODY)
-    assert environment.found(1)[0]["stays"] == "it belongs to another user than the worker"
-    assert environment.found(1, vouched=True)[0]["stays"] == "it belongs to another user than the worker"
+    assert environment.found(1)[0].stays == "it belongs to another user than the worker"
+    assert environment.found(1, vouched=True)[0].stays == "it belongs to another user than the worker"
 
 
 def link_package(found: Environment, victim: Path) -> None:
@@ -128,7 +129,7 @@ def test_environment_of_roots_that_others_can_change_is_left_alone(
 ) -> None:
     (tmp_path / "precious").write_text("")
     twist(environment, tmp_path)
-    assert "could be changed by others than its owner" in environment.found()[0]["stays"]
+    assert "could be changed by others than its owner" in environment.found()[0].stays
     environment.remove()
     assert (tmp_path / "precious").exists()
     assert versions(str(environment.site), "uvloop") == ["0.21.0"]
@@ -171,9 +172,9 @@ def test_packages_of_the_distribution_are_left_alone(
 ) -> None:
     monkeypatch.setattr(uvloop, "DPKG", str(tmp_path))
     (tmp_path / "python3-uvloop.list").write_text(f"/.\n{environment.site}/uvloop/loop.so\n")
-    assert environment.found()[0]["stays"] == ""
+    assert environment.found()[0].stays == ""
     (tmp_path / "python3-uvloop.list").write_text(f"/.\n{environment.site}\n{environment.site}/uvloop\n")
-    assert environment.found()[0]["stays"] == "a Debian package owns it"
+    assert environment.found()[0].stays == "a Debian package owns it"
     environment.remove()
     assert environment.whole
 

@@ -7,20 +7,23 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from deploy.legacy import workers
 from deploy.onhost import processes
+from deploy.onhost.state import Legacy, Process
+from tests.deploy.factories import legacy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def item_of(pid: int) -> dict[str, Any]:
-    return {"pid": pid, "ticks": processes.ticks(pid), "name": "old"}
+def item_of(pid: int) -> Legacy:
+    return legacy(pid=pid, ticks=processes.ticks(pid), name="old")
 
 
 FOREVER = [sys.executable, "-S", "-c", "input()"]
@@ -55,10 +58,10 @@ def test_stat_of_a_zombie_and_of_nothing(process: subprocess.Popen[bytes]) -> No
 
 
 def test_same_process_is_alive_and_another_of_its_pid_is_not(process: subprocess.Popen[bytes]) -> None:
-    item = {"pid": process.pid, "ticks": processes.ticks(process.pid)}
+    item = Process(process.pid, processes.ticks(process.pid))
     assert abs(processes.started(process.pid) - time.time()) < 30
     assert processes.alive(item)
-    assert not processes.alive({**item, "ticks": item["ticks"] - 1})
+    assert not processes.alive(replace(item, ticks=item.ticks - 1))
     process.kill()
     until_ended(process.pid)
     assert not processes.alive(item)

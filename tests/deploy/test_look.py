@@ -12,6 +12,7 @@ from pyinfra.api import DeployError
 
 from deploy import session
 from deploy.look import answer, look, notice_silence
+from deploy.state import HostState
 from tests.deploy.factories import wanted
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def test_host_without_a_connection_is_let_be() -> None:
 
 
 def test_what_a_shells_start_up_file_prints_is_no_part_of_the_answer() -> None:
-    assert answer("h1", ["Welcome to h1!", "{not this}", '{"problem": "sudo"}']) == {"problem": "sudo"}
+    assert answer("h1", ["Welcome to h1!", "{not this}", '{"problem": "sudo"}']) == HostState(problem="sudo")
 
 
 def test_answer_that_is_none_is_told_as_that() -> None:

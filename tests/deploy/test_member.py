@@ -11,18 +11,26 @@ from pyinfra.api import DeployError
 from pyinfra.api.exceptions import ConnectError
 
 from deploy import look, remote
+from deploy.onhost.lock import Lock, Owner
+from deploy.onhost.roll_back import RollBack
+from deploy.onhost.roll_worker import RollWorker
+from deploy.onhost.watch_canary import WatchCanary
+from deploy.onhost.wire import Key
 from deploy.plan import Plan, make
 from deploy.rollout import limits
 from deploy.rollout import member as module
 from deploy.rollout.member import Member
 from tests.deploy.factories import bare, wanted
+from tests.deploy.queries import blank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from deploy.onhost.wire import Query
     from deploy.state import HostState
 
-OWNER = {"who": "ada@desk", "what": "deploy of release r1"}
+OWNER = Owner("ada@desk", "deploy of release r1")
+ROLL, BACK, WATCH = blank(RollWorker), blank(RollBack), blank(WatchCanary)
 
 
 class Host:
@@ -36,7 +44,7 @@ class Host:
         self.client = self
         self.open = True
         self.comes_back = self.stranger = False
-        self.asked: list[dict[str, Any]] = []
+        self.asked: list[Query] = []
         self.answers: dict[str, Any] = {}
 
     def get_transport(self) -> Host:
@@ -64,9 +72,9 @@ class Host:
             raise ConnectError("no route to host")
         self.open = True
 
-    def answer(self, _host: object, _python: str, program: str, query: dict[str, Any], **_: object) -> bool:
-        self.asked.append({"program": program, **query})
-        found = self.answers.get(query.get("phase", program), True)
+    def answer(self, _host: object, _python: str, query: Query, **_: object) -> bool:
+        self.asked.append(query)
+        found = self.answers.get(self.programs[-1], True)
         if callable(found):
             found = found()
         if isinstance(found, BaseException):
@@ -75,7 +83,7 @@ class Host:
 
     @property
     def programs(self) -> list[str]:
-        return [item.get("phase", item["program"]) for item in self.asked]
+        return [item.phase if isinstance(item, Lock) else remote.name_of(item) for item in self.asked]
 
 
 @pytest.fixture
@@ -102,15 +110,17 @@ def held(host: Host) -> Iterator[Member]:
 def test_every_step_carries_the_lock(host: Host) -> None:
     one = member(host)
     assert one.lock("t1", OWNER)
-    one.run("roll_worker", {"unit": "u"}, detached=True)
-    one.run("watch_canary", {"looks": True})
+    one.run(ROLL, detached=True)
+    one.run(WATCH)
     one.unlock()
     taken, rolled, watched, released = host.asked
-    assert (taken["phase"], taken["token"], taken["owner"]) == ("take", "t1", OWNER)
-    assert taken["patience_seconds"] > wanted().drain_seconds + 2 * wanted().gate_seconds
-    assert rolled["lock"] == {"folder": "/run/hublab", "token": "t1", "looks": False}
-    assert watched["lock"]["looks"] is True
-    assert (released["phase"], released["token"]) == ("release", "t1")
+    assert isinstance(taken, Lock)
+    assert (taken.phase, taken.token, taken.owner) == ("take", "t1", OWNER)
+    assert taken.patience_seconds > wanted().drain_seconds + 2 * wanted().gate_seconds
+    assert (rolled.lock, rolled.looks) == (Key("/run/hublab", "t1"), False)
+    assert (watched.lock, watched.looks) == (Key("/run/hublab", "t1"), True)
+    assert isinstance(released, Lock)
+    assert (released.phase, released.token) == ("release", "t1")
 
 
 def test_nothing_is_begun_once_the_lock_was_given_back(host: Host) -> None:
@@ -118,7 +128,7 @@ def test_nothing_is_begun_once_the_lock_was_given_back(host: Host) -> None:
     one = member(host)
     one.lock("t1", OWNER)
     one.unlock()
-    assert not one.run("roll_worker", {})
+    assert not one.run(ROLL)
     assert host.programs == ["take", "release"]
     assert one.trouble == "the lock was given back"
 
@@ -138,16 +148,18 @@ def test_lock_whose_answer_did_not_come_is_given_back(host: Host) -> None:
     one = member(host)
     assert not one.lock("t1", OWNER)
     assert host.programs == ["take", "release"]
-    assert host.asked[1]["token"] == "t1"
+    released = host.asked[1]
+    assert isinstance(released, Lock)
+    assert released.token == "t1"
     assert one.trouble == "the connection broke during lock (it was closed)"
 
 
 def test_lost_lock_ends_the_deploy_of_this_host_with_the_reason(host: Host, held: Member) -> None:
     """The step was refused by the host; the next one is not even asked for, and the lock of another is not touched."""
     host.answers["roll_worker"] = remote.LockLostError("the lock is no longer ours: locked by bob@laptop")
-    assert not held.run("roll_worker", {})
+    assert not held.run(ROLL)
     assert held.trouble == "the lock is no longer ours: locked by bob@laptop"
-    assert not held.run("roll_back", {})
+    assert not held.run(BACK)
     assert held.trouble == "the lock is no longer ours: locked by bob@laptop"
     held.unlock()
     assert host.programs == ["take", "roll_worker"]
@@ -161,7 +173,7 @@ def test_lost_lock_is_noticed_between_two_steps_too(host: Host, monkeypatch: pyt
     one.lock("t1", OWNER)
     one._refresher.join()
     assert host.programs == ["take", "refresh"]
-    assert not one.run("roll_worker", {})
+    assert not one.run(ROLL)
     assert one.trouble == "the lock is no longer ours: it was removed"
 
 
@@ -224,19 +236,19 @@ def test_look_that_fails_over_a_connection_that_stands_is_not_done_again(
 
 def test_step_over_a_connection_that_breaks_is_a_failure_of_this_host(host: Host, held: Member) -> None:
     host.answers["roll_worker"] = OSError("gone")
-    assert not held.run("roll_worker", {})
+    assert not held.run(ROLL)
     assert held.trouble == "the connection broke during roll_worker (gone)"
 
 
 def test_connection_that_is_closed_without_a_word_is_no_answer_of_the_program(host: Host, held: Member) -> None:
     host.answers["roll_worker"] = host.close
-    assert not held.run("roll_worker", {})
+    assert not held.run(ROLL)
     assert held.trouble == "the connection broke during roll_worker (it was closed)"
 
 
 def test_program_that_fails_is_no_trouble_of_the_connection(host: Host, held: Member) -> None:
     host.answers["roll_worker"] = False
-    assert not held.run("roll_worker", {})
+    assert not held.run(ROLL)
     assert held.trouble == ""
 
 
@@ -244,7 +256,7 @@ def test_program_that_never_answers_is_given_up(host: Host, held: Member, monkey
     monkeypatch.setattr(limits, "seconds", lambda *_: 0)
     monkeypatch.setattr(module, "ANSWER_SECONDS", 0.01)
     host.answers["roll_worker"] = lambda: gevent.sleep(3600)
-    assert not held.run("roll_worker", {})
+    assert not held.run(ROLL)
     assert "the connection broke during roll_worker" in held.trouble
     assert not host.open
 
@@ -252,8 +264,8 @@ def test_program_that_never_answers_is_given_up(host: Host, held: Member, monkey
 def test_way_back_goes_over_a_new_connection_when_the_lock_is_still_ours(host: Host, held: Member) -> None:
     host.answers["roll_worker"] = host.close
     host.comes_back = True
-    held.run("roll_worker", {})
-    assert held.run("roll_back", {})
+    held.run(ROLL)
+    assert held.run(BACK)
     assert host.programs == ["take", "roll_worker", "refresh", "roll_back"]
     assert held.trouble == ""
 
@@ -263,8 +275,8 @@ def test_new_connection_to_a_host_that_lost_the_lock_writes_nothing(host: Host, 
     host.answers["roll_worker"] = host.close
     host.answers["refresh"] = remote.LockLostError("the lock is no longer ours: it was removed")
     host.comes_back = True
-    held.run("roll_worker", {})
-    assert not held.run("roll_back", {})
+    held.run(ROLL)
+    assert not held.run(BACK)
     assert host.programs == ["take", "roll_worker", "refresh"]
     assert held.trouble == "the lock is no longer ours: it was removed"
 
@@ -273,9 +285,9 @@ def test_nothing_goes_to_who_answers_with_another_key(host: Host, held: Member) 
     """And what was opened to him is closed: it would count as a connection at the next step."""
     host.answers["roll_worker"] = host.close
     host.stranger = True
-    held.run("roll_worker", {})
+    held.run(ROLL)
     for _ in range(2):
-        assert not held.run("roll_back", {})
+        assert not held.run(BACK)
         assert "cannot be reached any more (SSH host key error)" in held.trouble
         assert not host.open
     assert host.programs == ["take", "roll_worker"]
@@ -283,7 +295,7 @@ def test_nothing_goes_to_who_answers_with_another_key(host: Host, held: Member) 
 
 def test_host_that_is_gone_is_asked_once_more_and_then_left(host: Host, held: Member) -> None:
     host.answers["roll_worker"] = host.close
-    held.run("roll_worker", {})
-    assert not held.run("roll_back", {})
+    held.run(ROLL)
+    assert not held.run(BACK)
     assert "cannot be reached any more (no route to host)" in held.trouble
     assert host.programs == ["take", "roll_worker"]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import socketserver
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from deploy.onhost import api_facts, prefect_api
+from deploy.onhost.prefect_api import Access
+from deploy.onhost.state import Pool
 from deploy.plan import make
 from deploy.settings import parse
 from tests.deploy.factories import SENTINEL, bare, wanted
@@ -67,8 +69,8 @@ class Api:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server.server_address[1]}/api"
 
-    def ask(self, **access: str) -> dict[str, Any]:
-        return api_facts.api({"api_url": self.url, "auth": f"admin:{SENTINEL}", "key": "", "pool": "a pool", **access})
+    def ask(self, **access: str) -> api_facts.Server:
+        return api_facts.api(replace(Access(self.url, f"admin:{SENTINEL}"), **access), "a pool")
 
     def is_well(self) -> None:
         """It is Prefect, has the pool, and nothing else."""
@@ -79,7 +81,7 @@ class Api:
         """The line that the operator reads."""
         found = self.ask()
         host = wanted(api_url=self.url)
-        state = bare(api_status=found["status"], api_error=found.get("error", ""))
+        state = bare(api_status=found.status, api_error=found.error)
         (problem,) = make(host, state).problems
         assert problem.what.isprintable()
         return problem.what.replace(self.url, "URL")
@@ -113,19 +115,12 @@ def test_prefect_itself(api: Api) -> None:
     api.answers[QUEUES] = reply(200, b'[{"name": "a", "is_paused": true}, {"name": "b", "is_paused": false}]')
     api.answers[WORKERS] = reply(200, b'[{"name": "h-1", "status": "ONLINE"}, {"name": "h-2", "status": "OFFLINE"}]')
     api.answers[AUTOMATIONS] = reply(200, b'[{"name": "a", "description": "b", "enabled": true}]')
-    pool = {"type": "process", "paused": False, "limit": None, "paused_queues": ["a"], "template": {}}
-    told = {
-        "version": "3.8.8",
-        "online": ["h-1"],
-        "automations": {"a": "b"},
-        "open": False,
-        "pool": pool,
-        "testing": False,
-        "deployments": [],
-    }
+    pool = Pool(there=True, type="process", paused_queues=("a",), template={})
+    online = frozenset({"h-1"})
     found = api.ask()
-    assert abs(found.pop("skew")) < 60
-    assert found == {"status": 200, **told}
+    assert abs(found.skew) < 60
+    whole = api_facts.Server(version="3.8.8", pool=pool, online=online, automations={"a": "b"}, testing=False)
+    assert replace(found, skew=0.0) == whole
     assert {path for path, _ in api.seen} == {VERSION, POOL, QUEUES, WORKERS, AUTOMATIONS, BLOCKS, DEPLOYMENTS}
 
 
@@ -133,15 +128,15 @@ def test_pool_that_is_not_there_is_told(api: Api) -> None:
     api.is_well()
     del api.answers[POOL], api.answers[WORKERS]
     found = api.ask()
-    assert (found["status"], found["pool"], found["online"]) == (200, None, [])
+    assert (found.status, found.pool, found.online) == (200, Pool(there=False), frozenset())
 
 
 @pytest.mark.parametrize(("access", "told"), [({}, True), ({"auth": ""}, True)])
 def test_server_that_asks_for_no_credential_is_known(api: Api, access: dict[str, str], told: bool) -> None:
     api.is_well()
-    assert api.ask()["open"] is False
+    assert api.ask().open is False
     api.answers[VERSION] = reply(200, b'"3.8.8"')
-    assert api.ask(**access)["open"] is told
+    assert api.ask(**access).open is told
 
 
 def test_prefect_cloud_is_taken_as_it_is_documented(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,21 +147,22 @@ def test_prefect_cloud_is_taken_as_it_is_documented(api: Api, monkeypatch: pytes
     del api.answers[VERSION.replace("/api", workspace, 1)]
     monkeypatch.setattr(api_facts, "CLOUD", "127.0.0.1")
     found = api.ask(api_url=api.url.replace("/api", workspace), auth="", key="pnu_0123456789")
-    assert (found["status"], found["version"], found["open"]) == (200, "", False)
-    assert found["pool"]["type"] == "process"
+    assert (found.status, found.version, found.open) == (200, "", False)
+    assert found.pool is not None
+    assert found.pool.type == "process"
     assert {header for _, header in api.seen} == {"Bearer pnu_0123456789"}
     settings = parse({"HUBLAB_HOSTS": "h", "PREFECT_API_URL": CLOUD_URL, "PREFECT_API_KEY": "pnu_0"}, Path(".env"))
     assert settings.api_url == CLOUD_URL
-    assert api_facts.is_cloud({"api_url": CLOUD_URL}) is False, "here it is 127.0.0.1"
+    assert api_facts.is_cloud(Access(CLOUD_URL)) is False, "here it is 127.0.0.1"
     monkeypatch.undo()
-    assert api_facts.is_cloud({"api_url": CLOUD_URL})
-    assert not api_facts.is_cloud({"api_url": "https://prefect.cloud.example.com/api"})
+    assert api_facts.is_cloud(Access(CLOUD_URL))
+    assert not api_facts.is_cloud(Access("https://prefect.cloud.example.com/api"))
 
 
 def test_automations_that_the_credential_does_not_reach_are_unknown(api: Api) -> None:
     api.is_well()
     api.answers[AUTOMATIONS] = reply(403)
-    assert api.ask()["automations"] is None
+    assert api.ask().automations is None
 
 
 @pytest.mark.parametrize(
@@ -182,13 +178,12 @@ def test_automations_that_the_credential_does_not_reach_are_unknown(api: Api) ->
 def test_testing_mode_that_is_on_at_prefect_is_seen(api: Api, answer: Answer, on: bool | None) -> None:
     api.is_well()
     api.answers[BLOCKS] = answer
-    assert api.ask()["testing"] is on
+    assert api.ask().testing is on
 
 
 def test_servers_clock(api: Api) -> None:
     api.answers[VERSION] = reply(200, b'"3.8.8"')
-    query = {"api_url": api.url, "auth": "", "key": ""}
-    assert abs((prefect_api.server_now(query) - datetime.now(UTC)).total_seconds()) < 60
+    assert abs((prefect_api.server_now(Access(api.url)) - datetime.now(UTC)).total_seconds()) < 60
 
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
@@ -228,7 +223,7 @@ def test_each_answer_is_one_clear_line(api: Api, answer: Answer, line: str) -> N
 def test_workers_of_another_shape_are_no_traceback(api: Api, body: bytes) -> None:
     api.is_well()
     api.answers[WORKERS] = reply(200, body)
-    assert api.ask()["status"] == 200
+    assert api.ask().status == 200
     if body != b"{}":
         assert "answers with what is not Prefect's" in api.told()
 
@@ -291,17 +286,15 @@ def test_server_that_speaks_something_else(said: bytes) -> None:
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        query = {"api_url": f"http://127.0.0.1:{server.server_address[1]}/api", "auth": "", "key": "", "pool": "p"}
-        found = api_facts.api(query)
+        found = api_facts.api(Access(f"http://127.0.0.1:{server.server_address[1]}/api"), "p")
         server.shutdown()
-    assert found["status"] is None
-    assert found["error"].isprintable()
-    assert "\n" not in json.dumps(found)
+    assert found.status is None
+    assert found.error.isprintable()
 
 
 def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    found = api_facts.api({"api_url": f"http://127.0.0.1:{port}/api", "auth": "", "key": "", "pool": "p"})
-    assert found["status"] is None
-    assert "Connection refused" in found["error"]
+    found = api_facts.api(Access(f"http://127.0.0.1:{port}/api"), "p")
+    assert found.status is None
+    assert "Connection refused" in found.error

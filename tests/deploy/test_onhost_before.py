@@ -10,6 +10,9 @@ import pytest
 
 from deploy.onhost import before, drop_ins, put_secrets, roll_back, roll_worker, worker_unit
 from deploy.onhost.common import HostError
+from deploy.onhost.put_secrets import PutSecrets
+from deploy.onhost.roll_back import RollBack
+from deploy.onhost.roll_worker import RollWorker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,28 +65,32 @@ class World:
     def carries(self, name: str, _text: str) -> bool:
         return self.loaded.get(name, "") == self.secret()
 
-    def move(self, query: dict[str, Any], text: str) -> None:
-        self.moves.append((query["unit"], text))
+    def move(self, _how: worker_unit.Moves, unit: str, text: str) -> None:
+        self.moves.append((unit, text))
         if self.full:
             raise OSError(errno.ENOSPC, "No space left on device")
-        (self.units / query["unit"]).write_text(text)
-        self.loaded[query["unit"]] = self.secret()
+        (self.units / unit).write_text(text)
+        self.loaded[unit] = self.secret()
         if text in self.failing:
             raise HostError("its gate")
 
-    def query(self, **more: Any) -> dict[str, Any]:
-        return {
-            "units": str(self.units),
-            "before": str(self.folder / "before"),
-            "files": {"profiles.toml": str(self.profiles)},
-            **more,
-        }
+    @property
+    def how(self) -> worker_unit.Moves:
+        return worker_unit.Moves(
+            units=str(self.units),
+            before=str(self.folder / "before"),
+            files={"profiles.toml": str(self.profiles)},
+            gate_seconds=1,
+        )
 
     def give(self, secret: str) -> int:
-        return put_secrets.main(self.query(content={str(self.profiles): secret}))
+        return put_secrets.main(PutSecrets(before=self.how.before, content={str(self.profiles): secret}))
 
     def roll(self, number: int) -> int:
-        return roll_worker.main(self.query(unit=UNITS[number - 1], worker=f"h-{number}", text=NEW))
+        return roll_worker.main(RollWorker(how=self.how, unit=UNITS[number - 1], worker=f"h-{number}", text=NEW))
+
+    def go_back(self) -> int:
+        return roll_back.main(RollBack(how=self.how))
 
 
 @pytest.fixture
@@ -95,7 +102,7 @@ def test_all_that_was_moved_goes_back_the_last_first(world: World) -> None:
     (world.units / UNITS[0]).write_text(OLD)
     assert (world.roll(1), world.roll(2)) == (0, 0)
     world.moves.clear()
-    assert roll_back.main(world.query()) == 0
+    assert world.go_back() == 0
     assert world.moves == [(UNITS[0], OLD)]
     assert not (world.units / UNITS[1]).exists(), "it was new"
     assert not (world.folder / "before").exists()
@@ -108,7 +115,7 @@ def test_worker_that_already_is_what_it_was_is_left_alone(world: World) -> None:
     world.failing.add(NEW)
     assert world.roll(2) == 1
     world.moves.clear()
-    assert roll_back.main(world.query()) == 0
+    assert world.go_back() == 0
     assert world.moves == [(UNITS[0], OLD)]
 
 
@@ -121,7 +128,7 @@ def test_one_that_cannot_go_back_keeps_no_other_from_it_and_is_not_forgotten(
     world.roll(2)
     world.moves.clear()
     world.failing.add(OLD + "# two")
-    assert roll_back.main(world.query()) == 1
+    assert world.go_back() == 1
     assert world.moves == [(UNITS[1], OLD + "# two"), (UNITS[0], OLD)]
     assert "could not be put back: its gate" in capsys.readouterr().out
     assert before.saved(world.folder / "before") == {UNITS[0]: OLD, UNITS[1]: OLD + "# two"}
@@ -165,7 +172,7 @@ def test_unit_of_which_systemd_says_nothing_keeps_no_other_from_going_back(
         return {"ActiveState": "active", "NeedDaemonReload": "no"}
 
     monkeypatch.setattr(roll_back, "show", show)
-    assert roll_back.main(world.query()) == 1
+    assert world.go_back() == 1
     assert world.moves == [(UNITS[0], OLD)]
     assert f"systemd does not say how {UNITS[1]} is" in capsys.readouterr().out
 
@@ -178,7 +185,7 @@ def test_worker_that_passed_with_the_new_credential_goes_back_to_the_old_one(wor
     assert world.roll(1) == 0
     assert world.loaded == {UNITS[0]: "new"}
     world.moves.clear()
-    assert roll_back.main(world.query()) == 0
+    assert world.go_back() == 0
     assert world.moves == [(UNITS[0], NEW)]
     assert (world.loaded, world.secret()) == ({UNITS[0]: "former"}, "former")
     assert world.profiles.stat().st_mode & 0o777 == 0o600
@@ -199,7 +206,7 @@ def test_credential_of_a_first_deploy_that_failed_does_not_stay(world: World) ->
     world.give("new")
     world.failing.add(NEW)
     assert world.roll(1) == 1
-    assert roll_back.main(world.query()) == 0
+    assert world.go_back() == 0
     assert list(world.folder.rglob("*profiles*")) == []
 
 
@@ -207,7 +214,7 @@ def test_second_try_of_a_rollout_that_was_cut_off_keeps_what_was_there_before_th
     world.profiles.write_text("former")
     world.give("first try")
     world.give("second try")
-    assert roll_back.main(world.query()) == 0
+    assert world.go_back() == 0
     assert world.secret() == "former"
 
 
@@ -218,7 +225,7 @@ def test_half_a_credential_that_a_power_cut_left_is_removed(half: str, world: Wo
     world.give("new")
     assert not (world.folder / half).exists()
     (world.folder / half).write_text("half of it")
-    roll_back.main(world.query())
+    world.go_back()
     assert not (world.folder / half).exists()
 
 
@@ -231,11 +238,11 @@ def test_disk_that_is_full_on_the_way_back_is_told_and_each_is_tried(
     world.roll(2)
     world.moves.clear()
     world.full = True
-    assert roll_back.main(world.query()) == 1
+    assert world.go_back() == 1
     assert world.moves == [(UNITS[1], OLD), (UNITS[0], OLD)]
     assert capsys.readouterr().out.count("could not be put back: [Errno 28] No space left on device") == 2
     world.full = False
-    assert roll_back.main(world.query()) == 0
+    assert world.go_back() == 0
     assert {(world.units / name).read_text() for name in UNITS} == {OLD}
 
 
@@ -244,10 +251,10 @@ def test_disk_that_is_full_when_a_worker_is_moved_puts_it_back(world: World) -> 
     world.full = True
     assert world.roll(1) == 3
     world.full = False
-    assert roll_back.main(world.query()) == 0
+    assert world.go_back() == 0
     assert (world.units / UNITS[0]).read_text() == OLD
 
 
 def test_nothing_to_undo(world: World) -> None:
-    assert roll_back.main(world.query()) == 0
+    assert world.go_back() == 0
     assert world.moves == []

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from deploy.onhost.common import HostError, ask, must, packages, read, tree_digest, write_atomically
-from deploy.onhost.finish_host import audit, link
+from deploy.onhost.finish_host import FinishHost, audit, link
 from deploy.onhost.finish_host import main as finish
+from deploy.onhost.record import Line
 
 
 def listing(folder: Path) -> list[str]:
@@ -102,9 +103,9 @@ def test_link_that_was_cut_off_before_is_no_hindrance(tmp_path: Path) -> None:
 
 
 def test_audit_appends_one_line_a_deploy(tmp_path: Path) -> None:
-    for result in ("ok", "h-1 failed its gate"):
-        audit({"state": str(tmp_path), "audit": {"who": "deploy@desk", "result": result}})
     path = tmp_path / "deploys.jsonl"
+    for result in ("ok", "h-1 failed its gate"):
+        audit(Line("deploy@desk", result=result), None, path)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["result"] for line in lines] == ["ok", "h-1 failed its gate"]
     assert all(line["at"].endswith("Z") and line["who"] == "deploy@desk" for line in lines)
@@ -114,13 +115,26 @@ def test_audit_appends_one_line_a_deploy(tmp_path: Path) -> None:
 def test_finish_switches_prunes_and_remembers(tmp_path: Path) -> None:
     for name in ("old", "new", "older"):
         (tmp_path / "releases" / name / "venv").mkdir(parents=True)
-    query: dict[str, Any] = {"base": str(tmp_path), "state": str(tmp_path), "units": str(tmp_path), "surplus": []}
-    query |= {"before": str(tmp_path / "before"), "kept_units": str(tmp_path / "units"), "kept": ["w.service"]}
     (tmp_path / "w.service").write_text("a unit")
     (tmp_path / "units/older").mkdir(parents=True)
     (tmp_path / "before/passed").mkdir(parents=True)
-    query |= {"drain_seconds": 1, "audit": {}, "prune": ["older", "never there"]}
-    assert finish({**query, "ended": True, "switch": True, "release": "new", "previous": "old"}) == 0
+    query = FinishHost(
+        base=str(tmp_path),
+        state=str(tmp_path),
+        units=str(tmp_path),
+        before=str(tmp_path / "before"),
+        kept_units=str(tmp_path / "units"),
+        kept=("w.service",),
+        ended=True,
+        surplus=(),
+        drain_seconds=1,
+        switch=True,
+        release="new",
+        previous="old",
+        prune=("older", "never there"),
+        audit=Line(),
+    )
+    assert finish(query) == 0
     assert listing(tmp_path / "units") == ["new"]
     assert (tmp_path / "units/new/w.service").read_text() == "a unit"
     assert not (tmp_path / "before").exists()
@@ -128,7 +142,7 @@ def test_finish_switches_prunes_and_remembers(tmp_path: Path) -> None:
     assert (tmp_path / "previous").readlink() == tmp_path / "releases/old"
     assert sorted(listing(tmp_path / "releases")) == ["new", "old"]
     (tmp_path / "before").mkdir()
-    finish({**query, "prune": [], "ended": False, "switch": False, "release": "x", "previous": "y"})
+    finish(replace(query, prune=(), ended=False, switch=False, release="x", previous="y"))
     assert (tmp_path / "before").is_dir()
     assert listing(tmp_path / "units") == ["new"]
     assert (tmp_path / "current").readlink() == tmp_path / "releases/new"

@@ -11,8 +11,9 @@ import pytest
 
 from deploy.onhost import inspect_host
 from deploy.onhost.common import guard_digest, packages, tree_digest
+from deploy.onhost.wire import decode, encode
 from deploy.plan import make
-from deploy.state import parse, question
+from deploy.state import HostState, Release, question
 from tests.deploy.factories import wanted
 
 if TYPE_CHECKING:
@@ -47,10 +48,9 @@ def release(tmp_path: Path) -> Path:
 
 
 def test_release_as_it_was_built(release: Path) -> None:
-    found = inspect_host.release(release)
-    assert found.pop("revision")["prefect"] == "3.8.8"
-    assert found.pop("prefix") == str(release / "venv"), "no link leads to an interpreter elsewhere"
-    assert found == {"complete": True, "added": [], "missing": [], "code_changed": False, "guard": True}
+    # No link leads to an interpreter elsewhere.
+    whole = Release(release.name, complete=True, prefect="3.8.8", python_prefix=str(release / "venv"))
+    assert inspect_host.release(release) == whole
 
 
 def swap(release: Path) -> None:
@@ -92,9 +92,9 @@ def remove_guard(release: Path) -> None:
         (drop, "code_changed", True),
         (smuggle, "code_changed", True),
         (undo_guard, "guard", False),
-        (add, "added", ["uvloop-0.21.0"]),
-        (upgrade, "added", ["prefect-3.9.0"]),
-        (upgrade, "missing", ["prefect-3.8.8"]),
+        (add, "added", ("uvloop-0.21.0",)),
+        (upgrade, "added", ("prefect-3.9.0",)),
+        (upgrade, "missing", ("prefect-3.8.8",)),
         (open_guard, "guard", False),
         (remove_guard, "guard", False),
     ],
@@ -103,8 +103,8 @@ def test_tampering_is_seen(release: Path, tamper: Callable[[Path], None], key: s
     before = inspect_host.release(release)
     tamper(release)
     after = inspect_host.release(release)
-    assert before[key] != value
-    assert after[key] == value
+    assert getattr(before, key) != value
+    assert getattr(after, key) == value
 
 
 @pytest.mark.parametrize("text", [None, "", "{", '{"id": ', "[1]", "{}"])
@@ -112,7 +112,7 @@ def test_release_without_its_last_word_is_not_complete(release: Path, text: str 
     (release / "REVISION").unlink()
     if text is not None:
         (release / "REVISION").write_text(text)
-    assert inspect_host.release(release) == {"complete": False}
+    assert inspect_host.release(release) == Release(release.name, complete=False)
 
 
 def test_facts_of_a_file(tmp_path: Path) -> None:
@@ -121,9 +121,11 @@ def test_facts_of_a_file(tmp_path: Path) -> None:
     path.chmod(0o640)
     found = inspect_host.file_facts(str(path))
     assert found is not None
-    assert (found["mode"], found["uid"], found["gid"]) == ("0640", os.getuid(), path.stat().st_gid)
-    assert found["sha256"] == hashlib.sha256(b"secret").hexdigest()
-    assert (inspect_host.file_facts(str(tmp_path)) or {})["sha256"] == ""
+    assert (found.mode, found.uid, found.gid) == ("0640", os.getuid(), path.stat().st_gid)
+    assert found.sha256 == hashlib.sha256(b"secret").hexdigest()
+    folder = inspect_host.file_facts(str(tmp_path))
+    assert folder is not None
+    assert folder.sha256 == ""
     assert inspect_host.file_facts(str(tmp_path / "nothing")) is None
 
 
@@ -132,21 +134,24 @@ def test_free_space_of_a_folder_that_will_be(tmp_path: Path) -> None:
 
 
 def test_question_that_fails_leaves_the_others_their_answers() -> None:
-    def broken() -> None:
+    def broken() -> str:
         raise RecursionError("too deep \x1b[2J")
 
-    found = inspect_host.answers({"hostname": lambda: "h", "former": broken, "lock": broken, "user": lambda: True})
-    assert (found["hostname"], found["user"], found["lock"]) == ("h", True, "")
-    assert found["former"] == {"workers": [], "claims": [], "units": [], "strangers": [], "starters": []}
-    assert found["faults"] == dict.fromkeys(("former", "lock"), "RecursionError: too deep ?[2J")
+    asked = inspect_host.Asked()
+    assert (asked("hostname", lambda: "h", ""), asked("lock", broken, "")) == ("h", "")
+    assert asked.faults == {"lock": "RecursionError: too deep ?[2J"}
 
 
 def test_host_of_which_nothing_can_be_looked_at_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every single question fails: still an answer that can be read, and a deploy that goes no further."""
-    asked = inspect_host.answers
-    monkeypatch.setattr(inspect_host, "answers", lambda questions: asked(dict.fromkeys(questions, lambda: 1 / 0)))
+    asked = inspect_host.Asked.__call__
+
+    def fail(self: inspect_host.Asked, name: str, _: object, otherwise: object) -> object:
+        return asked(self, name, lambda: 1 / 0, otherwise)
+
+    monkeypatch.setattr(inspect_host.Asked, "__call__", fail)
     host = wanted()
-    raw = json.loads(json.dumps(inspect_host.facts(question(host))))
-    told = [problem.what for problem in make(host, parse(raw)).problems]
+    found = decode(HostState, encode(inspect_host.facts(question(host))))
+    told = [problem.what for problem in make(host, found).problems]
     assert "the host's former could not be looked at: ZeroDivisionError: division by zero" in told
-    assert len([line for line in told if "ZeroDivisionError" in line]) == len(raw["faults"])
+    assert len([line for line in told if "ZeroDivisionError" in line]) == len(found.faults) > 20

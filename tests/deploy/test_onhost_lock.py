@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deploy.onhost import lock
+from deploy.onhost.wire import Key
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -40,9 +41,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-def query(folder: Path, phase: str, token: str = MINE, who: str = "ada@desk") -> dict[str, Any]:
-    owner = {"who": who, "what": "deploy of release r1"}
-    return {"phase": phase, "folder": str(folder), "token": token, "owner": owner, "patience_seconds": 900}
+def query(folder: Path, phase: str, token: str = MINE, who: str = "ada@desk", patience: float = 900) -> lock.Lock:
+    owner = lock.Owner(who, "deploy of release r1")
+    return lock.Lock(phase=phase, folder=str(folder), token=token, owner=owner, patience_seconds=patience)
 
 
 def test_taken_refreshed_given_back(tmp_path: Path, clock: Clock) -> None:
@@ -70,7 +71,7 @@ def test_second_operator_is_told_who_holds_it_and_since_when(
     assert "./hublab unlock" in said
     held = lock.holder(tmp_path)
     assert held is not None
-    assert held["token"] == "a"
+    assert held.token == "a"
 
 
 def test_lock_whose_owner_is_gone_is_shown_and_taken_over(
@@ -84,7 +85,7 @@ def test_lock_whose_owner_is_gone_is_shown_and_taken_over(
     assert "its owner is gone; taken over" in said
     held = lock.holder(tmp_path)
     assert held is not None
-    assert held["who"] == "bob@laptop"
+    assert held.who == "bob@laptop"
 
 
 def test_step_of_a_deploy_that_is_gone_is_waited_for(tmp_path: Path, clock: Clock) -> None:
@@ -118,12 +119,12 @@ def test_who_lost_the_lock_can_neither_refresh_nor_release_nor_begin_a_step(
     lock.main(query(tmp_path, "release"))
     held = lock.holder(tmp_path)
     assert held is not None
-    assert held["token"] == "b"
+    assert held.token == "b"
     with pytest.raises(SystemExit) as ended:
-        lock.begin({"folder": str(tmp_path), "token": "a"})
+        lock.begin(Key(str(tmp_path), "a"), looks=False)
     assert ended.value.code == 4
     assert "locked by bob@laptop" in capsys.readouterr().out
-    assert lock.begin({"folder": str(tmp_path), "token": "b"})
+    assert lock.begin(Key(str(tmp_path), "b"), looks=False)
 
 
 @pytest.mark.parametrize(("phase", "status"), [("refresh", 1), ("release", 0), ("unlock", 0)])
@@ -134,7 +135,7 @@ def test_who_does_not_take_it_leaves_nothing_on_a_host_without_one(
     folder = tmp_path / "hublab"
     assert lock.main(query(folder, phase)) == status
     with pytest.raises(SystemExit):
-        lock.begin({"folder": str(folder), "token": MINE})
+        lock.begin(Key(str(folder), MINE), looks=False)
     assert not folder.exists()
 
 
@@ -162,7 +163,7 @@ def test_rubble_is_no_lock(tmp_path: Path, clock: Clock, text: str) -> None:
 
 def step(folder: Path, token: str, begun: Connection, looks: bool = False) -> int:
     """A step of a deploy in a process of its own: says when it has begun, and ends when it is told to."""
-    work = lock.begin({"folder": str(folder), "token": token, "looks": looks})
+    work = lock.begin(Key(str(folder), token), looks=looks)
     begun.send(work is not None)
     begun.recv()
     return 0
@@ -197,11 +198,11 @@ def test_nobody_takes_the_lock_while_a_step_of_its_holder_runs_however_long_it_i
     assert running.begun(30)
     monkeypatch.setattr(lock, "LEASE_SECONDS", -1)
     try:
-        assert lock.main({**query(tmp_path, "take", "b"), "patience_seconds": -1}) == 1
+        assert lock.main(query(tmp_path, "take", "b", patience=-1)) == 1
         assert "did not end within" in capsys.readouterr().out
     finally:
         running.end()
-    assert lock.main({**query(tmp_path, "take", "b"), "patience_seconds": -1}) == 0
+    assert lock.main(query(tmp_path, "take", "b", patience=-1)) == 0
 
 
 def test_step_that_dies_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +212,7 @@ def test_step_that_dies_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest
     running.process.kill()
     running.process.join(30)
     monkeypatch.setattr(lock, "LEASE_SECONDS", -1)
-    assert lock.main({**query(tmp_path, "take", "b"), "patience_seconds": -1}) == 0
+    assert lock.main(query(tmp_path, "take", "b", patience=-1)) == 0
 
 
 def test_second_step_of_one_deploy_waits_for_the_first(tmp_path: Path) -> None:
@@ -246,7 +247,7 @@ def test_local_user_cannot_hold_what_the_deploy_waits_for(tmp_path: Path) -> Non
 
 def contend(folder: Path, number: int) -> int:
     """A process of its own that tries once."""
-    return lock.main({**query(folder, "take", str(number)), "patience_seconds": -1})
+    return lock.main(query(folder, "take", str(number), patience=-1))
 
 
 def test_of_many_at_once_one_gets_it(tmp_path: Path) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import pwd
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from deploy.onhost import trust
+from deploy.state import question
+from tests.deploy.factories import wanted
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from deploy.onhost.inspect_host import InspectHost
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
 
@@ -27,11 +32,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def query(place: Path) -> dict[str, str]:
+def query(place: Path) -> InspectHost:
     below = {"before": "lib/before", "kept_units": "lib/units", "audit": "lib/deploys.jsonl", "lock_folder": "run"}
-    return {"base": f"{place}/opt", "config": f"{place}/etc", "user": "hublab"} | {
-        key: f"{place}/{path}" for key, path in below.items()
-    }
+    below |= {"base": "opt", "config": "etc"}
+    places: dict[str, Any] = {key: f"{place}/{path}" for key, path in below.items()}
+    return replace(question(wanted()), **places)
 
 
 def found(place: Path) -> list[str]:

@@ -24,6 +24,6 @@ def test_state_folder_that_a_run_could_change_is_told(tmp_path: Path, monkeypatc
     folder.chmod(0o711)
     (tmp_path / UNIT).write_text("StateDirectory=hublab/worker-1/tmp hublab/worker-1/prefect\n")
     monkeypatch.setattr(module, "BASE", str(tmp_path / "state"))
-    assert module.unit_facts(str(tmp_path), [UNIT])[UNIT]["folders_ready"]
+    assert module.unit_facts(str(tmp_path), {UNIT: 1})[UNIT].folders_ready
     os.chown(folder, NOBODY, NOBODY)
-    assert not module.unit_facts(str(tmp_path), [UNIT])[UNIT]["folders_ready"]
+    assert not module.unit_facts(str(tmp_path), {UNIT: 1})[UNIT].folders_ready

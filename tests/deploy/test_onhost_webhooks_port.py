@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from deploy.onhost import webhooks_port
+from deploy.onhost.state import PortFault
 
 UNIT = "hublab-webhooks.service"
 SERVE = "import socket, sys; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); input()"
@@ -28,8 +29,8 @@ def test_port_that_is_taken_is_told_with_its_holder(held: str, bind: str) -> Non
     with socket.create_server((held, 0)) as server:
         fault = webhooks_port.fault(bind, server.getsockname()[1], UNIT)
     assert fault is not None
-    assert (fault["error"], fault["pid"]) == ("", os.getpid())
-    assert fault["command"]
+    assert (fault.error, fault.pid) == ("", os.getpid())
+    assert fault.command
 
 
 def test_another_process_is_found() -> None:
@@ -40,8 +41,8 @@ def test_another_process_is_found() -> None:
         finally:
             process.communicate(b"\n", timeout=180)
     assert fault is not None
-    assert fault["pid"] == process.pid
-    assert fault["command"].startswith("python")
+    assert fault.pid == process.pid
+    assert fault.command.startswith("python")
 
 
 def test_same_port_at_another_address_is_in_nobodys_way() -> None:
@@ -57,9 +58,6 @@ def test_the_webhooks_themselves_are_not_in_their_own_way(monkeypatch: pytest.Mo
 
 
 def test_address_of_another_host() -> None:
-    assert webhooks_port.fault("192.0.2.1", 8080, UNIT) == {
-        "error": "Cannot assign requested address",
-        "pid": 0,
-        "unit": None,
-        "command": "",
-    }
+    assert webhooks_port.fault("192.0.2.1", 8080, UNIT) == PortFault(
+        "Cannot assign requested address", pid=0, unit=None, command=""
+    )

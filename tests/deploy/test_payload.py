@@ -154,10 +154,23 @@ def test_a_release_that_cannot_be_built_is_absent(
         folder.mkdir()
     (arrived / "payload.tar").write_bytes(content)
     (base / ".payload-of-an-earlier-version.tar").touch()
-    query = {"base": str(base), "release": "r", "arrived": str(arrived), "digest": sha256(content), "uv": "0.1"}
+    contents = build_release.Contents("r", "3.8.8", "3.12.1", "", ())
+    query = build_release.BuildRelease(
+        base=str(base),
+        contents=contents,
+        python="python3",
+        uv="0.1",
+        wheels="push",
+        keep=(),
+        uv_hashes=(),
+        folders=(),
+        guard="",
+        arrived=str(arrived),
+        digest=sha256(content),
+    )
     before = os.umask(0o022)
     try:
-        assert build_release.main(query | {"uv_hashes": [], "keep": [], "code_files": []}) == 1
+        assert build_release.main(query) == 1
     finally:
         os.umask(before)
     assert "release r could not be built; nothing else was changed: " in capsys.readouterr().out
@@ -168,7 +181,7 @@ def test_a_release_that_cannot_be_built_is_absent(
 def test_a_uv_that_the_lock_does_not_name_is_not_started(tmp_path: Path) -> None:
     (tmp_path / "uv-0.1-py3-none-any.whl").write_bytes(b"any")
     with pytest.raises(HostError, match="is not the one that the lock names"):
-        build_release.unpack_uv(tmp_path, "0.1", [sha256(b"another")], tmp_path)
+        build_release.unpack_uv(tmp_path, "0.1", (sha256(b"another"),), tmp_path)
 
 
 def test_a_wheel_of_the_operators_that_was_changed_is_not_packed(parcel: Parcel, house: Wheelhouse) -> None:

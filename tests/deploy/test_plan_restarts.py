@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deploy.onhost.record import Line
 from deploy.plan import Plan, make
 from deploy.secret import Secret
+from deploy.state import FileFacts
 from tests.deploy.factories import converged, file_fact, finished, release_name, running, wanted
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ def test_a_file_already_written_does_not_hide_an_old_process() -> None:
 )
 def test_setting_that_a_worker_carries_restarts_each(setting: dict[str, Any]) -> None:
     state = converged(wanted())
-    state.files["/srv/flows"] = {"mode": "0755", "uid": 0, "gid": 0, "sha256": ""}
+    state.files["/srv/flows"] = FileFacts("0755", 0, 0, "")
     plan = make(wanted(**setting), state)
     assert [step.reasons for step in plan.workers] == [("its settings changed",)] * 3
 
@@ -98,7 +100,7 @@ def test_setting_of_the_deploy_alone_restarts_none(setting: dict[str, Any]) -> N
 @pytest.mark.parametrize(
     "file", [None, file_fact(PROFILES, "another"), file_fact(PROFILES, wanted().profiles(), uid=7)]
 )
-def test_credential_that_is_wrong_on_disk_alone_is_written_and_restarts_none(file: dict[str, Any] | None) -> None:
+def test_credential_that_is_wrong_on_disk_alone_is_written_and_restarts_none(file: FileFacts | None) -> None:
     """What a worker was started with decides, whatever lies there since and however old it is."""
     state = converged(wanted())
     state.files[PROFILES] = file
@@ -179,7 +181,7 @@ def test_change_of_prefect_is_told() -> None:
 
 
 def test_release_that_failed_before_is_told_when_it_is_tried_once_more() -> None:
-    line = {"at": "T", "who": "ada@desk", "what": "deploy", "to": release_name(), "result": "x failed its gate"}
+    line = Line("ada@desk", at="T", to=release_name(), result="x failed its gate")
     words = make(wanted(), converged(wanted(), "old", deploys=(line,))).words
     assert f"release {release_name()} is tried once more: ada@desk's deploy of T failed (x failed its gate)" in words
     assert make(wanted(), converged(wanted(), deploys=(line,))).words == ()

@@ -10,7 +10,7 @@ import pytest
 from deploy.fleet.status import Status, render
 from deploy.plan import make
 from deploy.pool import template_faults
-from deploy.state import Pool, parse
+from deploy.state import Pool
 from deploy.words import warnings
 from tests.deploy.factories import converged, wanted
 
@@ -142,15 +142,3 @@ def test_testing_mode_is_in_plan_and_status_until_it_is_taken_out_at_prefect(
     assert bool(found) is bool(told)
     assert told in "".join(found)
     assert ("warning: " in render(Status("h", warnings=found))) is bool(told)
-
-
-def test_pool_of_the_answer_is_read() -> None:
-    raw: dict[str, Any] = {"type": "process", "paused": True, "limit": 3, "paused_queues": ["a"], "template": {}}
-    from tests.deploy.test_spec import ANSWER  # noqa: PLC0415 - a whole answer of a host
-
-    api = {"status": 200, "version": "3.8.8", "online": [], "automations": {}, "open": True}
-    assert parse({**ANSWER, "api": api}).pool is None
-    assert parse({**ANSWER, "api": {**api, "pool": None}}).pool == Pool(there=False)
-    found = parse({**ANSWER, "api": {**api, "pool": raw}})
-    assert found.api_open
-    assert found.pool == Pool(there=True, type="process", paused=True, limit=3, paused_queues=("a",), template={})

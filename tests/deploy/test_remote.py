@@ -7,39 +7,58 @@ import os
 import secrets
 import subprocess
 import sys
+import types
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from deploy import remote
 from deploy.rollout import under_lock
+from tests.deploy.queries import KINDS, blank
+
+if TYPE_CHECKING:
+    from deploy.onhost.wire import Query
 
 COMMON = (Path(remote.__file__).parent / "onhost/common.py").read_text()
+WIRE = (Path(remote.__file__).parent / "onhost/wire.py").read_text()
 TRIAL = """
-import glob, json, sys
+import dataclasses, glob, json, sys
 from deploy.onhost.common import read
+from deploy.onhost.wire import Query
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trial(Query):
+    secret: str = "nobody has this"
+    text: str = ""
+    status: int = 0
 
 def main(query):
     lines = [read(path).decode(errors="replace") for path in glob.glob("/proc/[0-9]*/cmdline")]
-    if query.get("status"):
-        return query["status"]
+    if query.status:
+        return query.status
     print(json.dumps({
-        "argv": [line for line in lines if query["secret"] in line],
+        "argv": [line for line in lines if query.secret in line],
         "processes": len(lines),
         "version": "%d.%d" % sys.version_info[:2],
-        "query": query,
+        "query": dataclasses.asdict(query),
     }))
 """
 
 
 @pytest.fixture
-def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program `trial` beside the real `common`."""
+def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A program `trial` beside the real `common` and `wire`, and what it is asked."""
     (tmp_path / "onhost").mkdir()
     (tmp_path / "onhost/common.py").write_text(COMMON)
+    (tmp_path / "onhost/wire.py").write_text(WIRE)
     (tmp_path / "onhost/trial.py").write_text(TRIAL)
     monkeypatch.setattr(remote, "ONHOST", tmp_path / "onhost")
+    module = types.ModuleType("deploy.onhost.trial")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(TRIAL, module.__dict__)  # noqa: S102 - as the host does it
+    return module.__dict__["Trial"]
 
 
 def on_path(folder: Path, **programs: str) -> dict[str, str]:
@@ -75,39 +94,35 @@ OTHER = "3.99"
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-@pytest.mark.usefixtures("trial")
-def test_program_runs_with_its_question_and_no_argument_list_has_the_secret(root: dict[str, str]) -> None:
-    query = {"secret": secrets.token_hex(16), "text": "quotes ' \" \\ {braces} $HOME\nline two – é 😀"}
-    found = answer(sys.executable, remote.program("trial", query), root)
-    assert found["query"] == query
+def test_program_runs_with_its_question_and_no_argument_list_has_the_secret(trial: Any, root: dict[str, str]) -> None:
+    query = trial(secret=secrets.token_hex(16), text="quotes ' \" \\ {braces} $HOME\nline two – é 😀")
+    found = answer(sys.executable, remote.program(query), root)
+    assert found["query"] == asdict(query)
     assert found["argv"] == []
     assert found["processes"] > 1
     assert found["version"] == HERE
 
 
-@pytest.mark.usefixtures("trial")
-def test_search_for_the_secret_finds_one_that_is_there(root: dict[str, str]) -> None:
+def test_search_for_the_secret_finds_one_that_is_there(trial: Any, root: dict[str, str]) -> None:
     """The check above can fail: a process that carries the secret is seen."""
     secret = secrets.token_hex(16)
     bearer = subprocess.Popen([sys.executable, "-c", "input()", secret], stdin=subprocess.PIPE)
     try:
-        found = answer(sys.executable, remote.program("trial", {"secret": secret}), root)
+        found = answer(sys.executable, remote.program(trial(secret=secret)), root)
     finally:
         bearer.communicate(b"\n", timeout=180)
     assert len(found["argv"]) == 1
 
 
-@pytest.mark.usefixtures("trial")
-def test_status_of_the_program_is_the_launchers(root: dict[str, str]) -> None:
-    text = remote.program("trial", {"secret": "x", "status": 3})
+def test_status_of_the_program_is_the_launchers(trial: Any, root: dict[str, str]) -> None:
+    text = remote.program(trial(secret="x", status=3))
     assert launch(sys.executable, text, root).returncode == 3
 
 
-@pytest.mark.usefixtures("trial")
-def test_interpreter_is_found_by_its_version(tmp_path: Path) -> None:
+def test_interpreter_is_found_by_its_version(trial: Any, tmp_path: Path) -> None:
     """Whatever the folders that are looked at first have, it is of the version that was asked for."""
     env = on_path(tmp_path / "bin", id="echo 0", **{f"python{HERE.replace('.', '_')}": f'exec {sys.executable} "$@"'})
-    assert answer(HERE, remote.program("trial", {"secret": "nobody has this"}), env)["version"] == HERE
+    assert answer(HERE, remote.program(trial()), env)["version"] == HERE
 
 
 PLANTED = 'touch "$RAN"; test "$2" = -c && echo 3.99.1 || exit 7'
@@ -198,13 +213,12 @@ def test_refused_sudo_is_a_problem_by_the_users_name(tmp_path: Path) -> None:
     assert answer(sys.executable, "print('ran')", env) == {"problem": "sudo", "found": "deploy"}
 
 
-@pytest.mark.usefixtures("trial")
-def test_granted_sudo_runs_the_program(tmp_path: Path) -> None:
+def test_granted_sudo_runs_the_program(trial: Any, tmp_path: Path) -> None:
     """`sudo -n`: a password is never asked for. Looking for sudo must not eat the program on standard input."""
     env = on_path(
         tmp_path / "bin", id="echo 1000", sudo='test "$1" = -n || exit 1; shift; test "$1" != true || cat; exec "$@"'
     )
-    assert answer(sys.executable, remote.program("trial", {"secret": "nobody has this"}), env)["version"] == HERE
+    assert answer(sys.executable, remote.program(trial()), env)["version"] == HERE
 
 
 @pytest.mark.parametrize("python", ["3.12", "3.13", "/opt/python 3/bin/python"])
@@ -215,34 +229,24 @@ def test_step_that_must_not_be_cut_is_a_unit_of_the_hosts_own(python: str) -> No
     assert subprocess.run(["sh", "-n", "-c", detached], check=False, timeout=180).returncode == 0
 
 
-ROOMS = {"onhost": "", "legacy": "legacy."}
-PROGRAMS = sorted(
-    prefix + path.stem
-    for room, prefix in ROOMS.items()
-    for path in remote.ONHOST.with_name(room).glob("*.py")
-    if "def main(" in path.read_text()
-)
-
-
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_every_program_compiles_and_speaks_no_package(name: str) -> None:
-    """Standard library alone: on the host there is nothing else yet."""
-    text, asked, _ = remote.program(name, {}).partition("work = sys.modules")
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_program_compiles_and_speaks_no_package(kind: type[Query]) -> None:
+    """Standard library alone: on the host there is nothing else yet. And it knows the types of what it is asked."""
+    text, asked, _ = remote.program(blank(kind)).partition("query = sys.modules")
     assert asked
-    module = name if "." in name else f"onhost.{name}"
-    command = [sys.executable, "-I", "-S", "-c", f"{text}print(sys.modules['deploy.{module}'].main)"]
+    hints = f"sys.modules['deploy.onhost.wire']._hints(program.{kind.__name__})"
+    command = [sys.executable, "-I", "-S", "-c", f"{text}{hints}\nprint(program.main)"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("<function main")
 
 
-@pytest.mark.usefixtures("trial")
-def test_checkout_that_is_edited_in_the_midst_of_a_deploy_sends_nothing_of_it(tmp_path: Path) -> None:
+def test_checkout_that_is_edited_in_the_midst_of_a_deploy_sends_nothing_of_it(trial: Any, tmp_path: Path) -> None:
     """Half of an edit on some hosts, or in some steps, would be a program that nobody has ever seen run."""
-    first = remote.program("trial", {})
+    first = remote.program(trial())
     for file in tmp_path.rglob("*.py"):
         file.write_text("raise RuntimeError('half of an edit')\n")
-    assert remote.program("trial", {}) == first
+    assert remote.program(trial()) == first
 
 
 COMMANDS = [remote.launcher("3.12"), remote.launcher("/opt/bin/python", detached=True), under_lock.guard("t")]

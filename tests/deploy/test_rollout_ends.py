@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import gevent
 import pytest
 from pyinfra.api import DeployError
 
+from deploy.onhost.finish_host import FinishHost
 from deploy.rollout.conductor import Conductor
 from deploy.rollout.hold import hold_all
 from deploy.rollout.machine import Outcome
 from tests.deploy.fleet_of_three import HOSTS, Fault, Fleet
+
+if TYPE_CHECKING:
+    from deploy.onhost.wire import Query
 
 FIRST, SECOND = "prefect-worker@1.service", "prefect-worker@2.service"
 FAULTS = (
@@ -111,9 +117,9 @@ def test_host_that_dies_after_its_last_step_keeps_no_other_waiting(monkeypatch: 
     fleet = Fleet(monkeypatch)
     finish = fleet.computers["h2"].execute
 
-    def dies(program: str, query: dict[str, object]) -> bool:
-        done = finish(program, query)
-        fleet.computers["h2"].up = program != "finish_host"
+    def dies(query: Query) -> bool:
+        done = finish(query)
+        fleet.computers["h2"].up = not isinstance(query, FinishHost)
         return done
 
     monkeypatch.setattr(fleet.computers["h2"], "execute", dies)

@@ -12,12 +12,16 @@ from pyinfra.api import FileUploadCommand, QuoteString, StringCommand
 
 from deploy import remote, spec
 from deploy.onhost import lock
+from deploy.onhost.roll_worker import RollWorker
 from deploy.rollout import limits, under_lock
 from tests.deploy.factories import bare, converged, wanted
+from tests.deploy.queries import KINDS, blank
 from tests.deploy.test_conductor import Fleet
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from deploy.onhost.wire import Query
 
 TOKEN = "0123456789abcdef"
 
@@ -31,9 +35,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def take(folder: Path, token: str = TOKEN) -> None:
-    owner = {"who": "ada", "what": "deploy"}
-    query = {"phase": "take", "folder": str(folder), "token": token, "owner": owner, "patience_seconds": 0}
-    assert lock.main(query) == 0
+    owner = lock.Owner("ada", "deploy")
+    assert lock.main(lock.Lock(phase="take", folder=str(folder), token=token, owner=owner)) == 0
 
 
 def run(command: StringCommand | str) -> subprocess.CompletedProcess[str]:
@@ -85,13 +88,10 @@ def test_secret_that_a_command_reads_goes_with_it_and_what_is_no_command_is_left
     assert other is upload
 
 
-PROGRAMS = sorted(path.stem for path in remote.ONHOST.glob("*.py") if "\ndef main(" in path.read_text())
-
-
-@pytest.mark.parametrize("program", [*PROGRAMS, "legacy.workers"])
-def test_every_program_has_an_end(program: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_program_has_an_end(kind: type[Query]) -> None:
     host = wanted()
-    seconds = limits.seconds(program, {}, host, Fleet(bare()).machines[0].plan, bare())
+    seconds = limits.seconds(blank(kind), host, Fleet(bare()).machines[0].plan, bare())
     assert 60 <= seconds < 24 * 3600
 
 
@@ -101,11 +101,12 @@ def test_worker_of_before_that_may_drain_for_longer_than_the_new_one_gets_its_ti
     host = wanted(drain_seconds=60)
     plan = Fleet(bare()).machines[0].plan
     assert limits.stop_seconds(host, plan, patient) == 7260
-    assert limits.seconds("roll_worker", {}, host, plan, patient) > 2 * 7260
+    assert limits.seconds(blank(RollWorker), host, plan, patient) > 2 * 7260
 
 
 def test_lock_is_waited_for_as_long_as_its_question_says() -> None:
-    assert limits.seconds("lock", {"patience_seconds": 900}, wanted(), Fleet(bare()).machines[0].plan, bare()) > 900
+    query = lock.Lock(phase="take", folder="/run/hublab", patience_seconds=900)
+    assert limits.seconds(query, wanted(), Fleet(bare()).machines[0].plan, bare()) > 900
 
 
 @pytest.mark.parametrize("detached", [True, False])

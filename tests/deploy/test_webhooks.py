@@ -18,7 +18,7 @@ from deploy.rollout.conductor import conduct
 from deploy.rollout.member import Member
 from deploy.secret import Secret
 from deploy.service import unit, webhooks_unit
-from deploy.state import HostState, Worker
+from deploy.state import FileFacts, HostState, Worker
 from deploy.webhooks import Webhooks
 from tests.deploy.factories import SENTINEL, converged, release_name, wanted
 from tests.deploy.test_conductor import Recorder
@@ -60,7 +60,7 @@ def serving(**changes: Any) -> HostState:
         },
     )
     state = converged(wanted(), users=frozenset(with_webhooks().users()))
-    secrets = SECRETS | {"sha256": hashlib.sha256(WEBHOOKS.document().encode()).hexdigest()}
+    secrets = FileFacts("0600", 0, 0, hashlib.sha256(WEBHOOKS.document().encode()).hexdigest())
     files = state.files | {"/etc/hublab/webhooks.json": secrets}
     return replace(state, webhooks=replace(webhooks, **changes), files=files)
 

@@ -19,6 +19,7 @@ from deploy import ssh
 from deploy.fleet.connect import FleetError, Host
 from deploy.settings import Settings, Target
 from deploy.spec import worker_host
+from deploy.state import question
 from sandbox import env_file
 from sandbox.waiting import wait_for
 
@@ -142,4 +143,4 @@ def test_key_without_its_agent_asks_nobody_and_says_what_to_do(
     settings: Any = Settings(Path("env"), (target,), "http://127.0.0.1:1/api")
     host = Host(worker_host(settings, target), ssh.arguments(settings, target))
     with pytest.raises(FleetError, match=r"cannot be reached: .*Permission denied"):
-        host.ask("inspect_host", {})
+        host.ask(question(host.wanted))

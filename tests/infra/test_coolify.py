@@ -84,11 +84,11 @@ def test_probe_run_completes_on_it(application: WorkerHost, there: ApplicationSt
     name, since = there.online[0].name, (datetime.now(UTC) - timedelta(seconds=60)).isoformat()
     command = [sys.executable, "-P", "-m", "worker.probe", "--worker", name, "--pool", application.work_pool]
     access = application.api_access()
-    credentials = {"PREFECT_API_AUTH_STRING": access["auth"], "PREFECT_API_KEY": access["key"]}
+    credentials = {"PREFECT_API_AUTH_STRING": access.auth, "PREFECT_API_KEY": access.key}
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
-        "PREFECT_API_URL": access["api_url"],
+        "PREFECT_API_URL": access.api_url,
         **{key: value for key, value in credentials.items() if value},
     }
     done = subprocess.run(

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from deploy.coolify.fleet import judge
 from deploy.coolify.plan import make
 from deploy.coolify.state import ApplicationState, Kept, Running
 from deploy.fleet.status import Status, render
+from deploy.onhost.left_runs import LeftRun
+from deploy.onhost.record import Line
+from deploy.onhost.report_host import Queue
 from tests.deploy.coolify.standin import APP
 from tests.deploy.coolify.test_plan import HOST, state
 from tests.deploy.coolify.theatre import NEW
 
-LINE = {"at": "2026-01-02T03:04:05Z", "who": "ada@desk", "what": "deploy", "to": NEW, "result": "ok"}
-QUIET = {"depth": 0, "late": 0}
+LINE = Line("ada@desk", to=NEW, at="2026-01-02T03:04:05Z")
+QUIET = Queue(0, 0)
 
 
-def judged(found: ApplicationState, queue: dict[str, int] | None = QUIET, left: Any = ()) -> Status:
-    return judge(HOST, make(HOST, found), found, queue, list(left))
+def judged(found: ApplicationState, queue: Queue | None = QUIET, left: tuple[LeftRun, ...] = ()) -> Status:
+    return judge(HOST, make(HOST, found), found, queue, left)
 
 
 def test_application_as_planned() -> None:
@@ -33,9 +36,9 @@ def test_application_as_planned() -> None:
 
 def test_what_a_deploy_would_not_cure_is_trouble() -> None:
     assert judged(state(), None).trouble == ("Prefect's server did not say what is due",)
-    assert judged(state(), {"depth": 3, "late": 2}).trouble == ("2 flow runs are late",)
-    lost = {"id": "i", "name": "n", "problem": "lost", "again": True}
-    assert judged(state(), left=[lost]).trouble[0].startswith("1 flow run is lost: n (i) -> ./hublab run-again")
+    assert judged(state(), Queue(3, 2)).trouble == ("2 flow runs are late",)
+    lost = LeftRun("i", "n", "Lost", "lost", again=True)
+    assert judged(state(), left=(lost,)).trouble[0].startswith("1 flow run is lost: n (i) -> ./hublab run-again")
     held = judged(state(lock="locked by bob", lock_orphaned=True))
     assert (held.lock, held.trouble[0]) == (
         "locked by bob",
@@ -57,5 +60,5 @@ def test_application_that_cannot_be_looked_at_says_why() -> None:
 
 
 def test_deploy_that_failed_is_told() -> None:
-    line = LINE | {"result": "its deployment d1 is failed; rolled back"}
+    line = replace(LINE, result="its deployment d1 is failed; rolled back")
     assert judged(state(deploys=(line,))).last.startswith(f"FAILED: release {NEW}: ada@desk's deploy of ")

@@ -25,6 +25,7 @@ from tests.deploy.factories import bare, wanted
 from tests.deploy.test_conductor import Recorder
 
 if TYPE_CHECKING:
+    from deploy.onhost.watch_canary import WatchCanary
     from deploy.rollout.members import AnyMember
 
 ADDRESS = f"coolify:{APP}"
@@ -62,7 +63,7 @@ def test_both_kinds_in_one_rollout_each_with_its_own_steps() -> None:
     assert fleet.serves == RELEASES[NEW]
     assert fleet.journal == ["h1 put_secrets", "h1 h1-1", "h1 finish_host"]
     line = fleet.theatre.mover.ledger.history()[-1]
-    assert (line["who"], line["from"], line["to"], line["result"]) == ("ada@desk", OLD, NEW, "ok")
+    assert (line.who, line.previous, line.to, line.result) == ("ada@desk", OLD, NEW, "ok")
 
 
 def test_application_goes_back_when_a_host_after_it_fails() -> None:
@@ -72,7 +73,7 @@ def test_application_goes_back_when_a_host_after_it_fails() -> None:
     assert fleet.serves == RELEASES[OLD]
     assert fleet.theatre.coolify.app["git_commit_sha"] == OLD
     assert fleet.theatre.mover.ledger.before() is None
-    assert fleet.theatre.mover.ledger.history()[-1]["result"] == "the rollout failed at h1; rolled back"
+    assert fleet.theatre.mover.ledger.history()[-1].result == "the rollout failed at h1; rolled back"
     assert fleet.journal[-2:] == ["h1 roll_back", "h1 finish_host"]
 
 
@@ -111,16 +112,16 @@ def test_lock_that_is_taken_long_after_the_plan_outlives_a_prefect_that_is_away_
 
 
 def test_canary_is_compared_and_goes_back_when_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, Any]] = []
+    asked: list[tuple[str, str, float]] = []
 
-    def watch(query: dict[str, Any], alive: Any) -> int:
-        asked.append({**query, "alive": alive()})
+    def watch(query: WatchCanary, alive: Any) -> int:
+        asked.append((query.worker, alive(), query.seconds))
         return 1
 
     monkeypatch.setattr("deploy.onhost.watch_canary.watch", watch)
     fleet = Fleet(canary_seconds=30)
     (outcome,) = conduct([fleet.application], "ada@desk").values()
-    assert (asked[0]["worker"], asked[0]["alive"], asked[0]["seconds"]) == (f"{APP}-1", f"{APP}-1", 30)
+    assert asked == [(f"{APP}-1", f"{APP}-1", 30)]
     assert outcome.reason == f"{ADDRESS} failed as the canary; rolled back"
     assert fleet.serves == RELEASES[OLD]
 

@@ -10,7 +10,9 @@ import pytest
 from deploy.coolify import prefect
 from deploy.coolify.errors import CoolifyError, RolloutError
 from deploy.coolify.ledger import LEASE_SECONDS, LockError
-from deploy.onhost.prefect_api import ApiError
+from deploy.onhost.lock import Owner
+from deploy.onhost.prefect_api import Access, ApiError
+from deploy.onhost.record import Line
 from tests.deploy.coolify.script import TOKEN
 from tests.deploy.coolify.standin import APP
 from tests.deploy.coolify.theatre import ACCESS, NEW, OLD, OWNER, RELEASES, STAYS, Theatre
@@ -430,14 +432,14 @@ def test_rollback_names_what_has_served() -> None:
 
 def test_two_operators_one_gets_the_lock_and_the_other_is_told_who_has_it(theatre: Theatre) -> None:
     with pytest.raises(LockError, match="locked by ada@desk since 2026-01-02T"):
-        theatre.operator().ledger.take("other", {"who": "bob@desk", "what": "deploy of release c"})
+        theatre.operator().ledger.take("other", Owner("bob@desk", "deploy of release c"))
 
 
 def test_lock_of_who_is_gone_is_taken_over_and_he_does_nothing_more(theatre: Theatre) -> None:
     plan, state = theatre.plan(), theatre.look()
     theatre.sleep(LEASE_SECONDS + 1)
     other = theatre.operator()
-    assert other.ledger.take("other", {"who": "bob@desk", "what": "deploy"}).startswith("locked by ada@desk")
+    assert other.ledger.take("other", Owner("bob@desk", "deploy")).startswith("locked by ada@desk")
     with pytest.raises(LockError, match="no longer ours: locked by bob@desk"):
         theatre.mover.move(plan, state, "ada@desk")
     assert theatre.coolify.journal == []
@@ -476,9 +478,9 @@ def test_token_that_is_revoked_in_the_middle_is_said_and_the_next_deploy_ends_it
 def test_history_keeps_the_latest_lines_that_fit() -> None:
     theatre = Theatre()
     for number in range(100):
-        theatre.mover.ledger.add({"at": str(number), "result": "x" * 200})
+        theatre.mover.ledger.add(Line(at=str(number), result="x" * 200))
     lines = theatre.mover.ledger.history()
-    assert lines[-1]["at"] == "99"
+    assert lines[-1].at == "99"
     assert 10 < len(lines) < 30
 
 
@@ -494,7 +496,7 @@ def test_server_whose_database_is_busy_is_asked_again_and_no_other_refusal(monke
 
     monkeypatch.setattr(prefect, "request", request)
     monkeypatch.setattr("time.sleep", slept.append)
-    server = prefect.Prefect({})
+    server = prefect.Prefect(Access("http://127.0.0.1:9/api"))
     assert server.version() == "3.8.8"
     assert slept == [0.5, 1.0]
     with pytest.raises(ApiError, match="who"):

@@ -10,6 +10,7 @@ import pytest
 
 from deploy.coolify.errors import RolloutError, UnclearError
 from deploy.coolify.fleet import judge
+from deploy.onhost.report_host import Queue
 from deploy.secret import Secret
 from deploy.settings import Settings, SettingsError, parse
 from deploy.spec import worker_host
@@ -89,7 +90,7 @@ def test_first_deploy_sets_what_an_operator_would_have_to_and_then_all_is_as_pla
     assert stage.plan().reasons == ()
     assert not stage.plan().changes
     assert stage.look().release == RELEASES[NEW]
-    found = judge(stage.wanted, stage.plan(), stage.look(), {"depth": 0, "late": 0}, [])
+    found = judge(stage.wanted, stage.plan(), stage.look(), Queue(0, 0), ())
     assert found.as_planned
     assert found.workers[0][1] == f"serves, release {RELEASES[NEW]}"
 
@@ -191,10 +192,10 @@ def test_way_back_leads_to_the_release_before(stage: Stage) -> None:
 def test_one_that_does_not_run_or_is_unhealthy_is_trouble(stage: Stage) -> None:
     stage.deploy()
     stage.coolify.app["status"] = "running:unhealthy"
-    trouble = judge(stage.wanted, stage.plan(), stage.look(), {"depth": 0, "late": 0}, []).trouble
+    trouble = judge(stage.wanted, stage.plan(), stage.look(), Queue(0, 0), ()).trouble
     assert trouble == ("its health check fails -> ./hublab logs shows what it says",)
     stage.coolify.serve("")
-    found = judge(stage.wanted, stage.plan(), stage.look(), {"depth": 0, "late": 0}, [])
+    found = judge(stage.wanted, stage.plan(), stage.look(), Queue(0, 0), ())
     assert found.trouble == ("it does not run",)
     assert stage.plan().reasons == ("does not run",)
 

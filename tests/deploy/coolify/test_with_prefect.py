@@ -10,6 +10,9 @@ from deploy.coolify import drain, ledger, running
 from deploy.coolify.ledger import Ledger, LockError
 from deploy.coolify.prefect import Prefect
 from deploy.coolify.state import Before, Kept, Progress
+from deploy.onhost.lock import Owner
+from deploy.onhost.prefect_api import Access
+from deploy.onhost.record import Line
 from sandbox.local.processes import AUTH
 from sandbox.local.server import prefect_server
 
@@ -17,14 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.long
-ADA = {"who": "ada@desk", "what": "deploy of release b"}
+ADA, BOB = Owner("ada@desk", "deploy of release b"), Owner("bob@desk", "deploy")
 UUID = "gd3kivrdbflldxblwb2scqxn"
 
 
 @pytest.fixture(scope="module")
 def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
     with prefect_server(tmp_path_factory.mktemp("prefect")) as port:
-        yield Prefect({"api_url": f"http://127.0.0.1:{port}/api", "auth": AUTH, "key": ""})
+        yield Prefect(Access(f"http://127.0.0.1:{port}/api", AUTH))
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def test_lock_is_one_and_is_given_back(prefect: Prefect, books: Ledger) -> None:
     assert books.take("a", ADA) == ""
     other = Ledger(prefect, UUID)
     with pytest.raises(LockError, match="locked by ada@desk since "):
-        other.take("b", {"who": "bob@desk", "what": "deploy"})
+        other.take("b", BOB)
     books.refresh()
     held = other.lock()
     assert held is not None
@@ -53,7 +56,7 @@ def test_lock_that_was_taken_over_is_lost_to_its_holder(
     books.take("a", ADA)
     monkeypatch.setattr(ledger, "LEASE_SECONDS", -1.0)
     other = Ledger(prefect, UUID)
-    assert other.take("b", {"who": "bob@desk", "what": "deploy"}).startswith("locked by ada@desk")
+    assert other.take("b", BOB).startswith("locked by ada@desk")
     with pytest.raises(LockError, match="no longer ours: locked by bob@desk"):
         books.refresh()
     assert other.unlock().startswith("was locked by bob@desk")
@@ -73,8 +76,8 @@ def test_records_come_back_as_they_were(books: Ledger) -> None:
         books.keep(Kept(str(number), f"r{number}", {"limits_memory": "4g"}))
     assert [item.source for item in books.kept()] == ["5", "4", "3", "2"]
     for number in range(40):
-        books.add({"at": str(number), "result": "x" * 200})
-    assert books.history()[-1]["at"] == "39"
+        books.add(Line(at=str(number), result="x" * 200))
+    assert books.history()[-1].at == "39"
     assert books.adoption() == Progress()
     books.note_adoption(Progress("new", ("default",)))
     assert books.adoption() == Progress("new", ("default",))

@@ -16,6 +16,8 @@ from deploy.coolify.mover import Mover
 from deploy.coolify.plan import ApplicationPlan, back, make
 from deploy.coolify.prefect import Prefect
 from deploy.coolify.state import ApplicationState, Revision
+from deploy.onhost import prefect_api
+from deploy.onhost.lock import Owner
 from deploy.onhost.prefect_api import ApiError
 from deploy.secret import Secret
 from deploy.spec import Coolify as Access
@@ -29,7 +31,7 @@ RELEASES = {OLD: "3.8.8-old", NEW: "3.8.8-new"}
 # For `lies`: whatever is said, the old container goes on.
 STAYS = "stays"
 ACCESS = Access(URL, Secret(TOKEN))
-OWNER = {"who": "ada@desk", "what": "deploy of release b"}
+OWNER = Owner("ada@desk", "deploy of release b")
 
 
 def application(uuid: str = APP, **changes: Any) -> WorkerHost:
@@ -40,7 +42,7 @@ class FakePrefect(Prefect):
     """Variables, workers and probe runs; the clock goes on when somebody sleeps."""
 
     def __init__(self) -> None:
-        super().__init__({})
+        super().__init__(prefect_api.Access("http://127.0.0.1:9/api"))
         self.variables: dict[str, dict[str, Any]] = {}
         self.workers: dict[str, dict[str, Any]] = {}
         self.time = datetime(2026, 1, 2, tzinfo=UTC)
