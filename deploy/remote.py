@@ -137,7 +137,8 @@ for name, source in json.loads({sources!r}).items():
     exec(compile(source, name, "exec"), module.__dict__)
 program = sys.modules[{name!r}]
 query = sys.modules["deploy.onhost.wire"].decode(program.{kind}, {query!r})
-work = sys.modules["deploy.onhost.lock"].begin(query.lock, looks=query.looks) if query.lock else None
+begin = query.token and sys.modules["deploy.onhost.lock"].begin
+work = begin and begin(query.places.lock, query.token, looks=query.looks)
 try:
     status = program.main(query)
 except OSError as error:
@@ -180,7 +181,7 @@ def program(query: Query) -> str:
     Both travel on standard input, so that a secret in the question is in no argument list.
     """
     kind = type(query)
-    parts = dict.fromkeys(PACKAGES, "") | (sources("onhost.lock") if query.lock else {})
+    parts = dict.fromkeys(PACKAGES, "") | (sources("onhost.lock") if query.token else {})
     parts |= sources(kind.__module__.removeprefix("deploy."))
     return BOOT.format(
         sources=json.dumps(parts), name=kind.__module__, kind=kind.__name__, short=name_of(query), query=encode(query)

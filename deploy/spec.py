@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploy import variables
 from deploy.onhost.prefect_api import Access
+from deploy.onhost.wire import PLACES
 
 if TYPE_CHECKING:
     from deploy.secret import Secret
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from deploy.variables import Variables
     from deploy.webhooks import Webhooks
 
-BASE = "/opt/hublab"
+BASE = str(PLACES.base)
 RELEASES = f"{BASE}/releases"
 CURRENT = f"{BASE}/current"
 WHEELS = f"{BASE}/wheels"
@@ -28,25 +29,17 @@ AUTO = "auto"
 HIDDEN = ("/root", "/home")
 # The empty folder that a worker sees as its root.
 ROOT_FOLDER = f"{BASE}/root"
-CONFIG = "/etc/hublab"
-PROFILES = f"{CONFIG}/profiles.toml"
-ENVIRONMENT = f"{CONFIG}/environment.json"
-STATE = "/var/lib/hublab"
-# What the workers were before a rollout that has not ended, and the units of each release that was once of record.
-BEFORE = f"{STATE}/before"
-KEPT_UNITS = f"{STATE}/units"
-AUDIT = f"{STATE}/deploys.jsonl"
-RETIRED = f"{STATE}/retired"
-LOCK = "/run/hublab"
-UNITS = "/etc/systemd/system"
+CONFIG = str(PLACES.config)
+# The root-only files that become credentials of the units, each by its own name.
+SECRETS = PROFILES, ENVIRONMENT, WEBHOOK_SECRETS = tuple(map(str, PLACES.secrets))
+STATE = str(PLACES.state)
+LOCK = str(PLACES.lock)
+UNITS = str(PLACES.units)
 # The group of all workers, by which an operator gives them a folder; releases up to 0.1 ran as the user of that name.
 USER = "hublab"
 WEBHOOKS_USER = f"{USER}-webhooks"
 UNIT = "prefect-worker@"
 WEBHOOKS_UNIT = "hublab-webhooks.service"
-WEBHOOK_SECRETS = f"{CONFIG}/webhooks.json"
-# The root-only files that become credentials of the units, each by its own name.
-SECRETS = (PROFILES, ENVIRONMENT, WEBHOOK_SECRETS)
 # What the deploy looks at and puts right.
 PATHS = (*SECRETS, CONFIG, STATE, BASE, RELEASES, ROOT_FOLDER)
 

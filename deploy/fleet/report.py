@@ -27,8 +27,6 @@ def ask(host: Host, *, whole: bool) -> Report:
     query = ReportHost(
         inspect=question(host.wanted) if whole else None,
         unit=spec.UNIT,
-        audit=spec.AUDIT,
-        folder=spec.LOCK,
         pool=host.wanted.work_pool,
         access=host.wanted.api_access(),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from deploy import spec
 from deploy.fleet import applications
 from deploy.fleet.connect import ask_all
 from deploy.onhost.lock import Lock
@@ -20,7 +19,7 @@ def unlock(host: Host) -> str:
     Raises:
         FleetError: it could not be removed.
     """
-    return host.ask(Lock(phase="unlock", folder=spec.LOCK)).strip()
+    return host.ask(Lock(phase="unlock")).strip()
 
 
 def main() -> int:

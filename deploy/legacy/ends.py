@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deploy.onhost.state import Legacy, LegacyUnit
+    from deploy.onhost.wire import Places
 
 from contextlib import contextmanager
 
@@ -27,14 +28,8 @@ USER_SECONDS = 20
 END_SECONDS = 30.0
 
 
-def end(item: Legacy, retired: Path, units: Path) -> None:
-    """Ends one worker. A unit that is there for workers is shut out; any other goes on as it is.
-
-    Args:
-        item: the worker.
-        retired: where the file of a unit is kept.
-        units: where an operator's units are.
-    """
+def end(item: Legacy, places: Places) -> None:
+    """Ends one worker. A unit that is there for workers is shut out; any other goes on as it is."""
     if item.user_unit:
         quieten_user_unit(item.user_unit, item.uid)
         send(item, signal.SIGKILL)
@@ -45,7 +40,7 @@ def end(item: Legacy, retired: Path, units: Path) -> None:
     with quietened(item.unit):
         send(item, signal.SIGKILL)
         if item.how == "unit":
-            shut_out(item.unit, retired, units)
+            shut_out(item.unit, places)
         await_end(item.unit)
     subprocess.run(["systemctl", "reset-failed", item.unit], check=False, capture_output=True)
 
@@ -76,25 +71,25 @@ def await_end(unit: str) -> None:
         time.sleep(0.2)
 
 
-def shut_out(unit: str, retired: Path, units: Path) -> None:
+def shut_out(unit: str, places: Places) -> None:
     """Disables and masks a unit; its file is kept aside."""
     subprocess.run(["systemctl", "disable", "--quiet", unit], check=False, capture_output=True)
-    set_aside(unit, retired, units)
+    set_aside(unit, places)
     must("systemctl", "mask", "--quiet", unit)
 
 
-def set_aside(unit: str, retired: Path, units: Path) -> None:
+def set_aside(unit: str, places: Places) -> None:
     """Keeps an operator's own unit file where systemd does not read it."""
-    path = units / unit
+    path = places.units / unit
     if path.is_symlink() or not path.is_file():
         return
-    retired.mkdir(parents=True, exist_ok=True)
-    shutil.move(path, retired / unit)
+    places.retired.mkdir(parents=True, exist_ok=True)
+    shutil.move(path, places.retired / unit)
 
 
-def come_back(unit: LegacyUnit, retired: Path, units: Path) -> None:
+def come_back(unit: LegacyUnit, places: Places) -> None:
     """A unit that made room, when ours is not there after all; nothing where it has come back already."""
-    kept, path = retired / unit.name, units / unit.name
+    kept, path = places.retired / unit.name, places.units / unit.name
     if path.exists() or ask("systemctl", "is-active", unit.name).strip() == "active":
         return
     if unit.file == str(path) and kept.is_file():

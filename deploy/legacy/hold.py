@@ -14,7 +14,6 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.legacy.ends import come_back
@@ -22,10 +21,11 @@ from deploy.onhost.common import HostError, must, say
 from deploy.onhost.lock import at_work, guarded, holder, orphaned
 from deploy.onhost.processes import alive, opened, output_pipes, send, stat
 from deploy.onhost.state import LegacyUnit, Process
-from deploy.onhost.wire import Key, Query, decode, encode
+from deploy.onhost.wire import Places, Query, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 UNIT = "hublab-legacy-output-{token}"
 LOOK_SECONDS = 0.5
@@ -43,13 +43,12 @@ class Hold(Query):
 
 @dataclass(frozen=True)
 class Held:
-    """The workers of a deploy, by its lock; and the units that made room, with the folders to bring them back."""
+    """The workers of a deploy, by the token of its lock; and the units that made room."""
 
-    key: Key
+    token: str
     items: tuple[Process, ...]
     in_the_way: tuple[LegacyUnit, ...]
-    retired: str
-    units: str
+    places: Places
 
 
 def start(program: str, held: Held) -> None:
@@ -60,24 +59,23 @@ def start(program: str, held: Held) -> None:
     """
     python = [sys.executable, "-I", "-"]
     must(
-        *("systemd-run", "--quiet", "--collect", "--service-type=exec", f"--unit={name(held.key)}"),
+        *("systemd-run", "--quiet", "--collect", "--service-type=exec", f"--unit={name(held.token)}"),
         "--description=Holds former workers while the new ones are proven, and reads what their runs write",
         *("--property=StandardInput=data", f"--property=StandardInputData={program}"),
         *(f"--property=ExecStopPost={' '.join(python)}", f"--setenv=HUBLAB_HELD={encode(held)}", *python),
     )
 
 
-def name(key: Key) -> str:
+def name(token: str) -> str:
     """The unit of one deploy."""
-    return UNIT.format(token=key.token)
+    return UNIT.format(token=token)
 
 
-def lives(key: Key) -> bool:
+def lives(folder: Path, token: str) -> bool:
     """Whether the deploy that holds the workers is at work: its own lock is fresh, or a step of it runs."""
-    folder = Path(key.folder)
     with guarded(folder):
         held, busy = holder(folder), at_work(folder)
-    return busy or bool(held and held.token == key.token and not orphaned(held))
+    return busy or bool(held and held.token == token and not orphaned(held))
 
 
 def go_on(items: Iterable[Process]) -> None:
@@ -86,12 +84,12 @@ def go_on(items: Iterable[Process]) -> None:
         send(item, signal.SIGCONT)
 
 
-def let_go(items: Iterable[Process], in_the_way: Iterable[LegacyUnit], retired: Path, units: Path) -> None:
+def let_go(items: Iterable[Process], in_the_way: Iterable[LegacyUnit], places: Places) -> None:
     """All go on, those too whose place a worker of ours should have taken, and has not."""
     go_on(items)
     for unit in in_the_way:
         try:
-            come_back(unit, retired, units)
+            come_back(unit, places)
         except HostError as error:
             say(f"{unit.name} could not come back: {error}")
 
@@ -153,15 +151,14 @@ class Reader:
 def main(_: Hold) -> int:
     """Holds; or, as what systemd runs when that has ended, lets go on."""
     told = decode(Held, os.environ["HUBLAB_HELD"])
-    back = (told.in_the_way, Path(told.retired), Path(told.units))
     if "SERVICE_RESULT" in os.environ:
-        let_go(told.items, *back)
+        let_go(told.items, told.in_the_way, told.places)
         return 0
     reader, held = Reader(), told.items
     while held or reader.pipes:
-        if held and not lives(told.key):
+        if held and not lives(told.places.lock, told.token):
             say("the deploy has ended: workers that are still there poll again")
-            let_go(held, *back)
+            let_go(held, told.in_the_way, told.places)
             time.sleep(SETTLE_SECONDS)
             reader.drop(held)
             held = ()

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploy.legacy.ends import end, set_aside, shut_out
@@ -20,7 +19,7 @@ from deploy.onhost.common import HostError, must, say
 from deploy.onhost.prefect_api import Access, request, worker_of
 from deploy.onhost.processes import alive, children, send, stat
 from deploy.onhost.state import Legacy, LegacyUnit, Process
-from deploy.onhost.wire import Query
+from deploy.onhost.wire import Places, Query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,20 +31,10 @@ CLOCK = re.compile(r"\.\d+|Z$|\+00:00$")
 
 
 @dataclass(frozen=True)
-class Retirement:
-    """What the end of a worker needs: how many seconds its runs are waited for, and where units and releases are."""
+class Room:
+    """The workers that serve under the name of a unit of ours, and how many seconds their runs are waited for."""
 
     drain_seconds: float
-    units: str
-    base: str
-    retired: str
-
-
-@dataclass(frozen=True)
-class Room:
-    """The workers that serve under the name of a unit of ours."""
-
-    retirement: Retirement
     legacy: tuple[Legacy, ...]
 
 
@@ -62,7 +51,7 @@ class LegacyWorkers(Query):
     in_the_way: tuple[LegacyUnit, ...]
     holder: str
     pool: str
-    retirement: Retirement
+    drain_seconds: float
     access: Access
 
 
@@ -93,10 +82,8 @@ def freeze(query: LegacyWorkers) -> int:
     items = [item for item in query.legacy if alive(item)]
     if not items:
         return 0
-    if query.lock is None:
-        raise HostError("nobody would let them go again: no lock is held")
     held = tuple(Process(item.pid, item.ticks) for item in items)
-    start(query.holder, Held(query.lock, held, query.in_the_way, query.retirement.retired, query.retirement.units))
+    start(query.holder, Held(query.token, held, query.in_the_way, query.places))
     why = ""
     for _ in range(TRIES):
         if not (why := stop(query, items)):
@@ -126,7 +113,7 @@ def stop(query: LegacyWorkers, items: Sequence[Legacy]) -> str:
 
 def thaw(query: LegacyWorkers) -> int:
     """Lets them poll again, those too whose place one of ours had taken."""
-    let_go(query.legacy, query.in_the_way, Path(query.retirement.retired), Path(query.retirement.units))
+    let_go(query.legacy, query.in_the_way, query.places)
     say("legacy workers poll again")
     return 0
 
@@ -146,25 +133,24 @@ def wait_for_runs(items: Sequence[Legacy], limit: float) -> dict[int, int]:
         time.sleep(0.5)
 
 
-def end_all(how: Retirement, items: Sequence[Legacy]) -> None:
+def end_all(items: Sequence[Legacy], seconds: float, places: Places) -> None:
     """Each of these after its runs, and says what becomes of those that do not end."""
-    left = wait_for_runs(items, how.drain_seconds)
+    left = wait_for_runs(items, seconds)
     for item in [one for one in items if alive(one)]:
-        end(item, Path(how.retired), Path(how.units))
+        end(item, places)
         running = left.get(item.pid, 0)
         rest = f"; {running} process(es) of its runs go on without it" if running else ""
         say(f"legacy worker {item.name or item.pid} is retired{rest}")
 
 
-def make_room(unit: str, folder: str, room: Room | None) -> None:
+def make_room(unit: str, places: Places, room: Room | None) -> None:
     """Workers that serve under the name of a unit of ours go before that one comes; nothing where there are none."""
-    units = Path(folder)
-    if room is None or is_ours(str(units / unit), room.retirement.base):
+    if room is None or is_ours(str(places.units / unit), str(places.base)):
         return
     say(f"{unit} is not of this deploy: its worker is retired after its runs, and comes back if the new one fails")
-    end_all(room.retirement, [replace(item, how="wrapper") for item in room.legacy])
+    end_all([replace(item, how="wrapper") for item in room.legacy], room.drain_seconds, places)
     subprocess.run(["systemctl", "disable", "--quiet", "--now", unit], check=False, capture_output=True)
-    set_aside(unit, Path(room.retirement.retired), units)
+    set_aside(unit, places)
     must("systemctl", "daemon-reload")
 
 
@@ -173,14 +159,13 @@ def retire(query: LegacyWorkers) -> int:
     for item in query.legacy:
         for found in item.uvloop:
             remove(found, item.uid, vouched=bool(item.unit))
-    end_all(query.retirement, query.legacy)
-    retired, units = Path(query.retirement.retired), Path(query.retirement.units)
+    end_all(query.legacy, query.drain_seconds, query.places)
     for unit in query.legacy_units:
         subprocess.run(["systemctl", "stop", unit], check=False, capture_output=True)
-        shut_out(unit, retired, units)
+        shut_out(unit, query.places)
     must("systemctl", "daemon-reload")
     known = {item.pid for item in query.legacy}
-    for item in everyone(query.retirement.units, query.retirement.base)[0]:
+    for item in everyone(str(query.places.units), str(query.places.base))[0]:
         if item.pid not in known:
             who = f"pid {item.pid}, user {item.user}"
             say(f"a worker was started again ({who}) by {item.origin}: end what does so, then deploy again")

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.onhost.common import read, say, sync_folder, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
 
 
 def digest(text: str) -> str:
@@ -40,22 +44,22 @@ def keep_secret(folder: Path, path: Path) -> None:
         sync_folder(folder.parent)
 
 
-def restore_secrets(folder: Path, paths: dict[str, str]) -> None:
+def restore_secrets(folder: Path, paths: Iterable[Path]) -> None:
     """The credentials are those of before: none that came with the rollout stays on the host.
 
     Args:
         folder: of the unfinished rollout.
-        paths: where each credential lies, by its name.
+        paths: where each credential lies.
     """
-    for name, path in paths.items():
-        target, kept = Path(path), folder / name
+    for target in paths:
+        kept = folder / target.name
         if kept.exists() and read(kept) != read(target):
             write_atomically(target, read(kept).decode(), 0o600)
-            say(f"{path} is the one of before")
-        elif (folder / f"{name}.absent").exists() and target.exists():
+            say(f"{target} is the one of before")
+        elif (folder / f"{target.name}.absent").exists() and target.exists():
             target.unlink()
             sync_folder(target.parent)
-            say(f"{path} was new, and is gone again")
+            say(f"{target} was new, and is gone again")
         remove_halves(target)
 
 

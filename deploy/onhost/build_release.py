@@ -46,7 +46,6 @@ class BuildRelease(Query):
     `guard`: the line that keeps uvloop out.
     """
 
-    base: str
     contents: Contents
     python: str
     uv: str
@@ -105,7 +104,7 @@ def unpack_uv(wheels: Path, version: str, hashes: tuple[str, ...], into: Path) -
 def install(uv: Path, release: Path, query: BuildRelease) -> None:
     """The venv, from the lock, hashes required, byte code compiled once for all starts to come."""
     python = str(release / "venv/bin/python")
-    pushed = ["--offline", "--no-index", "--find-links", f"{query.base}/wheels"]
+    pushed = ["--offline", "--no-index", "--find-links", f"{query.places.base}/wheels"]
     source = pushed if query.wheels == "push" else []
     # No build: a source distribution is a program that would run as root.
     common = ["--no-cache", "--no-config", "--no-build", "--link-mode", "copy"]
@@ -150,7 +149,7 @@ def finish(release: Path, wanted: Contents) -> None:
 def main(query: BuildRelease) -> int:
     """Builds; on any failure the half-built folder is removed."""
     os.umask(0o022)
-    base = Path(query.base)
+    base = query.places.base
     release = base / "releases" / query.contents.release
     shutil.rmtree(release, ignore_errors=True)
     release.mkdir(parents=True)

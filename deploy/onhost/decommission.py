@@ -8,13 +8,16 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from deploy.onhost.common import HostError, must, say
 from deploy.onhost.finish_host import remove_worker
 from deploy.onhost.prefect_api import Access, ApiError, request
 from deploy.onhost.wire import Query
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HTTP_NOT_FOUND = 404
 # What is in the state folder and is not the deploy's to throw away: what others had there before, and who did what.
@@ -23,7 +26,7 @@ LEFT = {"retired": "what a deploy had moved aside of others' is kept there", "de
 
 @dataclass(frozen=True, kw_only=True)
 class Decommission(Query):
-    """What deploys put on a host: units of `workers`, which Prefect knows by their `names`, and folders.
+    """What deploys put on a host beside folders: units of `workers`, which Prefect knows by their `names`.
 
     `webhooks`: their unit, or empty. `seconds`: how long a worker may take to stop.
     """
@@ -31,11 +34,6 @@ class Decommission(Query):
     workers: tuple[str, ...]
     names: tuple[str, ...]
     webhooks: str
-    units: str
-    config: str
-    base: str
-    state: str
-    lock_folder: str
     user: str
     write_paths: tuple[str, ...]
     pool: str
@@ -121,7 +119,7 @@ def masked(units: Path) -> list[str]:
 def main(query: Decommission) -> int:
     """0: all that was put there is gone, but for what was named. 1: something could not be done; again, it goes on."""
     os.umask(0o022)
-    units, state = Path(query.units), Path(query.state)
+    units, state = query.places.units, query.places.state
     try:
         for unit in query.workers:
             remove_worker(unit, units, query.seconds)
@@ -129,7 +127,7 @@ def main(query: Decommission) -> int:
             stop_webhooks(query.webhooks, units)
         for worker in query.names:
             forget(query, worker)
-        for folder in (Path(query.config), Path(query.base)):
+        for folder in (query.places.config, query.places.base):
             if folder.is_dir():
                 shutil.rmtree(folder)
         if state.is_dir():
@@ -141,5 +139,5 @@ def main(query: Decommission) -> int:
         return 1
     for name in masked(units):
         say(f"left: {name} is masked, so that the worker of before does not start: systemctl unmask {name}")
-    shutil.rmtree(query.lock_folder, ignore_errors=True)
+    shutil.rmtree(query.places.lock, ignore_errors=True)
     return 0

@@ -15,7 +15,7 @@ from deploy.onhost.common import must, read, say, sync_folder, write_atomically
 from deploy.onhost.drop_ins import retire
 from deploy.onhost.lock import holder, now
 from deploy.onhost.record import Line, append
-from deploy.onhost.wire import Key, Query
+from deploy.onhost.wire import Query
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +26,6 @@ class FinishHost(Query):
     `prune`: releases. `switch`: `release` becomes that of record, and `previous` the one before.
     """
 
-    base: str
-    state: str
-    units: str
-    before: str
-    kept_units: str
     kept: tuple[str, ...]
     ended: bool
     surplus: tuple[str, ...]
@@ -88,9 +83,9 @@ def prune_interpreters(base: Path) -> None:
             say(f"{folder} is removed: no release stands on it any more")
 
 
-def audit(line: Line, key: Key | None, record: Path) -> None:
+def audit(line: Line, lock: Path | None, record: Path) -> None:
     """Appends one line to the host's own record of deploys; `seconds` is how long the host was locked for it."""
-    held = holder(Path(key.folder)) if key else None
+    held = holder(lock) if lock else None
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     append(record, replace(line, at=at, seconds=round(now() - held.began, 1) if held else None))
 
@@ -98,9 +93,10 @@ def audit(line: Line, key: Key | None, record: Path) -> None:
 def main(query: FinishHost) -> int:
     """Everything is done after every worker has passed its gate; nothing here can lose a run."""
     os.umask(0o022)
-    base = Path(query.base)
+    places = query.places
+    base, units = places.base, places.units
     for unit in query.surplus:
-        remove_worker(unit, Path(query.units), query.drain_seconds + 120)
+        remove_worker(unit, units, query.drain_seconds + 120)
     if query.switch:
         if query.previous:
             link(base / "previous", base / "releases" / query.previous)
@@ -108,11 +104,11 @@ def main(query: FinishHost) -> int:
     for name in query.prune:
         shutil.rmtree(base / "releases" / name, ignore_errors=True)
     if query.ended:
-        keep_units(Path(query.kept_units, query.release), Path(query.units), query.kept)
-        prune_units(Path(query.kept_units), base)
+        keep_units(places.kept / query.release, units, query.kept)
+        prune_units(places.kept, base)
         prune_interpreters(base)
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        retire(Path(query.before), Path(query.state, "retired", f"drop-ins-{stamp}"))
-        clear(Path(query.before))
-    audit(query.audit, query.lock, Path(query.state, "deploys.jsonl"))
+        retire(places.before, places.retired / f"drop-ins-{stamp}")
+        clear(places.before)
+    audit(query.audit, places.lock if query.token else None, places.record)
     return 0

@@ -48,26 +48,18 @@ class Address:
 
 @dataclass(frozen=True, kw_only=True)
 class InspectHost(Query):
-    """Where to look: folders and files, and how the names of users (`user`) and of workers' units (`unit`) begin.
+    """What to look for: files, and how the names of users (`user`) and of workers' units (`unit`) begin.
 
     `kept`: whether the units of former releases are asked for too. `webhooks_port`: None where they shall not be.
     """
 
-    before: str
-    kept_units: str
     kept: bool
-    base: str
-    config: str
     user: str
-    units: str
     unit: str
     webhooks: str
     webhooks_port: Address | None
     files: tuple[str, ...]
-    audit: str
     pool: str
-    environment: str
-    lock_folder: str
     access: Access
 
 
@@ -161,8 +153,9 @@ class Asked:
 
 def facts(query: InspectHost) -> HostState:
     """Everything. Where a question could not be answered the deploy is told of it, and goes no further."""
-    base, asked = query.base, Asked()
-    legacy = asked("former", lambda: former(query.units, query.base, query.unit), Former())
+    places, asked = query.places, Asked()
+    base, units = places.base, str(places.units)
+    legacy = asked("former", lambda: former(units, str(base), query.unit), Former())
     server = asked("api", lambda: api(query.access, query.pool), Server(None, "was not asked"))
     return HostState(
         python=sys.executable,
@@ -175,24 +168,24 @@ def facts(query: InspectHost) -> HostState:
         systemd=asked("systemd", systemd, 0),
         landlock=asked("landlock", landlock, 0),
         booted=asked("booted", lambda: os.path.isdir("/run/systemd/system"), otherwise=False),
-        free=asked("free", lambda: {path: free_bytes(path) for path in (base, "/var/lib", "/etc")}, {}),
+        free=asked("free", lambda: {path: free_bytes(path) for path in (str(base), "/var/lib", "/etc")}, {}),
         users=asked("users", lambda: users(query.user), frozenset()),
-        doubts=asked("doubts", lambda: tuple(doubts(query)), ()),
+        doubts=asked("doubts", lambda: tuple(doubts(places, query.user)), ()),
         reach=asked("reach", lambda: tuple(reach(query.access.api_url)), ()),
-        releases=asked("releases", lambda: releases(Path(base, "releases")), {}),
+        releases=asked("releases", lambda: releases(base / "releases"), {}),
         current=asked("current", lambda: link(f"{base}/current"), None),
         previous=asked("previous", lambda: link(f"{base}/previous"), None),
-        wheels=asked("wheels", lambda: frozenset(path.name for path in Path(base, "wheels").glob("*")), frozenset()),
+        wheels=asked("wheels", lambda: frozenset(path.name for path in (base / "wheels").glob("*")), frozenset()),
         files=asked("files", lambda: {path: file_facts(path) for path in query.files}, {}),
-        environment=asked("environment", lambda: variables(Path(query.environment)), {}),
-        workers=asked("workers", lambda: workers(query.units, query.unit, base), {}),
-        unfinished=asked("unfinished", lambda: unfinished(Path(query.before)), {}),
-        lock=asked("lock", lambda: locked(Path(query.lock_folder)), ""),
-        rollout_open=asked("rollout_open", lambda: os.path.isdir(query.before), otherwise=False),
-        kept=asked("kept", lambda: kept_units(Path(query.kept_units)) if query.kept else {}, {}),
-        webhooks=asked("webhooks", lambda: unit_facts(query.units, {query.webhooks: 0}).get(query.webhooks), None),
+        environment=asked("environment", lambda: variables(places.config / "environment.json"), {}),
+        workers=asked("workers", lambda: workers(units, query.unit, str(base)), {}),
+        unfinished=asked("unfinished", lambda: unfinished(places.before), {}),
+        lock=asked("lock", lambda: locked(places.lock), ""),
+        rollout_open=asked("rollout_open", places.before.is_dir, otherwise=False),
+        kept=asked("kept", lambda: kept_units(places.kept) if query.kept else {}, {}),
+        webhooks=asked("webhooks", lambda: unit_facts(units, {query.webhooks: 0}).get(query.webhooks), None),
         webhooks_port=asked("webhooks_port", lambda: port_fault(query), None),
-        deploys=asked("deploys", lambda: deploys(query.audit), ()),
+        deploys=asked("deploys", lambda: deploys(places.record), ()),
         legacy=legacy.workers,
         claims=legacy.claims,
         legacy_units=legacy.units,

@@ -17,14 +17,14 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from deploy.onhost.common import read, say, write_atomically
-from deploy.onhost.wire import Key, Query, encode
+from deploy.onhost.wire import Query, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 LEASE_SECONDS = 30.0
 LOOK_SECONDS = 0.5
@@ -52,11 +52,13 @@ class Held(Owner):
 
 @dataclass(frozen=True, kw_only=True)
 class Lock(Query):
-    """`phase`: take, refresh, release or unlock; to take it, the owner and how long an orphan's is waited for."""
+    """`phase`: take, refresh, release or unlock; to take it, the owner and how long an orphan's is waited for.
+
+    `mine`: the token that the lock has, or shall have.
+    """
 
     phase: str
-    folder: str
-    token: str = ""
+    mine: str = ""
     owner: Owner | None = None
     patience_seconds: float = 0
 
@@ -138,11 +140,11 @@ def take(folder: Path, query: Lock) -> int:
     while True:
         with guarded(folder, make=True):
             held, busy = holder(folder), at_work(folder)
-            if not busy and (held is None or orphaned(held) or held.token == query.token):
-                if held and held.token != query.token:
+            if not busy and (held is None or orphaned(held) or held.token == query.mine):
+                if held and held.token != query.mine:
                     say(f"{describe(held)}: its owner is gone; taken over")
                 since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-                write(folder, Held(owner.who, owner.what, query.token, since, began=now(), refreshed=now()))
+                write(folder, Held(owner.who, owner.what, query.mine, since, began=now(), refreshed=now()))
                 return 0
         if held and seen and held.token == seen.token and held.refreshed > seen.refreshed:
             say(f"{describe(held)}. Nothing was changed. Try again later; `./hublab unlock` if you know it is dead.")
@@ -164,7 +166,7 @@ def refresh(folder: Path, query: Lock) -> int:
     """A sign of life; 1 when the lock is no longer the asker's."""
     with guarded(folder):
         held = holder(folder)
-        if held is None or held.token != query.token:
+        if held is None or held.token != query.mine:
             say(lost(held))
             return 1
         write(folder, replace(held, refreshed=now()))
@@ -175,7 +177,7 @@ def release(folder: Path, query: Lock) -> int:
     """Gives it back, if it is the asker's."""
     with guarded(folder):
         held = holder(folder)
-        if held and held.token == query.token:
+        if held and held.token == query.mine:
             (folder / "lock").unlink()
     return 0
 
@@ -197,17 +199,17 @@ def lost(held: Held | None) -> str:
     return f"{LOST}: {describe(held) if held else free}"
 
 
-def begin(key: Key, *, looks: bool) -> TextIO | None:
+def begin(folder: Path, token: str, *, looks: bool) -> TextIO | None:
     """The right to change the host, for a step of the lock's holder; a step of its own that still runs is waited for.
 
     Ends the program when the lock is not the asker's any more: somebody else may be at work. A step that only looks
     (`looks`) is not begun then either, but keeps nobody from anything.
     """
-    folder, told = Path(key.folder), False
+    told = False
     while True:
         with guarded(folder):
             held = holder(folder)
-            if held is None or held.token != key.token:
+            if held is None or held.token != token:
                 say(f"{lost(held)}; this step was not begun")
                 sys.exit(LOST_STATUS)
             if looks:
@@ -223,4 +225,4 @@ def begin(key: Key, *, looks: bool) -> TextIO | None:
 def main(query: Lock) -> int:
     """One phase."""
     phases = {"take": take, "refresh": refresh, "release": release, "unlock": unlock}
-    return phases[query.phase](Path(query.folder), query)
+    return phases[query.phase](query.places.lock, query)

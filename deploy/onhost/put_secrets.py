@@ -13,9 +13,8 @@ from deploy.onhost.wire import Query
 
 @dataclass(frozen=True, kw_only=True)
 class PutSecrets(Query):
-    """Each file's content by its path, and the folder for what was there before."""
+    """Each file's content by its path."""
 
-    before: str
     content: dict[str, str] = field(repr=False)
 
 
@@ -24,7 +23,7 @@ def main(query: PutSecrets) -> int:
     os.umask(0o077)
     for path, content in query.content.items():
         target = Path(path)
-        keep_secret(Path(query.before), target)
+        keep_secret(query.places.before, target)
         remove_halves(target)
         write_atomically(target, content, 0o600)
         say(f"{path} is written")

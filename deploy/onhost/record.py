@@ -50,7 +50,7 @@ class Line:
         return told | {"workers": list(self.workers), "result": self.result} | took
 
 
-def deploys(path: str) -> tuple[Line, ...]:
+def deploys(path: Path) -> tuple[Line, ...]:
     """The last lines, the oldest first; a line that a power cut left in half is left out."""
     found = []
     for line in read(path).decode(errors="replace").splitlines()[-LINES:]:

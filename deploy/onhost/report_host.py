@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.onhost.common import ask
 from deploy.onhost.inspect_host import InspectHost, facts
@@ -16,17 +16,18 @@ from deploy.onhost.state import HostState
 from deploy.onhost.untrusted import printable
 from deploy.onhost.wire import Query, encode
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 HTTP_OK = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportHost(Query):
-    """Where to look; with `inspect` the state is asked for too, and no history."""
+    """With `inspect` the state is asked for too, and no history."""
 
     inspect: InspectHost | None
     unit: str
-    audit: str
-    folder: str
     pool: str
     access: Access
 
@@ -101,9 +102,9 @@ def queue(access: Access, name: str) -> Queue | None:
 
 def report(query: ReportHost) -> Report:
     """Everything; with a question for `inspect_host.py` also what that one finds."""
-    held = lock(Path(query.folder))
+    held = lock(query.places.lock)
     if query.inspect is None:
-        return Report(history=deploys(query.audit), lock=held)
+        return Report(history=deploys(query.places.record), lock=held)
     state = facts(query.inspect)
     units = [f"{query.unit}{number}.service" for number in sorted(state.workers)]
     answers = state.api_status == HTTP_OK

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.onhost.before import clear, restore_secrets, saved
 from deploy.onhost.common import HostError, read, say
 from deploy.onhost.roll_webhooks import put_back as put_webhooks_back
 from deploy.onhost.unit_text import environment
-from deploy.onhost.wire import Query
 from deploy.onhost.worker_unit import Moves, carries_its_credentials, put_back, show
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
-class RollBack(Query):
+class RollBack(Moves):
     """No more than every move needs: the host itself knows what to put back."""
-
-    how: Moves
 
 
 def serves(unit: str, path: Path, text: str) -> bool:
@@ -39,22 +39,22 @@ def label(path: Path, text: str) -> str:
 def main(query: RollBack) -> int:
     """0: every worker is what it was. 1: some could not be put back; each is tried, whatever became of the others."""
     os.umask(0o022)
-    folder, failed = Path(query.how.before), []
+    folder, failed = query.places.before, []
     try:
-        restore_secrets(folder, query.how.files)
+        restore_secrets(folder, query.places.secrets)
     except OSError as error:
         say(f"the credentials could not be put back: {error}")
         failed.append("credentials")
     for unit, text in reversed(saved(folder).items()):
-        path = Path(query.how.units, unit)
+        path = query.places.units / unit
         worker = label(path, text)
         try:
             if serves(unit, path, text):
                 continue
             if "@" in unit:
-                put_back(query.how, unit, worker, text)
+                put_back(query, unit, worker, text)
             else:
-                put_webhooks_back(query.how, unit, text)
+                put_webhooks_back(query, unit, text)
         except (HostError, OSError) as error:
             say(f"{worker}: could not be put back: {error}")
             failed.append(unit)

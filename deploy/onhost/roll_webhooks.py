@@ -17,7 +17,6 @@ from deploy.onhost.before import mark_passed, restore_secrets, save
 from deploy.onhost.common import HostError, ask, must, read, say
 from deploy.onhost.drop_ins import bring_back, set_aside
 from deploy.onhost.unit_text import release_folder
-from deploy.onhost.wire import Query
 from deploy.onhost.worker_unit import Moves, check_process, give_up, put, restart, show, verify
 
 HTTP_OK = 200
@@ -26,10 +25,9 @@ STEADY_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class RollWebhooks(Query):
+class RollWebhooks(Moves):
     """The text of their unit, and the file of their secrets; without a text they are to go."""
 
-    how: Moves
     unit: str
     secrets: str
     text: str
@@ -80,18 +78,18 @@ def release_of(text: str) -> str:
     return Path(release_folder(text)).name
 
 
-def move(how: Moves, unit: str, text: str) -> None:
+def move(query: Moves, unit: str, text: str) -> None:
     """Onto one unit text, through the gate."""
-    put(Path(how.units, unit), text)
+    put(query.places.units / unit, text)
     restart(unit, "webhooks", START_SECONDS, text)
-    gate(unit, gate_url(text), release_of(text), how.gate_seconds)
+    gate(unit, gate_url(text), release_of(text), query.gate_seconds)
     say(f"webhooks: {gate_url(text)} answers 200 on release {release_of(text)}")
 
 
-def take_away(how: Moves, unit: str, *more: str) -> None:
+def take_away(query: Moves, unit: str, *more: str) -> None:
     """Stops the webhooks and removes their unit, and more files."""
     must("systemctl", "disable", "--quiet", "--now", unit)
-    for path in (Path(how.units, unit), *map(Path, more)):
+    for path in (query.places.units / unit, *map(Path, more)):
         path.unlink(missing_ok=True)
     must("systemctl", "daemon-reload")
     ask("systemctl", "reset-failed", unit)
@@ -99,20 +97,19 @@ def take_away(how: Moves, unit: str, *more: str) -> None:
 
 def remove(query: RollWebhooks) -> None:
     """Stops the webhooks and removes unit and secrets; what waits in the spool stays."""
-    take_away(query.how, query.unit, query.secrets)
+    take_away(query, query.unit, query.secrets)
     say("webhooks: stopped and removed; what waits in the spool stays")
 
 
-def put_back(how: Moves, unit: str, previous: str) -> None:
+def put_back(query: Moves, unit: str, previous: str) -> None:
     """What was there before, credentials first, through its own gate; or nothing, when there was nothing."""
-    before = Path(how.before)
-    restore_secrets(before, how.files)
-    bring_back(unit, before)
+    restore_secrets(query.places.before, query.places.secrets)
+    bring_back(unit, query.places.before)
     if previous:
-        move(how, unit, previous)
+        move(query, unit, previous)
         say(f"webhooks: put back on release {release_of(previous)}")
         return
-    take_away(how, unit)
+    take_away(query, unit)
     say("webhooks: were new, and are gone again")
 
 
@@ -122,13 +119,13 @@ def main(query: RollWebhooks) -> int:
     if not query.text:
         remove(query)
         return 0
-    previous, before = read(Path(query.how.units, query.unit)).decode(), Path(query.how.before)
+    previous, before = read(query.places.units / query.unit).decode(), query.places.before
     try:
         verify(query.unit, query.text)
         save(before, query.unit, previous)
         set_aside(query.unit, before)
-        move(query.how, query.unit, query.text)
+        move(query, query.unit, query.text)
         mark_passed(before, query.unit, query.text)
     except (HostError, OSError) as error:
-        return give_up(query.unit, "webhooks", error, partial(put_back, query.how, query.unit, previous))
+        return give_up(query.unit, "webhooks", error, partial(put_back, query, query.unit, previous))
     return 0

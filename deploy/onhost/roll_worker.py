@@ -8,21 +8,18 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from deploy.legacy.workers import Room, make_room
 from deploy.onhost.before import mark_passed, save
 from deploy.onhost.common import HostError, read, say
 from deploy.onhost.drop_ins import set_aside
-from deploy.onhost.wire import Query
 from deploy.onhost.worker_unit import Moves, give_up, move, put_back, verify
 
 
 @dataclass(frozen=True, kw_only=True)
-class RollWorker(Query):
+class RollWorker(Moves):
     """One worker and the text of its unit; `room`: what is ended before, where a unit of others has that name."""
 
-    how: Moves
     unit: str
     text: str
     worker: str
@@ -34,18 +31,16 @@ def main(query: RollWorker) -> int:
     os.umask(0o022)
     try:
         verify(query.unit, query.text)
-        make_room(query.unit, query.how.units, query.room)
+        make_room(query.unit, query.places, query.room)
     except (HostError, OSError) as error:
         say(f"{query.worker}: FAILED: {error}; it was not touched")
         return 1
-    previous, before = read(Path(query.how.units, query.unit)).decode(), Path(query.how.before)
+    previous, before = read(query.places.units / query.unit).decode(), query.places.before
     try:
         save(before, query.unit, previous)
         set_aside(query.unit, before)
-        move(query.how, query.unit, query.text)
+        move(query, query.unit, query.text)
         mark_passed(before, query.unit, query.text)
     except (HostError, OSError) as error:
-        return give_up(
-            query.unit, query.worker, error, partial(put_back, query.how, query.unit, query.worker, previous)
-        )
+        return give_up(query.unit, query.worker, error, partial(put_back, query, query.unit, query.worker, previous))
     return 0

@@ -13,7 +13,7 @@ from deploy.onhost.untrusted import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deploy.onhost.inspect_host import InspectHost
+    from deploy.onhost.wire import Places
 
 LINKS = 40  # as many as the kernel follows
 NO_LOGIN = ("nologin", "false")
@@ -55,13 +55,13 @@ def owner(uid: int) -> str:
         return f"uid {uid}"
 
 
-def doubts(query: InspectHost) -> list[str]:
+def doubts(places: Places, user: str) -> list[str]:
     """All of it: what the deploy reads there it would run, or put into units, as root."""
-    base, before = query.base, query.before
-    places = [base, f"{base}/releases", f"{base}/wheels", f"{base}/root", query.kept_units, before, query.audit]
-    places += [query.lock_folder, query.config, *(str(path) for path in Path(base, "releases").glob("*"))]
-    found = dict.fromkeys(filter(None, (doubt(path, info) for place in places for path, info in way(place))))
-    return [f"{words}; what lies there would be run, or believed, as root" for words in found] + accounts(query.user)
+    base = places.base
+    ours = [base, base / "releases", base / "wheels", base / "root", places.kept, places.before, places.record]
+    ours += [places.lock, places.config, *(base / "releases").glob("*")]
+    found = dict.fromkeys(filter(None, (doubt(path, info) for place in ours for path, info in way(str(place)))))
+    return [f"{words}; what lies there would be run, or believed, as root" for words in found] + accounts(user)
 
 
 def accounts(prefix: str) -> list[str]:

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 import types
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+ALIKE = ((float, int), (Path, str))
+# The root-only files that become credentials of the units, each by its own name.
+SECRETS = ("profiles.toml", "environment.json", "webhooks.json")
 
 
 class WireError(ValueError):
@@ -20,21 +24,37 @@ class WireError(ValueError):
 
 
 @dataclass(frozen=True)
-class Key:
-    """What shows that a lock is the asker's: the folder that it lies in, and its token."""
+class Places:
+    """Where a host has what deploys put there, `units` and the lock. `kept`: the units of each release once of record.
 
-    folder: str
-    token: str
+    `before`: what there was before a rollout that has not ended. `retired`: what was moved aside of others'.
+    """
+
+    base: Path = Path("/opt/hublab")
+    config: Path = Path("/etc/hublab")
+    secrets: tuple[Path, ...] = tuple(map(Path("/etc/hublab").joinpath, SECRETS))
+    state: Path = Path("/var/lib/hublab")
+    before: Path = Path("/var/lib/hublab/before")
+    kept: Path = Path("/var/lib/hublab/units")
+    record: Path = Path("/var/lib/hublab/deploys.jsonl")
+    retired: Path = Path("/var/lib/hublab/retired")
+    units: Path = Path("/etc/systemd/system")
+    lock: Path = Path("/run/hublab")
+
+
+PLACES = Places()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
     """What a program on a host is asked; each of them has a class of its own, in the module that is the program.
 
-    `lock`: without it the program is not begun; None where it may run beside others. `looks`: it changes nothing.
+    `token`: of the lock, without which the program is not begun; empty where it may run beside others.
+    `looks`: it changes nothing.
     """
 
-    lock: Key | None = None
+    token: str = ""
+    places: Places = field(default_factory=lambda: PLACES)
     looks: ClassVar[bool] = False
 
 
@@ -44,6 +64,8 @@ def encode(what: object) -> str:
 
 
 def _plain(what: Any) -> Any:
+    if isinstance(what, Path):
+        return str(what)
     return sorted(what) if isinstance(what, frozenset) else {one.name: getattr(what, one.name) for one in fields(what)}
 
 
@@ -89,8 +111,8 @@ def _value(kind: Any, raw: Any, where: str) -> Any:
         return tuple(_value(inner[0], item, where) for item in raw)
     if outer is frozenset and isinstance(raw, list):
         return frozenset(raw)
-    if kind is Any or type(raw) is kind or (kind is float and type(raw) is int):
-        return raw
+    if kind is Any or type(raw) is kind or (kind, type(raw)) in ALIKE:
+        return kind(raw) if kind is Path else raw
     raise WireError(f"{where} is {type(raw).__name__}, not {getattr(kind, '__name__', kind)}")
 
 

@@ -16,6 +16,7 @@ from deploy.onhost.common import HostError, ask, must, read, say, write_atomical
 from deploy.onhost.drop_ins import bring_back
 from deploy.onhost.state_folders import folders_ready, make_folders_ready
 from deploy.onhost.unit_text import credentials, release_folder, stop_seconds, told
+from deploy.onhost.wire import Query
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,16 +26,10 @@ VERIFY_SECONDS = 60
 CREDENTIALS = "/run/credentials"
 
 
-@dataclass(frozen=True)
-class Moves:
-    """What every move of a unit needs, forth or back; who it is and whom it asks, the unit's own text says.
+@dataclass(frozen=True, kw_only=True)
+class Moves(Query):
+    """What every move of a unit needs, forth or back; who it is and whom it asks, the unit's own text says."""
 
-    `units`, `before`: the folders of units and of what was there before. `files`: the path of each credential.
-    """
-
-    units: str
-    before: str
-    files: dict[str, str]
     gate_seconds: float
 
 
@@ -189,16 +184,16 @@ def gate(unit: str, text: str, since: str, limit: float) -> float:
     return float(answer["seconds"])
 
 
-def move(how: Moves, unit: str, text: str) -> None:
+def move(query: Moves, unit: str, text: str) -> None:
     """One worker onto one unit text, through the gate."""
     worker = told(text, "HUBLAB_WORKER_NAME")
-    put(Path(how.units, unit), text)
+    put(query.places.units / unit, text)
     since = datetime.datetime.now(datetime.UTC)
     restart(unit, worker, stop_seconds(text) + START_SECONDS, text)
     started = datetime.datetime.now(datetime.UTC)
     took = (started - since).total_seconds()
     say(f"{worker}: ready after {took:.1f} s; gate: a heartbeat and a probe run of its own")
-    seconds = gate(unit, text, since.isoformat(), how.gate_seconds)
+    seconds = gate(unit, text, since.isoformat(), query.gate_seconds)
     say(f"{worker}: ONLINE, probe run COMPLETED in {seconds:.1f} s")
 
 
@@ -214,12 +209,11 @@ def give_up(unit: str, label: str, error: Exception, back: Callable[[], None]) -
     return 1
 
 
-def put_back(how: Moves, unit: str, worker: str, previous: str) -> None:
+def put_back(query: Moves, unit: str, worker: str, previous: str) -> None:
     """What was there before, credentials first, through its own gate; or nothing, when there was nothing."""
-    before = Path(how.before)
-    restore_secrets(before, how.files)
-    bring_back(unit, before)
-    path = Path(how.units, unit)
+    places, path = query.places, query.places.units / unit
+    restore_secrets(places.before, places.secrets)
+    bring_back(unit, places.before)
     if not previous:
         must("systemctl", "disable", "--quiet", "--now", unit, timeout=stop_seconds(read(path).decode()) + 60)
         path.unlink(missing_ok=True)
@@ -227,5 +221,5 @@ def put_back(how: Moves, unit: str, worker: str, previous: str) -> None:
         ask("systemctl", "reset-failed", unit)
         say(f"{worker}: was new, and is gone again")
         return
-    move(how, unit, previous)
+    move(query, unit, previous)
     say(f"{worker}: put back on release {Path(release_folder(previous)).name}")

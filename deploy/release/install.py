@@ -63,7 +63,6 @@ def send_and_build(state: State, host: Host, member: Member) -> bool:
         logger.error("%s%s", host.print_prefix, error)
         return False
     query = BuildRelease(
-        base=spec.BASE,
         contents=identity.contents(plan.release, found.python_version),
         python=found.python,
         uv=wheels.uv_version(),

@@ -11,9 +11,8 @@ from pyinfra import logger
 from pyinfra.api import DeployError
 from pyinfra.api.exceptions import PyinfraError
 
-from deploy import look, remote, spec
+from deploy import look, remote
 from deploy.onhost.lock import Lock
-from deploy.onhost.wire import Key
 from deploy.plan import make
 from deploy.rollout import limits
 from deploy.rollout.steps import SshSteps
@@ -68,7 +67,7 @@ class Member(SshSteps):
         if self.trouble or not self._reach():
             return False
         if self.token:
-            query = replace(query, lock=Key(spec.LOCK, self.token))
+            query = replace(query, token=self.token)
         try:
             done = self._run(query, detached=detached)
         except remote.LockLostError as error:
@@ -145,7 +144,7 @@ class Member(SshSteps):
     def lock(self, token: str, owner: Owner) -> bool:
         """Takes the host's lock and keeps it fresh until `unlock`; False when somebody else holds it."""
         patience = self.wanted.drain_seconds + 4 * self.wanted.gate_seconds + 600
-        query = Lock(phase="take", token=token, owner=owner, folder=spec.LOCK, patience_seconds=patience)
+        query = Lock(phase="take", mine=token, owner=owner, patience_seconds=patience)
         if not self.run(query):
             if self.trouble:  # the answer did not come; perhaps the lock did
                 self._release(token)
@@ -169,7 +168,7 @@ class Member(SshSteps):
 
     def _release(self, token: str) -> None:
         trouble = self.trouble
-        self.run(Lock(phase="release", token=token, folder=spec.LOCK))
+        self.run(Lock(phase="release", mine=token))
         self.trouble = trouble
 
     def _keep_fresh(self) -> None:
@@ -193,7 +192,7 @@ class Member(SshSteps):
 
     def _refresh(self) -> bool | None:
         """A sign of life; False when the lock is no longer ours, None when nobody answers."""
-        query = Lock(phase="refresh", token=self.token, folder=spec.LOCK)
+        query = Lock(phase="refresh", mine=self.token)
         try:
             with gevent.Timeout(look.SILENCE_SECONDS):
                 if remote.run(self.host, self.wanted.python, query):

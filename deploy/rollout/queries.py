@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from deploy import remote, spec
 from deploy.legacy.hold import Hold
-from deploy.legacy.workers import LegacyWorkers, Retirement, Room
+from deploy.legacy.workers import LegacyWorkers, Room
 from deploy.onhost.finish_host import FinishHost
 from deploy.onhost.put_secrets import PutSecrets
 from deploy.onhost.remove_automations import RemoveAutomations
@@ -15,7 +15,6 @@ from deploy.onhost.roll_back import RollBack
 from deploy.onhost.roll_webhooks import RollWebhooks
 from deploy.onhost.roll_worker import RollWorker
 from deploy.onhost.watch_canary import WatchCanary
-from deploy.onhost.worker_unit import Moves
 
 if TYPE_CHECKING:
     from deploy.plan import Plan, WorkerStep
@@ -32,24 +31,15 @@ def legacy(wanted: spec.WorkerHost, plan: Plan, phase: str) -> LegacyWorkers:
         in_the_way=plan.in_the_way,
         holder=base64.b64encode(remote.program(Hold()).encode()).decode() if phase == "freeze" else "",
         pool=wanted.work_pool,
-        retirement=_retirement(wanted),
+        drain_seconds=wanted.drain_seconds,
         access=wanted.api_access(),
     )
-
-
-def _retirement(wanted: spec.WorkerHost) -> Retirement:
-    return Retirement(wanted.drain_seconds, units=spec.UNITS, base=spec.BASE, retired=spec.RETIRED)
-
-
-def _moves(wanted: spec.WorkerHost) -> Moves:
-    files = {path.rpartition("/")[2]: path for path in spec.SECRETS}
-    return Moves(units=spec.UNITS, before=spec.BEFORE, files=files, gate_seconds=wanted.gate_seconds)
 
 
 def put_secrets(wanted: spec.WorkerHost, plan: Plan) -> PutSecrets:
     """Those that the plan names."""
     content = wanted.secret_files()
-    return PutSecrets(before=spec.BEFORE, content={path: content[path] for path in plan.secrets})
+    return PutSecrets(content={path: content[path] for path in plan.secrets})
 
 
 def roll(wanted: spec.WorkerHost, plan: Plan, step: WorkerStep) -> RollWorker:
@@ -57,15 +47,15 @@ def roll(wanted: spec.WorkerHost, plan: Plan, step: WorkerStep) -> RollWorker:
     name = spec.unit_name(step.number)
     there = tuple(item for item in plan.legacy if item.unit == name)
     taken = any(unit.name == name for unit in plan.in_the_way)
-    room = Room(_retirement(wanted), there) if taken else None
-    return RollWorker(how=_moves(wanted), unit=name, text=step.unit, worker=step.name, room=room)
+    room = Room(wanted.drain_seconds, there) if taken else None
+    return RollWorker(gate_seconds=wanted.gate_seconds, unit=name, text=step.unit, worker=step.name, room=room)
 
 
 def webhooks(machine: SshSteps) -> RollWebhooks:
     """The webhooks, after the workers; no text: they are to go."""
     step = machine.plan.webhooks
     return RollWebhooks(
-        how=_moves(machine.wanted),
+        gate_seconds=machine.wanted.gate_seconds,
         unit=spec.WEBHOOKS_UNIT,
         secrets=spec.WEBHOOK_SECRETS,
         text=step.unit if step else "",
@@ -74,7 +64,7 @@ def webhooks(machine: SshSteps) -> RollWebhooks:
 
 def back(machine: SshSteps) -> RollBack:
     """Whatever was moved."""
-    return RollBack(how=_moves(machine.wanted))
+    return RollBack(gate_seconds=machine.wanted.gate_seconds)
 
 
 def canary(wanted: spec.WorkerHost, step: WorkerStep) -> WatchCanary:
@@ -98,11 +88,6 @@ def finish(machine: SshSteps, outcome: Outcome, operator: str, what: str) -> Fin
     plan = machine.plan
     webhooks = (spec.WEBHOOKS_UNIT,) if plan.webhooks else ()
     return FinishHost(
-        base=spec.BASE,
-        state=spec.STATE,
-        units=spec.UNITS,
-        before=spec.BEFORE,
-        kept_units=spec.KEPT_UNITS,
         kept=(*(spec.unit_name(step.number) for step in plan.workers), *webhooks),
         ended=outcome.ok,
         surplus=tuple(spec.unit_name(number) for number in plan.surplus) if outcome.ok else (),

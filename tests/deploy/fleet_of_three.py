@@ -62,7 +62,7 @@ class Computer:
         program = remote.name_of(query)
         if program == "lock":
             return self.execute_lock(query)
-        if query.lock.token != self.lock:
+        if query.token != self.lock:
             raise remote.LockLostError(f"{LOST}: {self.lock or 'it was removed'}")
         self.asked.append(program)
         if program == "put_secrets":
@@ -86,7 +86,7 @@ class Computer:
         self.before = self.before or {"secret": self.secret, "units": dict(self.units)}
 
     def execute_lock(self, query: Lock) -> bool:
-        phase, token = query.phase, query.token
+        phase, token = query.phase, query.mine
         if phase == "take" and not self.lock:
             self.lock = token
         elif self.lock != token and phase != "release":

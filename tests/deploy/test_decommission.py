@@ -15,6 +15,7 @@ from deploy import leaving
 from deploy.fleet.status import Status, as_words, vanished
 from deploy.onhost import decommission
 from deploy.onhost.prefect_api import ApiError
+from deploy.onhost.wire import Places
 from deploy.state import HostState
 from tests.deploy.factories import bare, converged, running, wanted
 
@@ -73,9 +74,10 @@ def host(told: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> de
     for name in ("worker-1/tmp", "before", "units/r", "webhooks/spool/enrol"):
         (tmp_path / "lib" / name).mkdir(parents=True)
     (tmp_path / "lib/worker-1/tmp/run").write_text("of a run")
-    places = {"units": "units", "config": "etc", "base": "opt", "state": "lib", "lock_folder": "run"}
-    here: dict[str, Any] = {key: str(tmp_path / place) for key, place in places.items()}
-    return replace(leaving.question(HOST, converged(HOST), 1000), webhooks="hublab-webhooks.service", **here)
+    below = {"units": "units", "config": "etc", "base": "opt", "state": "lib", "lock": "run"}
+    here: dict[str, Any] = {key: tmp_path / place for key, place in below.items()}
+    query = leaving.question(HOST, converged(HOST), 1000)
+    return replace(query, webhooks="hublab-webhooks.service", places=Places(**here))
 
 
 def test_everything_goes(

@@ -163,8 +163,8 @@ def test_history_of_all_hosts_in_the_order_of_time() -> None:
 
 def test_record_with_half_a_line_is_read(tmp_path: Path) -> None:
     (tmp_path / "deploys.jsonl").write_text('{"at": "1"}\n{"at": "2", "wh\n[]\n{"at": "3"}\n')
-    assert record.deploys(str(tmp_path / "deploys.jsonl")) == (record.Line(at="1"), record.Line(at="3"))
-    assert record.deploys(str(tmp_path / "none")) == ()
+    assert record.deploys(tmp_path / "deploys.jsonl") == (record.Line(at="1"), record.Line(at="3"))
+    assert record.deploys(tmp_path / "none") == ()
 
 
 def test_line_after_one_that_a_full_disk_left_in_half_is_a_line_of_its_own(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_line_after_one_that_a_full_disk_left_in_half_is_a_line_of_its_own(tmp_p
     path.write_text('{"at": "1"}\n{"at": "2", "who"')
     record.append(path, record.Line(at="3"))
     record.append(path, record.Line(at="4"))
-    assert record.deploys(str(path)) == tuple(record.Line(at=number) for number in "134")
+    assert record.deploys(path) == tuple(record.Line(at=number) for number in "134")
 
 
 def test_what_workers_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deploy import spec
 from deploy.fleet import connect, status, unlock
 from deploy.fleet.connect import FleetError, Host, ask_all
+from deploy.onhost import wire
 from deploy.onhost.lock import Lock
 from deploy.onhost.report_host import Report, ReportHost
 from deploy.settings import Settings, Target
@@ -43,15 +43,15 @@ def host(python: str = sys.executable) -> Host:
 
 @pytest.mark.usefixtures("ssh")
 def test_program_runs_over_there_and_says_what_it_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spec, "LOCK", str(tmp_path / "lock"))
+    monkeypatch.setattr(wire, "PLACES", wire.Places(lock=tmp_path / "lock"))
     assert unlock.unlock(host()) == "was not locked"
 
 
 @pytest.mark.usefixtures("ssh")
 def test_whole_report_of_this_machine_makes_a_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One round trip, whatever this machine is: no deploy has been here, and the API of the settings is not there."""
-    for name in ("BASE", "BEFORE", "KEPT_UNITS", "AUDIT", "LOCK", "UNITS"):
-        monkeypatch.setattr(spec, name, str(tmp_path / name))
+    places: dict[str, Any] = {name: tmp_path / name for name in ("base", "before", "kept", "record", "lock", "units")}
+    monkeypatch.setattr(wire, "PLACES", wire.Places(**places))
     here = Host(wanted(python=sys.executable, api_url="http://127.0.0.1:9/api"), ("ssh", "h1"))
     found = status.ask(here)
     assert found.last == "never deployed"
@@ -67,7 +67,7 @@ def test_host_that_cannot_be_reached_stops_no_other(ssh: Path, tmp_path: Path, m
     ssh.write_text(f"#!/bin/sh\ncase $* in *h1*) {REFUSED};; esac\n{RUN}\n")
     settings = Settings(tmp_path, (Target("h1"), Target("h2")), "http://x/api", python=sys.executable)
     monkeypatch.setattr(connect, "load", lambda: settings)
-    monkeypatch.setattr(spec, "LOCK", str(tmp_path / "lock"))
+    monkeypatch.setattr(wire, "PLACES", wire.Places(lock=tmp_path / "lock"))
     first, second = ask_all(unlock.unlock)
     assert (first.address, first.answer) == ("h1", None)
     assert first.error.startswith("cannot be reached: ssh: connect to host h1 port 22: Connection refused\n")

@@ -17,7 +17,7 @@ from deploy import remote
 from deploy.legacy import hold
 from deploy.onhost import lock, processes
 from deploy.onhost.state import LegacyUnit, Process
-from deploy.onhost.wire import Key, encode
+from deploy.onhost.wire import Places, encode
 from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ class Held:
         (self.folder / "lock").write_text(json.dumps(held))
 
     def hold(self, **more: str) -> None:
-        key, retired, units = Key(str(self.folder), "mine"), str(self.folder / "retired"), str(self.folder / "units")
-        told = encode(hold.Held(key, (self.item,), self.in_the_way, retired, units))
+        places = Places(lock=self.folder, retired=self.folder / "retired", units=self.folder / "units")
+        told = encode(hold.Held("mine", (self.item,), self.in_the_way, places))
         environment = {"PATH": f"{self.folder}:{os.environ['PATH']}", "HUBLAB_HELD": told, **more}
         with self.said.open("ab") as said:
             command = [sys.executable, "-I", "-"]

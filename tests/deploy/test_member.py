@@ -15,7 +15,6 @@ from deploy.onhost.lock import Lock, Owner
 from deploy.onhost.roll_back import RollBack
 from deploy.onhost.roll_worker import RollWorker
 from deploy.onhost.watch_canary import WatchCanary
-from deploy.onhost.wire import Key
 from deploy.plan import Plan, make
 from deploy.rollout import limits
 from deploy.rollout import member as module
@@ -115,12 +114,12 @@ def test_every_step_carries_the_lock(host: Host) -> None:
     one.unlock()
     taken, rolled, watched, released = host.asked
     assert isinstance(taken, Lock)
-    assert (taken.phase, taken.token, taken.owner) == ("take", "t1", OWNER)
+    assert (taken.phase, taken.mine, taken.owner) == ("take", "t1", OWNER)
     assert taken.patience_seconds > wanted().drain_seconds + 2 * wanted().gate_seconds
-    assert (rolled.lock, rolled.looks) == (Key("/run/hublab", "t1"), False)
-    assert (watched.lock, watched.looks) == (Key("/run/hublab", "t1"), True)
+    assert (rolled.token, rolled.looks) == ("t1", False)
+    assert (watched.token, watched.looks) == ("t1", True)
     assert isinstance(released, Lock)
-    assert (released.phase, released.token) == ("release", "t1")
+    assert (released.phase, released.mine) == ("release", "t1")
 
 
 def test_nothing_is_begun_once_the_lock_was_given_back(host: Host) -> None:
@@ -150,7 +149,7 @@ def test_lock_whose_answer_did_not_come_is_given_back(host: Host) -> None:
     assert host.programs == ["take", "release"]
     released = host.asked[1]
     assert isinstance(released, Lock)
-    assert released.token == "t1"
+    assert released.mine == "t1"
     assert one.trouble == "the connection broke during lock (it was closed)"
 
 

@@ -13,6 +13,7 @@ from deploy.onhost.common import HostError
 from deploy.onhost.put_secrets import PutSecrets
 from deploy.onhost.roll_back import RollBack
 from deploy.onhost.roll_worker import RollWorker
+from deploy.onhost.wire import Places
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +66,7 @@ class World:
     def carries(self, name: str, _text: str) -> bool:
         return self.loaded.get(name, "") == self.secret()
 
-    def move(self, _how: worker_unit.Moves, unit: str, text: str) -> None:
+    def move(self, _: worker_unit.Moves, unit: str, text: str) -> None:
         self.moves.append((unit, text))
         if self.full:
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -75,22 +76,18 @@ class World:
             raise HostError("its gate")
 
     @property
-    def how(self) -> worker_unit.Moves:
-        return worker_unit.Moves(
-            units=str(self.units),
-            before=str(self.folder / "before"),
-            files={"profiles.toml": str(self.profiles)},
-            gate_seconds=1,
-        )
+    def places(self) -> Places:
+        return Places(units=self.units, before=self.folder / "before", secrets=(self.profiles,))
 
     def give(self, secret: str) -> int:
-        return put_secrets.main(PutSecrets(before=self.how.before, content={str(self.profiles): secret}))
+        return put_secrets.main(PutSecrets(content={str(self.profiles): secret}, places=self.places))
 
     def roll(self, number: int) -> int:
-        return roll_worker.main(RollWorker(how=self.how, unit=UNITS[number - 1], worker=f"h-{number}", text=NEW))
+        unit, worker = UNITS[number - 1], f"h-{number}"
+        return roll_worker.main(RollWorker(unit=unit, worker=worker, text=NEW, gate_seconds=1, places=self.places))
 
     def go_back(self) -> int:
-        return roll_back.main(RollBack(how=self.how))
+        return roll_back.main(RollBack(gate_seconds=1, places=self.places))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from deploy.onhost.common import HostError, ask, must, packages, read, tree_dige
 from deploy.onhost.finish_host import FinishHost, audit, link
 from deploy.onhost.finish_host import main as finish
 from deploy.onhost.record import Line
+from deploy.onhost.wire import Places
 
 
 def listing(folder: Path) -> list[str]:
@@ -118,12 +119,10 @@ def test_finish_switches_prunes_and_remembers(tmp_path: Path) -> None:
     (tmp_path / "w.service").write_text("a unit")
     (tmp_path / "units/older").mkdir(parents=True)
     (tmp_path / "before/passed").mkdir(parents=True)
+    kept, record = tmp_path / "units", tmp_path / "deploys.jsonl"
+    places = Places(tmp_path, before=tmp_path / "before", kept=kept, units=tmp_path, record=record)
     query = FinishHost(
-        base=str(tmp_path),
-        state=str(tmp_path),
-        units=str(tmp_path),
-        before=str(tmp_path / "before"),
-        kept_units=str(tmp_path / "units"),
+        places=places,
         kept=("w.service",),
         ended=True,
         surplus=(),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deploy.onhost import lock
-from deploy.onhost.wire import Key
+from deploy.onhost.wire import Places
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -43,7 +43,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def query(folder: Path, phase: str, token: str = MINE, who: str = "ada@desk", patience: float = 900) -> lock.Lock:
     owner = lock.Owner(who, "deploy of release r1")
-    return lock.Lock(phase=phase, folder=str(folder), token=token, owner=owner, patience_seconds=patience)
+    places = Places(lock=folder)
+    return lock.Lock(phase=phase, mine=token, owner=owner, patience_seconds=patience, places=places)
 
 
 def test_taken_refreshed_given_back(tmp_path: Path, clock: Clock) -> None:
@@ -121,10 +122,10 @@ def test_who_lost_the_lock_can_neither_refresh_nor_release_nor_begin_a_step(
     assert held is not None
     assert held.token == "b"
     with pytest.raises(SystemExit) as ended:
-        lock.begin(Key(str(tmp_path), "a"), looks=False)
+        lock.begin(tmp_path, "a", looks=False)
     assert ended.value.code == 4
     assert "locked by bob@laptop" in capsys.readouterr().out
-    assert lock.begin(Key(str(tmp_path), "b"), looks=False)
+    assert lock.begin(tmp_path, "b", looks=False)
 
 
 @pytest.mark.parametrize(("phase", "status"), [("refresh", 1), ("release", 0), ("unlock", 0)])
@@ -135,7 +136,7 @@ def test_who_does_not_take_it_leaves_nothing_on_a_host_without_one(
     folder = tmp_path / "hublab"
     assert lock.main(query(folder, phase)) == status
     with pytest.raises(SystemExit):
-        lock.begin(Key(str(folder), MINE), looks=False)
+        lock.begin(folder, MINE, looks=False)
     assert not folder.exists()
 
 
@@ -163,7 +164,7 @@ def test_rubble_is_no_lock(tmp_path: Path, clock: Clock, text: str) -> None:
 
 def step(folder: Path, token: str, begun: Connection, looks: bool = False) -> int:
     """A step of a deploy in a process of its own: says when it has begun, and ends when it is told to."""
-    work = lock.begin(Key(str(folder), token), looks=looks)
+    work = lock.begin(folder, token, looks=looks)
     begun.send(work is not None)
     begun.recv()
     return 0

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 import pwd
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from deploy.onhost import trust
-from deploy.state import question
-from tests.deploy.factories import wanted
+from deploy.onhost.wire import Places
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deploy.onhost.inspect_host import InspectHost
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
 
@@ -32,16 +29,16 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def query(place: Path) -> InspectHost:
-    below = {"before": "lib/before", "kept_units": "lib/units", "audit": "lib/deploys.jsonl", "lock_folder": "run"}
+def places(place: Path) -> Places:
+    below = {"before": "lib/before", "kept": "lib/units", "record": "lib/deploys.jsonl", "lock": "run"}
     below |= {"base": "opt", "config": "etc"}
-    places: dict[str, Any] = {key: f"{place}/{path}" for key, path in below.items()}
-    return replace(question(wanted()), **places)
+    found: dict[str, Any] = {key: place / path for key, path in below.items()}
+    return Places(**found)
 
 
 def found(place: Path) -> list[str]:
     said = "; what lies there would be run, or believed, as root"
-    return [words.replace(str(place), "").replace(said, "") for words in trust.doubts(query(place))]
+    return [words.replace(str(place), "").replace(said, "") for words in trust.doubts(places(place), "hublab")]
 
 
 def test_bare_host_and_one_of_roots_leave_no_doubt(place: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from deploy.onhost import build_release
 from deploy.onhost.common import HostError, tree_digest
+from deploy.onhost.wire import Places
 from deploy.release import identity, payload, wheels
 from deploy.release.wheels import Platform, Wheelhouse, WheelsError
 
@@ -156,7 +157,7 @@ def test_a_release_that_cannot_be_built_is_absent(
     (base / ".payload-of-an-earlier-version.tar").touch()
     contents = build_release.Contents("r", "3.8.8", "3.12.1", "", ())
     query = build_release.BuildRelease(
-        base=str(base),
+        places=Places(base),
         contents=contents,
         python="python3",
         uv="0.1",

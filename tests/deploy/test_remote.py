@@ -8,13 +8,13 @@ import secrets
 import subprocess
 import sys
 import types
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from deploy import remote
+from deploy.onhost.wire import encode
 from deploy.rollout import under_lock
 from tests.deploy.queries import KINDS, blank
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 COMMON = (Path(remote.__file__).parent / "onhost/common.py").read_text()
 WIRE = (Path(remote.__file__).parent / "onhost/wire.py").read_text()
 TRIAL = """
-import dataclasses, glob, json, sys
+import dataclasses, glob, sys
 from deploy.onhost.common import read
-from deploy.onhost.wire import Query
+from deploy.onhost.wire import Query, encode
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trial(Query):
@@ -38,11 +38,11 @@ def main(query):
     lines = [read(path).decode(errors="replace") for path in glob.glob("/proc/[0-9]*/cmdline")]
     if query.status:
         return query.status
-    print(json.dumps({
+    print(encode({
         "argv": [line for line in lines if query.secret in line],
         "processes": len(lines),
         "version": "%d.%d" % sys.version_info[:2],
-        "query": dataclasses.asdict(query),
+        "query": query,
     }))
 """
 
@@ -97,7 +97,7 @@ HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 def test_program_runs_with_its_question_and_no_argument_list_has_the_secret(trial: Any, root: dict[str, str]) -> None:
     query = trial(secret=secrets.token_hex(16), text="quotes ' \" \\ {braces} $HOME\nline two – é 😀")
     found = answer(sys.executable, remote.program(query), root)
-    assert found["query"] == asdict(query)
+    assert found["query"] == json.loads(encode(query))
     assert found["argv"] == []
     assert found["processes"] > 1
     assert found["version"] == HERE

@@ -51,7 +51,9 @@ def test_names() -> None:
 
 def test_question() -> None:
     asked = question(wanted())
-    assert (asked.base, asked.units, asked.unit) == ("/opt/hublab", "/etc/systemd/system", "prefect-worker@")
+    places = asked.places
+    assert (str(places.base), str(places.units)) == ("/opt/hublab", "/etc/systemd/system")
+    assert (asked.unit, spec.SECRETS) == ("prefect-worker@", tuple(map(str, places.secrets)))
     assert (asked.access.auth, asked.access.key) == (f"admin:{SENTINEL}", "")
     assert "/etc/hublab/profiles.toml" in asked.files
     assert SENTINEL not in repr(asked)

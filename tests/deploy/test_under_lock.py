@@ -13,6 +13,7 @@ from pyinfra.api import FileUploadCommand, QuoteString, StringCommand
 from deploy import remote, spec
 from deploy.onhost import lock
 from deploy.onhost.roll_worker import RollWorker
+from deploy.onhost.wire import Places
 from deploy.rollout import limits, under_lock
 from tests.deploy.factories import bare, converged, wanted
 from tests.deploy.queries import KINDS, blank
@@ -36,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def take(folder: Path, token: str = TOKEN) -> None:
     owner = lock.Owner("ada", "deploy")
-    assert lock.main(lock.Lock(phase="take", folder=str(folder), token=token, owner=owner)) == 0
+    assert lock.main(lock.Lock(phase="take", mine=token, owner=owner, places=Places(lock=folder))) == 0
 
 
 def run(command: StringCommand | str) -> subprocess.CompletedProcess[str]:
@@ -105,7 +106,7 @@ def test_worker_of_before_that_may_drain_for_longer_than_the_new_one_gets_its_ti
 
 
 def test_lock_is_waited_for_as_long_as_its_question_says() -> None:
-    query = lock.Lock(phase="take", folder="/run/hublab", patience_seconds=900)
+    query = lock.Lock(phase="take", patience_seconds=900)
     assert limits.seconds(query, wanted(), Fleet(bare()).machines[0].plan, bare()) > 900
 
 
