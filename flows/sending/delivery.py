@@ -27,6 +27,10 @@ class _AcceptedError(Exception):
         self.email_id = email_id
 
 
+class _KeyRunOutError(Exception):
+    """A try before may have sent the mail, so long ago that Resend's key holds no second one back."""
+
+
 class UncertainSendError(Exception):
     """A mail of which nobody can tell whether it went out: never sent again on a guess."""
 
@@ -58,13 +62,13 @@ class Delivery:
             ResendFailedError: as the client of Resend.
         """
         sent, tried = None, not kept.mine
-        if reason is None and self._prefect.now() - kept.frozen_at < self._window:
+        if reason is None:
             try:
                 sent = self._send(kept, look)
             except WithheldError as withheld:
                 reason, tried = withheld.reason, tried or withheld.tried
-        elif reason is None:
-            kept.follow(look()[1], sending=tried)
+            except _KeyRunOutError:
+                tried = True
         if kept.accepted is not None:
             return None
         if sent is None and tried:
@@ -88,11 +92,8 @@ class Delivery:
 
         def check() -> str | None:
             nonlocal sending
-            reason, now = look()
-            kept.follow(now, sending=sending)
+            reason = self._last(kept, look, sending=sending)
             sending = True
-            if kept.accepted is not None:
-                raise _AcceptedError(kept.accepted)
             return reason
 
         try:
@@ -116,3 +117,13 @@ class Delivery:
                 kept.drop(self._prefect)
                 raise
             return found_id
+
+    def _last(self, kept: FrozenMail, look: Look, *, sending: bool) -> str | None:
+        """The last look before a call: a reason not to send. Judged behind all waiting: a host may sleep for a day."""
+        reason, now = look()
+        kept.follow(now, sending=sending)
+        if kept.accepted is not None:
+            raise _AcceptedError(kept.accepted)
+        if reason is None and (sending or not kept.mine) and self._prefect.now() - kept.frozen_at >= self._window:
+            raise _KeyRunOutError
+        return reason

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from flows.services.prefect_api import Artifact, Prefect
 
 KIND = "hublab-mail"
+BY_NAME = (
+    "by_name"  # in content that is a mail's once its variable names it; an earlier release knew it by the artifact
+)
 TRIES = 3  # others would have to let go of a mail each time in the same instant
 
 
@@ -51,7 +54,8 @@ class FrozenMail:
     """One step's mail: its `payload` until Resend has it, then `accepted` (Resend's id) and `accepted_at`.
 
     `mine` says that this very try has frozen it: nobody can have sent it before. `left` are ids of artifacts that tries
-    before it left, which were killed before they could claim the name.
+    before it left, which were killed before they could claim the name; `earlier` those of them that were the mail
+    itself to an earlier release.
     """
 
     name: str
@@ -61,6 +65,7 @@ class FrozenMail:
     accepted_at: datetime | None = None
     artifact: str | None = None
     left: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
     mine: bool = field(default=False, compare=False)
 
     def record(self, prefect: Prefect, email_id: str, when: datetime) -> None:
@@ -68,15 +73,17 @@ class FrozenMail:
         self.accepted, self.accepted_at = email_id, when
         known = {"frozen_at": self.frozen_at.isoformat(), "accepted": email_id, "accepted_at": when.isoformat()}
         prefect.remember(self.name, known, tags=(KIND,))
-        for one in (self.artifact, *self.left):
-            if one is not None:
-                prefect.drop(one)
+        self._empty(prefect, self.left)
 
     def drop(self, prefect: Prefect) -> None:
         """Forget the mail: only where it is known not to have gone out."""
         prefect.forget(self.name)
-        if self.artifact is not None:
-            prefect.drop(self.artifact)
+        self._empty(prefect, self.earlier)
+
+    def _empty(self, prefect: Prefect, beside: Iterable[str]) -> None:
+        for one in (self.artifact, *beside):
+            if one is not None:
+                prefect.drop(one)
 
     def follow(self, kept: Mapping[str, Any] | None, *, sending: bool) -> None:
         """Take over what others have made of the mail since.
@@ -131,7 +138,8 @@ def freeze(  # noqa: PLR0913 - what a mail is kept by
     """Keep a step's mail; of two tries at once, both get the one that was kept first, and what became of it.
 
     `left` are the artifacts of the mail's name, as they were just read. Nobody has sent what is in them: their tries
-    were killed before they could claim the name, or are about to.
+    were killed before they could claim the name, or are about to. But what an earlier release kept there was the mail
+    itself, and may have been sent: the same bytes are kept on.
 
     Raises:
         ContentGoneError: what another try has kept has no content.
@@ -139,13 +147,20 @@ def freeze(  # noqa: PLR0913 - what a mail is kept by
     """
     name = place(enrolment, step)
     data: dict[str, Any] = {"frozen_at": prefect.now().isoformat(), "payload": payload}
-    others = [one.id for one in left]
+    others = list(left)
+    earlier = [one for one in others if not one.data.get(BY_NAME)]
+    if earlier:
+        data = earlier[0].data | {"frozen_at": _since(earlier[0].data, earlier[0]).isoformat()}
+    ids = {"left": [one.id for one in others], "earlier": [one.id for one in earlier]}
+    if data.get("accepted"):
+        prefect.claim(name, data, tags=(KIND,))
+        return _accepted(name, data)
     for number in range(TRIES):
-        artifact = prefect.keep(name, KIND, data, run=run)
-        value = {"frozen_at": data["frozen_at"], "artifact": artifact.id, "left": others}
+        artifact = prefect.keep(name, KIND, data | {BY_NAME: True}, run=run)
+        value = {"frozen_at": data["frozen_at"], "artifact": artifact.id} | ids
         if prefect.claim(name, value, tags=(KIND,)):
             mine = _kept(name, artifact, value)
-            mine.mine = number == 0
+            mine.mine = number == 0 and not earlier
             return mine
         found = thaw(prefect, enrolment, step)
         if found is None or found.artifact != artifact.id:  # else the answer to the claim was lost
@@ -156,9 +171,14 @@ def freeze(  # noqa: PLR0913 - what a mail is kept by
 
 
 def _kept(name: str, artifact: Artifact, value: Mapping[str, Any]) -> FrozenMail:
-    # By whichever clock it is longer ago: an earlier release went by a host's, which may have been ahead.
-    since = min(_instant(value["frozen_at"]), artifact.created)
-    return FrozenMail(name, artifact.data["payload"], since, artifact=artifact.id, left=tuple(value.get("left", ())))
+    left, earlier = (tuple(value.get(which, ())) for which in ("left", "earlier"))
+    payload, since = artifact.data["payload"], _since(value, artifact)
+    return FrozenMail(name, payload, since, artifact=artifact.id, left=left, earlier=earlier)
+
+
+def _since(value: Mapping[str, Any], artifact: Artifact) -> datetime:
+    """By whichever clock it is longer ago: an earlier release went by a host's, which may have been ahead."""
+    return min(_instant(value["frozen_at"]), artifact.created)
 
 
 def _accepted(name: str, kept: dict[str, Any]) -> FrozenMail:

@@ -65,6 +65,39 @@ def test_who_leaves_under_one_writing_of_the_address_has_left_under_each(campaig
         assert enrol.enrol("christmas", name, payload, None).name == "Skipped"
 
 
+@pytest.mark.parametrize("hours", [1, 25])
+def test_a_mail_that_an_earlier_release_has_sent_goes_no_second_time(campaign: Read, hours: int) -> None:
+    """It kept a mail by an artifact alone, and its try was killed once Resend had it; then this one was deployed."""
+    enrolment = campaign.enrols()
+    killed_once_it_is_sent(campaign, enrolment)
+    kept = campaign.all.kept.pop(frozen.place(enrolment["key"], 1))
+    del campaign.all.artifacts[kept["artifact"]][1][frozen.BY_NAME]
+    campaign.all.clock.advance(hours * 3_600)
+    assert one_mail.send(enrolment, 1).name == "Completed"
+    assert len(campaign.all.resend.mails) == 1
+
+
+@pytest.mark.parametrize("call", ["artifact_of", "read suppression"])
+def test_a_host_that_slept_for_a_day_in_the_midst_of_a_try_sends_no_second_time(campaign: Read, call: str) -> None:
+    """Resend has forgotten the key by then; what was judged before the sleep is judged again behind it."""
+    enrolment = campaign.enrols()
+    killed_once_it_is_sent(campaign, enrolment)
+    mine = Try({(call, "before"): [lambda: campaign.all.clock.advance(25 * 3_600)]})
+    campaign.all.tries.append(mine)
+    assert one_mail.send(enrolment, 1).name == "Completed"  # found at Resend
+    campaign.all.tries.clear()
+    assert not mine.plan, "it did sleep"
+    assert len(campaign.all.resend.mails) == 1
+
+
+def test_a_host_that_slept_for_a_day_before_anybody_has_sent_sends(campaign: Read) -> None:
+    enrolment = campaign.enrols()
+    campaign.all.tries.append(Try({("read suppression", "before"): [lambda: campaign.all.clock.advance(25 * 3_600)]}))
+    assert one_mail.send(enrolment, 1).name == "Completed"
+    campaign.all.tries.clear()
+    assert len(campaign.all.resend.mails) == 1
+
+
 @pytest.mark.parametrize("ahead", [timedelta(minutes=30), timedelta(hours=2), timedelta(days=2)])
 def test_a_clock_that_was_ahead_when_the_mail_was_frozen_sends_it_no_second_time(
     campaign: Read, ahead: timedelta

@@ -66,7 +66,7 @@ def test_what_killed_tries_have_left_is_nobodys_mail_and_goes_with_the_mails_own
 ) -> None:
     for number in range(2):
         left = {"frozen_at": services.clock.now().isoformat(), "payload": {"subject": f"left {number}"}}
-        prefect.keep(NAME, frozen.KIND, left)
+        prefect.keep(NAME, frozen.KIND, left | {frozen.BY_NAME: True})
     kept = freeze(prefect)
     assert (kept.payload, kept.mine) == ({"subject": "ours"}, True)
     found = thaw(prefect)  # by a try after this one, which reads no key
@@ -74,6 +74,32 @@ def test_what_killed_tries_have_left_is_nobodys_mail_and_goes_with_the_mails_own
     assert len(services.artifacts) == 3
     found.record(prefect, "re_1", services.clock.now())  # type: ignore[arg-type]
     assert services.artifacts == {}
+
+
+def test_a_mail_that_an_earlier_release_has_kept_is_sent_as_it_was_and_is_made_anew_once_it_is_let_go_of(
+    services: Services, prefect: in_memory.Prefect
+) -> None:
+    """The artifact alone was the mail then: a try that was killed may have sent it."""
+    before = services.clock.now()
+    earlier = {"frozen_at": before.isoformat(), "payload": {"subject": "earlier"}}
+    prefect.keep(NAME, frozen.KIND, earlier)
+    services.clock.advance(3_600)
+    kept = freeze(prefect)
+    assert (kept.payload, kept.mine, kept.frozen_at) == ({"subject": "earlier"}, False, before)
+    assert thaw(prefect) == kept
+    kept.drop(prefect)  # type: ignore[arg-type]
+    assert services.artifacts == {}
+    assert (freeze(prefect).payload, thaw(prefect) is None) == ({"subject": "ours"}, False)
+
+
+def test_a_mail_of_an_earlier_release_that_resend_has_stays_accepted(
+    services: Services, prefect: in_memory.Prefect
+) -> None:
+    at = services.clock.now().isoformat()
+    prefect.keep(NAME, frozen.KIND, {"frozen_at": at, "accepted": "re_0", "accepted_at": at})
+    for kept in (freeze(prefect), thaw(prefect)):
+        assert kept is not None
+        assert kept.accepted == "re_0"
 
 
 @pytest.mark.parametrize("call", ["artifacts", "keep"])
