@@ -55,12 +55,16 @@ def read(notion: NotionGateway, state: dict[str, Any], keys: Iterable[str], *, o
     pages: dict[str, list[Page]] = {}
     for block, more in ((schema.CONTACTS, []), (schema.SEQUENCE, keyed)):
         pages[block], full = _some(notion, block, [*_asked(block, since), *more])
+        begun = walk.get(block)
         if full:
-            walk[block] = [walk.get(block, [since.isoformat()])[0], EVER.isoformat()]
-        elif on and block in walk:
-            found, upto = _portion(notion, block, *map(datetime.fromisoformat, walk.pop(block)))
+            walk[block] = [begun[0] if begun else since.isoformat(), EVER.isoformat()]
+        elif on and begun:
+            found, upto = _portion(notion, block, *map(datetime.fromisoformat, begun))
             pages[block] += found
-            walk |= {block: [(state["walk"][block])[0], upto.isoformat()]} if upto else {}
+            if upto:
+                walk[block] = [begun[0], upto.isoformat()]
+            else:
+                del walk[block]
         if block == schema.CONTACTS:  # before the records are read: what is edited meanwhile is newer than this
             seen = [*pages[block], *(notion.newest(block) if full else ())]
             newest += [datetime.fromisoformat(page["last_edited_time"]) for page in seen]
@@ -78,11 +82,11 @@ def _some(notion: NotionGateway, block: str, wanted: list[dict[str, Any]]) -> tu
 
 
 def _asked(block: str, since: datetime, *more: dict[str, Any]) -> list[dict[str, Any]]:
-    """Contacts that were edited since then, or records that were, and are stopped (since ever: cancelled)."""
+    """Contacts that were edited since then, or records that were, and are stopped (at the first look: cancelled)."""
     edited = [_time("last_edited_time", on_or_after=since), *more]
     if block == schema.CONTACTS:
         return [{"and": edited}]
-    ticked = STOPS if since > EVER else STOPS[:1]
+    ticked = STOPS[:1] if since == EVER else STOPS
     return [{"and": [*edited, {"property": name, "checkbox": {"equals": True}}]} for name in ticked]
 
 

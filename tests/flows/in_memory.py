@@ -112,6 +112,11 @@ class Services:
         # Called with each mail that Resend takes.
         self.accepting: Callable[[dict[str, Any], str], None] = lambda _mail, _key: None
 
+    def gateway(self) -> NotionGateway:
+        """A client of this workspace, as the core makes one."""
+        known = {source.database: source.id for source in self.sources.values()}
+        return NotionGateway(self.settings, lambda: None, known)
+
     def call(self, name: str, work: Callable[[], Any]) -> Any:
         """One call of the try that is at work, with whatever happens around it."""
         if not self.tries:
@@ -344,11 +349,10 @@ def installed(services: Services) -> Iterator[Prefect]:
             return (clock.now() + services.host_off).astimezone(tz)
 
     time = SimpleNamespace(sleep=clock.advance, monotonic=lambda: clock.now().timestamp())
-    known = {source.database: source.id for source in services.sources.values()}
 
     @contextmanager
     def notion_client(*_: Any) -> Iterator[NotionGateway]:
-        yield NotionGateway(services.settings, lambda: None, known)
+        yield services.gateway()
 
     def resend_client(*_: Any) -> ResendOperations:
         return ResendOperations(services.settings, lambda: None)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from prefect.states import Crashed, Failed, Pending, Scheduled
@@ -31,7 +31,6 @@ from flows.sending import ahead, frozen, one_mail
 from flows.sending.delivery import Delivery
 from flows.services import notion_schema as schema
 from flows.services.errors import ResendFailedError
-from flows.services.notion_gateway import NotionGateway
 from flows.services.resend_operations import ResendOperations
 from flows.webhooks import events
 from sandbox.standins.workspace import put_template
@@ -164,6 +163,7 @@ class Campaign(RuleBasedStateMachine):
     @initialize(reader=st.sampled_from(sorted(READERS)))
     def begin(self, reader: str) -> None:
         self.furnish()
+        self.look()  # the very first one takes no record for stopped that shows "Sequence Completed"
         self.reads_ahead(reader)
         self.signs_up(PEOPLE[0], "hello")
 
@@ -241,11 +241,13 @@ class Campaign(RuleBasedStateMachine):
     def until(self, when: datetime) -> None:
         """Time passes; whoever reads ahead has looked shortly before."""
         if self.reader is not None and when - timedelta(seconds=self.reader) >= self.all.clock.now():
-            self.all.clock.at = self.looked = when - timedelta(seconds=self.reader)
-            sources = {source.database: source.id for source in self.all.sources.values()}
-            notion = NotionGateway(self.all.settings, lambda: None, sources)
-            ahead.look(self.prefect, notion, self.looked)  # type: ignore[arg-type]
+            self.all.clock.at = when - timedelta(seconds=self.reader)
+            self.look()
         self.all.clock.at = max(self.all.clock.at, when)
+
+    def look(self) -> None:
+        self.looked = self.all.clock.now()
+        ahead.look(self.prefect, self.all.gateway(), self.looked)  # type: ignore[arg-type]
 
     def due(self, _: Any, until: datetime) -> list[dict[str, Any]]:
         return [{"parameters": run.parameters} for run in self.open() if not run.enrols and run.due < until]
@@ -425,7 +427,9 @@ class Campaign(RuleBasedStateMachine):
             "sender": lambda: self.the_sender_is_wrong_or_mended(good=False),
             "long": lambda: self.all.clock.advance(25 * 3600),  # the try hangs
         }
-        if len(self.all.tries) == 1 or what in {"template", "lost"}:
+        # Nothing can be looked at between the last look and the call itself; who is asleep there for a day sends.
+        asleep = what == "long" and mine.calls[-1] == "resend send"
+        if (len(self.all.tries) == 1 and not asleep) or what in {"template", "lost"}:
             saved, self.all.tries = self.all.tries, [] if what != "again" else self.all.tries
             try:
                 acts[what]()
@@ -479,8 +483,8 @@ class Campaign(RuleBasedStateMachine):
 
     def accounted_for(self) -> None:
         """Each mail of each enrolment: sent and recorded, or withheld because somebody stopped it."""
-        for run in self.all.runs.values():
-            assert run.state.is_completed(), (run.name, run.state.name, run.message)
+        open_ = [run for run in self.all.runs.values() if not run.state.is_completed()]
+        assert not open_, [(run.name, run.state.name, run.message) for run in open_]
         for enrolment, planned in self.bound.items():
             for step in planned:
                 key = f"{enrolment}:{step}"
@@ -513,7 +517,8 @@ class Campaign(RuleBasedStateMachine):
         self.all.notion.update_page(page["id"], {"properties": values})
 
 
-def tried(examples: int, steps: int, **more: Any) -> None:
+def tried(examples: int, steps: int, number: int = 0, **more: Any) -> None:
+    """So many examples: always the same ones, whatever else is edited here, and others for another number."""
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
     profile = settings(
         max_examples=examples,
@@ -523,16 +528,16 @@ def tried(examples: int, steps: int, **more: Any) -> None:
         database=None,
         **more,
     )
-    run_state_machine_as_test(Campaign, settings=profile)
+    run_state_machine_as_test(seed(number)(type("Numbered", (Campaign,), {})), settings=profile)
 
 
 def test_each_mail_once_whatever_happens() -> None:
-    tried(40, 25, derandomize=True)
+    tried(40, 25)
 
 
 @pytest.mark.long
 def test_each_mail_once_whatever_happens_for_long() -> None:
-    tried(200, 30, derandomize=True)
+    tried(200, 30)
 
 
 def test_the_machine_gets_somewhere() -> None:
@@ -637,5 +642,13 @@ BROKEN: dict[str, tuple[Any, str, Any, str]] = {
 @pytest.mark.parametrize("what", BROKEN)
 def test_the_machine_sees_a_product_that_is_broken(what: str) -> None:
     target, name, value, said = BROKEN[what]
-    with patch.object(target, name, value), pytest.raises(BaseException, match=said):
-        tried(3000, 30, phases=(Phase.generate,), derandomize=True)
+    others = []  # what else it says of the same fault, in examples where that comes first
+    for number in range(10):
+        try:
+            with patch.object(target, name, value):
+                tried(300, 30, number, phases=(Phase.generate,))
+        except Exception as error:  # noqa: BLE001 - whichever of the machine's, or hypothesis's
+            if re.search(said, str(error)):
+                return
+            others.append(str(error)[:500])
+    pytest.fail(f"not in ten times 300 examples; what was seen: {others}")
