@@ -28,15 +28,7 @@ def install(packages: Sequence[str]) -> None:
     Raises:
         SandboxError: apt-get failed, or another one was at work for ten minutes; it carries what was said.
     """
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    patient = ["-q", "-o", f"DPkg::Lock::Timeout={_WAIT_SECONDS}"]
-    with step(f"installing {' '.join(packages)} with apt-get"), _turn():
-        run(["apt-get", "update", *patient], timeout=2 * _WAIT_SECONDS, env=environment)
-        run(
-            ["apt-get", "install", *patient, "-y", "--no-install-recommends", *packages],
-            timeout=2 * _WAIT_SECONDS,
-            env=environment,
-        )
+    _get("installing", packages)
 
 
 def download(packages: Sequence[str], status: Path, folder: Path) -> None:
@@ -52,12 +44,15 @@ def download(packages: Sequence[str], status: Path, folder: Path) -> None:
     """
     (folder / "partial").mkdir(parents=True, exist_ok=True)
     where = ["-o", f"Dir::State::status={status}", "-o", f"Dir::Cache::archives={folder}"]
-    with step(f"fetching {' '.join(packages)} with apt-get"), _turn():
-        run(["apt-get", "update", "-q"], timeout=_WAIT_SECONDS)
-        run(
-            ["apt-get", "install", "-q", "-y", "--no-install-recommends", "--download-only", *where, *packages],
-            timeout=_WAIT_SECONDS,
-        )
+    _get("fetching", packages, "--download-only", *where)
+
+
+def _get(what: str, packages: Sequence[str], *more: str) -> None:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    patient = ["-q", "-o", f"DPkg::Lock::Timeout={_WAIT_SECONDS}"]
+    with step(f"{what} {' '.join(packages)} with apt-get"), _turn():
+        for command in (["update"], ["install", "-y", "--no-install-recommends", *more, *packages]):
+            run(["apt-get", *command[:1], *patient, *command[1:]], timeout=2 * _WAIT_SECONDS, env=environment)
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from flows.recipients.contact import BOOKING, STATUS
 from flows.sending import ahead
 from flows.services import notion_schema as schema
 from flows.services.errors import NotionError
-from flows.services.notion_gateway import NotionGateway
 from flows.services.prefect_api import Prefect
 from flows.webhooks import reader
 from tests.flows.in_memory import LAG, Services, Try, installed
@@ -34,8 +33,7 @@ class Read(Campaign):
 
     def looks(self) -> None:
         """Once, as the reader does."""
-        sources = {source.database: source.id for source in self.all.sources.values()}
-        ahead.look(self.prefect, NotionGateway(self.all.settings, lambda: None, sources), self.all.clock.now())
+        ahead.look(self.prefect, self.all.gateway(), self.all.clock.now())
 
     def until(self, when: datetime) -> None:
         """Time passes, and the reader looks each minute of the last five."""

@@ -15,7 +15,6 @@ from flows.recipients.mailbox import conditions, mailbox
 from flows.sending import frozen, one_mail
 from flows.services.errors import NotionError, ResendFailedError
 from flows.services.notion_gateway import NotionGateway
-from flows.services.notion_mapping import NotionMapping
 from flows.services.resend_operations import ResendOperations
 from sandbox.standins.workspace import text
 from tests.flows import test_edits
@@ -34,11 +33,10 @@ campaign = test_edits.campaign  # the fixture
 @pytest.fixture
 def operator(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> Campaign:
     """Somebody who was unsubscribed, and who takes it back."""
-    sources = {source.database: source.id for source in campaign.all.sources.values()}
 
     @contextmanager
     def client(*_: Any) -> Iterator[NotionGateway]:
-        yield NotionGateway(campaign.all.settings, lambda: None, sources, NotionMapping())
+        yield campaign.all.gateway()
 
     monkeypatch.setattr(operate, "Prefect", lambda: campaign.prefect)
     monkeypatch.setattr(server, "check", lambda: None)  # it is in memory
@@ -227,7 +225,6 @@ def test_notion_is_asked_so_that_every_writing_of_a_mailbox_is_found(campaign: C
     assert mailbox(one) == mailbox(other)
     page = campaign.contact(other)
     campaign.contact("bea@salon.net")
-    sources = {source.database: source.id for source in campaign.all.sources.values()}
-    notion = NotionGateway(campaign.all.settings, lambda: None, sources)
+    notion = campaign.all.gateway()
     found = notion.find("notion-businessx-db-id", conditions(one))
     assert [each["id"] for each in found] == [page["id"]]

@@ -75,8 +75,7 @@ class Campaign:
         return "" if state.name == "Completed" else str(state.message)
 
     def look(self, **more: Any) -> int:
-        sources = {source.database: source.id for source in self.all.sources.values()}
-        notion = NotionGateway(self.all.settings, lambda: None, sources)
+        notion = self.all.gateway()
         return edits.look(self.prefect, notion, more.pop("now", self.all.clock.now()), **more).gone
 
 

@@ -15,7 +15,6 @@ from flows.sending import ahead
 from flows.services import notion_gateway
 from flows.services import notion_schema as schema
 from flows.services.errors import NotionError, NotionTooManyError
-from flows.services.notion_gateway import NotionGateway
 from flows.services.prefect_api import Prefect
 from flows.watch_flow import watch
 from sandbox.standins.notion_store import MAX_RESULTS
@@ -49,6 +48,13 @@ def many(campaign: Campaign, count: int, *, a_minute: int = 3) -> list[dict[str,
         found.append(campaign.contact(f"{number}@many.net"))
         campaign.all.clock.advance(60 if number % a_minute == a_minute - 1 else 0)
     return found
+
+
+def enrolled_among_many(campaign: Campaign) -> dict[str, Any]:
+    """Somebody's enrolment, a day after more contacts than a look reads."""
+    many(campaign, 40)
+    campaign.all.clock.advance(86_400)
+    return campaign.enrols()
 
 
 def later(campaign: Campaign, looks: int) -> None:
@@ -212,9 +218,7 @@ def test_a_minute_that_is_too_full_by_itself(few: Campaign, same: bool) -> None:
 def test_what_is_not_read_yet_and_cannot_be_asked_for_sends_nothing(
     few: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    many(few, 40)
-    few.all.clock.advance(86_400)
-    enrolment = few.enrols()
+    enrolment = enrolled_among_many(few)
     later(few, 1)
     assert unfinished(few)
     monkeypatch.setattr(contact, "of_mailbox", lambda *_: (_ for _ in ()).throw(NotionError("away")))
@@ -225,9 +229,7 @@ def test_what_is_not_read_yet_and_cannot_be_asked_for_sends_nothing(
 
 def test_what_it_costs(few: Campaign) -> None:
     """A look two calls, as soon as all is read; a mail two more, until then."""
-    many(few, 40)
-    few.all.clock.advance(86_400)
-    enrolment = few.enrols()
+    enrolment = enrolled_among_many(few)
     most = 2 * (PORTION // 5 + 1) + 2
     assert max(calls(few) for _ in range(10)) <= most
     assert not unfinished(few)
@@ -246,9 +248,7 @@ def test_what_it_costs(few: Campaign) -> None:
 
 def test_a_send_reads_ahead_for_nobody(few: Campaign) -> None:
     """Where no reader is, a mail costs what it costs; the watch reads the rest."""
-    many(few, 40)
-    few.all.clock.advance(86_400)
-    enrolment = few.enrols()
+    enrolment = enrolled_among_many(few)
     for step in (1, 2, 3):
         few.all.clock.advance(600)
         assert few.send(enrolment, step) == ""
@@ -287,13 +287,10 @@ def _on(campaign: Campaign) -> bool:
 def test_a_list_of_mails_that_may_go_is_made_while_the_rest_is_read(
     few: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    many(few, 40)
-    few.all.clock.advance(86_400)
-    enrolment = few.enrols()
+    enrolment = enrolled_among_many(few)
     runs = [{"parameters": run.parameters} for run in few.all.runs.values()]
     monkeypatch.setattr(ahead, "due", lambda *_: runs[:1])
-    sources = {source.database: source.id for source in few.all.sources.values()}
-    ahead.look(few.prefect, NotionGateway(few.all.settings, lambda: None, sources), few.all.clock.now())
+    ahead.look(few.prefect, few.all.gateway(), few.all.clock.now())
     assert unfinished(few)
     assert ahead.cleared(few.all.kept[ahead.LIST], enrolment | {"made": None}, 1, few.all.clock.now())
 

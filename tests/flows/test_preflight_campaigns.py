@@ -11,7 +11,6 @@ from flows.campaigns import model
 from flows.campaigns.model import parse, sequences
 from flows.operator import preflight
 from flows.services import notion_schema as schema
-from flows.services.notion_gateway import NotionGateway
 from sandbox.standins.workspace import put_template
 from tests.flows.in_memory import Services, installed
 
@@ -99,8 +98,7 @@ def test_a_template_that_needs_what_a_visitor_may_leave_out_is_named(body: str, 
     with installed(services):
         source = services.sources[schema.TEMPLATES]
         put_template(services.notion, source, "christmas_email_1", "A word", f"<p>{body} {{{{unsubscribe_url}}}}</p>")
-        sources = {one.database: one.id for one in services.sources.values()}
-        notion = NotionGateway(services.settings, lambda: None, sources)
+        notion = services.gateway()
         rows = {row.what: row.problem for row in preflight.templates(notion, services.settings)}
     assert problem in rows["christmas_email_1"]
     assert bool(problem) is bool(rows["christmas_email_1"])

@@ -11,7 +11,6 @@ from flows.campaigns.model import sequence as find_sequence
 from flows.recipients.contact import STATUS
 from flows.sending import analytics
 from flows.services import notion_schema as schema
-from flows.services.notion_gateway import NotionGateway
 from flows.webhooks import events
 from sandbox.campaign.contacts import PAYLOADS
 from tests.flows import test_edits
@@ -39,8 +38,7 @@ def test_a_record_and_a_contact_are_named_by_who_it_is_about(campaign: Campaign,
 
 
 def test_who_is_known_by_an_event_alone_and_a_mail_that_failed_are_named_too(campaign: Campaign) -> None:
-    sources = {source.database: source.id for source in campaign.all.sources.values()}
-    notion = NotionGateway(campaign.all.settings, lambda: None, sources)
+    notion = campaign.all.gateway()
     events.mark(notion, "bea@salon.net", "Bounced")
     assert titles(campaign, schema.CONTACTS) == ["bea@salon.net"]
     sequence: Any = find_sequence("christmas", "signup")
