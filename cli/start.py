@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from deploy import campaigns, env_file
+from deploy.env_values import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,15 +76,21 @@ def deciding() -> Path:
 def server(file: Path | None = None) -> dict[str, str]:
     """Prefect's address and credential: of the environment, of `file` where it names a server, else as for a deploy.
 
-    What is not there is empty, so that no profile of Prefect's own leads a command to a server that no deploy knows.
+    What is not there is empty, so that no profile of Prefect's own leads a command to a server that no deploy knows; an
+    address that a deploy refuses is refused.
     """
     try:
         env_file.decide(CHECKOUT)
         named = os.environ | {"HUBLAB_ENV_FILE": str(file)} if file else os.environ
         environ = named if env_file.asked(SERVER[0], CHECKOUT, named) else os.environ
-        return {key: env_file.asked(key, CHECKOUT, environ) for key in SERVER}
+        found = {key: env_file.asked(key, CHECKOUT, environ) for key in SERVER}
     except env_file.SettingsError as error:
         refuse(error)
+    read = Reader(found)
+    read.api_url(SERVER[0])
+    if found[SERVER[0]] and read.faults:  # with some addresses Prefect itself cannot even be imported
+        refuse(read.faults[0])
+    return found
 
 
 def limit_to(hosts: str | None) -> None:

@@ -245,7 +245,7 @@ def deployments(prefect: Prefect, settings: Settings, pool: str) -> Iterator[Row
             continue
         parts = at_prefect.wanted(flow, entrypoint, pool, settings)
         problem = "; ".join(at_prefect.differences(found, parts))
-        yield Row("Prefect", what, f"{problem}: run `python -m flows.operator.register`" if problem else "")
+        yield Row("Prefect", what, f"{problem}: run `./hublab campaign register`" if problem else "")
     for name, needs in at_prefect.foreign(prefect, pool, ours):
         yield Row("Prefect", f"{name} is not ours, left alone: {needs}")
     for limit in (NOTION_LIMIT, RESEND_LIMIT):
@@ -253,7 +253,7 @@ def deployments(prefect: Prefect, settings: Settings, pool: str) -> Iterator[Row
             prefect.client.read_global_concurrency_limit_by_name(limit)
             yield Row("Prefect", f"rate limit {limit}")
         except ObjectNotFound:
-            yield Row("Prefect", f"rate limit {limit}", "not there: run `python -m flows.operator.register`")
+            yield Row("Prefect", f"rate limit {limit}", "not there: run `./hublab campaign register`")
     polled = [queue(prefect, pool, name) for name in (settings.handlers_queue, settings.mails_queue)]
     yield from polled
     if settings.paused:
@@ -279,7 +279,7 @@ def queue(prefect: Prefect, pool: str, name: str) -> Row:
         return Row("Prefect", what, "no such pool: a worker of it creates it: `./hublab deploy`")
     mine = next((one for one in found if one["name"] == name), None)
     if mine is None:
-        return Row("Prefect", what, "not there: run `python -m flows.operator.register`")
+        return Row("Prefect", what, "not there: run `./hublab campaign register`")
     if mine["is_paused"]:
         return Row("Prefect", what, "paused: `./hublab campaign resume` when the campaign is to go on")
     if mine.get("status") == "NOT_READY":

@@ -58,7 +58,12 @@ def check() -> None:
     Raises:
         ServerError: PREFECT_API_URL is not set, or leads to none of Prefect's that takes this credential.
     """
-    with Prefect() as prefect:
+    try:
+        client = Prefect()
+    except httpx.InvalidURL:
+        remedy = "write the server's, such as https://prefect.example.com/api, in .env"
+        raise ServerError(f"PREFECT_API_URL: {_shown()!r} is no address; {remedy}") from None
+    with client as prefect:
         try:
             known, status = _is_prefects(prefect.client), int(httpx.codes.OK)
         except httpx.HTTPStatusError as error:

@@ -80,7 +80,7 @@ LIVE: dict[str, dict[str, str]] = {
         "Error Message": "rich_text",
     },
 }
-# What the project adds, by `python -m flows.operator.notion_setup` and never silently. The relation and its two rollups
+# What the project adds, by `./hublab campaign notion-setup` and never silently. The relation and its two rollups
 # let one read of the enrolment's page show the contact's state as well.
 ADDED: dict[str, dict[str, str]] = {
     SEQUENCE: {

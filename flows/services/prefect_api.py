@@ -36,11 +36,11 @@ PAGE = 200
 
 
 class NotRegisteredError(LookupError):
-    """Something that `python -m flows.operator.register` creates is not at Prefect."""
+    """Something that `./hublab campaign register` creates is not at Prefect."""
 
     def __init__(self, what: str) -> None:
         """`what` names it."""
-        super().__init__(f"{what} is not at Prefect; run `python -m flows.operator.register`")
+        super().__init__(f"{what} is not at Prefect; run `./hublab campaign register`")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -83,3 +84,30 @@ def test_targets_of_make_are_there_and_take_what_is_written_beside_them(page: Pa
         given = re.findall(r"\b([A-Z_]+)=", line)
         assert strangers(goals[:1], targets) == [], line
         assert [name for name in given if name not in (*takes.get(goals[0], []), *EVERYWHERE)] == [], line
+
+
+def told(path: Path) -> str:
+    """Every text of a module that is no docstring; what an f-string is filled with is an …"""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = {ast.get_docstring(node, clean=False) for node in nodes if isinstance(node, documented)}
+    for node in nodes:
+        if isinstance(node, ast.JoinedStr):
+            node.values = [one if isinstance(one, ast.Constant) else ast.Constant("…") for one in node.values]
+    whole = ["".join(str(one.value) for one in node.values) for node in nodes if isinstance(node, ast.JoinedStr)]  # type: ignore[attr-defined]
+    single = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return "\n".join(text for text in (*whole, *single) if text not in docstrings)
+
+
+MODULES = [path for room in ("flows", "deploy", "worker", "cli") for path in sorted((CHECKOUT / room).rglob("*.py"))]
+
+
+def test_messages_name_commands_that_can_be_typed(typed: Typed) -> None:
+    """An operator is told `./hublab …`, whatever the module behind it is called."""
+    texts = {path: told(path) for path in MODULES}
+    assert {title(path) for path, text in texts.items() if re.search(r"`(?:\S*/)?python -m (?!pip)", text)} == set()
+    named = {line for text in texts.values() for line in re.findall(r"`\./hublab ([^`\n]+)`", text)}
+    assert "campaign register" in named
+    for line in sorted(named):
+        status, said = typed(f"{line} --help")
+        assert status == 0, f"{line}: {said}"

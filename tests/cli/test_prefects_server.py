@@ -153,6 +153,14 @@ def test_where_nobody_answers_it_says_so(address: str, capsys: pytest.CaptureFix
     assert "is the address right, is the server up, and may this machine reach it?" in said
 
 
+@pytest.mark.parametrize("address", ["http://prefect.example.com:port/api", "http://prefect.example.com/api\x01"])
+def test_what_is_no_address_is_named_in_a_line(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with temporary_settings({PREFECT_API_URL: address}):
+        said = refused(PREFLIGHT, capsys)
+    assert "http://prefect.example.com" in said
+    assert "is no address; write the server's, such as https://prefect.example.com/api, in .env" in said
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -213,6 +221,27 @@ def test_it_goes_where_a_deploy_goes_with_that_servers_credential(
     assert {key: typed.environment[key] for key in start.SERVER} == OTHER
     monkeypatch.setenv(URL, "https://typed.test/api")
     assert start.server()[URL] == "https://typed.test/api"
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        # This one is no traceback of ours: Prefect itself cannot be imported with it.
+        (
+            "http://[::1/api",
+            "PREFECT_API_URL: 'http://[::1/api' is not a URL that ends in /api, such as https://prefect",
+        ),
+        ("http://here.test:port/api", "PREFECT_API_URL: 'http://here.test:port/api' is not a URL that ends in /api"),
+        ("here.test/api", "PREFECT_API_URL: 'here.test/api' is not a URL"),
+        ("https://user:secret@here.test/api", "carries a password. Move it to PREFECT_API_AUTH_STRING"),
+    ],
+)
+def test_an_address_that_a_deploy_refuses_leads_nowhere(files: Path, typed: Typed, address: str, said: str) -> None:
+    (files / ".env").write_text(f"{URL}={address}\nHUBLAB_HOSTS=h1\n")
+    status, told = typed("campaign register")
+    assert (status, typed.programs) == (2, [])
+    assert said in told
+    assert "secret" not in told
 
 
 def test_secrets_go_to_the_server_that_their_file_names(files: Path, typed: Typed) -> None:

@@ -117,7 +117,7 @@ def test_preflight_says_in_what_a_deployment_differs_and_register_puts_it_right(
         api.post("/deployments/", json=body | needed).raise_for_status()
         problem = mails(preflight.rows("default"))
         assert problem.startswith(part if not needed else "concurrency_limit")
-        assert "run `python -m flows.operator.register`" in problem
+        assert "run `./hublab campaign register`" in problem
     finally:
         register("default")
     assert mails(preflight.rows("default")) == ""

@@ -221,7 +221,7 @@ def test_preflight_at_a_server_where_nothing_is_registered_says_so_in_its_table(
         register.register("default")
     assert "not looked at: the rate limit 'notion' is not at Prefect" in found
     assert "rate limit notion" in found
-    assert "not there: run `python -m flows.operator.register`" in found
+    assert "not there: run `./hublab campaign register`" in found
     assert f"the deployment '{name}/{name}' is not at Prefect" in found
     assert "no such pool: a worker of it creates it: `./hublab deploy`" in found
 

@@ -24,7 +24,7 @@ from flows.services.errors import NotionError, ResendFailedError
 @server.needed
 def main(arguments: list[str] | None = None) -> int:
     """Show the plan, or do it and show what is left."""
-    parser = argparse.ArgumentParser(prog="python -m flows.operator.cutover", description=__doc__)
+    parser = argparse.ArgumentParser(prog="./hublab campaign cutover", description=__doc__)
     parser.add_argument("--pool", help="the work pool to take the deployments and runs to (HUBLAB_WORK_POOL)")
     parser.add_argument("--person", default="", help="one address, with every mail and every write")
     parser.add_argument("--json", action="store_true", help="for programs")
