@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
 import getpass
 import json
 import secrets
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from pyinfra import logger
 from pyinfra.api import DeployError, FunctionCommand, operation
@@ -60,12 +60,10 @@ class Rollout:
         """
         if not str(wave).isdecimal():
             raise DeployError(f"WAVE: {wave} is not a number of hosts; leave it out for no bound")
-        if "hublab_rollout" not in state.__dict__:
-            state.__dict__["hublab_rollout"] = rollout = cls(what, kept=kept, most=int(str(wave)), plan_file=plan_file)
-            state.add_callback_handler(Unlock(rollout))  # type: ignore[no-untyped-call]
-            if table:
-                atexit.register(conclude, state, rollout.members)
-        return state.__dict__["hublab_rollout"]  # type: ignore[no-any-return]
+        if state not in _SHARED:
+            _SHARED[state] = rollout = cls(what, kept=kept, most=int(str(wave)), plan_file=plan_file)
+            state.add_callback_handler(HangUp(rollout, table=table))  # type: ignore[no-untyped-call]
+        return _SHARED[state]
 
     def join(self, state: State, member: AnyMember) -> None:
         """Adds a host; with the last one, refuses to go on when any of them cannot be deployed to.
@@ -136,16 +134,26 @@ def whoami() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-class Unlock(BaseStateCallback):
-    """Gives the locks back when pyinfra hangs up, however the run ended; the connection is still there then."""
+class HangUp(BaseStateCallback):
+    """When pyinfra hangs up, however the run ended: gives the locks back, while the connection is still there.
 
-    def __init__(self, rollout: Rollout) -> None:
-        self._rollout = rollout
+    Behind the last host comes the `table`, where one is wanted.
+    """
 
-    def host_disconnect(self, state: State, host: Host) -> None:  # type: ignore[override]  # noqa: ARG002
+    def __init__(self, rollout: Rollout, *, table: bool) -> None:
+        self._rollout, self._table, self._left = rollout, table, set[str]()
+
+    def host_disconnect(self, state: State, host: Host) -> None:  # type: ignore[override]
         """One host's lock."""
-        if host.name in self._rollout.members:
-            self._rollout.members[host.name].unlock()
+        members = self._rollout.members
+        if host.name in members:
+            members[host.name].unlock()
+            self._left.add(host.name)
+            if self._table and self._left == members.keys():
+                conclude(state, members)
+
+
+_SHARED: WeakKeyDictionary[State, Rollout] = WeakKeyDictionary()
 
 
 @operation()
