@@ -19,7 +19,6 @@ from deploy.onhost.watch_canary import WatchCanary
 if TYPE_CHECKING:
     from deploy.plan import Plan, WorkerStep
     from deploy.rollout.machine import Outcome
-    from deploy.rollout.steps import SshSteps
 
 
 def legacy(wanted: spec.WorkerHost, plan: Plan, phase: str) -> LegacyWorkers:
@@ -51,20 +50,20 @@ def roll(wanted: spec.WorkerHost, plan: Plan, step: WorkerStep) -> RollWorker:
     return RollWorker(gate_seconds=wanted.gate_seconds, unit=name, text=step.unit, worker=step.name, room=room)
 
 
-def webhooks(machine: SshSteps) -> RollWebhooks:
+def webhooks(wanted: spec.WorkerHost, plan: Plan) -> RollWebhooks:
     """The webhooks, after the workers; no text: they are to go."""
-    step = machine.plan.webhooks
+    step = plan.webhooks
     return RollWebhooks(
-        gate_seconds=machine.wanted.gate_seconds,
+        gate_seconds=wanted.gate_seconds,
         unit=spec.WEBHOOKS_UNIT,
         secrets=spec.WEBHOOK_SECRETS,
         text=step.unit if step else "",
     )
 
 
-def back(machine: SshSteps) -> RollBack:
+def back(wanted: spec.WorkerHost) -> RollBack:
     """Whatever was moved."""
-    return RollBack(gate_seconds=machine.wanted.gate_seconds)
+    return RollBack(gate_seconds=wanted.gate_seconds)
 
 
 def canary(wanted: spec.WorkerHost, step: WorkerStep) -> WatchCanary:
@@ -83,15 +82,14 @@ def automations(wanted: spec.WorkerHost, plan: Plan) -> RemoveAutomations:
     return RemoveAutomations(automations=plan.automations, access=wanted.api_access())
 
 
-def finish(machine: SshSteps, outcome: Outcome, operator: str, what: str) -> FinishHost:
+def finish(wanted: spec.WorkerHost, plan: Plan, outcome: Outcome, operator: str, what: str) -> FinishHost:
     """The end; after a failure it writes the line of the record and nothing else."""
-    plan = machine.plan
     webhooks = (spec.WEBHOOKS_UNIT,) if plan.webhooks else ()
     return FinishHost(
         kept=(*(spec.unit_name(step.number) for step in plan.workers), *webhooks),
         ended=outcome.ok,
         surplus=tuple(spec.unit_name(number) for number in plan.surplus) if outcome.ok else (),
-        drain_seconds=machine.wanted.drain_seconds,
+        drain_seconds=wanted.drain_seconds,
         switch=plan.switch and outcome.ok,
         release=plan.release,
         previous=plan.previous,

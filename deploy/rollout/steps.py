@@ -73,7 +73,7 @@ class SshSteps(ABC):
         return self.run(queries.roll(self.wanted, self.plan, step), detached=True)
 
     def _roll_webhooks(self) -> bool:
-        return self.run(queries.webhooks(self), detached=True)
+        return self.run(queries.webhooks(self.wanted, self.plan), detached=True)
 
     def gate(self, what: Move) -> bool:
         """Its runs are compared with those of the others."""
@@ -84,7 +84,7 @@ class SshSteps(ABC):
         """The host itself knows what to put back."""
         if not (self.plan.restarts or self.plan.restarts_webhooks or self.plan.secrets):
             return ""
-        query = queries.back(self)
+        query = queries.back(self.wanted)
         done = self.run(query, detached=True)
         if not done and self.trouble:  # over a new connection, when what the broken one had begun has ended
             done = self.run(query, detached=True)
@@ -106,4 +106,4 @@ class SshSteps(ABC):
 
     def close(self, outcome: Outcome, operator: str, what: str) -> bool:
         """The release of record, surplus workers and releases, the audit line; after a failure that line alone."""
-        return self.run(queries.finish(self, outcome, operator, what), detached=True)
+        return self.run(queries.finish(self.wanted, self.plan, outcome, operator, what), detached=True)
