@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import calendar
-import re
 import signal
 import subprocess
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deploy.legacy.ends import end, set_aside, shut_out
 from deploy.legacy.find import everyone
@@ -16,7 +14,7 @@ from deploy.legacy.hold import STOPPED, Held, go_on, let_go, start
 from deploy.legacy.units import is_ours
 from deploy.legacy.uvloop import remove
 from deploy.onhost.common import HostError, must, say
-from deploy.onhost.prefect_api import Access, request, worker_of
+from deploy.onhost.prefect_api import Access, FlowRun, flow_runs
 from deploy.onhost.processes import alive, children, send, stat
 from deploy.onhost.state import Legacy, LegacyUnit, Process
 from deploy.onhost.wire import Places, Query
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 RECENT_SECONDS = 120
 TRIES = 15
 TELL_SECONDS = 15
-CLOCK = re.compile(r"\.\d+|Z$|\+00:00$")
 
 
 @dataclass(frozen=True)
@@ -57,24 +54,17 @@ class LegacyWorkers(Query):
 
 def pending(query: LegacyWorkers) -> int:
     """Runs that a legacy worker of this host may just have claimed and not yet started."""
-    claimed = {"state": {"type": {"any_": ["PENDING"]}}}
-    pool = {"name": {"any_": [query.pool]}}
-    runs = request(query.access, "/flow_runs/filter", {"flow_runs": claimed, "work_pools": pool})
     names = {item.name for item in query.legacy}
-    return sum(1 for run in runs if time.time() - claimed_at(run) < RECENT_SECONDS and may_be_of(names, run))
+    runs = flow_runs(query.access, query.pool, {"state": {"type": {"any_": ["PENDING"]}}})
+    return sum(time.time() - run.since.timestamp() < RECENT_SECONDS and may_be_of(names, run) for run in runs)
 
 
-def claimed_at(run: dict[str, Any]) -> int:
-    """When a run came into its state, in whole seconds since the epoch; the server's times are UTC."""
-    return calendar.timegm(time.strptime(CLOCK.sub("", run["state"]["timestamp"]), "%Y-%m-%dT%H:%M:%S"))
-
-
-def may_be_of(names: set[str], run: dict[str, Any]) -> bool:
+def may_be_of(names: set[str], run: FlowRun) -> bool:
     """Whether a claimed run may belong to one of these workers: it has its worker's label, or none yet.
 
     An empty name stands for a worker whose name is not known: then every run may be its own.
     """
-    return "" in names or worker_of(run) in names | {""}
+    return "" in names or run.worker in names | {""}
 
 
 def freeze(query: LegacyWorkers) -> int:

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from deploy.onhost.prefect_api import Access, ApiError, pages
+from deploy.onhost.prefect_api import Access, ApiError, in_pool, pages
 from deploy.onhost.state import Deployment, Step
 from deploy.onhost.untrusted import printable
 
@@ -23,7 +23,7 @@ INSTALL = "PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES"
 def deployments(access: Access, pool: str) -> tuple[Deployment, ...]:
     """Those of a pool, by name; none where the credential does not reach so far."""
     try:
-        found = pages(access, "/deployments/filter", {"work_pools": {"name": {"any_": [pool]}}})
+        found = pages(access, "/deployments/filter", in_pool(pool))
     except ApiError:
         return ()
     return tuple(facts(item) for item in found)

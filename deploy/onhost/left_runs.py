@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from deploy.onhost.prefect_api import Access, pages, worker_of
+from deploy.onhost.prefect_api import Access, FlowRun, flow_runs
 from deploy.onhost.untrusted import printable
 
 if TYPE_CHECKING:
@@ -32,15 +32,10 @@ def left_runs(access: Access, name: str, online: Collection[str]) -> tuple[LeftR
 
     `name`: the pool's. `online`: names of those of its workers that are.
     """
-    pool = {"work_pools": {"name": {"any_": [name]}}}
     begun = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
     ended = {"type": {"any_": ["CRASHED"]}, "name": {"any_": ["Lost", "GaveUp", "Crashed"]}}
     try:
-        found = [
-            run
-            for state in (ended, begun)
-            for run in pages(access, "/flow_runs/filter", {"flow_runs": {"state": state}, **pool})
-        ]
+        found = [run for state in (ended, begun) for run in flow_runs(access, name, {"state": state})]
     except (OSError, ValueError):
         return None
     now = datetime.datetime.now(datetime.UTC)
@@ -48,24 +43,22 @@ def left_runs(access: Access, name: str, online: Collection[str]) -> tuple[LeftR
     return tuple(described(run, words, again=again) for run, (words, again) in told if words)
 
 
-def described(run: dict[str, Any], words: str, *, again: bool) -> LeftRun:
+def described(run: FlowRun, words: str, *, again: bool) -> LeftRun:
     """For the operator's terminal. A run names itself, its state and, by its labels, its worker."""
-    who, name, state = (printable(value) for value in (run["id"], run["name"], run["state"]["name"]))
-    return LeftRun(who, name, state, printable(words), again)
+    return LeftRun(run.id, printable(run.name), printable(run.state), printable(words), again)
 
 
-def problem(run: dict[str, Any], online: Collection[str], now: datetime.datetime) -> tuple[str, bool]:
+def problem(run: FlowRun, online: Collection[str], now: datetime.datetime) -> tuple[str, bool]:
     """What is wrong with a run, empty for nothing; and whether somebody has to have it run again."""
-    state, worker = run["state"], worker_of(run)
-    old = (now - datetime.datetime.fromisoformat(state["timestamp"])).total_seconds() > PATIENCE_SECONDS
-    if state["type"] == "CRASHED":
-        if state["name"] == "GaveUp":
+    worker, old = run.worker, (now - run.since).total_seconds() > PATIENCE_SECONDS
+    if run.type == "CRASHED":
+        if run.state == "GaveUp":
             return "given up", True
-        if TAG in run["tags"]:
-            return (f"{state['name'].lower()}, and not run again", True) if old else ("", False)
-        return ("lost", True) if state["name"] == "Lost" else ("", False)
+        if TAG in run.tags:
+            return (f"{run.state.lower()}, and not run again", True) if old else ("", False)
+        return ("lost", True) if run.state == "Lost" else ("", False)
     if not old:
         return "", False
     if worker and worker not in online:
         return f"stuck: its worker {worker} is gone", False
-    return ("stuck: claimed, and not begun", False) if state["type"] == "PENDING" else ("", False)
+    return ("stuck: claimed, and not begun", False) if run.type == "PENDING" else ("", False)

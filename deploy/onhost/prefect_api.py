@@ -127,9 +127,54 @@ def server_now(access: Access) -> datetime.datetime:
     return email.utils.parsedate_to_datetime(said) if said else datetime.datetime.now(datetime.UTC)
 
 
-def worker_of(run: dict[str, Any]) -> str:
-    """Whose a flow run is, by the label that each worker sets between its claim and the start; empty before."""
-    return str((run.get("labels") or {}).get("prefect.worker.name", ""))
+@dataclass(frozen=True)
+class FlowRun:
+    """A flow run; `since`: when it came into its state, by its `type` and its name.
+
+    `worker`: whose it is, by the label that each worker sets between its claim and the start; empty before.
+    """
+
+    id: str
+    name: str
+    type: str
+    state: str
+    since: datetime.datetime
+    tags: tuple[str, ...] = ()
+    worker: str = ""
+
+    @classmethod
+    def of(cls, raw: dict[str, Any]) -> FlowRun:
+        """As the server tells of it."""
+        state, labels = raw["state"], raw.get("labels") or {}
+        since, tags = moment(state["timestamp"]), tuple(raw.get("tags") or ())
+        worker = str(labels.get("prefect.worker.name", ""))
+        return cls(str(raw["id"]), str(raw["name"]), state["type"], str(state["name"]), since, tags, worker)
+
+
+def moment(text: str) -> datetime.datetime:
+    """A moment of the server's: it is UTC, whether or not it says so."""
+    found = datetime.datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
+
+
+def in_pool(name: str) -> dict[str, Any]:
+    """The part of a filter that leaves what is of one work pool."""
+    return {"work_pools": {"name": {"any_": [name]}}}
+
+
+def flow_runs(access: Access, pool: str, wanted: dict[str, Any]) -> list[FlowRun]:
+    """The flow runs of a pool that a filter leaves.
+
+    Raises:
+        ApiError: what came are no flow runs.
+        OSError: no answer came.
+    """
+    path = "/flow_runs/filter"
+    found = pages(access, path, {"flow_runs": wanted, **in_pool(pool)})
+    try:
+        return [FlowRun.of(run) for run in found]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ApiError(None, f"answers {path} with what is not Prefect's ({printable(repr(error))})") from None
 
 
 def pages(access: Access, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -142,14 +187,35 @@ def pages(access: Access, path: str, body: dict[str, Any]) -> list[dict[str, Any
     return found
 
 
-def events(access: Access, names: list[str], since: str) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Event:
+    """What happened (`name`) and when, to which resource, by id and name; `related`: role and id of others."""
+
+    id: str
+    name: str
+    occurred: datetime.datetime
+    resource: str
+    called: str = ""
+    related: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, raw: dict[str, Any]) -> Event:
+        """As the server tells of it."""
+        of, key = raw["resource"], "prefect.resource."
+        related = tuple((one.get(f"{key}role", ""), one[f"{key}id"]) for one in raw.get("related") or ())
+        return cls(
+            raw["id"], raw["event"], moment(raw["occurred"]), of.get(f"{key}id", ""), of.get(f"{key}name", ""), related
+        )
+
+
+def events(access: Access, names: list[str], since: str) -> list[Event]:
     """The server's events of these names, oldest first, from a moment on (ISO 8601)."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Event] = {}
     while True:
         wanted = {"occurred": {"since": since}, "event": {"name": names}, "order": "ASC"}
         page = request(access, "/events/filter", {"filter": wanted, "limit": EVENTS_PAGE})["events"]
         known = len(found)
-        found.update((event["id"], event) for event in page)
+        found.update((event["id"], Event.of(event)) for event in page)
         if len(page) < EVENTS_PAGE or len(found) == known:
             return list(found.values())
         since = page[-1]["occurred"]

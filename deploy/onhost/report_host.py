@@ -10,7 +10,7 @@ from deploy.onhost.common import ask
 from deploy.onhost.inspect_host import InspectHost, facts
 from deploy.onhost.left_runs import LeftRun, left_runs
 from deploy.onhost.lock import at_work, describe, guarded, holder, orphaned
-from deploy.onhost.prefect_api import Access, request
+from deploy.onhost.prefect_api import Access, in_pool, request
 from deploy.onhost.record import Line, deploys
 from deploy.onhost.state import HostState
 from deploy.onhost.untrusted import printable
@@ -87,14 +87,14 @@ def lock(folder: Path) -> Locked | None:
     return Locked(describe(held), orphaned(held))
 
 
-def queue(access: Access, name: str) -> Queue | None:
+def queue(access: Access, pool: str) -> Queue | None:
     """What a pool's workers have before them; None when Prefect does not answer."""
-    pool = {"work_pools": {"name": {"any_": [name]}}}
     due = {"before_": datetime.datetime.now(datetime.UTC).isoformat()}
     scheduled = {"state": {"type": {"any_": ["SCHEDULED"]}}, "next_scheduled_start_time": due}
+    marked = {"state": {"name": {"any_": ["Late"]}}}
     try:
-        depth = request(access, "/flow_runs/count", {"flow_runs": scheduled, **pool})
-        late = request(access, "/flow_runs/count", {"flow_runs": {"state": {"name": {"any_": ["Late"]}}}, **pool})
+        depth = request(access, "/flow_runs/count", {"flow_runs": scheduled, **in_pool(pool)})
+        late = request(access, "/flow_runs/count", {"flow_runs": marked, **in_pool(pool)})
         return Queue(int(depth), int(late))
     except (OSError, ValueError, TypeError):
         return None

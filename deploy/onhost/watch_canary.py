@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from deploy.onhost.common import ask, say
-from deploy.onhost.prefect_api import Access, events, pages, server_now, worker_of
+from deploy.onhost.prefect_api import Access, Event, FlowRun, events, flow_runs, server_now
 from deploy.onhost.wire import Query
 
 if TYPE_CHECKING:
@@ -69,33 +69,27 @@ class Crashes:
     seen: set[str] = field(default_factory=set)
     found: set[tuple[str, str]] = field(default_factory=set)
 
-    def add(self, happened: list[dict[str, Any]]) -> None:
+    def add(self, happened: list[Event]) -> None:
         """Events, oldest first; one that was added before changes nothing. Pure."""
         for event in happened:
-            if event["id"] not in self.seen:
-                self.seen.add(event["id"])
-                (self._claimed if event["event"] == CLAIM else self._crashed)(event)
+            if event.id not in self.seen:
+                self.seen.add(event.id)
+                (self._claimed if event.name == CLAIM else self._crashed)(event)
 
-    def _claimed(self, event: dict[str, Any]) -> None:
-        for item in event["related"]:
-            if item["prefect.resource.role"] == "flow-run":
-                self.claims[item["prefect.resource.id"]] = event["resource"]["prefect.resource.name"]
+    def _claimed(self, event: Event) -> None:
+        self.claims |= {run: event.called for role, run in event.related if role == "flow-run"}
 
-    def _crashed(self, event: dict[str, Any]) -> None:
-        run = event["resource"]["prefect.resource.id"]
-        gate = any(item["prefect.resource.id"] == f"prefect.tag.{PROBE}" for item in event["related"])
-        if run in self.claims and not gate and datetime.datetime.fromisoformat(event["occurred"]) >= self.began:
+    def _crashed(self, event: Event) -> None:
+        run, gate = event.resource, any(what == f"prefect.tag.{PROBE}" for _, what in event.related)
+        if run in self.claims and not gate and event.occurred >= self.began:
             self.found.add((self.claims[run], run.removeprefix("prefect.flow-run.")))
 
 
-def tally(runs: list[dict[str, Any]], crashed: set[tuple[str, str]], canary: str) -> tuple[Tally, Tally]:
+def tally(runs: list[FlowRun], crashed: set[tuple[str, str]], canary: str) -> tuple[Tally, Tally]:
     """The canary's runs and those of all other workers, from runs that ended and crashes that were seen. Pure."""
     mine, others = Tally(), Tally()
     ends = {(worker, run, "CRASHED") for worker, run in crashed}
-    for run in runs:
-        worker = worker_of(run)
-        if worker and PROBE not in (run.get("tags") or ()):
-            ends.add((worker, run["id"], run["state_type"]))
+    ends |= {(run.worker, run.id, run.type) for run in runs if run.worker and PROBE not in run.tags}
     for worker, _, state in ends:
         (mine if worker == canary else others).add(state)
     return mine, others
@@ -135,17 +129,14 @@ def watch(query: WatchCanary, alive: Callable[[], str]) -> int:
         began = datetime.datetime.now(datetime.UTC)
     deadline, before = time.monotonic() + query.seconds, alive()
     say(f"{query.worker}: canary for {query.seconds} s")
-    body = {
-        "flow_runs": {"state": {"type": {"any_": ENDED}}, "end_time": {"after_": began.isoformat()}},
-        "work_pools": {"name": {"any_": [query.pool]}},
-    }
+    wanted = {"state": {"type": {"any_": ENDED}}, "end_time": {"after_": began.isoformat()}}
     mine, others, crashes, since = Tally(), Tally(), Crashes(began), began - CLAIMED_BEFORE
     while True:
         try:
             now = server_now(query.access)
             crashes.add(events(query.access, [CLAIM, *CRASHED], since.isoformat()))
             since = now - LATE
-            mine, others = tally(pages(query.access, "/flow_runs/filter", body), crashes.found, query.worker)
+            mine, others = tally(flow_runs(query.access, query.pool, wanted), crashes.found, query.worker)
         except OSError as error:
             say(f"{query.worker}: the API cannot be asked about the canary ({error})")
         reason = fault(mine, others)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from deploy.onhost import prefect_api, watch_canary
-from deploy.onhost.prefect_api import Access
+from deploy.onhost.prefect_api import Access, Event, FlowRun
 from deploy.onhost.watch_canary import CLAIM, Crashes, Tally, WatchCanary, fault, tally
 
 IDS = count()
@@ -17,28 +18,31 @@ ACCESS = Access("http://127.0.0.1:9/api")
 BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def run(worker: str | None, state: str, *tags: str, name: str = "") -> dict[str, Any]:
-    labels = {"prefect.worker.name": worker} if worker else {}
-    return {"id": name or f"r{next(IDS)}", "labels": labels, "state_type": state, "tags": list(tags)}
+def run(worker: str | None, state: str, *tags: str, name: str = "") -> FlowRun:
+    told = {"type": state, "name": state.title(), "timestamp": BEGAN.isoformat()}
+    labels = {"prefect.worker.name": worker} if worker else None
+    return FlowRun.of(
+        {"id": name or f"r{next(IDS)}", "name": "n", "labels": labels, "state": told, "tags": tags or None}
+    )
 
 
 def resource(kind: str, name: str) -> dict[str, str]:
     return {"prefect.resource.id": f"prefect.{kind}.{name}", "prefect.resource.role": kind}
 
 
-def claim(worker: str, name: str, at: str = "12:00:01") -> dict[str, Any]:
+def claim(worker: str, name: str, at: str = "12:00:01") -> Event:
     related = [resource("work-pool", "p"), resource("flow-run", name)]
     return event(CLAIM, {"prefect.resource.name": worker}, related, at)
 
 
-def crash(name: str, at: str = "12:00:02", *tags: str, state: str = "Crashed") -> dict[str, Any]:
+def crash(name: str, at: str = "12:00:02", *tags: str, state: str = "Crashed") -> Event:
     tagged = [resource("tag", tag) for tag in tags]
     return event(f"prefect.flow-run.{state}", resource("flow-run", name), tagged, at)
 
 
-def event(name: str, about: dict[str, str], related: list[dict[str, str]], at: str) -> dict[str, Any]:
-    occurred = f"2026-01-01T{at}Z"
-    return {"id": f"e{next(IDS)}", "event": name, "occurred": occurred, "resource": about, "related": related}
+def event(name: str, about: dict[str, str], related: list[dict[str, str]], at: str) -> Event:
+    told = {"id": f"e{next(IDS)}", "event": name, "occurred": f"2026-01-01T{at}Z"}
+    return Event.of({**told, "resource": about, "related": related})
 
 
 def test_runs_are_counted_by_worker_and_the_gates_own_are_not() -> None:
@@ -49,7 +53,6 @@ def test_runs_are_counted_by_worker_and_the_gates_own_are_not() -> None:
         run("d", "CRASHED"),
         run("e", "COMPLETED"),
         run(None, "CRASHED"),
-        {"id": "r", "labels": None, "state_type": "CRASHED", "tags": None},
     ]
     assert tally(runs, set(), "c") == (Tally(2, failed=1), Tally(2, crashed=1))
 
@@ -83,7 +86,11 @@ def test_crashes_from_before_of_the_gate_and_of_nobody_do_not_count() -> None:
 def test_events_are_read_page_by_page_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefect_api, "EVENTS_PAGE", 3)
     # Two at the same moment, at the border of two pages.
-    there = [{"id": str(number), "occurred": f"2026-01-01T12:00:0{number - number // 3}Z"} for number in range(7)]
+    there = [
+        {"id": str(number), "event": "x", "occurred": f"2026-01-01T12:00:0{number - number // 3}Z", "resource": {}}
+        for number in range(7)
+    ]
+    read = [Event.of(item) for item in there]
 
     def request(_: object, path: str, body: dict[str, Any]) -> dict[str, Any]:
         assert path == "/events/filter"
@@ -92,11 +99,11 @@ def test_events_are_read_page_by_page_each_once(monkeypatch: pytest.MonkeyPatch)
         return {"events": [item for item in there if item["occurred"] >= since][: body["limit"]]}
 
     monkeypatch.setattr(prefect_api, "request", request)
-    assert prefect_api.events(ACCESS, ["x"], "2026-01-01T00:00:00Z") == there
+    assert prefect_api.events(ACCESS, ["x"], "2026-01-01T00:00:00Z") == read
     # A whole page of one moment: it would be asked for again and again.
     answers = iter([there[:3]] * 2)
     monkeypatch.setattr(prefect_api, "request", lambda *_: {"events": next(answers)})
-    assert prefect_api.events(ACCESS, ["x"], "2026-01-01T00:00:00Z") == there[:3]
+    assert prefect_api.events(ACCESS, ["x"], "2026-01-01T00:00:00Z") == read[:3]
 
 
 @pytest.mark.parametrize(
@@ -127,8 +134,8 @@ class Window:
         self.process = "MainPID=7"
         monkeypatch.setattr("deploy.onhost.watch_canary.time.monotonic", lambda: self.now)
         monkeypatch.setattr("deploy.onhost.watch_canary.time.sleep", self.sleep)
-        self.events: list[dict[str, Any]] = []
-        monkeypatch.setattr(watch_canary, "pages", self.pages)
+        self.events: list[Event] = []
+        monkeypatch.setattr(watch_canary, "flow_runs", self.flow_runs)
         monkeypatch.setattr(watch_canary, "events", lambda *_: self.events)
         monkeypatch.setattr(watch_canary, "process", lambda _: self.process)
         self.server_now = datetime.now(UTC)
@@ -138,8 +145,8 @@ class Window:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def pages(self, _query: object, _path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-        self.bodies.append(body)
+    def flow_runs(self, _access: object, _pool: str, wanted: dict[str, Any]) -> list[FlowRun]:
+        self.bodies.append(wanted)
         answer = self.answers[min(self.asked, len(self.answers) - 1)]
         self.asked += 1
         if isinstance(answer, Exception):
@@ -166,7 +173,7 @@ def test_runs_are_asked_for_by_the_servers_clock_and_not_by_the_hosts(window: Wi
     """A host whose clock is ahead would see no run end, and would pass every canary unjudged."""
     window.server_now = datetime(2020, 1, 1, tzinfo=UTC)
     window.watch()
-    assert {body["flow_runs"]["end_time"]["after_"] for body in window.bodies} == {"2020-01-01T00:00:00+00:00"}
+    assert {wanted["end_time"]["after_"] for wanted in window.bodies} == {"2020-01-01T00:00:00+00:00"}
 
 
 def test_canary_without_runs_says_that_nothing_was_judged(window: Window, capsys: pytest.CaptureFixture[str]) -> None:
@@ -183,7 +190,7 @@ def test_fault_ends_it_at_once(window: Window, capsys: pytest.CaptureFixture[str
 
 def test_crash_of_a_run_that_was_run_again_ends_it(window: Window, capsys: pytest.CaptureFixture[str]) -> None:
     window.events = [claim("c", "again", "12:00:00"), crash("again")]
-    window.events[1]["occurred"] = datetime.now(UTC).replace(year=2100).isoformat()
+    window.events[1] = replace(window.events[1], occurred=datetime.now(UTC).replace(year=2100))
     window.answers = [[run("d", "COMPLETED", name="again")]]
     assert window.watch() == 1
     assert "1 of its 1 flow runs crashed, none of the others' 1 did" in capsys.readouterr().out

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
 from deploy.onhost.left_runs import LeftRun, described, problem
+from deploy.onhost.prefect_api import FlowRun
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
 
-def run(kind: str, name: str, *tags: str, ago: float = 600, worker: str = "") -> dict[str, Any]:
-    state = {"type": kind, "name": name, "timestamp": (NOW - timedelta(seconds=ago)).isoformat()}
-    return {"state": state, "tags": list(tags), "labels": {"prefect.worker.name": worker} if worker else {}}
+def run(kind: str, name: str, *tags: str, ago: float = 600, worker: str = "") -> FlowRun:
+    return FlowRun("7", "n", kind, name, NOW - timedelta(seconds=ago), tags, worker)
 
 
 @pytest.mark.parametrize(
@@ -35,13 +35,13 @@ def run(kind: str, name: str, *tags: str, ago: float = 600, worker: str = "") ->
         (run("CANCELLING", "Cancelling", worker="h-2"), ("stuck: its worker h-2 is gone", False)),
     ],
 )
-def test_what_is_wrong_with_a_run(what: dict[str, Any], said: tuple[str, bool]) -> None:
+def test_what_is_wrong_with_a_run(what: FlowRun, said: tuple[str, bool]) -> None:
     assert problem(what, ["h-1"], NOW) == said
 
 
 def test_what_a_run_calls_itself_does_nothing_to_the_operators_terminal() -> None:
     wild = "\x1b]0;owned\x07\x1b[2Jas planned\u202e\r\n"
-    found = run("PENDING", wild, worker=wild) | {"id": "7", "name": wild}
+    found = replace(run("PENDING", wild, worker=wild), name=wild)
     words, again = problem(found, [], NOW)
     told = described(found, words, again=again)
     shown = "?]0;owned??[2Jas planned???"

@@ -15,6 +15,7 @@ import pytest
 
 from deploy.legacy import workers
 from deploy.onhost import processes
+from deploy.onhost.prefect_api import FlowRun, moment
 from deploy.onhost.state import Legacy, Process
 from tests.deploy.factories import legacy
 
@@ -146,7 +147,7 @@ def summer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("summer")
 @pytest.mark.parametrize("written", ["2026-07-01T12:00:00Z", "2026-07-01T12:00:00.123456+00:00", "2026-07-01T12:00:00"])
 def test_moment_of_a_claim_does_not_depend_on_the_hosts_clock_on_the_wall(written: str) -> None:
-    assert workers.claimed_at({"state": {"timestamp": written}}) == 1_782_907_200
+    assert int(moment(written).timestamp()) == 1_782_907_200
 
 
 @pytest.mark.parametrize(
@@ -162,4 +163,6 @@ def test_moment_of_a_claim_does_not_depend_on_the_hosts_clock_on_the_wall(writte
 def test_run_that_another_worker_has_claimed_holds_nobody_up(
     names: set[str], labels: dict[str, str] | None, may: bool
 ) -> None:
-    assert workers.may_be_of(names, {"labels": labels}) is may
+    state = {"type": "PENDING", "name": "Pending", "timestamp": "2026-07-01T12:00:00Z"}
+    run = FlowRun.of({"id": "r", "name": "n", "state": state, "labels": labels})
+    assert workers.may_be_of(names, run) is may

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deploy.onhost import api_facts, prefect_api
-from deploy.onhost.prefect_api import Access
+from deploy.onhost.prefect_api import Access, ApiError
 from deploy.onhost.state import Pool
 from deploy.plan import make
 from deploy.settings import parse
@@ -298,3 +298,10 @@ def test_nobody_listens() -> None:
     found = api_facts.api(Access(f"http://127.0.0.1:{port}/api"), "p")
     assert found.status is None
     assert "Connection refused" in found.error
+
+
+@pytest.mark.parametrize("body", [b'[{"id": "r"}]', b'[{"id": "r", "name": "n", "state": null}]', b'["r"]'])
+def test_flow_runs_of_another_shape_are_told_as_no_answer_of_prefects(api: Api, body: bytes) -> None:
+    api.answers["/api/flow_runs/filter"] = reply(200, body)
+    with pytest.raises(ApiError, match="answers /flow_runs/filter with what is not Prefect's"):
+        prefect_api.flow_runs(Access(api.url), "a pool", {})
