@@ -22,6 +22,8 @@ if isinstance(member, Member):
     bring(member=member, name="interpreter: a Python that fits, where the host has none")
 hold(member=member, rollout=rollout, name="lock: nobody else changes the host meanwhile")
 if isinstance(member, Member):  # an application is built, and told its settings, by Coolify
-    install(member=member, name=f"install: release {member.plan.release}")
+    # Its id has the Python in it, and which one is brought is only known once it is there.
+    named = "the new release" if member.plan.brings else f"release {member.plan.release}"
+    install(member=member, name=f"install: {named}")
     configure(member=member, name="configure: user, folders, credential")
 activate(member=member, rollout=rollout, name="activate: workers, one by one")
