@@ -24,6 +24,9 @@ RUN_AGAIN = "run-again"
 SEND_ENTRYPOINT = "flows.send_email_flow.send_email"
 # A worker of this project polls a queue that bears its name: its gate's.
 GATE_QUEUE = "probe-{}"
+NOT_OURS = "is not what this release registers"
+# Prefect shows some parts that nobody has set as the one, some as the other. Zero is no such: it lets nothing through.
+EMPTY: tuple[Any, ...] = (None, [], {}, "")
 ANSWERS_ANYBODY = (
     "Prefect's API answers without a credential: whoever reaches it runs code on the workers and reads every secret; "
     "set PREFECT_SERVER_API_AUTH_STRING at the server and PREFECT_API_AUTH_STRING in .env"
@@ -64,36 +67,59 @@ def wanted(flow: Any, entrypoint: str, pool: str, settings: Settings) -> dict[st
 def differences(there: Mapping[str, Any], wanted_: Mapping[str, Any]) -> list[str]:
     """The parts in which a deployment, as Prefect shows it, is not what is wanted, in words. Pure."""
     found = []
-    for part, value in wanted_.items():
-        shown, wish = there.get(part), value
+    for part, wish in wanted_.items():
+        shown = there.get(part)
         if part == "concurrency_limit":
             shown = (there.get("global_concurrency_limit") or {}).get("limit")
         if part == "schedules":
-            shown, wish = _slugs(shown or []), _slugs(value)
-        if (shown or None) == (wish or None):
-            continue
-        # What is large, or may hold somebody's credential (a token in an address or a variable), is not shown.
-        plain = not isinstance(shown, dict | list) or part in {"tags", "schedules"}
-        found.append(f"{part} is {shown!r}, not {wish!r}" if plain else f"{part} is not what this release registers")
+            ours, theirs = _schedules(wish), _schedules(shown or [])
+            changed = sorted(slug for slug in ours | theirs if ours.get(slug) != theirs.get(slug))
+            found += [f"schedules: {', '.join(changed)} {NOT_OURS}"] if changed else []
+        elif shown != wish and not (shown in EMPTY and wish in EMPTY):
+            # What is large, or may hold somebody's credential (a token in an address or a variable), is not shown.
+            plain = not isinstance(shown, dict | list) or part == "tags"
+            found.append(
+                f"{part} is {shown!r}, not {wish!r}" if plain else f"{part} is not what this release registers"
+            )
     return found
 
 
-def _slugs(schedules: list[dict[str, Any]]) -> list[str]:
-    return sorted(str(one.get("slug")) for one in schedules)
+def _schedules(those: list[dict[str, Any]]) -> dict[str, Any]:
+    """What matters of schedules, by slug: Prefect adds times of its own to them."""
+    return {
+        str(one.get("slug")): (
+            one.get("active", True),
+            one.get("parameters") or {},
+            {key: one["schedule"].get(key) for key in ("interval", "cron", "rrule", "timezone")},
+        )
+        for one in those
+    }
 
 
-def write(prefect: Prefect, flow: Any, parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Create or renew a deployment, in one request, whole; what Prefect shows of it then. Its id stays.
+def found(prefect: Prefect, name: str) -> dict[str, Any] | None:
+    """The deployment of a flow of that name, as Prefect shows it."""
+    try:
+        there: dict[str, Any] = prefect.client.request("GET", f"/deployments/name/{name}/{name}").json()
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != httpx.codes.NOT_FOUND:
+            raise
+        return None
+    return there
+
+
+def write(prefect: Prefect, flow: Any, parts: Mapping[str, Any]) -> None:
+    """Create a deployment, or renew one that differs, in one request, whole. Its id stays.
 
     Raises:
         NotOursError: something is not as it was written.
     """
+    there = found(prefect, flow.name)
+    if there is not None and not differences(there, parts):
+        return
     body = {"flow_id": str(prefect.client.create_flow_from_name(flow.name))} | dict(parts)
-    identity = prefect.client.request("POST", "/deployments/", json=body).json()["id"]
-    there: dict[str, Any] = prefect.client.request("GET", "/deployments/{id}", path_params={"id": identity}).json()
-    if left := differences(there, parts):
+    prefect.client.request("POST", "/deployments/", json=body)
+    if left := differences(found(prefect, flow.name) or {}, parts):
         raise NotOursError(f"{flow.name}: Prefect shows something else than was registered: {'; '.join(left)}")
-    return there
 
 
 class NotOursError(LookupError):
@@ -111,9 +137,16 @@ def foreign(prefect: Prefect, pool: str, ours: Collection[str]) -> Iterator[tupl
 
 
 def workers(prefect: Prefect, pool: str) -> list[dict[str, Any]]:
-    """The workers of a pool, as Prefect shows them."""
-    found: list[dict[str, Any]] = prefect.client.request("POST", f"/work_pools/{pool}/workers/filter", json={}).json()
-    return found
+    """The workers of a pool, as Prefect shows them; none where there is no such pool."""
+    try:
+        those: list[dict[str, Any]] = prefect.client.request(
+            "POST", f"/work_pools/{pool}/workers/filter", json={}
+        ).json()
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != httpx.codes.NOT_FOUND:
+            raise
+        return []
+    return those
 
 
 def online(prefect: Prefect, pool: str) -> list[str]:
@@ -123,9 +156,10 @@ def online(prefect: Prefect, pool: str) -> list[str]:
 
 def strangers(prefect: Prefect, pool: str) -> list[str]:
     """The workers online in a pool that this project has not deployed: they would take its runs and fail them."""
-    queues = prefect.client.request("POST", f"/work_pools/{pool}/queues/filter", json={}).json()
+    names = online(prefect, pool)
+    queues = prefect.client.request("POST", f"/work_pools/{pool}/queues/filter", json={}).json() if names else []
     gates = {one["name"] for one in queues}
-    return [name for name in online(prefect, pool) if GATE_QUEUE.format(name) not in gates]
+    return [name for name in names if GATE_QUEUE.format(name) not in gates]
 
 
 def answers_anybody() -> bool:

@@ -62,10 +62,12 @@ def compared(block: str, live: Live, mapping: NotionMapping, options: Mapping[st
     """Every property that the flows use of a database, against the database as it is."""
     places = {name: mapping.place(block, name) for name in schema.SCHEMA[block]}
     taken = {place.name for place in places.values() if place is not None} & set(live)
+    # A title is there, and known by its id: a text of that name beside it would leave lists without one.
+    titled = {name for name in schema.TITLED.get(block, ()) if (place := places[name]) and place.kind == "title"}
     return [
         _fit(block, name, place, live, sorted(set(live) - taken), options.get(name, set()))
         for name, place in places.items()
-        if place is not None
+        if place is not None and name not in titled
     ]
 
 
@@ -112,6 +114,9 @@ def _chosen(block: str, name: str, place: Place, found: Mapping[str, Any], wante
         alike = [one for one in known if _bare(one) == _bare(theirs) and one not in wanted]
         if ours in place.options:
             return Fit(name, f"{FILE} says that the option {ours!r} of {name!r} is {theirs!r}, which it does not have")
+        if len(alike) > 1:
+            among = f"{ours!r} could be any of {', '.join(map(repr, alike))}: name one in {FILE}"
+            return Fit(name, f"of the options of {name!r}, {among}")
         if alike:
             near[ours] = alike[0]
         elif place.kind == "status":

@@ -1,7 +1,7 @@
 """`python -m flows.operator.notion_setup`: adds to the Notion workspace the properties that are nowhere in it.
 
 The only place that changes a database's properties; nothing else ever does. It says what it adds before it does, and
-adds nothing while something only nearly fits: that would be there twice. `--dry-run` only says.
+adds nothing while something only nearly fits, which would be there twice, or does not fit. `--dry-run` only says.
 """
 
 from __future__ import annotations
@@ -113,13 +113,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with Prefect() as prefect, notion_client(prefect, prefect.settings()) as notion:
             found = fits(notion)
-            if lines := notion_fit.pasted(found, notion.mapping):
-                problems = [fit.problem for each in found.values() for fit in each if fit.line]
+            if problems := [fit.problem for each in found.values() for fit in each if fit.problem and not fit.adds]:
                 sys.stderr.write("".join(f"{one}\n" for one in problems))
-                sys.stderr.write(
-                    f"nothing is added before {FILE} says so; paste, `./hublab campaign secrets`, and again:\n\n"
-                )
-                sys.stdout.write("".join(f"{one}\n" for one in lines))
+                sys.stderr.write("nothing is added before that is settled\n")
+                if lines := notion_fit.pasted(found, notion.mapping):
+                    sys.stderr.write(f"paste this into {FILE}, `./hublab campaign secrets`, and again:\n\n")
+                    sys.stdout.write("".join(f"{one}\n" for one in lines))
                 return 1
             wanted = missing(notion, found)
             for block, properties in wanted.items():

@@ -236,11 +236,8 @@ def deployments(prefect: Prefect, settings: Settings, pool: str) -> Iterator[Row
         flow = register.flow_of(entrypoint)
         ours.add(flow.name)
         what = f"{flow.name}/{flow.name}"
-        try:
-            found = prefect.client.request("GET", f"/deployments/name/{what}").json()
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code != httpx.codes.NOT_FOUND:
-                raise
+        found = at_prefect.found(prefect, flow.name)
+        if found is None:
             yield Row("Prefect", what, str(NotRegisteredError(f"the deployment {what!r}")))
             continue
         parts = at_prefect.wanted(flow, entrypoint, pool, settings)
@@ -254,18 +251,16 @@ def deployments(prefect: Prefect, settings: Settings, pool: str) -> Iterator[Row
             yield Row("Prefect", f"rate limit {limit}")
         except ObjectNotFound:
             yield Row("Prefect", f"rate limit {limit}", "not there: run `./hublab campaign register`")
-    polled = [queue(prefect, pool, name) for name in (settings.handlers_queue, settings.mails_queue)]
-    yield from polled
+    yield from (queue(prefect, pool, name) for name in (settings.handlers_queue, settings.mails_queue))
     if settings.paused:
         yield Row(
             "Prefect",
             "campaign",
             "paused: `./hublab campaign resume` when it is to go on; opening its queue is not enough",
         )
-    if all(row.ok for row in polled):
-        for worker in at_prefect.strangers(prefect, pool):
-            remedy = "it takes runs of the campaign and fails them: stop it, or give the campaign a pool of its own"
-            yield Row("Prefect", f"worker {worker}", f"{remedy} (HUBLAB_WORK_POOL in .env, `./hublab deploy`)")
+    for worker in at_prefect.strangers(prefect, pool):
+        remedy = "it takes runs of the campaign and fails them: stop it, or give the campaign a pool of its own"
+        yield Row("Prefect", f"worker {worker}", f"{remedy} (HUBLAB_WORK_POOL in .env, `./hublab deploy`)")
 
 
 def queue(prefect: Prefect, pool: str, name: str) -> Row:

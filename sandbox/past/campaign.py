@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+LIST: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
 STR, INT, OPTIONAL_INT = {"type": "string"}, {"type": "integer"}, {"anyOf": [{"type": "integer"}, {"type": "null"}]}
 PERSON: dict[str, Any] = {"email": STR, "first_name": STR, "business_name": STR}
 SYSTEMS: dict[str, Any] = {f"{colour}_systems": OPTIONAL_INT for colour in ("red", "orange", "yellow", "green")}
@@ -33,13 +34,17 @@ FLOWS: dict[str, tuple[dict[str, Any], tuple[str, ...], str, str]] = {
         "noshow-recovery",
     ),
     "christmas-postcall-maybe-handler": (
-        PERSON | {"call_date": STR, "call_outcome": STR, "call_notes": STR, "follow_up_priority": STR},
+        PERSON
+        | {"call_date": STR, "call_outcome": STR, "call_notes": STR, "objections": LIST, "follow_up_priority": STR},
         ("email", "first_name", "business_name", "call_date"),
         "postcall_maybe_handler.py:postcall_maybe_handler_flow",
         "postcall-followup",
     ),
     "christmas-onboarding-handler": (
-        PERSON | {"payment_confirmed": {"type": "boolean"}, "payment_amount": {"type": "number"}, "payment_date": STR},
+        PERSON
+        | {"payment_confirmed": {"type": "boolean"}, "payment_amount": {"type": "number"}, "payment_date": STR}
+        | {"docusign_completed": {"type": "boolean"}, "salon_address": STR, "observation_dates": LIST}
+        | {"start_date": STR, "package_type": STR},
         ("email", "first_name", "business_name", "payment_confirmed", "payment_amount", "payment_date"),
         "onboarding_handler.py:onboarding_handler_flow",
         "onboarding",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from prefect.filesystems import LocalFileSystem
+from prefect.utilities.schema_tools.validation import validate
 
 from flows.campaigns.model import sequence as find_sequence
 from flows.operator import deployments, preflight
@@ -89,6 +91,40 @@ def test_a_handler_shows_the_parameters_that_the_one_before_had(
         assert {"payload", "received_at"} <= set(shown["properties"])
 
 
+# What theirs took at Prefect, over and above what is required.
+GIVEN: dict[str, Any] = {
+    "email": "ada@salon.example",
+    "first_name": "Ada",
+    "business_name": "Salon",
+    "assessment_score": 52,
+    "calendly_event_uri": "https://calendly.example/events/1",
+    "scheduled_time": "2025-12-01T10:00:00Z",
+    "call_date": "2025-12-01T10:00:00Z",
+    "payment_confirmed": True,
+    "payment_amount": 2997.5,
+    "payment_date": "2025-12-01",
+    "objections": ["price"],
+    "observation_dates": ["2025-12-08"],
+    "docusign_completed": True,
+    "follow_up_priority": "High",
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(before.FLOWS) - {SEND}))
+def test_what_theirs_took_fits_the_schema_that_ours_shows(
+    world: World, api: httpx.Client, ids: dict[str, str], name: str
+) -> None:
+    register("default")
+    shown, properties = read(api, ids[name])["parameter_openapi_schema"], before.FLOWS[name][0]
+    samples = {"string": "word", "integer": 1, "boolean": False, "number": 1.5, "array": ["word"]}
+    kinds = {field: (kind.get("anyOf") or [kind])[0]["type"] for field, kind in properties.items()}
+    given = {field: GIVEN.get(field, samples[kind]) for field, kind in kinds.items()}
+    assert set(given) == set(shown["properties"]) - {"payload", "received_at"}
+    assert validate(given, shown) == []
+    assert validate(given | {"utm_source": "ad"}, shown) == []
+    assert len(validate(given | {"first_name": 3}, shown)) == 1
+
+
 PARTS: dict[str, Any] = {
     "pull_steps": before.PULL_STEPS,
     "path": "campaign",
@@ -102,25 +138,100 @@ PARTS: dict[str, Any] = {
     "concurrency_options": {"collision_strategy": "CANCEL_NEW"},
     "paused": True,
     "work_queue_name": "of-before",
+    "work_pool_name": "of-before",
+    "storage_document_id": None,
+    "infrastructure_document_id": None,
+    "schedules": [{"schedule": {"interval": 60.0}, "slug": "of-before"}],
 }
+
+
+@pytest.fixture
+def elsewhere(api: httpx.Client) -> Iterator[str]:
+    """A pool of theirs, and the id of a block that says where their code is."""
+    api.post("/work_pools/", json={"name": "of-before", "type": "process"}).raise_for_status()
+    yield str(LocalFileSystem(basepath="/srv/of-before").save("of-before", overwrite=True))
+    api.delete("/work_pools/of-before").raise_for_status()
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_preflight_says_in_what_a_deployment_differs_and_register_puts_it_right(
-    world: World, api: httpx.Client, part: str
+    world: World, api: httpx.Client, elsewhere: str, part: str
 ) -> None:
     with Prefect() as prefect:
         flow = prefect.client.create_flow_from_name(SEND)
-    body = {"name": SEND, "flow_id": str(flow), "work_pool_name": "default", part: PARTS[part]}
+    value = elsewhere if part.endswith("_document_id") else PARTS[part]
+    body = {"name": SEND, "flow_id": str(flow), "work_pool_name": "default", part: value}
     needed = {"concurrency_limit": 3} if part == "concurrency_options" else {}
     try:
         api.post("/deployments/", json=body | needed).raise_for_status()
         problem = mails(preflight.rows("default"))
         assert problem.startswith(part if not needed else "concurrency_limit")
+        assert f"{part}:" in problem or f"{part} is" in problem
         assert "run `./hublab campaign register`" in problem
     finally:
         register("default")
     assert mails(preflight.rows("default")) == ""
+
+
+def test_a_limit_that_lets_no_mail_through_is_named_and_taken_away(world: World, api: httpx.Client) -> None:
+    with Prefect() as prefect:
+        identity = prefect.deployment(f"{SEND}/{SEND}")
+    try:
+        api.patch(f"/deployments/{identity}", json={"concurrency_limit": 1}).raise_for_status()
+        limit = read(api, str(identity))["global_concurrency_limit"]["id"]
+        api.patch(f"/v2/concurrency_limits/{limit}", json={"limit": 0}).raise_for_status()
+        assert "concurrency_limit is 0, not None" in mails(preflight.rows("default"))
+    finally:
+        register("default")
+    assert read(api, str(identity))["global_concurrency_limit"] is None
+
+
+def at_prefect(api: httpx.Client) -> list[Any]:
+    """All that `register` makes, as Prefect shows it."""
+    found: list[Any] = [api.get(f"/deployments/name/{one}/{one}").json() for one in (*before.FLOWS, "campaign-watch")]
+    for place in ("work_pools/default/queues", "v2/concurrency_limits"):
+        found += api.post(f"/{place}/filter", json={}).json()
+    # What time brings: nothing that anybody sets.
+    return [{key: value for key, value in one.items() if key not in {"last_polled", "active_slots"}} for one in found]
+
+
+def test_a_second_register_changes_nothing(world: World, api: httpx.Client) -> None:
+    world.setenv("ALERT_URLS", "json://localhost")
+    try:
+        register("default")
+        there = at_prefect(api)
+        register("default")
+        assert at_prefect(api) == there
+    finally:
+        world.setenv("ALERT_URLS", "")
+        register("default")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"active": False}, {"schedule": {"interval": 86400.0}}, {"schedule": {"cron": "0 9 * * 1", "timezone": "UTC"}}],
+)
+def test_a_schedule_that_somebody_has_changed_is_named_and_put_right(
+    world: World, api: httpx.Client, change: dict[str, Any]
+) -> None:
+    world.setenv("ALERT_URLS", "json://localhost")
+    try:
+        register("default")
+        there = api.get("/deployments/name/campaign-watch/campaign-watch").json()
+        slug = "summary" if "cron" in change.get("schedule", {}) else "watch"
+        (schedule,) = (one["id"] for one in there["schedules"] if one["slug"] == slug)
+        api.patch(f"/deployments/{there['id']}/schedules/{schedule}", json=change).raise_for_status()
+        assert f"schedules: {slug} is not what this release registers" in watches()
+        register("default")
+        assert watches() == ""
+    finally:
+        world.setenv("ALERT_URLS", "")
+        register("default")
+
+
+def watches() -> str:
+    rows = preflight.rows("default")
+    return next(row.problem for row in rows if row.what == "campaign-watch/campaign-watch")
 
 
 def test_what_others_have_set_is_named_and_its_values_are_not_shown(world: World, api: httpx.Client) -> None:
@@ -172,21 +283,24 @@ def test_deployments_of_others_in_the_pool_are_listed_and_left_alone(world: Worl
         api.delete(f"/deployments/{identity}")
 
 
-def test_a_worker_of_somebody_else_in_the_pool_is_named(world: World, api: httpx.Client) -> None:
+@pytest.mark.parametrize("paused", ["", "campaign", "campaign-handlers"])
+def test_a_worker_of_somebody_else_in_the_pool_is_named_also_while_the_campaign_is_paused(
+    world: World, api: httpx.Client, paused: str
+) -> None:
     pool = f"pool-{world.address().partition('@')[0].rpartition('-')[2]}"
     api.post("/work_pools/", json={"name": pool, "type": "process"}).raise_for_status()
-    api.post(f"/work_pools/{pool}/queues", json={"name": "probe-hublab-1"}).raise_for_status()
     for worker in ("hublab-1", "laptop"):
         api.post(f"/work_pools/{pool}/workers/heartbeat", json={"name": worker}).raise_for_status()
     polled = ["campaign", "campaign-handlers"]
-    for queue in polled:
-        api.post(f"/work_pools/{pool}/queues", json={"name": queue}).raise_for_status()
+    for queue in (*polled, "probe-hublab-1"):
+        body = {"name": queue, "is_paused": queue == paused}
+        api.post(f"/work_pools/{pool}/queues", json=body).raise_for_status()
     api.post(f"/work_pools/{pool}/get_scheduled_flow_runs", json={"work_queue_names": polled}).raise_for_status()
     with Prefect() as prefect:
-        assert deployments.strangers(prefect, pool) == ["laptop"]
-        rows = preflight.deployments(prefect, prefect.settings(), pool)
-        (problem,) = (row.problem for row in rows if row.what == "worker laptop")
-    assert "HUBLAB_WORK_POOL" in problem
+        rows = list(preflight.deployments(prefect, prefect.settings(), pool))
+    workers = {row.what: row.problem for row in rows if row.what.startswith("worker ")}
+    assert list(workers) == ["worker laptop"]
+    assert "stop it, or give the campaign a pool of its own (HUBLAB_WORK_POOL" in workers["worker laptop"]
     api.delete(f"/work_pools/{pool}")
 
 

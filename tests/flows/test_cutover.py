@@ -194,18 +194,35 @@ def test_signups_that_nobody_came_to_are_enrolled_by_this_release(past: Past) ->
         enrolled_here(past, email)
 
 
-def test_runs_and_deployments_move_to_a_pool_of_our_own(past: Past, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_and_deployments_move_to_a_pool_of_our_own_and_back(
+    past: Past, capsys: pytest.CaptureFixture[str]
+) -> None:
     ada = past.person(5)
     past.api.post("/work_pools/default/workers/heartbeat", json={"name": "laptop"}).raise_for_status()
     past.api.post("/work_pools/", json={"name": "ours", "type": "process"}).raise_for_status()
     past.worker("ours")
+
+    def pools(runs: Any) -> set[str]:
+        deployed = [past.api.get(f"/deployments/{one}").json()["work_pool_name"] for one in past.ids.values()]
+        return {run["work_pool_name"] for run in runs} | set(deployed)
+
     try:
         assert main(["--apply"]) == 1
-        assert "nothing was changed" in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "nothing was changed" in told
+        assert "worker laptop polls the pool default and would fail our runs: stop it, or give the campaign a" in told
+        assert "hublab-1" not in told
         assert not any("enrolment" in run["parameters"] for run in past.runs())
+        warned = " ".join(planned(capsys, "--pool", "ours")["warnings"])
+        assert "the deployments move from the pool default (polled by hublab-1, laptop) to ours" in warned
         assert main(["--apply", "--pool", "ours"]) == 0
-        assert {run["work_pool_name"] for run in live(past, ada).values()} == {"ours"}
-        assert past.api.get(f"/deployments/{past.ids[SIGNUP]}").json()["work_pool_name"] == "ours"
+        assert pools(live(past, ada).values()) == {"ours"}
+        new = past.world.enrol("signup", past.fields(past.world.address()))
+        assert past.world.run(new).is_completed()
+        assert pools(live(past, new.parameters["payload"]["email"]).values()) == {"ours"}
+        assert main(["--back", "--pool", "ours"]) == 0
+        for email in (ada, new.parameters["payload"]["email"]):
+            assert pools(theirs(past, email).values()) == {"default"}
     finally:
         past.api.delete("/work_pools/default/workers/laptop")
         register("default")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from flows.operator import notion_setup, operate, preflight, preview, register, secret_blocks
 from flows.operator.campaign_status import read, remedies
 from flows.services import notion_schema as schema
+from flows.services.errors import NotionError
+from flows.services.notion_gateway import NotionGateway
 from flows.services.prefect_api import NOTION_LIMIT, RESEND_LIMIT, Prefect
 from flows.services.settings import BadSettingError, MissingSettingError, Settings
 from tests.flows.world import faults_of, settings_at_prefect
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sandbox.standins.notion_store import Source
     from tests.flows.world import World
 
 
@@ -226,22 +230,69 @@ def test_preflight_at_a_server_where_nothing_is_registered_says_so_in_its_table(
     assert "no such pool: a worker of it creates it: `./hublab deploy`" in found
 
 
-def test_notion_setup_adds_what_is_missing_and_nothing_twice(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def sequence(world: World) -> Iterator[Source]:
+    """The database of records, as it was at the end."""
     source = world.services.notion.store.database(world.services.databases[schema.SEQUENCE])
     kept = dict(source.schema)
-    try:
-        for name in schema.ADDED[schema.SEQUENCE]:
-            del source.schema[name]
-        assert notion_setup.main(["--dry-run"]) == 0
-        assert "would add 'Contact' (relation)" in capsys.readouterr().out
-        assert "Contact" not in source.schema
-        assert notion_setup.main([]) == 0
-        assert set(source.schema) == set(kept)
-        assert notion_setup.main([]) == 0
-        assert "nothing to add" in capsys.readouterr().out
-    finally:
-        source.schema.clear()
-        source.schema.update(kept)
+    yield source
+    source.schema = kept
+
+
+def test_notion_setup_says_what_it_adds_before_it_does_and_adds_that_and_nothing_twice(
+    world: World, sequence: Source, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = sequence.kinds()
+    for name in (*schema.ADDED[schema.SEQUENCE], "Template Type", "Email 7 Sent"):
+        del sequence.schema[name]
+    lacking = sequence.kinds()
+    assert notion_setup.main(["--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert sequence.kinds() == lacking
+    named = re.findall(r"^would add '(.+?)' \((.+?)\) to Email Sequence", said, re.MULTILINE)
+    assert len(said.splitlines()) == len(named)
+    words = {"rich_text": "text"}
+    assert dict(named) == {name: words.get(kind, kind) for name, kind in kept.items() if name not in lacking}
+
+    def refuse(*_: object) -> None:
+        told.append(capsys.readouterr().out)
+        raise NotionError("refused")
+
+    told = list[str]()
+    with monkeypatch.context() as patch:
+        patch.setattr(NotionGateway, "alter", refuse)
+        assert notion_setup.main([]) == 1
+    assert told == [said.replace("would add", "adds")], "all of it, before the first is done"
+    assert sequence.kinds() == lacking
+    assert notion_setup.main([]) == 0
+    assert capsys.readouterr().out == told[0]
+    assert sequence.kinds() == kept
+    assert notion_setup.main([]) == 0
+    assert "nothing to add" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        (
+            {"template type": "select", "Template-Type": "select"},
+            "'Template Type' could be any of 'Template-Type', ",
+        ),
+        ({"Template Type": "number"}, "property 'Template Type' is number, not select: change its type in Notion"),
+        ({"template_type": "select"}, "property 'Template Type' nearly fits 'template_type' (select)"),
+    ],
+)
+def test_notion_setup_adds_nothing_while_something_is_to_be_settled(
+    world: World, sequence: Source, capsys: pytest.CaptureFixture[str], there: dict[str, str], said: str
+) -> None:
+    for name in ("Template Type", "Cancelled"):
+        del sequence.schema[name]
+    sequence.schema |= {name: {kind: {}} for name, kind in there.items()}
+    lacking = sequence.kinds()
+    for arguments in (["--dry-run"], []):
+        assert notion_setup.main(arguments) == 1
+        assert said in capsys.readouterr().err
+        assert sequence.kinds() == lacking
 
 
 def test_preview_writes_the_mail_and_test_send_sends_one(

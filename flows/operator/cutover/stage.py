@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from flows.campaigns.clock import instant
 from flows.enrolment.takeover import VARIABLE
 from flows.operator import deployments as at_prefect
@@ -69,14 +67,8 @@ def names() -> tuple[str, ...]:
 
 def deployments(prefect: Prefect) -> dict[str, dict[str, Any]]:
     """Those of them that are there, as Prefect shows them."""
-    found = {}
-    for name in names():
-        try:
-            found[name] = prefect.client.request("GET", f"/deployments/name/{name}/{name}").json()
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code != httpx.codes.NOT_FOUND:
-                raise
-    return found
+    found = {name: at_prefect.found(prefect, name) for name in names()}
+    return {name: one for name, one in found.items() if one is not None}
 
 
 def theirs(there: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -146,12 +138,7 @@ def look(prefect: Prefect, notion: NotionGateway, settings: Settings, pool: str)
 
 
 def _blockers(prefect: Prefect, notion: NotionGateway, settings: Settings, pool: str) -> Iterator[str]:
-    try:
-        strangers, online = at_prefect.strangers(prefect, pool), at_prefect.online(prefect, pool)
-    except httpx.HTTPStatusError as error:
-        if error.response.status_code != httpx.codes.NOT_FOUND:
-            raise
-        strangers, online = [], []
+    strangers, online = at_prefect.strangers(prefect, pool), at_prefect.online(prefect, pool)
     remedy = (
         "stop it, or give the campaign a pool of its own: HUBLAB_WORK_POOL in .env, "
         "`./hublab deploy`, `./hublab campaign secrets`"
