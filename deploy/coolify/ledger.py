@@ -52,6 +52,15 @@ class Lock:
         return f"locked by {self.who} since {self.since} for {self.what} (last sign of life {self.age:.0f} s ago)"
 
 
+@dataclass(frozen=True)
+class Variable:
+    """One variable at Prefect, and when it was last written."""
+
+    id: str
+    value: Any
+    updated: datetime
+
+
 class Ledger:
     """The variables of one application. Every call raises OSError where Prefect does not answer."""
 
@@ -62,21 +71,21 @@ class Ledger:
     def _name(self, what: str) -> str:
         return f"{PREFIX}_{what}_{self._uuid.replace('-', '_')}"
 
-    def _get(self, what: str) -> dict[str, Any] | None:
+    def _get(self, what: str) -> Variable | None:
         found = self._prefect.find(f"/variables/name/{self._name(what)}")
-        return dict(found) if found else None
+        return Variable(str(found["id"]), found["value"], datetime.fromisoformat(found["updated"])) if found else None
 
     def _put(self, what: str, value: Any) -> None:
         """Sets a variable that only the holder of the lock writes."""
         found = self._get(what)
         if found:
-            self._prefect.ask(f"/variables/{found['id']}", {"value": value}, "PATCH")
+            self._prefect.ask(f"/variables/{found.id}", {"value": value}, "PATCH")
         else:
             self._prefect.ask("/variables/", {"name": self._name(what), "value": value, "tags": [PREFIX]})
 
     def _drop(self, what: str) -> None:
         if found := self._get(what):
-            self._delete(found["id"])
+            self._delete(found.id)
 
     def _delete(self, identity: str) -> bool:
         """Whether it was this call that removed it."""
@@ -95,10 +104,10 @@ class Ledger:
         found = self._get("lock")
         if found is None:
             return None
-        value = found["value"] if isinstance(found["value"], dict) else {}
-        age = self._prefect.now() - datetime.fromisoformat(found["updated"])
+        value = found.value if isinstance(found.value, dict) else {}
+        age = self._prefect.now() - found.updated
         told = {key: str(value.get(key, "unknown")) for key in ("who", "what", "since", "token")}
-        return Lock(str(found["id"]), **told, age=max(age.total_seconds(), 0.0))
+        return Lock(found.id, **told, age=max(age.total_seconds(), 0.0))
 
     def take(self, token: str, owner: Owner) -> str:
         """Takes the lock; an orphan's is taken over, and its words are returned.
@@ -159,7 +168,7 @@ class Ledger:
     def before(self) -> Before | None:
         """What the application was before it; None when none is open."""
         found = self._get("rollout")
-        return Before(**found["value"]) if found else None
+        return Before(**found.value) if found else None
 
     def open(self, before: Before) -> None:
         """Notes what was, before anything is changed; and, again, which deployment is under way."""
@@ -172,7 +181,7 @@ class Ledger:
     def adoption(self) -> Progress:
         """How far the adoption of this application has come."""
         found = self._get("adoption")
-        value = found["value"] if found else {}
+        value = found.value if found else {}
         return Progress(value.get("new", ""), tuple(value.get("paused", ())), value.get("name", ""))
 
     def note_adoption(self, progress: Progress) -> None:
@@ -184,7 +193,7 @@ class Ledger:
     def kept(self) -> tuple[Kept, ...]:
         """What has served, the latest first."""
         found = self._get("kept")
-        return tuple(Kept(**item) for item in found["value"]) if found else ()
+        return tuple(Kept(**item) for item in found.value) if found else ()
 
     def keep(self, served: Kept) -> None:
         """Adds what serves now."""
@@ -194,7 +203,7 @@ class Ledger:
     def history(self) -> tuple[Line, ...]:
         """Who deployed what and how it ended, the oldest first."""
         found = self._get("history")
-        return tuple(Line.of(line) for line in found["value"]) if found else ()
+        return tuple(Line.of(line) for line in found.value) if found else ()
 
     def add(self, line: Line) -> None:
         """Adds a line; the oldest go where a variable would grow too large."""
