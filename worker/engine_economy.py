@@ -2,7 +2,9 @@
 
 - Whether the server wants CSRF tokens and has a version that fits: as far as its worker is told, for that server alone.
 - Whether results go to a storage of the server's: Prefect's engine asks twice a run; here the worker has, not long ago.
-- The deployment, where it only says which module to import: the worker has read it for the claim.
+- The run itself, to begin with, and the deployment, where it only says which module to import: the worker has read
+  both for the claim. What has become of the run since is looked at in the moment before it begins
+  (`worker.engine_patience`).
 - Heartbeats, and the watch for somebody who suspends the run, each with a thread, a client and a websocket of its own:
   they begin in the run's fifth second. The watch begins with a look at the run's state: it misses no suspension.
 - Certificates: Prefect's clients share one context, which no other client of the flow's ever sees.
@@ -27,12 +29,12 @@ import prefect.client.orchestration
 import prefect.flow_engine
 import prefect.results
 from prefect._internal import version_checking as checking
+from prefect.client.schemas.objects import FlowRun
 from prefect.settings import get_current_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from prefect.client.schemas.objects import FlowRun
     from prefect.flows import Flow
 
     type _Setup = Callable[..., AbstractContextManager[Any]]
@@ -46,7 +48,7 @@ class Known(TypedDict, total=False):
 
     `server` is the address of its API; `tokens`: whether it may want CSRF tokens; `fits`: whether its version does;
     `storage`: the block of its result storage, None where it has none; `module`: the deployment's entrypoint, where
-    nothing else of the deployment is needed to load the flow.
+    nothing else of the deployment is needed to load the flow; `run`: the flow run as it was claimed, as JSON.
     """
 
     server: str
@@ -54,6 +56,7 @@ class Known(TypedDict, total=False):
     fits: bool
     storage: str | None
     module: str
+    run: dict[str, Any]
 
 
 def install(known: Known) -> None:
@@ -71,6 +74,8 @@ def install(known: Known) -> None:
         _know_storage(known["storage"])
     if "module" in known:
         _know_module(known["module"])
+    if "run" in known:
+        engine.load_flow_run = lambda flow_run_id: FlowRun.model_validate(known["run"] | {"id": flow_run_id})
 
 
 def _know_version(server: str) -> None:

@@ -11,8 +11,11 @@ request from another. Here:
 - A flow's requests to other services are its own affair: Prefect's client alone is changed.
 - A 500 is no refusal while the server itself says that it is not ready: it answers so without its database.
 - Whoever sets PREFECT_CLIENT_MAX_RETRIES is heard: then Prefect's own patience holds.
-- A run begins only while the claim is still its worker's. One that was freed meanwhile, because its host was cut off,
-  may have been started elsewhere.
+- A run begins only while the claim is still its worker's, which is looked at in the moment before each attempt to begin
+  it. One that was freed, because its worker died or its host was cut off, may have been started elsewhere; one that
+  somebody has cancelled, paused or rescheduled is not to be begun.
+- Prefect's engine reads its run once more right after it has begun it: what the look and the beginning have told is the
+  answer, where nothing else was asked in between.
 
 Imports nothing of this project: `worker.engine_process` also runs it as a script, beside whatever is called `worker`
 where the run works.
@@ -47,7 +50,6 @@ _REFUSED = {401, 403, 500}
 _AWAY_SECONDS = 2400.0
 _REFUSED_SECONDS = 600.0
 _BEGIN_SECONDS = 45.0  # less than it takes until a worker that is cut off is thought gone
-_VERIFIED_SECONDS = 20.0
 _LONGEST_PAUSE = 8.0
 _WORTH_TELLING_SECONDS = 5.0
 _REFUSALS = 3
@@ -68,9 +70,10 @@ class Patience:
         self._claim = claim
         self._began = time.monotonic()
         self._away_since: float | None = None
-        self._verified = float("-inf")
         self._told = False
         self._prefects_own = "PREFECT_CLIENT_MAX_RETRIES" in os.environ
+        self._looked: dict[str, Any] = {}
+        self._as_begun: dict[str, Any] | None = None
         self.begun = not run
 
     def pause(self, request: httpx.Request, status: int | None, attempt: int, refusals: int = 0) -> float | None:
@@ -122,16 +125,25 @@ class Patience:
         return self._about(request)[0]
 
     def prepare(self, request: httpx.Request) -> httpx.Request | None:
-        """Called before a request is sent: the look at the claim that has to come first, if one has."""
+        """Called before a request is sent, each time: the look at the claim that has to come first, if one has."""
         if self._about(request)[0]:
             request.extensions = {
                 **request.extensions,
                 "timeout": _TIMEOUT,
             }  # an answer that is lost is asked for again
-        if not self._begins(request) or time.monotonic() - self._verified < _VERIFIED_SECONDS:
+        if not self._claim or not self._begins(request):
             return None
         url = str(request.url).removesuffix("/set_state")
         return httpx.Request("GET", url, headers=_without_content(request), extensions={"timeout": _TIMEOUT})
+
+    def known(self, request: httpx.Request) -> httpx.Response | None:
+        """Called once with each request that Prefect's client sends: the answer, where it need not be asked."""
+        if request.url.path.endswith("/logs/"):  # a thread's, at any moment
+            return None
+        known, self._as_begun = self._as_begun, None
+        if known is None or request.method != "GET" or not self.concerns(request):
+            return None
+        return httpx.Response(httpx.codes.OK, json=known, request=request)
 
     def heard(self, request: httpx.Request, content: bytes, before: httpx.Request | None = None) -> None:
         """Called with each good answer; leaves the process when the run is somebody else's.
@@ -144,21 +156,22 @@ class Patience:
         if self.begun or not self._about(request)[0]:
             return
         if request.method == "GET":
-            if self._claim and not self._is_mine(json.loads(content)["state"], before):
+            self._looked = json.loads(content)
+            if self._claim and not self._is_mine(self._looked["state"], before):
                 sys.stderr.write(f"Flow run {self._run} is no longer this worker's: its engine ends before it begins\n")
                 sys.stderr.flush()
                 os._exit(NOT_MINE)
-            self._verified = time.monotonic()
         elif self._begins(request):
-            self.begun = json.loads(content).get("status") == "ACCEPT"
+            answer = json.loads(content)
+            self.begun = answer.get("status") == "ACCEPT"
+            if self.begun and self._claim:
+                self._as_begun = _as_begun(self._looked, answer["state"])
 
     def _is_mine(self, state: dict[str, Any], before: httpx.Request | None) -> bool:
-        if state["type"] == "PENDING":
-            return bool(state["message"] == self._claim)
         if state["type"] == "RUNNING" and before is not None:  # by this engine, whose answer was lost
             asked = json.loads(before.content)["state"]["state_details"]["transition_id"]
             return bool(asked and state["state_details"]["transition_id"] == asked)
-        return state["type"] not in {"SCHEDULED", "RUNNING"}
+        return bool(state["type"] == "PENDING" and state["message"] == self._claim)
 
     def _about(self, request: httpx.Request) -> tuple[bool, bool]:
         """Whether the request concerns the run itself, and whether it would change its state."""
@@ -169,6 +182,19 @@ class Patience:
         if self.begun or self._about(request) != (True, True):
             return False
         return bool(json.loads(request.content)["state"]["type"] == "RUNNING")
+
+
+def _as_begun(run: dict[str, Any], state: dict[str, Any]) -> dict[str, Any] | None:
+    """The run as the server has it from its first beginning on; None for a later one, and for one that was suspended.
+
+    Args:
+        run: as it was looked at in the moment before.
+        state: by which it was begun.
+    """
+    if run["run_count"] or run["start_time"] or run["empirical_policy"].get("resuming"):
+        return None
+    named = {f"state_{key}": state[key] for key in ("id", "type", "name")}
+    return run | named | {"state": state, "run_count": 1, "start_time": state["timestamp"]}
 
 
 type _Step = tuple[str, Any]
@@ -244,6 +270,8 @@ class Transport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send, and send again."""
+        if known := self._patience.known(request):
+            return known
         talk = _exchange(self._patience, request)
         try:
             step = next(talk)
@@ -280,6 +308,8 @@ class AsyncTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send, and send again."""
+        if known := self._patience.known(request):
+            return known
         talk = _exchange(self._patience, request)
         try:
             step = next(talk)

@@ -14,7 +14,8 @@ import anyio
 from prefect.settings import get_current_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
+    from uuid import UUID
 
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.objects import FlowRun
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from worker.engine_economy import Known
 
 KEPT_SECONDS = 10.0
+POLLED_SECONDS = 20.0
+"""How long after a poll an engine may begin with the run as that poll gave it: later it reads the run anew."""
 _MOST = 200
 _PATIENCE_SECONDS = 2.0  # an engine can ask for itself
 
@@ -54,6 +57,7 @@ class Knowledge:
         """Have this client, which is the worker's, keep deployments and flows; nothing is asked yet."""
         self._client = client
         self._versions_agree = False
+        self._polled: dict[UUID, float] = {}
         self._storage = Kept(self._ask_storage)
         for name in ("read_deployment", "read_flow"):
             setattr(client, name, _copies(Kept(getattr(client, name))))
@@ -65,6 +69,11 @@ class Knowledge:
             with contextlib.suppress(Exception), anyio.move_on_after(_PATIENCE_SECONDS):
                 await self._client.raise_for_api_version_mismatch()
                 self._versions_agree = True
+
+    def polled(self, asked: float, flow_run_ids: Iterable[UUID]) -> None:
+        """These runs were read by a poll that was sent at `asked`, by `time.monotonic`."""
+        recent = {one: at for one, at in self._polled.items() if time.monotonic() - at < POLLED_SECONDS}
+        self._polled = recent | dict.fromkeys(flow_run_ids, asked)
 
     async def for_engine(self, flow_run: FlowRun) -> Known:
         """What the run's engine need not ask. What cannot be told soon is missing."""
@@ -79,6 +88,8 @@ class Knowledge:
             with contextlib.suppress(Exception), anyio.move_on_after(_PATIENCE_SECONDS):
                 if module := _module(await self._client.read_deployment(flow_run.deployment_id)):
                     known["module"] = module
+        if time.monotonic() - self._polled.get(flow_run.id, float("-inf")) < POLLED_SECONDS:
+            known["run"] = flow_run.model_dump(mode="json")
         return known
 
     async def _ask_storage(self, _: None) -> Known:

@@ -186,6 +186,7 @@ class HublabWorker(ProcessWorker):
         return flow_run_id not in self.in_flight and flow_run_id not in self._put_off
 
     async def _scheduled(self, queues: list[str], limit: int) -> list[WorkerFlowRunResponse]:
+        asked = time.monotonic()
         before = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self._prefetch_seconds)
         try:
             response = await self.client.request(
@@ -198,7 +199,9 @@ class HublabWorker(ProcessWorker):
             if error.response.status_code == _NOT_FOUND:
                 raise ObjectNotFound(http_exc=error) from error
             raise
-        return list(WorkerFlowRunResponse.model_validate_list(response.json()))
+        found = list(WorkerFlowRunResponse.model_validate_list(response.json()))
+        self.engines.knowledge.polled(asked, (entry.flow_run.id for entry in found))
+        return found
 
     async def _submit_run(self, flow_run: FlowRun) -> None:
         """Claim a run and start it. Nothing raised here may reach the task group, which owns the other runs."""
@@ -232,7 +235,9 @@ class HublabWorker(ProcessWorker):
             return False
         try:
             claim: State[None] = Pending(message=self.claim.words)
-            claimed = (await propose_state(self.client, claim, flow_run_id=flow_run.id)).is_pending()
+            state = await propose_state(self.client, claim, flow_run_id=flow_run.id)
+            if claimed := state.is_pending():
+                flow_run.state, flow_run.state_type, flow_run.state_name = state, state.type, state.name
         except Exception as error:  # noqa: BLE001 - as in Prefect's own: it concerns this run alone
             _log.info("Flow run %s could not be claimed: %s", flow_run.id, error)
             claimed = False

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import ssl
 import threading
+import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import anyio
 import httpx
@@ -15,6 +18,7 @@ import pytest
 from prefect import flow_engine, results
 from prefect._internal import version_checking
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.settings import (
     PREFECT_API_SSL_CERT_FILE,
     PREFECT_API_TLS_INSECURE_SKIP_VERIFY,
@@ -56,7 +60,7 @@ class Client:
 
     async def read_deployment(self, key: Any) -> Document:
         self.asked.append("deployment")
-        if key == "gone":
+        if key == uuid5(NAMESPACE_URL, "gone"):
             raise LookupError(key)
         return self.document
 
@@ -73,18 +77,20 @@ class Client:
             raise RuntimeError("Failed to reach API")
 
 
-def run(deployment: str | None = "one") -> Any:
-    return SimpleNamespace(deployment_id=deployment)
+def run(deployment: str | None = "one") -> FlowRun:
+    deployment_id = uuid5(NAMESPACE_URL, deployment) if deployment else None
+    return FlowRun(flow_id=uuid4(), deployment_id=deployment_id, parameters={"a": 1})
 
 
 async def test_documents_are_kept_for_seconds_and_no_run_changes_the_next_ones() -> None:
     client: Any = Client()
     knowledge = known.Knowledge(client)
-    first = await client.read_deployment("one")
+    one = run()
+    first = await client.read_deployment(one.deployment_id)
     first.job_variables["env"]["SECRET"] = "of the first run"
-    assert (await client.read_deployment("one")).job_variables == {"env": {"A": "1"}}
+    assert (await client.read_deployment(one.deployment_id)).job_variables == {"env": {"A": "1"}}
     for _ in range(2):
-        told = await knowledge.for_engine(run())
+        told = await knowledge.for_engine(one)
         assert (told["module"], told["storage"]) == ("a.b", client.storage)
     assert client.asked == ["deployment", "storage"]
 
@@ -120,6 +126,19 @@ async def test_what_cannot_be_told_the_engine_asks_for_itself(deployment: str | 
     client: Any = Client()
     client.read_server_default_result_storage = None  # of an older server
     assert not {"module", "storage"} & (await known.Knowledge(client).for_engine(run(deployment))).keys()
+
+
+async def test_run_is_handed_over_for_seconds_after_the_poll_that_gave_it() -> None:
+    client: Any = Client()
+    knowledge, polled, stale, unknown = known.Knowledge(client), run(), run(), run()
+    now = time.monotonic()
+    knowledge.polled(now - known.POLLED_SECONDS, [stale.id])
+    knowledge.polled(now, [polled.id])
+    told = (await knowledge.for_engine(polled))["run"]
+    assert json.loads(json.dumps(told)) == told
+    assert FlowRun.model_validate(told) == polled
+    for other in (stale, unknown):
+        assert "run" not in await knowledge.for_engine(other)
 
 
 async def test_engines_skip_the_questions_that_the_server_has_answered() -> None:
@@ -202,7 +221,8 @@ def changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     from prefect.client.orchestration import PrefectClient, SyncPrefectClient  # noqa: PLC0415
 
     for where, name in [
-        *((flow_engine, name) for name in ("_send_heartbeats", "observe_flow_run_suspension", "load_flow")),
+        *((flow_engine, name) for name in ("_send_heartbeats", "observe_flow_run_suspension")),
+        *((flow_engine, name) for name in ("load_flow", "load_flow_run")),
         *((results, f"_{how}_server_default_result_storage_block_id") for how in ("read", "aread")),
         *((kind, "__init__") for kind in (PrefectClient, SyncPrefectClient)),
     ]:
@@ -260,6 +280,12 @@ def test_flow_is_imported_without_its_deployment_and_what_it_starts_does_not_kno
     loaded = flow_engine.load_flow(run())
     assert loaded.name == "until"
     assert engine_economy._ENTRYPOINT not in os.environ
+
+
+def test_engine_begins_with_the_run_as_it_was_claimed(changed: pytest.MonkeyPatch) -> None:
+    claimed = run()
+    engine_economy.install({**TOLD, "run": claimed.model_dump(mode="json")})
+    assert flow_engine.load_flow_run(flow_run_id=claimed.id) == claimed
 
 
 def test_flow_that_cannot_be_imported_says_so(changed: pytest.MonkeyPatch) -> None:

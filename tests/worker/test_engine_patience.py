@@ -88,7 +88,8 @@ def test_before_it_has_begun_it_gives_up_sooner_than_its_worker_is_thought_gone(
 
 
 def state_of(kind: str, message: str = "", transition: str | None = None) -> dict[str, Any]:
-    return {"state": {"type": kind, "message": message, "state_details": {"transition_id": transition}}}
+    state = {"type": kind, "message": message, "state_details": {"transition_id": transition}}
+    return {"state": state, "run_count": 0, "start_time": None, "empirical_policy": {}, "parameters": {"a": 1}}
 
 
 class Left(BaseException):
@@ -117,14 +118,14 @@ def begin(monkeypatch: pytest.MonkeyPatch, *answers: dict[str, Any] | int | None
         proposed = {"state": {"type": "RUNNING", "state_details": {"transition_id": "t-1"}}}
         try:
             client.get(f"/flow_runs/{RUN}")
-            monkeypatch.setattr(engine_patience, "_VERIFIED_SECONDS", -1.0)
             client.post(f"/flow_runs/{RUN}/set_state", json=proposed)
         except (Left, httpx.TransportError):
             pass
     return asked, patience
 
 
-ACCEPT = {"status": "ACCEPT"}
+BEGUN = {"id": "s-1", "type": "RUNNING", "name": "Running", "timestamp": "2026-07-01T12:00:00Z"}
+ACCEPT = {"status": "ACCEPT", "state": BEGUN}
 
 
 def test_begins_what_is_still_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,9 +136,15 @@ def test_begins_what_is_still_its_workers(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    "theirs", [state_of("PENDING", "theirs"), state_of("SCHEDULED"), state_of("RUNNING", transition="t-2")]
+    "theirs",
+    [
+        state_of("PENDING", "theirs"),
+        state_of("RUNNING", transition="t-2"),
+        *(state_of(kind) for kind in ("SCHEDULED", "PAUSED", "CANCELLING", "CANCELLED", "COMPLETED", "CRASHED")),
+    ],
+    ids=str,
 )
-def test_leaves_what_was_freed_meanwhile(monkeypatch: pytest.MonkeyPatch, theirs: dict[str, Any]) -> None:
+def test_leaves_what_was_freed_or_touched_meanwhile(monkeypatch: pytest.MonkeyPatch, theirs: dict[str, Any]) -> None:
     assert begin(monkeypatch, theirs)[0] == ["GET run", "left 75"]
     mine = state_of("PENDING", "mine")
     assert begin(monkeypatch, mine, theirs)[0] == ["GET run", "GET run", "left 75"]
@@ -150,6 +157,43 @@ def test_knows_its_own_beginning_whose_answer_was_lost(monkeypatch: pytest.Monke
     asked, patience = begin(monkeypatch, mine, mine, None, begun, ACCEPT)
     assert asked[-2:] == ["GET run", "POST set_state"]
     assert patience.begun
+
+
+def asked_after(look: dict[str, Any], *between: str) -> tuple[int, dict[str, Any]]:
+    """Begin the run, ask this in between, and read the run: how often that was asked, and the answer."""
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.method + request.url.path.removeprefix(f"/api/flow_runs/{RUN}"))
+        found = ACCEPT if request.method == "POST" else look if len(asked) == 1 else {"of": "the server"}
+        return httpx.Response(200, json=found)
+
+    with httpx.Client(transport=Transport(httpx.MockTransport(answer), Patience(RUN, "mine")), base_url=API) as client:
+        client.post(f"/flow_runs/{RUN}/set_state", json={"state": {"type": "RUNNING", "state_details": {}}})
+        for path in between:
+            client.post(path, json={})
+        found = client.get(f"/flow_runs/{RUN}").json()
+        assert client.get(f"/flow_runs/{RUN}").json() == {"of": "the server"}
+    return asked.count("GET") - 2, found
+
+
+def test_run_is_not_read_once_more_in_the_moment_after_it_has_begun() -> None:
+    mine = state_of("PENDING", "mine")
+    begun: dict[str, Any] = {"state": BEGUN, "state_id": "s-1", "state_type": "RUNNING", "state_name": "Running"}
+    begun |= {"run_count": 1, "start_time": BEGUN["timestamp"]}
+    for between in ([], ["/logs/"]):
+        assert asked_after(mine, *between) == (0, mine | begun)
+
+
+@pytest.mark.parametrize(
+    "known", [{"run_count": 1}, {"start_time": "2026-07-01T11:00:00Z"}, {"empirical_policy": {"resuming": True}}]
+)
+def test_run_that_has_begun_before_is_read(known: dict[str, Any]) -> None:
+    assert asked_after(state_of("PENDING", "mine") | known) == (1, {"of": "the server"})
+
+
+def test_run_is_read_when_anything_else_was_asked_since() -> None:
+    assert asked_after(state_of("PENDING", "mine"), f"/flow_runs/{RUN}/labels") == (1, {"of": "the server"})
 
 
 @pytest.mark.parametrize(("database", "asked"), [(503, 20), (200, 4)])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.worker.world import LIMIT, Trial, alive, wait_for
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sandbox.local.proxy import Proxy
     from sandbox.local.server import Api
     from tests.worker.conftest import StartWorker
@@ -42,21 +44,46 @@ def test_run_bears_the_name_of_each_step_on_its_way(api: Api, worker: Worker, tr
     assert names == ["Scheduled", "Pending", "Running", "Completed"]
 
 
-def test_run_that_is_rescheduled_between_its_claim_and_its_start_is_not_begun(
-    api: Api, proxy: Proxy, start: StartWorker, trial: Trial
+@pytest.mark.parametrize("entrypoint", ["knows", "knows_too"])
+def test_flow_sees_its_run_as_the_server_has_it(api: Api, worker: Worker, trial: Trial, entrypoint: str) -> None:
+    run = api.start(entrypoint, worker.queue, mark=trial.files["mark"])
+    assert api.wait_state(run, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
+    seen, read = (json.loads(line) for line in Path(trial.files["mark"]).read_text().splitlines())
+    by_the_clock = {"updated", "estimated_run_time", "estimated_start_time_delta"}
+    assert {key: read[key] for key in read if seen[key] != read[key]}.keys() <= by_the_clock
+    assert (seen["run_count"], seen["state_type"]) == (1, "RUNNING")
+
+
+CHANGES = {
+    "SCHEDULED": {"state_details": {"scheduled_time": "2999-01-01T00:00:00Z"}},
+    "PAUSED": {"state_details": {"pause_timeout": "2999-01-01T00:00:00Z"}},
+    "CANCELLING": {},
+    "CANCELLED": {},
+}
+MOMENTS = {
+    "before its engine is there": rb"PATCH \S+/flow_runs/\S+/labels",
+    "when its flow is loaded": rb"PATCH \S+/flow_runs/\S+ .*empirical_policy",
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_run_that_is_touched_between_its_claim_and_its_start_is_not_begun(
+    api: Api, proxy: Proxy, start: StartWorker, tmp_path: Path, moment: str
 ) -> None:
-    worker = start(port=proxy.port).ready()
-    trial.let_end()
-    held = proxy.hold(rb"PATCH \S+/flow_runs/\S+/labels")
-    run = api.start("until", worker.queue, **trial.files)
-    assert held.seen.wait(LIMIT)
-    later = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2999-01-01T00:00:00Z"}}
-    api.post(f"/flow_runs/{run}/set_state", {"state": later, "force": True})
-    worker.systemd.wait("1 run in flight")
-    held.go_on.set()
-    worker.systemd.wait("0 runs in flight", len(worker.systemd.messages))
-    assert api.state(run) == "SCHEDULED"
-    assert not trial.lines("begin")
+    worker = start(port=proxy.port, HUBLAB_CONCURRENCY="4").ready()
+    trials, runs = [Trial(tmp_path) for _ in CHANGES], {}
+    for (change, how), trial in zip(CHANGES.items(), trials, strict=True):
+        trial.let_end()
+        held = proxy.hold(MOMENTS[moment])
+        runs[change] = run = api.start("until", worker.queue, **trial.files)
+        assert held.seen.wait(LIMIT)
+        api.post(f"/flow_runs/{run}/set_state", {"state": {"type": change, **how}, "force": True})
+        worker.systemd.wait("1 run in flight")
+        held.go_on.set()
+        worker.systemd.wait("0 runs in flight", len(worker.systemd.messages))
+    assert api.state(runs.pop("CANCELLING")) in {"CANCELLING", "CANCELLED"}  # by the next look at the runs
+    assert {change: api.state(run) for change, run in runs.items()} == {change: change for change in runs}
+    assert not any(trial.lines("begin") for trial in trials)
 
 
 def test_host_without_a_place_to_work_gives_its_runs_back_and_takes_them_again_later(

@@ -190,6 +190,7 @@ ECONOMY = [
     ("prefect.flow_engine", "_send_heartbeats", "engine join_on_exit"),
     ("prefect.flow_engine", "observe_flow_run_suspension", "flow_run_id suspension_request polling_interval"),
     ("prefect.flow_engine", "load_flow", "flow_run"),
+    ("prefect.flow_engine", "load_flow_run", "flow_run_id"),
     ("prefect.results", "_read_server_default_result_storage_block_id", ""),
     ("prefect.results", "_aread_server_default_result_storage_block_id", ""),
 ]
@@ -203,11 +204,13 @@ def test_what_an_engine_does_later_or_not_at_all(module: str, name: str, paramet
 
 
 def test_engine_takes_what_is_changed_from_where_it_is_changed() -> None:
+    import prefect.engine  # noqa: PLC0415
     from prefect import flow_engine, results  # noqa: PLC0415
 
     engine = inspect.getsource(flow_engine.FlowRunEngine)
     assert "with _send_heartbeats(self)" in engine
     assert "observe_flow_run_suspension(" in inspect.getsource(flow_engine.BaseFlowRunEngine)
+    assert "load_flow_run(flow_run_id=flow_run_id)" in inspect.getsource(prefect.engine)
     loading = inspect.getsource(flow_engine.load_flow)
     assert 'os.environ.get("PREFECT__FLOW_ENTRYPOINT")' in loading
     for name in ("_get_default_result_storage", "_aget_default_result_storage"):

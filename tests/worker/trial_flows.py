@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, pause_flow_run, suspend_flow_run, task
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.variables import Variable
 
@@ -39,6 +42,29 @@ def asks(mark: str, name: str) -> None:
         Variable.get(name)
     except PrefectHTTPStatusError as error:
         _note(mark, f"refused {error.response.status_code} of")
+
+
+@flow
+def knows(mark: str) -> None:
+    """Write down the run as the context has it, and as the server."""
+    with get_client(sync_client=True) as client:
+        _write_down(mark, client.read_flow_run(_seen().id))
+
+
+@flow
+async def knows_too(mark: str) -> None:
+    """The same from an asynchronous flow."""
+    async with get_client() as client:
+        _write_down(mark, await client.read_flow_run(_seen().id))
+
+
+def _seen() -> Any:
+    context: Any = FlowRunContext.get()
+    return context.flow_run
+
+
+def _write_down(mark: str, read: FlowRun) -> None:
+    Path(mark).write_text(f"{_seen().model_dump_json()}\n{read.model_dump_json()}")
 
 
 @flow
