@@ -5,6 +5,7 @@
 - The run itself, to begin with, and the deployment, where it only says which module to import: the worker has read
   both for the claim. What has become of the run since is looked at in the moment before it begins
   (`worker.engine_patience`).
+- Which process it is, it tells by itself, with the flow's version, which it tells anyway.
 - Heartbeats, and the watch for somebody who suspends the run, each with a thread, a client and a websocket of its own:
   they begin in the run's fifth second. The watch begins with a look at the run's state: it misses no suspension.
 - Certificates: Prefect's clients share one context, which no other client of the flow's ever sees.
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     type _Setup = Callable[..., AbstractContextManager[Any]]
 
 LATER_SECONDS = 5.0
-_ENTRYPOINT = "PREFECT__FLOW_ENTRYPOINT"
+_ENTRYPOINT, _RUN = "PREFECT__FLOW_ENTRYPOINT", "PREFECT__FLOW_RUN_ID"
 
 
 class Known(TypedDict, total=False):
@@ -65,6 +66,7 @@ def install(known: Known) -> None:
         known = {}
     for kind in (prefect.client.orchestration.PrefectClient, prefect.client.orchestration.SyncPrefectClient):
         _change(kind, known)
+        _tell_process(kind)
     engine: Any = prefect.flow_engine
     engine._send_heartbeats = _later(engine._send_heartbeats)  # noqa: SLF001 - see above
     engine.observe_flow_run_suspension = _later(engine.observe_flow_run_suspension)
@@ -76,6 +78,17 @@ def install(known: Known) -> None:
         _know_module(known["module"])
     if "run" in known:
         engine.load_flow_run = lambda flow_run_id: FlowRun.model_validate(known["run"] | {"id": flow_run_id})
+
+
+def _tell_process(kind: Any) -> None:
+    """Have the engine say which process it is with what it tells of its run before it begins it."""
+    plain, run, process = kind.update_flow_run, os.environ.get(_RUN), str(os.getpid())
+
+    def update(self: Any, flow_run_id: Any, *args: Any, **kwargs: Any) -> Any:
+        own = {"infrastructure_pid": process} if str(flow_run_id) == run else {}
+        return plain(self, flow_run_id, *args, **own | kwargs)
+
+    kind.update_flow_run = update
 
 
 def _know_version(server: str) -> None:

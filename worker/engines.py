@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import anyio
@@ -37,12 +37,13 @@ from prefect.runner._process_manager import ProcessHandle, ProcessManager
 from worker import workspace
 from worker.control_channel import ControlChannel
 from worker.engine_process import EngineStarter
+from worker.forked_process import ForkedProcess
 from worker.hooks import HookProcess
 from worker.known import Knowledge
 from worker.reports import Reports
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from contextlib import AsyncExitStack
     from uuid import UUID
 
@@ -117,6 +118,7 @@ class Engines:
         self.claim = claim
         self._variables = variables
         self.knowledge = Knowledge(client)
+        setattr(client, "update_flow_run", self._but_forked(client.update_flow_run))  # noqa: B010 - a method of it
         self._client = client
         self.fork_server = fork_server
         self.reports = Reports(client, health, claim)
@@ -125,6 +127,16 @@ class Engines:
         self.control = ControlChannel()
         self.processes = ProcessManager(on_remove=self._forget)
         self._emitter = EventEmitter(runner_name="standalone", client=client, get_events_client=_QueuedEvents)
+
+    def _but_forked(self, update: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[None]]:
+        """What Prefect's worker tells of each run, its process id, forked engines tell by themselves."""
+
+        async def tell(flow_run_id: UUID, **told: Any) -> None:
+            handle = self.processes.get(flow_run_id)
+            if handle is None or not isinstance(handle._process, ForkedProcess):  # noqa: SLF001 - as in engine_process
+                await update(flow_run_id, **told)
+
+        return tell
 
     async def enter(self, stack: AsyncExitStack) -> None:
         """Open what the engines need, to be closed by `stack`."""

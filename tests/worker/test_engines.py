@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,21 @@ def test_run_bears_the_name_of_each_step_on_its_way(api: Api, worker: Worker, tr
     assert api.wait_state(run, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
     names = [state["name"] for state in api.get(f"/flow_run_states/?flow_run_id={run}")]
     assert names == ["Scheduled", "Pending", "Running", "Completed"]
+
+
+@pytest.mark.parametrize("command", ["", f"{sys.executable} -m prefect.engine"])
+def test_process_of_a_run_is_told_by_itself_where_it_is_forked(
+    api: Api, proxy: Proxy, start: StartWorker, trial: Trial, command: str
+) -> None:
+    """With what it tells before it begins, so that it is known of each run that has begun."""
+    worker = start(port=proxy.port).ready()
+    body = {"work_queue_name": worker.queue, "parameters": trial.files, "state": {"type": "SCHEDULED"}}
+    body |= {"job_variables": {"command": command} if command else {}}
+    run = api.post(f"/deployments/{api.deploy('trial_flows.until', 'until')}/create_flow_run", body)["id"]
+    engine = trial.begun()
+    assert api.run(run)["infrastructure_pid"] == str(engine)
+    told = [whole for whole in proxy.whole if whole.startswith(f"PATCH /api/flow_runs/{run} ".encode())]
+    assert len(told) == (2 if command else 1)
 
 
 @pytest.mark.parametrize("entrypoint", ["knows", "knows_too"])
