@@ -4,7 +4,8 @@ No root: a real Prefect server (SQLite) on loopback, a real worker whose engines
 and Resend. A proxy before the server counts; engines are known by a header that their deployments' variables give them.
 Signups of seven mails, all due at once, start as the website may start them: at Prefect. How often a worker
 polls, beats and looks for lost runs depends on the clock, and is no part of the count; neither is how a limit is waited
-for, since none is reached here.
+for, since none is reached here. The webhooks' reader of Notion runs beside, as in production, so that a send need not
+read its record: its own requests, a few a minute for all mails together, go by the clock as well.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import results
 from flows.campaigns.model import sequence
+from flows.sending import ahead
 from sandbox import env_file
 from sandbox.campaign.contacts import PAYLOADS, address
 from sandbox.checkout import commit, in_history
@@ -48,9 +50,13 @@ LONG_RUNS = frozenset(
         "GET /work_pools/NAME",
     }
 )
+# What a worker asks or tells each few seconds, however many mails go out in them.
+KEPT = frozenset({"GET /deployments/ID", "GET /flows/ID", "GET /admin/storage", "POST /logs"})
 type Counts = dict[str, dict[str, float]]
 MAILS, CONCURRENCY = 7, 2
 FLOWS = ("christmas-signup-handler", "christmas-send-email")
+# The webhooks' reader: its first look at once, which theirs has a minute after their start, then as ever.
+READER = "from flows.webhooks import reader; reader.once(); reader.Reader()._loop()"
 MARK = "x-hublab-asks: engine"
 HEADERS = {"PREFECT_CLIENT_CUSTOM_HEADERS": json.dumps(dict([MARK.split(": ")]))}
 # By the clock, not by the mail: polls, heartbeats, looks for cancellations and lost runs, and what a worker asks once.
@@ -121,15 +127,20 @@ def campaign(folder: Path) -> Iterator[Place]:
         running = Worker(proxy.port, marks, queue=queues, HUBLAB_CONCURRENCY=str(CONCURRENCY))
         stack.callback(running.close)
         running.ready()
-        _set_up(api, both.environment(), folder)
+        env = _set_up(api, both.environment(), folder)
+        reader = subprocess.Popen([sys.executable, "-c", READER], env=env)
+        stack.callback(reader.wait)
+        stack.callback(reader.kill)
+        known = {"variables": {"name": {"any_": [ahead.LIST]}}}
+        wait_for(lambda: api.post("/variables/filter", known), "Notion is read ahead")
         for flow in FLOWS:
             deployment = api.get(f"/deployments/name/{flow}/{flow}")["id"]
             api.patch(f"/deployments/{deployment}", {"job_variables": {"env": HEADERS}})
         yield Place(api, proxy, running)
 
 
-def _set_up(api: Api, settings: dict[str, str], folder: Path) -> None:
-    """What the operator does: settings, deployments and limits at Prefect, properties in Notion."""
+def _set_up(api: Api, settings: dict[str, str], folder: Path) -> dict[str, str]:
+    """What the operator does: settings, deployments and limits at Prefect, properties in Notion; by which variables."""
     more = {
         "HUBLAB_PUBLIC_URL": "https://hooks.hublab.test",
         "HUBLAB_CALENDLY_LINK": "https://calendly.com/hublab/call",
@@ -146,6 +157,7 @@ def _set_up(api: Api, settings: dict[str, str], folder: Path) -> None:
     env = environment(folder, PREFECT_API_URL=f"http://127.0.0.1:{api.port}/api", PREFECT_API_AUTH_STRING=AUTH)
     for words in (["secret_blocks", "--env", str(file)], ["register", "--pool", POOL], ["notion_setup"]):
         subprocess.run([sys.executable, "-m", f"flows.operator.{words[0]}", *words[1:]], env=env, check=True)
+    return env
 
 
 def measure(place: Place, numbers: range) -> Counts:
