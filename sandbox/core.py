@@ -13,7 +13,7 @@ from sandbox.errors import SandboxError
 from sandbox.files import write_whole
 from sandbox.layout import MAX_HOSTS, SERVER, Layout, layout
 from sandbox.machine import Machine
-from sandbox.shell import run, step
+from sandbox.shell import step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -231,7 +231,7 @@ class Sandbox:
         base, below_server = build.trees(here, suite, prefect)
         with step(f"network {here.subnet}"):
             network.up(here)
-            self._make_key()
+            identity.make_key(here)
         if not self.server.prepared:
             self.server.prepare(below_server)
             server.configure(self.server)
@@ -249,9 +249,3 @@ class Sandbox:
         build.together([partial(server.check_reach, machine) for machine in machines])
         self.write_env()
         here.ready.touch()
-
-    def _make_key(self) -> None:
-        key = self.layout.key
-        if not key.exists():
-            key.parent.mkdir(mode=0o700, exist_ok=True)
-            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hublab-sandbox", "-f", key], timeout=30)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sandbox.shell import run
 
 if TYPE_CHECKING:
+    from sandbox.layout import Layout
     from sandbox.machine import Machine
 
 _HOST_KEY = "etc/ssh/ssh_host_ed25519_key"
@@ -38,6 +39,14 @@ def prepare(machine: Machine, layers: list[Path]) -> None:
     write(machine, "root/.ssh/authorized_keys", public, mode=0o600)
     operator = write(machine, "home/operator/.ssh/authorized_keys", public, mode=0o600)
     _give(operator, like=layers[-1] / "home/operator")
+
+
+def make_key(layout: Layout) -> None:
+    """The key that opens every machine, unless it is there."""
+    key = layout.key
+    if not key.exists():
+        key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hublab-sandbox", "-f", key], timeout=30)
 
 
 def known_hosts(machine: Machine) -> str:

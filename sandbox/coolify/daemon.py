@@ -39,7 +39,7 @@ class Daemon:
 
     def __init__(self, layout: Layout, folder: Path) -> None:
         """Name it; nothing runs yet."""
-        self._layout, self._folder = layout, folder
+        self.layout, self._folder = layout, folder
         self._cgroup = Cgroup(f"{layout.cgroup}-dockerd")
         # Unpacked once for all; another list is another folder.
         self._programs = layout.trees / f"docker-{hashlib.sha256(' '.join(_PACKAGES).encode()).hexdigest()[:8]}"
@@ -49,7 +49,7 @@ class Daemon:
     @property
     def gateway(self) -> IPv4Address:
         """This machine's address on the containers' network."""
-        return self._layout.operator_address
+        return self.layout.operator_address
 
     def start(self) -> None:
         """Start it, on whatever its folder holds from before.
@@ -64,7 +64,7 @@ class Daemon:
             *("unshare", "--mount", "--propagation", "private", "dockerd", f"--host=unix://{self.socket}"),
             *(f"--data-root={self._folder}/data", f"--exec-root={self._folder}/exec", f"--pidfile={self._folder}/pid"),
             *("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"),
-            *("--userland-proxy=false", "--storage-driver=overlay2", f"--cgroup-parent=/{self._layout.cgroup}-docker"),
+            *("--userland-proxy=false", "--storage-driver=overlay2", f"--cgroup-parent=/{self.layout.cgroup}-docker"),
         ]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -72,9 +72,11 @@ class Daemon:
             )
         self._wait_until_it_answers()
         if self.docker("network", "inspect", NETWORK, check=False).returncode:
-            subnet = f"--subnet={self._layout.subnet}"
-            bridge = f"--opt=com.docker.network.bridge.name={self._layout.bridge}"
-            self.docker("network", "create", subnet, f"--gateway={self.gateway}", bridge, NETWORK)
+            # The lower half of the network is for machines.
+            _, upper = self.layout.subnet.subnets()
+            subnet = (f"--subnet={self.layout.subnet}", f"--ip-range={upper}")
+            bridge = f"--opt=com.docker.network.bridge.name={self.layout.bridge}"
+            self.docker("network", "create", *subnet, f"--gateway={self.gateway}", bridge, NETWORK)
 
     def stop(self) -> None:
         """As a machine's shutdown stops it: each container is told to end and killed after ten seconds."""
@@ -96,7 +98,7 @@ class Daemon:
             self.docker("network", "rm", NETWORK, check=False)
         self.stop()
         self._cgroup.kill()
-        run(["ip", "link", "delete", self._layout.bridge], timeout=10, check=False)
+        run(["ip", "link", "delete", self.layout.bridge], timeout=10, check=False)
         self._remove_cgroups()
         # Each layer has thousands of files: rm takes a part of the time that Python does.
         run(["rm", "--recursive", "--force", "--one-file-system", self._folder], timeout=300)
@@ -165,5 +167,5 @@ class Daemon:
     def _remove_cgroups(self) -> None:
         """Those of the containers, below each controller of cgroup v1."""
         for controller in Path("/sys/fs/cgroup").iterdir():
-            for folder, _, _ in os.walk(controller / f"{self._layout.cgroup}-docker", topdown=False):
+            for folder, _, _ in os.walk(controller / f"{self.layout.cgroup}-docker", topdown=False):
                 os.rmdir(folder)  # noqa: PTH106

@@ -60,6 +60,11 @@ class Api:
         wanted |= {"work_queue_name": "nobody", "enforce_parameter_schema": False}
         return str(self.post("/deployments/", wanted)["id"])
 
+    def ensure_pool(self, name: str = POOL) -> None:
+        """See that the pool is there, before the first worker has created it."""
+        body = {"name": name, "type": "process"}
+        wait_for(lambda: self._http.post("/work_pools/", json=body).status_code in {201, 409}, f"the pool {name}")
+
     def ensure_queue(self, pool: str, name: str) -> None:
         """See that the queue is there, whose runs no worker may take."""
         path, body = f"/work_pools/{pool}/queues", {"name": name}

@@ -5,6 +5,7 @@ Queue; build, or take the image that is there; up; poll the health; stop and rem
 
 from __future__ import annotations
 
+import itertools
 import json
 import shlex
 import threading
@@ -13,17 +14,33 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
 from sandbox.coolify.daemon import NETWORK
 from tests.deploy.coolify.standin import Standin, says
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    import httpx
+    from collections.abc import Callable
 
     from sandbox.coolify.daemon import Daemon
 
 RUNNING = '"running"'
+_NEEDED = {
+    "project_uuid",
+    "server_uuid",
+    "environment_name",
+    "git_repository",
+    "git_branch",
+    "build_pack",
+    "ports_exposes",
+}
+_PLACES: dict[str, Any] = {
+    "/projects": [{"uuid": "prj0", "name": "other"}, {"uuid": "prj1", "name": "perfect"}],
+    "/projects/prj0": {"uuid": "prj0", "environments": [{"id": 6, "name": "production"}]},
+    "/projects/prj1": {"uuid": "prj1", "environments": [{"id": 7, "name": "staging"}]},
+}
+"""Of the routes that are not about an application."""
+POLL_SECONDS = 0.5
 COMMAND_SECONDS = 900
 """Longer than any drain here."""
 
@@ -34,13 +51,13 @@ class DeploymentError(Exception):
 
 @dataclass
 class Application(Standin):
-    """One application. `build`: makes an image of a commit, under a tag; `lies`: what is run in the place of it.
+    """One application. `build`: an image of a commit's target, under a tag; `lies`: what is run in the place of it.
 
     `moment`: is told each question before it is answered, and after; and each stage of a deployment.
     """
 
     daemon: Daemon
-    build: Callable[[str, str], None]
+    build: Callable[[str, str, str], None]
     lies: list[str] = field(default_factory=list)
     moment: Callable[[str], None] = lambda _: None
 
@@ -130,7 +147,7 @@ class Application(Standin):
         image = f"{self.uuid}:{commit}"
         if not self._there(image):
             try:
-                self.build(commit, image)
+                self.build(commit, self.app["dockerfile_target_build"], image)
             except Exception as error:
                 raise DeploymentError(f"Failed to build: {error}") from error
         return image
@@ -157,23 +174,25 @@ class Application(Standin):
             *shlex.split(app.get("custom_docker_run_options") or ""),
             *(f"--health-{key}={value}" for key, value in health.items() if app["health_check_enabled"]),
             *(f"--env={key}={value}" for key, value in given.items()),
+            *(f"--volume={item['name']}:{item['mount_path']}" for item in self.storages),
             image,
             check=False,
         )
         return done.returncode == 0
 
     def _gets_healthy(self, name: str, said: list[str]) -> bool:
-        """No health check: accepted at once. Else the start's time, then so many polls."""
+        """No health check: accepted at once. Else polled for as long as Coolify does, and oftener, which saves time."""
         if not self.app["health_check_enabled"]:
             return True
-        time.sleep(self.app["health_check_start_period"])
-        for poll in range(1, self.app["health_check_retries"] + 1):
+        polls, interval = self.app["health_check_retries"], self.app["health_check_interval"]
+        end = time.monotonic() + self.app["health_check_start_period"] + polls * interval
+        while time.monotonic() < end:
             status = self._inspect(name, "json .State.Health.Status").strip('"')
-            said.append(f'Attempt {poll} of {self.app["health_check_retries"]} | Healthcheck status: "{status}"')
             if status != "starting":
                 said.append(f"New container is {status}.")
                 return status == "healthy"
-            time.sleep(self.app["health_check_interval"])
+            time.sleep(POLL_SECONDS)
+        said.append(f'Attempt {polls} of {polls} | Healthcheck status: "starting"')
         return False
 
     def _retire(self, *names: str) -> None:
@@ -200,16 +219,56 @@ class Application(Standin):
 
 
 class Coolify:
-    """Several applications behind one address, each known by its uuid, as its deployments are."""
+    """Several applications behind one address, each known by its uuid, as its deployments are.
 
-    def __init__(self, applications: Sequence[Application]) -> None:
-        """Serve these."""
-        self.applications = {item.uuid: item for item in applications}
+    `add`: makes one, as somebody who creates one by the API has it made. `moment`: is told those of all.
+    """
+
+    add: Callable[..., Application]
+
+    def __init__(self) -> None:
+        """None yet."""
+        self.applications: dict[str, Application] = {}
+        self.moment: Callable[[str], None] = lambda _: None
+        self._numbers = itertools.count(1)
+
+    def take(self, app: Application) -> None:
+        """Serve one more."""
+        self.applications[app.uuid] = app
+        app.moment = self.tell
+
+    def tell(self, now: str) -> None:
+        """A moment of any of them."""
+        self.moment(now)
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """Of the application that is asked about; of any where it is about none."""
+        path = request.url.path.removeprefix("/api/v1")
+        if path == "/applications/public":
+            self.moment(f"before POST {path}")
+            created = self._create(json.loads(request.content))
+            self.moment(f"after POST {path}")
+            return created
+        if path in _PLACES:
+            return httpx.Response(200, json=_PLACES[path])
+        if path == "/servers/srv1/resources":
+            found = [item for app in self.applications.values() for item in app.answer(request).json()]
+            return httpx.Response(200, json=found)
         words = [*request.url.path.split("/"), request.url.params.get("uuid", "")]
         asked = [item for uuid, item in self.applications.items() if any(word.split("-")[0] == uuid for word in words)]
         if not asked and (request.url.path.endswith("/deploy") or "/applications/" in request.url.path):
             return says(404, "No resources found.")
         return (asked or list(self.applications.values()))[0].answer(request)
+
+    def _create(self, body: dict[str, Any]) -> httpx.Response:
+        """One more, which is not deployed; it is where the body says."""
+        if missing := sorted(_NEEDED - set(body)):
+            errors = {name: [f"The {name} field is required."] for name in missing}
+            return says(422, "Validation failed.", errors=errors)
+        if (body["project_uuid"], body["environment_name"], body["server_uuid"]) != ("prj1", "staging", "srv1"):
+            return says(404, "Not found.")
+        destination = {"uuid": body["destination_uuid"], "server": {"uuid": body["server_uuid"]}}
+        own = ("name", "description", "git_repository", "git_branch", "git_commit_sha", "build_pack", "ports_exposes")
+        uuid = f"created{next(self._numbers)}"
+        self.add(uuid, destination=destination, environment_id=7, **{name: body[name] for name in own if name in body})
+        return httpx.Response(201, json={"uuid": uuid, "domains": None})

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FLOWS = CHECKOUT / "tests/worker/trial_flows.py"
 RELEASE = "/opt/hublab/release"
+URL = "https://git.example.com/ada/hublab.git"
+"""By which everybody but git on this machine knows the repository; nobody has to reach it."""
 WHO = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
 
 
@@ -41,7 +43,8 @@ class Desk:
         shutil.copy(FLOWS, self.checkout / "flows/trial_flows.py")
         _git(folder, "init", "-q", "--bare", str(self.remote))
         _git(self.checkout, "init", "-q", "-b", "main")
-        _git(self.checkout, "remote", "add", "origin", str(self.remote))
+        _git(self.checkout, "remote", "add", "origin", URL)
+        _git(self.checkout, "remote", "set-url", "--push", "origin", str(self.remote))
         self.operator = Operator(folder / "env", dict(settings), self.checkout)
 
     def commit(self, files: Mapping[str, str] | None = None) -> str:
@@ -91,7 +94,7 @@ def settings(url: str, api_url: str, queue: str) -> dict[str, str]:
     }
 
 
-def build(daemon: Daemon, remote: Path, commit: str, tag: str) -> None:
+def build(daemon: Daemon, remote: Path, commit: str, target: str, tag: str) -> None:
     """As Coolify builds a commit: the Dockerfile of the deploy's own fields, in what git has of it, no release told.
 
     Raises:
@@ -102,7 +105,7 @@ def build(daemon: Daemon, remote: Path, commit: str, tag: str) -> None:
         done = subprocess.run(
             ["docker", "build", "--network=host", "--progress=plain", "--build-arg=BASE=hublab-base",
              *(f"--secret=id={name},src={path}" for name, path in secrets.items()),
-             "--file=deploy/container/Dockerfile", "--target=worker", "--tag", tag, "-"],
+             "--file=deploy/container/Dockerfile", "--target", target, "--tag", tag, "-"],
             stdin=context.stdout, env={**os.environ, **daemon.environment}, capture_output=True, text=True, check=False,
         )  # fmt: skip
     if context.returncode or done.returncode:

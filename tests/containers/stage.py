@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from sandbox.waiting import wait_for
 from tests.containers import desk
@@ -16,7 +17,7 @@ from tests.deploy.coolify.standin import ABILITIES, APP
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from sandbox.coolify.daemon import Daemon
@@ -35,9 +36,10 @@ class Stage:
     planned: Result
     deployed: Result
 
-    def __init__(self, daemon: Daemon, api: Api, at: Desk, app: Application, home: Path) -> None:
+    def __init__(self, daemon: Daemon, api: Api, at: Desk, coolify: Coolify, home: Path) -> None:
         """Nothing is deployed yet."""
-        self.daemon, self.api, self.desk, self.app, self._home = daemon, api, at, app, home
+        self.daemon, self.api, self.desk, self.coolify, self._home = daemon, api, at, coolify, home
+        self.coolify.add, self.app = self.add, self.add(APP)
         self.first = at.commit()
         self.releases = {self.first: at.release()}
 
@@ -48,17 +50,35 @@ class Stage:
         self.deployed = self.desk.hublab("deploy", "--yes")
         self.second = self.made({"flows/second.py": '"""A module that the first release has not."""\n'})
 
-    def made(self, files: dict[str, str]) -> str:
+    def add(self, uuid: str, **more: Any) -> Application:
+        """One more application, which Coolify builds from the operator's repository."""
+        app = Application(
+            daemon=self.daemon,
+            uuid=uuid,
+            app={"git_repository": desk.URL, **more},
+            build=partial(desk.build, self.daemon, self.desk.remote),
+        )
+        self.coolify.take(app)
+        return app
+
+    def remove(self, app: Application) -> None:
+        """With its containers."""
+        wait_for(app.settled, lambda: str(app.deployments), every=0.5)
+        self.daemon.docker("rm", "--force", "--volumes", *app.containers(), check=False)
+        del self.coolify.applications[app.uuid]
+
+    def made(self, files: dict[str, str], uuids: Sequence[str] = (APP,)) -> str:
         """A commit upon the first that has these files as well; its image is a small layer on the first's."""
         self.desk.at(self.first)
         commit = self.desk.commit(files)
         self.releases[commit] = self.desk.release()
-        desk.upon(self.daemon, f"{APP}:{self.first}", f"{APP}:{commit}", self.releases[commit], files)
+        for uuid in uuids:
+            desk.upon(self.daemon, f"{uuid}:{self.first}", f"{uuid}:{commit}", self.releases[commit], files)
         return commit
 
     def back_to_first(self) -> None:
         """Deployed where it does not serve."""
-        self.app.moment, self.app.lies = lambda _: None, []
+        self.coolify.moment, self.app.lies = lambda _: None, []
         self.app.tokens, self.app.api_is_on = {TOKEN: ABILITIES}, True
         wait_for(self.app.settled, lambda: str(self.app.deployments), every=0.5)
         self.desk.at(self.first)
@@ -69,14 +89,14 @@ class Stage:
 
     # -- what there is -----------------------------------------------------------------------------------------
 
-    def container(self) -> str:
+    def container(self, app: Application | None = None) -> str:
         """The one that is there."""
-        (only,) = self.app.containers()
+        (only,) = (app or self.app).containers()
         return only
 
-    def serves(self) -> str:
+    def serves(self, app: Application | None = None) -> str:
         """The release in the one container, which is healthy."""
-        name = self.container()
+        name = self.container(app)
         state = self.daemon.docker("inspect", "--format={{.State.Health.Status}}", name).stdout.strip()
         assert state == "healthy", self.log(name)
         return self.run(name, "python", "-c", "import json; print(json.load(open('REVISION'))['id'])")
@@ -114,9 +134,11 @@ class Stage:
 
     # -- what befalls an operator ------------------------------------------------------------------------------
 
-    def killed_at(self, moment: str, **overrides: str) -> None:
-        """A deploy whose process is killed at a moment of Coolify's, which is told by its first words."""
-        self.desk.operator.write(**overrides)
+    def killed_at(self, moment: str, words: Sequence[str] = ("deploy", "--yes"), **overrides: str) -> str:
+        """A command whose process is killed at a moment of Coolify's, which is told by its first words; what it said.
+
+        Nobody who held a lock has given a sign of life for an hour then.
+        """
         process: list[subprocess.Popen[str]] = []
         met: list[str] = []
 
@@ -128,28 +150,28 @@ class Stage:
                 if now.startswith("before "):
                     raise ConnectionAbortedError("nobody is there any more")
 
-        self.app.moment = strike
-        process.append(self.desk.operator.begin("python", "cli", "deploy", "--yes", **overrides))
+        self.coolify.moment = strike
+        process.append(self.desk.operator.begin("python", "cli", *words, **overrides))
         text, _ = process[0].communicate(timeout=600)
-        self.app.moment = lambda _: None
+        self.coolify.moment = lambda _: None
         assert met, f"{moment} did not come\n{text}"
+        self.age_locks()
+        return text
 
     def age_locks(self) -> None:
         """As if all who hold a lock had been silent for an hour: only the server's clock could say otherwise."""
         with sqlite3.connect(self._home / "prefect.db", timeout=30) as database:
             then = "strftime('%Y-%m-%d %H:%M:%f000', updated, '-1 hour')"
-            database.execute(f"UPDATE variable SET updated = {then} WHERE name = 'hublab_lock_{APP}'")  # noqa: S608
+            database.execute(f"UPDATE variable SET updated = {then} WHERE name LIKE 'hublab_lock_%'")  # noqa: S608
 
 
 @contextmanager
 def staged(daemon: Daemon, api: Api, address: str, home: Path, folder: Path) -> Iterator[Stage]:
     """For as long as the block runs."""
-    remote = folder / "remote.git"
-    app = Application(daemon=daemon, build=lambda commit, tag: desk.build(daemon, remote, commit, tag))
-    with server(Coolify([app]).answer) as url:
+    coolify = Coolify()
+    with server(coolify.answer) as url:
         lines = desk.settings(url, address, QUEUE) | {"HUBLAB_HOSTS": f"coolify:{APP}"}
-        at = Desk(folder, lines)
-        app.app["git_repository"] = str(at.remote)
-        stage = Stage(daemon, type(api)(api.port, "flows.trial_flows"), at, app, home)
+        stage = Stage(daemon, type(api)(api.port, "flows.trial_flows"), Desk(folder, lines), coolify, home)
         yield stage
-        wait_for(app.settled, lambda: str(app.deployments), every=0.5)
+        for app in coolify.applications.values():
+            wait_for(app.settled, lambda app=app: str(app.deployments), every=0.5)  # type: ignore[misc]

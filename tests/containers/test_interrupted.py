@@ -22,10 +22,8 @@ def test_killed_at_each_step_and_converged_by_the_next(serving: Stage) -> None:
     serving.desk.at(serving.second)
     for moment in MOMENTS:
         serving.killed_at(moment, **more)
-        serving.age_locks()
     serving.killed_at(f"stops {old}", **more)
     assert serving.app.deployments[-1]["status"] == "in_progress"
-    serving.age_locks()
     with serving.desk.operator.begin("python", "cli", "deploy", "--yes", **more) as last:
         serving.let_end(old, "kept")
         text, _ = last.communicate(timeout=600)

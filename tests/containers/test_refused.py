@@ -48,9 +48,9 @@ def deployed_until(serving: Stage, moment: str, then: Callable[[], object]) -> R
         if now == moment:
             then()
 
-    serving.app.moment = strike
+    serving.coolify.moment = strike
     done = serving.desk.hublab("deploy", "--yes")
-    serving.app.moment = lambda _: None
+    serving.coolify.moment = lambda _: None
     assert done.status == 1, done.text
     assert NOT_BACK in done.text
     assert TOKEN not in done.text

@@ -1,131 +1,143 @@
-"""The webhooks' image as an application of Coolify's with a volume: what it has accepted outlives a redeploy."""
+"""The webhooks as an application of Coolify's, which `./hublab` deploys: what they accepted outlives a redeploy."""
 
 from __future__ import annotations
 
-import itertools
-import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from deploy.container import image as built
 from sandbox.coolify.daemon import NETWORK
 from sandbox.local.processes import AUTH
 from sandbox.waiting import wait_for
+from tests.deploy.coolify.standin import APP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox.coolify.daemon import Daemon
-    from sandbox.local.server import Api
+    from sandbox.operator import Result
+    from tests.containers.stage import Stage
 
+UUID = "hookhook"
+ADDRESS = f"coolify:{UUID}"
 HANDLER = "christmas-signup-handler"
-SECRETS = {
-    "WEBHOOK_SECRET": "webhook-test",
+DOMAIN = "https://hooks.example.com"
+SECRET = "webhook-sentinel-81c2"
+ENV = {
+    "HUBLAB_WEBHOOKS": ADDRESS,
+    "HUBLAB_PUBLIC_URL": DOMAIN,
+    "WEBHOOK_SECRET": SECRET,
     "RESEND_WEBHOOK_SECRET": "whsec_dGVzdC10ZXN0LXRlc3QtdGVzdA==",
-    "UNSUBSCRIBE_SECRET": "unsubscribe-test",
+    "UNSUBSCRIBE_SECRET": "unsubscribe-sentinel-81c2",
 }
-# Of one of them the check by HTTP is no part: it is what Coolify's field for a command takes.
-HEALTH = "python -m flows.webhooks.healthy"
 SPOOL = "/var/lib/hublab/webhooks"
-_NAMES = itertools.count(1)
+ENDS_AT_ONCE = {"flows/webhooks/service.py": 'raise SystemExit("these webhooks have had enough")\n'}
 
 
-@dataclass
-class Webhooks:
-    """One container of theirs, on a volume that others have as well."""
+class Hooks:
+    """The application beside the workers', and its callers, who reach its containers by their network."""
 
-    daemon: Daemon
-    image: str
-    address: str
-    name: str
+    deployed: Result
 
-    def start(self) -> Self:
-        """As Coolify's compose file has it, with a persistent storage and a health check by command."""
-        told = {**SECRETS, "PREFECT_API_URL": self.address, "PREFECT_API_AUTH_STRING": AUTH}
-        self.daemon.docker(
-            *("run", "--detach", "--name", self.name, "--network", NETWORK, "--restart=unless-stopped"),
-            *("--cap-drop=ALL", "--init", f"--health-cmd={HEALTH}", "--health-interval=1s", "--health-timeout=15s"),
-            *(f"--env={key}={value}" for key, value in told.items()),
-            *(f"--volume=webhooks:{SPOOL}", self.image),
-        )
-        return self
+    def __init__(self, stage: Stage) -> None:
+        """Nothing of it is deployed yet."""
+        self.stage, self.app = stage, stage.add(UUID, name="webhooks")
 
-    def is_(self, what: str) -> str:
-        """What Docker says of it."""
-        return self.daemon.docker("inspect", f"--format={{{{{what}}}}}", self.name).stdout.strip()
+    def hublab(self, *words: str, **more: str) -> Result:
+        """A command for it alone."""
+        return self.stage.desk.hublab(*words, "--limit", ADDRESS, **ENV, **more)
 
-    def healthy(self) -> Self:
-        """Wait until Docker calls it healthy."""
-
-        def why() -> str:
-            said = self.daemon.docker("logs", self.name)
-            return f"{self.name} is healthy\n{self.is_('json .State.Health')}\n{said.stdout}{said.stderr}"
-
-        wait_for(lambda: self.is_(".State.Health.Status") == "healthy", why, every=0.5)
-        return self
-
-    def url(self) -> str:
-        """Where it listens, on the containers' network."""
-        return f"http://{self.is_(f'.NetworkSettings.Networks.{NETWORK}.IPAddress')}:8080"
-
-    def sign_up(self, name: str) -> int:
+    def sign_up(self, name: str, container: str = "") -> int:
         """A signup; the status of the answer."""
+        what = f"--format={{{{.NetworkSettings.Networks.{NETWORK}.IPAddress}}}}"
+        address = self.stage.daemon.docker("inspect", what, container or self.stage.container(self.app)).stdout.strip()
         payload = {"email": f"delivered+{name}@resend.dev", "first_name": "Ada", "assessment_score": 50}
-        headers = {"x-webhook-secret": SECRETS["WEBHOOK_SECRET"]}
-        url = f"{self.url()}/webhook/christmas-signup"
+        url, headers = f"http://{address}:8080/webhook/christmas-signup", {"x-webhook-secret": SECRET}
         return httpx.post(url, json=payload, headers=headers, trust_env=False, timeout=30).status_code
 
-    def stop(self) -> None:
-        """As Coolify does, once another one is healthy."""
-        self.daemon.docker("stop", "--time=30", self.name)
-        self.daemon.docker("rm", self.name)
+    def waiting(self) -> int:
+        """What was accepted and is not handed on."""
+        found = self.stage.run(self.stage.container(self.app), "sh", "-c", f"find {SPOOL} -name '*.json' | wc -l")
+        return int(found)
 
 
 @pytest.fixture(scope="module")
-def webhooks_image(daemon: Daemon, image: str, base_image: str) -> str:
-    """From the worker's layers."""
-    assert image
-    return built.build(base_image, "webhooks", ["--network=host"], {**os.environ, **daemon.environment})
+def hooks(stage: Stage) -> Iterator[Hooks]:
+    """The application, whose first deploy was one with its worker's."""
+    stage.back_to_first()
+    stage.api.ensure_pool()
+    made = Hooks(stage)
+    made.deployed = stage.desk.hublab("deploy", "--yes", **ENV)
+    yield made
+    stage.remove(made.app)
 
 
-@pytest.fixture
-def start(daemon: Daemon, webhooks_image: str, address: str) -> Iterator[Any]:
-    started: list[Webhooks] = []
+def test_first_deploy_sets_it_up_beside_the_worker_and_then_all_is_as_planned(hooks: Hooks) -> None:
+    stage, text = hooks.stage, hooks.deployed.text
+    assert hooks.deployed.status == 0, text
+    assert f"no volume is at {SPOOL}" in text
+    assert f"release {stage.releases[stage.first]}" in text
+    assert SECRET not in text
+    results = {line.split()[1]: line for line in text.splitlines() if line.rstrip().endswith(("no change", "deployed"))}
+    assert results[f"(coolify:{APP})"].endswith("no change"), text
+    assert results[f"({ADDRESS})"].endswith("1 of 1 COMPLETED  deployed"), text
+    assert stage.serves(hooks.app) == stage.releases[stage.first]
+    assert hooks.app.app["fqdn"] == DOMAIN
+    planned = stage.desk.hublab("plan", **ENV)
+    assert planned.status == 0, planned.text
+    status = hooks.hublab("status")
+    assert (status.status, "serves, release" in status.text) == (0, True), status.text
+    verified = hooks.hublab("verify")
+    assert verified.status == 0, verified.text
+    (passed,) = [line for line in verified.text.splitlines() if " passed" in line]
+    assert "7 passed" in passed, verified.text
 
-    def begin() -> Webhooks:
-        started.append(Webhooks(daemon, webhooks_image, address, f"webhooks-{next(_NAMES)}"))
-        return started[-1].start()
 
-    yield begin
-    for item in started:
-        daemon.docker("rm", "--force", item.name, check=False)
-    daemon.docker("volume", "rm", "--force", "webhooks")
-
-
-def waiting(webhooks: Webhooks) -> int:
-    return int(webhooks.daemon.docker("exec", webhooks.name, "sh", "-c", f"find {SPOOL} -name '*.json' | wc -l").stdout)
-
-
-def test_nothing_that_was_accepted_is_lost_or_doubled_in_a_redeploy(start: Any, api: Api) -> None:
+def test_nothing_that_was_accepted_is_lost_or_doubled_in_a_redeploy(hooks: Hooks) -> None:
     """While nobody takes it, since the flows are not registered: the old container, both, the new one alone."""
-    old = start().healthy()
-    assert old.sign_up("first") == 202
-    new = start().healthy()
-    assert [old.sign_up("second"), new.sign_up("third")] == [202, 202]
-    old.stop()
-    assert new.sign_up("fourth") == 202
-    assert waiting(new) == 4
-    deployment = api.deploy(f"flows.{HANDLER}.nobody", HANDLER)
-    wait_for(lambda: waiting(new) == 0, lambda: f"{waiting(new)} wait", every=0.5)
-    found = api.post("/flow_runs/filter", {"deployments": {"id": {"any_": [deployment]}}})
-    emails = sorted(run["parameters"]["payload"]["email"] for run in found)
-    assert emails == sorted(f"delivered+{name}@resend.dev" for name in ("first", "second", "third", "fourth"))
+    stage, old = hooks.stage, hooks.stage.container(hooks.app)
+    answers = [hooks.sign_up("first")]
+    second = stage.made({"flows/second.py": '"""A module that the first release has not."""\n'}, [UUID])
+
+    def call(now: str) -> None:
+        if now == f"stops {old}":
+            answers.extend(hooks.sign_up(f"both-{name}", name) for name in hooks.app.containers())
+
+    stage.coolify.moment = call
+    done = hooks.hublab("deploy", "--yes")
+    stage.coolify.moment = lambda _: None
+    assert done.status == 0, done.text
+    assert old not in hooks.app.containers()
+    assert stage.serves(hooks.app) == stage.releases[second]
+    answers.append(hooks.sign_up("alone"))
+    assert answers == [202] * 4
+    assert hooks.waiting() == 4
+    deployment = stage.api.deploy(f"flows.{HANDLER}.nobody", HANDLER)
+    wait_for(lambda: hooks.waiting() == 0, lambda: f"{hooks.waiting()} wait", every=0.5)
+    found = stage.api.post("/flow_runs/filter", {"deployments": {"id": {"any_": [deployment]}}})
+    emails = [run["parameters"]["payload"]["email"] for run in found]
+    assert len(emails) == len(set(emails)) == 4, emails
+
+    back = hooks.hublab("rollback", "--yes")
+    assert back.status == 0, back.text
+    assert stage.serves(hooks.app) == stage.releases[stage.first]
+    assert hooks.sign_up("back") == 202
 
 
-def test_without_its_secrets_it_says_which_and_ends(daemon: Daemon, webhooks_image: str, address: str) -> None:
-    told = (f"--env=PREFECT_API_URL={address}", f"--env=PREFECT_API_AUTH_STRING={AUTH}")
-    done = daemon.docker("run", "--rm", "--network", NETWORK, *told, webhooks_image, check=False)
+def test_bad_release_never_takes_over(hooks: Hooks) -> None:
+    stage, old, fields = hooks.stage, hooks.stage.container(hooks.app), dict(hooks.app.app)
+    stage.made(ENDS_AT_ONCE, [UUID])
+    done = hooks.hublab("deploy", "--yes", HUBLAB_GATE_SECONDS="15")
+    assert done.status == 1, done.text
+    assert "these webhooks have had enough" in done.text
+    assert "rolled back" in done.text
+    assert (stage.container(hooks.app), hooks.app.app) == (old, fields)
+    assert hooks.sign_up("still") == 202
+
+
+def test_without_its_secrets_it_says_which_and_ends(hooks: Hooks) -> None:
+    there = {item["key"]: item["value"] for item in hooks.app.envs}
+    told = (f"--env=PREFECT_API_URL={there['PREFECT_API_URL']}", f"--env=PREFECT_API_AUTH_STRING={AUTH}")
+    image = f"{UUID}:{hooks.stage.first}"
+    done = hooks.stage.daemon.docker("run", "--rm", "--network", NETWORK, *told, image, check=False)
     assert (done.returncode, "webhook-secret" in done.stderr.lower().replace("_", "-")) == (78, True), done.stderr
