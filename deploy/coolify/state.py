@@ -102,8 +102,8 @@ class ApplicationState:
 
     @property
     def release(self) -> str:
-        """The release that serves; empty where nobody says."""
-        return self.online[0].release if self.online else ""
+        """The release that serves; empty where nobody says. A container that passed no gate has said none."""
+        return next((item.release for item in self.online if item.release), "")
 
     @property
     def current(self) -> str | None:

@@ -296,3 +296,11 @@ def test_release_of_this_checkout_is_known_whatever_python_the_image_has() -> No
     assert identity.release_id("3.12.12", "/usr/local") in found
     assert identity.release_id("3.13.5", "/usr") in found
     assert "3.8.8-0000000000" not in found
+
+
+def test_container_that_passed_no_gate_is_not_what_serves() -> None:
+    """Its worker is ONLINE at Prefect for a while after Coolify has removed it."""
+    failed = Running(f"{APP}-2", online=True, release="", created="2")
+    serves = Running(f"{APP}-1", online=True, release="r-new", created="1")
+    assert reasons(running=(serves, failed)) == ()
+    assert reasons(running=(failed,)) == ("runs release unknown",)
