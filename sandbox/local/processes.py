@@ -19,7 +19,7 @@ from sandbox.errors import SandboxError
 from sandbox.layout import CHECKOUT
 from sandbox.waiting import wait_for
 
-AUTH = "admin:sentinel"
+AUTH = "admin:sentinel-5e90"
 LIMIT = 240.0  # only what never comes takes it, however busy the machine is
 PLAIN = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--")
 """Before a command: without root's privileges, which a worker in its unit has not, and which reach through a domain."""
