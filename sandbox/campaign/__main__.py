@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox import Sandbox
-from sandbox.campaign import board, chaos, table
-from sandbox.campaign.contacts import PAYLOADS, address
+from sandbox.campaign import board, chaos, own, table
+from sandbox.campaign.contacts import address
 from sandbox.campaign.setup import start
 from sandbox.command import status_of
 from sandbox.shell import say
@@ -18,7 +18,6 @@ from sandbox.shell import say
 if TYPE_CHECKING:
     from sandbox.campaign.core import Campaign
 
-_LAST_MINUTE = 7  # of a signup in testing mode; the others end before
 _SLACK_SECONDS = 300.0
 
 
@@ -30,14 +29,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(asked: argparse.Namespace) -> int:
     sandbox = Sandbox.up(root=asked.root)
-    return demo(sandbox, asked.speed) if asked.command == "demo" else storm(sandbox, asked)
+    return demo(sandbox, asked.speed, asked.campaign) if asked.command == "demo" else storm(sandbox, asked)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sandbox.campaign", description="The campaign, in the sandbox.")
     parser.add_argument("--root", type=Path, metavar="DIR", help="the sandbox's folder (default: .sandbox)")
     commands = parser.add_subparsers(dest="command", required=True)
-    once = commands.add_parser("demo", help="one contact in each sequence, sixteen mails")
+    once = commands.add_parser("demo", help="one contact in each sequence of a campaign: sixteen mails")
+    once.add_argument("--campaign", default=own.PROJECTS, metavar="NAME", help="another one, of HUBLAB_CAMPAIGNS")
     once.add_argument("--speed", type=float, default=1.0, help="times faster than a mail a minute (default 1)")
     many = commands.add_parser("chaos", help="many contacts, all that runs is killed, services that misbehave")
     many.add_argument("--enrolments", type=int, default=200, help="signups of seven mails (default 200)")
@@ -50,13 +50,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def demo(sandbox: Sandbox, speed: float) -> int:
-    """One contact in each sequence through the real webhooks; shows the sixteen mails until all are delivered."""
+def demo(sandbox: Sandbox, speed: float, name: str) -> int:
+    """One contact in each sequence through the real webhooks; shows the mails until all are delivered."""
+    sequences = own.of(name)
     campaign = start(sandbox, speed=speed)
     look(campaign)
     stamp = int(time.time())  # an address enters a sequence once: each demo has its own
-    keys = [campaign.enrol(sequence, address(f"{sequence}-{stamp}")) for sequence in PAYLOADS]
-    mails = board.watch(campaign, keys, _LAST_MINUTE * 60 / speed + _SLACK_SECONDS)
+    keys = [campaign.post(one, own.payload(one, address(f"{one.name}-{stamp}"))) for one in sequences]
+    minutes = max(one.testing_first_minute + len(one.steps) - 1 for one in sequences)
+    mails = board.watch(campaign, keys, minutes * 60 / speed + _SLACK_SECONDS)
     look(campaign)
     missing = [mail for mail in mails if mail.state != "delivered"]
     for mail in missing:

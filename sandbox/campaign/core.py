@@ -14,6 +14,7 @@ from flows.campaigns.model import sequence as find_sequence
 from flows.webhooks.callers import variable
 from sandbox.campaign import mails
 from sandbox.campaign.contacts import PAYLOADS
+from sandbox.campaign.own import PROJECTS
 from sandbox.cgroup import Cgroup
 from sandbox.errors import SandboxError
 from sandbox.layout import CHECKOUT
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from flows.campaigns.model import Sequence
     from sandbox.campaign.mails import Mail
     from sandbox.core import Sandbox
 
-NAME = "christmas"
 _COMMAND_SECONDS = 600.0
 SECRETS = ("WEBHOOK_SECRET", "RESEND_WEBHOOK_SECRET", "UNSUBSCRIBE_SECRET", "NOTION_TOKEN", "RESEND_API_KEY")
 
@@ -90,15 +91,17 @@ class Campaign:
         Raises:
             SandboxError: The webhook did not answer 202.
         """
-        found = find_sequence(NAME, sequence)
-        body = PAYLOADS[sequence] | {"email": email} | more
-        secret = self.environment.get(variable(found.webhook)) or self.environment["WEBHOOK_SECRET"]
+        return self.post(find_sequence(PROJECTS, sequence), PAYLOADS[sequence] | {"email": email} | more)
+
+    def post(self, sequence: Sequence, body: dict[str, Any]) -> str:
+        """Post this to a sequence's webhook; the enrolment's key. Raises SandboxError as `enrol`."""
+        secret = self.environment.get(variable(sequence.webhook)) or self.environment["WEBHOOK_SECRET"]
         headers = {"x-webhook-secret": secret}
-        url = f"{self.webhooks_url}/webhook/{found.webhook}"
+        url = f"{self.webhooks_url}/webhook/{sequence.webhook}"
         answer = httpx.post(url, json=body, headers=headers, timeout=30, trust_env=False)
         if answer.status_code != httpx.codes.ACCEPTED:
             raise SandboxError(f"{url} answered {answer.status_code}: {answer.text}")
-        return found.key_of(body)
+        return sequence.key_of(body)
 
     def mails(self, keys: Iterable[str]) -> list[Mail]:
         """Every mail of these enrolments, whether it is there yet or not, in order."""

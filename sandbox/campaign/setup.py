@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sandbox import answering
+from sandbox.campaign import own
 from sandbox.campaign.core import Campaign, answer_file, env_file, group
 from sandbox.env_file import read
 from sandbox.errors import SandboxError
@@ -78,6 +79,8 @@ def establish(campaign: Campaign) -> None:
         campaign.command("flows.operator.register")
     with step("the project's own properties in Notion"):
         campaign.command("flows.operator.notion_setup")
+    with step("templates that are nowhere yet"):
+        own.furnish(campaign.environment)
     tell_resend(campaign)
     with step("preflight"):
         _preflight(campaign)
