@@ -108,3 +108,21 @@ def test_second_application_is_not_touched_when_the_gate_of_the_first_fails(sett
     assert [stage.container(), stage.container(settled.twin)] == containers
     assert settled.settings == there
     assert settled.serve == settled.at(settled.release)
+
+
+def test_host_alone_then_the_applications_by_bare_pyinfra_then_all_go_back(settled: Fleet) -> None:
+    old, last = settled.stage.container(), settled.stage.made(module("last"), BOTH)
+    alone = settled.hublab("deploy", "--yes", "--limit", settled.machine.address)
+    assert alone.status == 0, alone.text
+    assert settled.journal == []
+    assert settled.serve == [*settled.at(last)[:1], *settled.at(settled.release)[1:]]
+    rest = settled.pyinfra()
+    assert rest.status == 0, rest.text
+    assert settled.serve == settled.at(last)
+    assert [rest.text.count(words) for words in ("no change", "COMPLETED  deployed")] == [1, 2], rest.text
+    begun = next(number for number, line in enumerate(settled.journal) if f"/applications/{TWIN}" in line)
+    assert settled.journal.index(f"stops {old}") < begun, "the gate of the first comes before"
+
+    back = settled.hublab("rollback", "--yes")
+    assert back.status == 0, back.text
+    assert settled.serve == settled.at(settled.release)
