@@ -89,6 +89,8 @@ def write_project(notion: NotionGateway, sequence: Sequence, details: dict[str, 
 
     known = find()
     if known:
+        if schema.read(known[0], schema.TITLE):
+            wanted.pop(schema.TITLE, None)  # a person's own words stay
         notion.update(schema.PROJECTS, known[0]["id"], wanted)
     else:
         notion.create_once(schema.PROJECTS, wanted | {"Created Date": enrolled.isoformat()}, find)

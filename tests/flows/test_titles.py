@@ -11,6 +11,7 @@ from flows.campaigns.model import sequence as find_sequence
 from flows.recipients.contact import STATUS
 from flows.sending import analytics
 from flows.services import notion_schema as schema
+from flows.services.notion_mapping import NotionMapping
 from flows.webhooks import events
 from sandbox.campaign.contacts import PAYLOADS
 from tests.flows import test_edits
@@ -52,3 +53,14 @@ def test_a_persons_own_title_stays(campaign: Campaign) -> None:
     campaign.contact(EMAIL, Name="The Countess", **{STATUS: "New"})
     campaign.enrols()
     assert titles(campaign, schema.CONTACTS) == ["The Countess"]
+
+
+@pytest.mark.parametrize("named", ["The refit", ""])
+def test_a_project_is_named_by_its_business_where_nobody_has_named_it(campaign: Campaign, named: str) -> None:
+    business = PAYLOADS["onboarding"]["business_name"]
+    campaign.enrols("onboarding", "bea@salon.net")
+    assert titles(campaign, schema.PROJECTS) == [business]
+    written = NotionMapping().written(schema.PROJECTS, {"Name": named, "Email": EMAIL})
+    campaign.all.notion.create_page(campaign.all.sources[schema.PROJECTS], written)
+    campaign.enrols("onboarding")
+    assert titles(campaign, schema.PROJECTS) == [business, named or business]
