@@ -8,6 +8,7 @@ import pytest
 
 from flows.campaigns import plan as plans
 from flows.campaigns.model import sequence as find_sequence
+from flows.enrolment import records
 from flows.recipients.contact import STATUS
 from flows.sending import analytics
 from flows.services import notion_schema as schema
@@ -53,6 +54,11 @@ def test_a_persons_own_title_stays(campaign: Campaign) -> None:
     campaign.contact(EMAIL, Name="The Countess", **{STATUS: "New"})
     campaign.enrols()
     assert titles(campaign, schema.CONTACTS) == ["The Countess"]
+
+
+def test_who_has_given_no_name_is_named_by_the_address() -> None:
+    assert records.who({"email": EMAIL, "first_name": "", "business_name": None}) == EMAIL
+    assert records.who({"email": EMAIL, "business_name": "Haus"}) == "Haus"
 
 
 @pytest.mark.parametrize("named", ["The refit", ""])
