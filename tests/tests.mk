@@ -27,15 +27,17 @@ test-host: .venv/ready
 
 # What `make test` leaves out. Hosts wait more than they compute, so four lanes at a time, and the longest first.
 .PHONY: test-rest test-rest-here test-rest-sandbox test-rest-upgrade test-rest-cure test-rest-rollout test-rest-operator
-.PHONY: test-rest-stock
+.PHONY: test-rest-stock test-rest-containers
 REST = $(PYTEST) -m "not essential and not faults"
 ON_HOSTS = tests/hosts/test_
 test-rest: .venv/ready
-	@$(LANES) --jobs=4 $(addprefix test-rest-,upgrade rollout cure operator stock here sandbox)
+	@$(LANES) --jobs=4 $(addprefix test-rest-,upgrade rollout cure operator stock here containers sandbox)
 test-rest-here: .venv/ready
 	@$(HERE) -m long
+test-rest-containers: .venv/ready
+	@$(REST) tests/containers
 test-rest-sandbox: .venv/ready
-	@$(REST) tests/sandbox tests/containers
+	@$(REST) tests/sandbox
 # Each of these has hosts of its own, by its name.
 test-rest-%: export HUBLAB_TEST_HOSTS = $(@:test-rest-%=%)
 test-rest-upgrade: .venv/ready
