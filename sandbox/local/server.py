@@ -27,7 +27,9 @@ class Api:
         """Ask the server on this port; `flows` is the module that has the flows which are started."""
         self.port, self._flows = port, flows
         user, _, word = AUTH.partition(":")
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}/api", auth=(user, word), timeout=30)
+        # A connection that is kept may be one that the server closes in the same moment.
+        alone = httpx.Limits(max_keepalive_connections=0)
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}/api", auth=(user, word), timeout=30, limits=alone)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Ask; SQLite may be locked for a moment, which the server answers with 503."""

@@ -126,3 +126,18 @@ def test_host_alone_then_the_applications_by_bare_pyinfra_then_all_go_back(settl
     back = settled.hublab("rollback", "--yes")
     assert back.status == 0, back.text
     assert settled.serve == settled.at(settled.release)
+
+
+def test_last_application_that_fails_takes_the_first_and_the_host_back(settled: Fleet) -> None:
+    stage, there = settled.stage, settled.settings
+    stage.made(module("undone"), BOTH)
+    settled.twin.lies = [f"{TWIN}:{settled.release}"]
+    done = settled.hublab("deploy", "--yes")
+    assert done.status == 1, done.text
+    assert "has finished, and its worker" in done.text
+    assert done.text.count("rolled back") >= len((settled.machine.address, *BOTH)), done.text
+    assert settled.serve == settled.at(settled.release)
+    assert settled.settings == there
+    again = settled.hublab("plan")
+    assert again.status == 2, again.text  # the release that failed is still wanted
+    assert "unfinished" not in again.text, again.text
