@@ -52,7 +52,7 @@ def fleet(stage: Stage, twin: Application, machine: Machine) -> Fleet:
     """All three, after a first deploy that was an upgrade of one of them. The wheels are those of this checkout."""
     wheels = CHECKOUT / ".hublab/wheels"
     wheels.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (stage.desk.checkout / ".hublab").mkdir()
+    (stage.desk.checkout / ".hublab").mkdir(exist_ok=True)  # a command before may have made it
     (stage.desk.checkout / ".hublab/wheels").symlink_to(wheels)
     fleet = Fleet(stage, twin, machine)
     fleet.release = stage.made(module("mixed"), BOTH)
