@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from deploy.coolify.access import Coolify
 from deploy.env_file import hint
 from deploy.secret import Secret
-from deploy.spec import Coolify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deploy.env_file import SettingsError, hint, refuse_writable
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from deploy.settings import Target
     from deploy.spec import Workers
 
     type Table = Mapping[str, Any]
@@ -35,6 +34,24 @@ OF_UNITS = ("allow", "environment")
 USER = re.compile(r"(?:[a-z_][a-z0-9_-]*)?")
 MAY_BE_EMPTY = ("read_paths", "write_paths", "allow_networks", "allow", "environment")
 OF_SSH = ("user", "port", "ssh_key")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One host as SSH sees it, or an application of Coolify's by its uuid: `coolify:<uuid>`.
+
+    No user or port: as ssh_config says, else root and 22.
+    """
+
+    address: str
+    user: str = ""
+    port: int = 0
+    ssh_key: str | None = None
+
+    @property
+    def application(self) -> str:
+        """Its uuid at Coolify; empty for a host."""
+        return self.address.removeprefix(COOLIFY) if self.address.startswith(COOLIFY) else ""
 
 
 def read(path: Path) -> Tables:

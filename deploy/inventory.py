@@ -10,8 +10,7 @@ from pyinfra import config, logger
 from deploy import interrupt
 from deploy.limit import limited
 from deploy.remedies import ConnectRemedies
-from deploy.settings import SettingsError, load
-from deploy.spec import worker_host
+from deploy.settings import SettingsError, load, worker_host
 from deploy.ssh import connection
 
 interrupt.end_at_once()

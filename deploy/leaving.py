@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from deploy import problems, spec
 from deploy.onhost.decommission import Decommission
-from deploy.plan import Plan
+from deploy.planned import Plan
 
 if TYPE_CHECKING:
     from deploy.spec import WorkerHost

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deploy import problems
-from deploy.plan import Plan, towards
+from deploy.plan import towards
+from deploy.planned import Plan
 from deploy.problem import Problem
 from deploy.release.identity import set_of
 from deploy.service.unit import escape

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 from deploy import campaigns, env_file, hosts_file, variables, webhooks
 from deploy.env_file import CAMPAIGN_PREFIXES, ROOT, SettingsError
 from deploy.env_values import COOLIFY, KEPT, NAME, Reader
+from deploy.hosts_file import Target
 from deploy.onhost.api_facts import ON
 from deploy.release import requirements
 from deploy.service.allowances import ALLOWANCES
-from deploy.spec import AUTO, Workers
+from deploy.spec import AUTO, WorkerHost, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from deploy.coolify.access import Coolify
     from deploy.secret import Secret
-    from deploy.spec import Coolify
 
 __all__ = ["ROOT", "Settings", "SettingsError", "Target", "find_env_file", "load", "parse"]
 
@@ -84,24 +85,6 @@ WHEELS = re.compile(r"push|index")
 YES_OR_NO = re.compile(r"yes|no")
 PREFLIGHT = re.compile(r"off|required")
 MEMORY = re.compile(r"[1-9]\d{0,5}[MG]")
-
-
-@dataclass(frozen=True)
-class Target:
-    """One host as SSH sees it, or an application of Coolify's by its uuid: `coolify:<uuid>`.
-
-    No user or port: as ssh_config says, else root and 22.
-    """
-
-    address: str
-    user: str = ""
-    port: int = 0
-    ssh_key: str | None = None
-
-    @property
-    def application(self) -> str:
-        """Its uuid at Coolify; empty for a host."""
-        return self.address.removeprefix(COOLIFY) if self.address.startswith(COOLIFY) else ""
 
 
 @dataclass(frozen=True)
@@ -257,3 +240,25 @@ def _refuse_unknown(read: Reader) -> None:
         near = difflib.get_close_matches(key.upper(), KNOWN_KEYS + CAMPAIGN_KEYS, n=1)
         hint = f"did you mean {near[0]}?" if near else "remove it; .env.example lists the keys."
         read.faults.append(f"{key}: unknown key; {hint}")
+
+
+def worker_host(settings: Settings, target: Target) -> WorkerHost:
+    """The part of the settings that concerns one host."""
+    own = settings.of(target)
+    campaigns = own.work_pool == settings.work_pool  # it is in the pool that `.env` names
+    return WorkerHost(
+        **own.of_workers(),
+        address=target.address,
+        wheels=settings.wheels,
+        api_url=settings.api_url,
+        auth_string=settings.auth_string,
+        api_key=settings.api_key,
+        canary_seconds=settings.canary_seconds,
+        webhooks=settings.webhooks.get(target.address),
+        campaign_queues=settings.campaign_queues if campaigns else (),
+        testing=settings.testing,
+        preflight=settings.preflight and campaigns,
+        application=target.application,
+        coolify=settings.coolify if target.application else None,
+        exposed=settings.exposed,
+    )

@@ -11,8 +11,8 @@ from deploy.onhost.prefect_api import Access
 from deploy.onhost.wire import PLACES
 
 if TYPE_CHECKING:
+    from deploy.coolify.access import Coolify
     from deploy.secret import Secret
-    from deploy.settings import Settings, Target
     from deploy.variables import Variables
     from deploy.webhooks import Webhooks
 
@@ -42,15 +42,6 @@ UNIT = "prefect-worker@"
 WEBHOOKS_UNIT = "hublab-webhooks.service"
 # What the deploy looks at and puts right.
 PATHS = (*SECRETS, CONFIG, STATE, BASE, RELEASES, ROOT_FOLDER)
-
-
-@dataclass(frozen=True)
-class Coolify:
-    """Where Coolify is, and the token by which it is asked; `image`: name and tag, for applications that run one."""
-
-    url: str
-    token: Secret
-    image: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,28 +120,6 @@ class WorkerHost(Workers):
         if self.api_key:
             lines.append(f"PREFECT_API_KEY = {toml_string(self.api_key.reveal())}")
         return "\n".join(lines) + "\n"
-
-
-def worker_host(settings: Settings, target: Target) -> WorkerHost:
-    """The part of the settings that concerns one host."""
-    own = settings.of(target)
-    campaigns = own.work_pool == settings.work_pool  # it is in the pool that `.env` names
-    return WorkerHost(
-        **own.of_workers(),
-        address=target.address,
-        wheels=settings.wheels,
-        api_url=settings.api_url,
-        auth_string=settings.auth_string,
-        api_key=settings.api_key,
-        canary_seconds=settings.canary_seconds,
-        webhooks=settings.webhooks.get(target.address),
-        campaign_queues=settings.campaign_queues if campaigns else (),
-        testing=settings.testing,
-        preflight=settings.preflight and campaigns,
-        application=target.application,
-        coolify=settings.coolify if target.application else None,
-        exposed=settings.exposed,
-    )
 
 
 def unit_name(number: int) -> str:

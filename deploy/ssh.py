@@ -19,7 +19,8 @@ from deploy.env_file import ROOT, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from deploy.settings import Settings, Target
+    from deploy.hosts_file import Target
+    from deploy.settings import Settings
 
 FOLDER = ROOT / ".hublab/ssh"
 CONNECT_SECONDS = 10

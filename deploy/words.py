@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from deploy.coolify.state import ApplicationState
     from deploy.onhost.record import Line
-    from deploy.plan import Plan
+    from deploy.planned import Plan
     from deploy.spec import WorkerHost
     from deploy.state import HostState, Release
     from deploy.webhooks import Webhooks

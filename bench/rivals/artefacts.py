@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from deploy import spec
 from deploy.release import identity, requirements, wheels
 from deploy.service import unit
-from deploy.settings import load
+from deploy.settings import load, worker_host
 
 if TYPE_CHECKING:
     from sandbox import Machine, Sandbox
@@ -83,7 +83,7 @@ def make(sandbox: Sandbox, folder: Path) -> Artefacts:
     place = {"release": release, "python_prefix": prefix}
     reach = (sandbox.server.address,)
     for host, target in zip(hosts, settings.hosts, strict=True):
-        wanted = spec.worker_host(settings, target)
+        wanted = worker_host(settings, target)
         own = folder / host.address
         own.mkdir()
         (own / "profiles.toml").write_text(wanted.profiles())

@@ -13,9 +13,9 @@ from deploy.coolify.ledger import LockError
 from deploy.coolify.prefect import Prefect
 from deploy.env_values import APPLICATION, COOLIFY
 from deploy.fleet.connect import USAGE
+from deploy.hosts_file import Target
 from deploy.rollout.activate import whoami
-from deploy.settings import Settings, SettingsError, Target, load
-from deploy.spec import worker_host
+from deploy.settings import Settings, SettingsError, load, worker_host
 from deploy.table import render
 
 FAULTS = (CoolifyError, RolloutError, LockError, OSError, ValueError)

@@ -11,7 +11,7 @@ from deploy.coolify.look import client, look
 from deploy.coolify.plan import make
 from deploy.coolify.prefect import Prefect
 from deploy.fleet.connect import FleetError
-from deploy.fleet.status import Status, last_deploy, left_words
+from deploy.fleet.standing import Status, last_deploy, left_words
 from deploy.onhost import report_host, run_again
 from deploy.onhost.api_facts import online, testing
 from deploy.onhost.left_runs import left_runs

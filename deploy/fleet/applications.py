@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from deploy.fleet.status import Status
+    from deploy.fleet.standing import Status
     from deploy.onhost.report_host import Report
     from deploy.spec import WorkerHost
 

@@ -17,8 +17,7 @@ from deploy.limit import limited
 from deploy.onhost.wire import WireError, decode
 from deploy.remedies import remedy_for
 from deploy.remote import last_line, launcher, program
-from deploy.settings import SettingsError, load
-from deploy.spec import worker_host
+from deploy.settings import SettingsError, load, worker_host
 from deploy.ssh import arguments
 from deploy.state import HostState
 

@@ -11,10 +11,11 @@ from deploy import spec, ssh
 from deploy.fleet import applications
 from deploy.fleet.connect import USAGE, FleetError
 from deploy.limit import limited
-from deploy.settings import SettingsError, load
+from deploy.settings import SettingsError, load, worker_host
 
 if TYPE_CHECKING:
-    from deploy.settings import Settings, Target
+    from deploy.hosts_file import Target
+    from deploy.settings import Settings
 
 WEBHOOKS = "webhooks"
 
@@ -32,7 +33,7 @@ def command(settings: Settings, unit: str, lines: int, *, follow: bool) -> list[
         SettingsError: several hosts are meant, or the host has no such worker.
     """
     target = _one(settings)
-    count = spec.worker_host(settings, target).workers
+    count = worker_host(settings, target).workers
     if unit not in {"", WEBHOOKS, *map(str, range(1, count + 1))}:
         raise SettingsError(f"logs: {unit!r} is no worker of {target.address}; say 1 to {count}, or {WEBHOOKS}")
     units = [spec.WEBHOOKS_UNIT] if unit == WEBHOOKS else [spec.unit_name(int(unit))] if unit else _all()
@@ -72,7 +73,7 @@ def application(settings: Settings, unit: str, lines: int, *, follow: bool) -> i
     _one(settings)
     if follow or unit:
         raise SettingsError("logs: an application of Coolify is one worker, and cannot be followed. Leave both out.")
-    sys.stdout.write(applications.logs(spec.worker_host(settings, settings.hosts[0]), lines) + "\n")
+    sys.stdout.write(applications.logs(worker_host(settings, settings.hosts[0]), lines) + "\n")
     return 0
 
 

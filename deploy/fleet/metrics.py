@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deploy.fleet.status import Status
+    from deploy.fleet.standing import Status
 
 GAUGES = {
     "as_planned": "1 where nobody has to do anything on the host",

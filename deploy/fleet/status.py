@@ -9,10 +9,8 @@ import json
 import os
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
-from itertools import groupby
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from deploy import plan as planning
@@ -20,57 +18,22 @@ from deploy import spec
 from deploy.env_values import COOLIFY
 from deploy.fleet import applications, report
 from deploy.fleet.connect import Reply, ask_all
+from deploy.fleet.standing import Status, last_deploy, left_words
 from deploy.leaving import names_of
-from deploy.table import first
-from deploy.words import last_failure, warnings
+from deploy.words import warnings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from deploy.coolify.state import ApplicationState
     from deploy.fleet.connect import Host
-    from deploy.onhost.left_runs import LeftRun
-    from deploy.onhost.record import Line
     from deploy.onhost.report_host import Report
-    from deploy.plan import Plan
+    from deploy.planned import Plan
     from deploy.state import HostState
 
 
 MOST_NAMED = 5
 WATCH_SECONDS = 2
 WAITS = "waiting for Prefect's API"  # worker.lifecycle's words
-
-
-@dataclass(frozen=True)
-class Status:
-    """One host in words: `drift` is what a deploy would do, `trouble` what a deploy would not cure.
-
-    `online`: those of its workers that Prefect's server hears; `in_flight`: their flow runs, None where nobody can say;
-    `deployed`: the audit's last line.
-    `warnings`: what is as planned, and not as it should be. `others`: workers of the pool that are not this host's.
-    """
-
-    host: str
-    release: str = "none"
-    workers: tuple[tuple[str, str], ...] = ()
-    due: int | None = None
-    late: int | None = None
-    last: str = "never deployed"
-    lock: str = ""
-    drift: tuple[str, ...] = ()
-    trouble: tuple[str, ...] = ()
-    online: tuple[str, ...] = ()
-    in_flight: int | None = 0
-    deployed: Line | None = None
-    address: str = ""
-    reachable: bool = True
-    warnings: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()
-
-    @property
-    def as_planned(self) -> bool:
-        """Whether nobody has to do anything here."""
-        return not (self.drift or self.trouble)
 
 
 def judge(wanted: spec.WorkerHost, plan: Plan, now: Report) -> Status:
@@ -115,34 +78,11 @@ def judge(wanted: spec.WorkerHost, plan: Plan, now: Report) -> Status:
     )
 
 
-def left_words(left: Sequence[LeftRun]) -> list[str]:
-    """Flow runs that are lost, stuck or given up: how many, which, and what has them run again. Pure."""
-    lines = []
-    for problem, runs in groupby(sorted(left, key=attrgetter("problem")), key=attrgetter("problem")):
-        found = list(runs)
-        named = first([f"{run.name} ({run.id})" for run in found], MOST_NAMED)
-        ids = " ".join(run.id for run in found[:MOST_NAMED])
-        remedy = f"./hublab run-again {ids}" if found[0].again else "a worker that is ONLINE sees to it"
-        count = "1 flow run is" if len(found) == 1 else f"{len(found)} flow runs are"
-        lines.append(f"{count} {problem}: {named} -> {remedy}")
-    return lines
-
-
 def _foreign_drop_ins(state: HostState) -> list[str]:
     """Drop-ins for all services of the host, but for those that came with it."""
     services = [*state.workers.values(), *([state.webhooks] if state.webhooks else [])]
     found = {path for service in services for path in service.drop_ins}
     return sorted(path for path in found if not (spec.owns_drop_in(path) or path.startswith(("/usr/lib/", "/lib/"))))
-
-
-def last_deploy(state: HostState | ApplicationState) -> str:
-    """The last deploy, in words."""
-    if not state.deploys:
-        return "never deployed"
-    if failure := last_failure(state):
-        return f"FAILED: {failure}"
-    last = state.deploys[-1]
-    return f"{last.what} of release {last.to} by {last.who} at {last.at}: {last.result}"
 
 
 def ask(host: Host) -> Status:

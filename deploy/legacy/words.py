@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deploy.plan import Plan
+    from deploy.planned import Plan
     from deploy.state import Claim, HostState, Legacy
 
 

@@ -14,7 +14,7 @@ from deploy.remote import LIMIT_SECONDS, name_of
 if TYPE_CHECKING:
     from deploy import spec
     from deploy.onhost.wire import Query
-    from deploy.plan import Plan
+    from deploy.planned import Plan
     from deploy.state import HostState
 
 STOP = re.compile(r"^TimeoutStopSec=(\d+)$", re.MULTILINE)

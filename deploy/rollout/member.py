@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from deploy.onhost.lock import Owner
     from deploy.onhost.wire import Query
-    from deploy.plan import Plan
+    from deploy.planned import Plan
     from deploy.rollout.machine import Outcome
     from deploy.spec import WorkerHost
     from deploy.state import HostState

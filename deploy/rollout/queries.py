@@ -17,7 +17,7 @@ from deploy.onhost.roll_worker import RollWorker
 from deploy.onhost.watch_canary import WatchCanary
 
 if TYPE_CHECKING:
-    from deploy.plan import Plan, WorkerStep
+    from deploy.planned import Plan, WorkerStep
     from deploy.rollout.machine import Outcome
 
 

@@ -11,7 +11,7 @@ from deploy.rollout.machine import Move
 if TYPE_CHECKING:
     from deploy import spec
     from deploy.onhost.wire import Query
-    from deploy.plan import Plan
+    from deploy.planned import Plan
     from deploy.rollout.machine import Outcome
     from deploy.state import HostState
 

@@ -45,6 +45,12 @@ def test_files_are_in_no_circle_as_they_load() -> None:
     TopologicalSorter(found).prepare()
 
 
+def test_deploys_files_are_in_no_circle_of_types_either() -> None:
+    own = {name: tree for name, tree in files().items() if name.startswith("deploy.")}
+    found = {name: {*imported(tree, as_it_loads=False)} & own.keys() - {name} for name, tree in own.items()}
+    TopologicalSorter(found).prepare()
+
+
 @pytest.mark.parametrize(
     ("room", "seen"), [("deploy", {"deploy", "worker"}), ("flows", {"flows", "worker"}), ("worker", {"worker"})]
 )

@@ -12,7 +12,7 @@ from deploy import remote
 from deploy.legacy.workers import LegacyWorkers
 from deploy.onhost.roll_worker import RollWorker
 from deploy.onhost.wire import encode
-from deploy.plan import Plan, make
+from deploy.plan import make
 from deploy.rollout.conductor import conduct
 from deploy.rollout.machine import one_by_one
 from deploy.rollout.steps import SshSteps
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from deploy.onhost.wire import Query
+    from deploy.planned import Plan
     from deploy.rollout.machine import Machine, Together
     from deploy.spec import WorkerHost
     from deploy.state import HostState

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deploy import leaving
-from deploy.fleet.status import Status, as_words, vanished
+from deploy.fleet.standing import Status
+from deploy.fleet.status import as_words, vanished
 from deploy.onhost import decommission
 from deploy.onhost.prefect_api import ApiError
 from deploy.onhost.wire import Places

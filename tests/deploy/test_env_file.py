@@ -13,8 +13,7 @@ import pytest
 
 from deploy import env_file, settings
 from deploy.env_file import SettingsError
-from deploy.settings import ROOT
-from deploy.spec import worker_host
+from deploy.settings import ROOT, worker_host
 from deploy.words import warnings
 from tests.deploy.factories import converged
 

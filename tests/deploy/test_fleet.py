@@ -18,6 +18,7 @@ from tests.deploy.factories import bare, converged, finished, release_name, want
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from deploy.fleet.standing import Status
     from deploy.state import HostState
 
 HOST = wanted()
@@ -26,7 +27,7 @@ DOING = {f"prefect-worker@{number}.service": "polling default, 0 runs in flight"
 QUIET = Report(doing=DOING, queue=Queue(0, 0))
 
 
-def judged(state: HostState, now: Report = QUIET) -> status.Status:
+def judged(state: HostState, now: Report = QUIET) -> Status:
     state = replace(state, deploys=state.deploys or (LINE,))
     return status.judge(HOST, make(HOST, state), replace(now, state=state))
 

@@ -10,10 +10,11 @@ import pytest
 
 from deploy.fleet import connect, status, unlock
 from deploy.fleet.connect import FleetError, Host, ask_all
+from deploy.hosts_file import Target
 from deploy.onhost import wire
 from deploy.onhost.lock import Lock
 from deploy.onhost.report_host import Report, ReportHost
-from deploy.settings import Settings, Target
+from deploy.settings import Settings
 from tests.deploy.factories import wanted
 from tests.deploy.queries import blank
 from tests.deploy.test_remote import on_path

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from deploy import hosts_file
+from deploy.hosts_file import Target
 from deploy.limit import limited
-from deploy.settings import Settings, SettingsError, Target, load, parse
-from deploy.spec import WorkerHost, worker_host
+from deploy.settings import Settings, SettingsError, load, parse, worker_host
 from deploy.ssh import config
+
+if TYPE_CHECKING:
+    from deploy.spec import WorkerHost
 
 ENV = {
     "HUBLAB_HOSTS": "h1,ops@h2:2222,[fd00::1],coolify:h4sk0gcs8w0kk4go4o8scwcg",

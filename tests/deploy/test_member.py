@@ -15,7 +15,7 @@ from deploy.onhost.lock import Lock, Owner
 from deploy.onhost.roll_back import RollBack
 from deploy.onhost.roll_worker import RollWorker
 from deploy.onhost.watch_canary import WatchCanary
-from deploy.plan import Plan, make
+from deploy.plan import make
 from deploy.rollout import limits
 from deploy.rollout import member as module
 from deploy.rollout.member import Member
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deploy.onhost.wire import Query
+    from deploy.planned import Plan
     from deploy.state import HostState
 
 OWNER = Owner("ada@desk", "deploy of release r1")

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from deploy.plan import Plan, make
+from deploy.plan import make
+from deploy.planned import Plan
 from deploy.remedies import ConnectRemedies
 from deploy.secret import Secret
 from deploy.state import HostState, PortFault

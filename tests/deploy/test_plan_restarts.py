@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deploy.onhost.record import Line
-from deploy.plan import Plan, make
+from deploy.plan import make
 from deploy.secret import Secret
 from deploy.state import FileFacts
 from tests.deploy.factories import converged, file_fact, finished, release_name, running, wanted
 
 if TYPE_CHECKING:
+    from deploy.planned import Plan
     from deploy.spec import WorkerHost
 
 PROFILES = "/etc/hublab/profiles.toml"

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from deploy.fleet.status import Status, render
+from deploy.fleet.standing import Status
+from deploy.fleet.status import render
 from deploy.plan import make
 from deploy.pool import template_faults
 from deploy.state import Pool

@@ -12,7 +12,7 @@ from deploy.service import unit
 from tests.deploy.factories import converged, finished, release_name, running, wanted
 
 if TYPE_CHECKING:
-    from deploy.plan import Plan
+    from deploy.planned import Plan
     from deploy.state import HostState
 
 HOST = wanted()

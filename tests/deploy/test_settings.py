@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploy.hosts_file import Target
 from deploy.secret import Secret
-from deploy.settings import CAMPAIGN_KEYS, KNOWN_KEYS, SettingsError, Target, parse
+from deploy.settings import CAMPAIGN_KEYS, KNOWN_KEYS, SettingsError, parse
 from flows.services.settings import BLOCKS, PLAIN, environment_name
 from flows.services.settings import Settings as FlowsSettings
 

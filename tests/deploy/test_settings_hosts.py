@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.settings import Settings, SettingsError, Target, find_env_file, load, parse
-from deploy.spec import worker_host
+from deploy.hosts_file import Target
+from deploy.settings import Settings, SettingsError, find_env_file, load, parse, worker_host
 from deploy.ssh import connection
 
 URL = "https://prefect.example.com/api"

@@ -11,7 +11,8 @@ import pytest
 from pyinfra.connectors.sshuserclient.client import SSHClient
 
 from deploy import ssh
-from deploy.settings import Settings, SettingsError, Target
+from deploy.hosts_file import Target
+from deploy.settings import Settings, SettingsError
 
 THEIRS = """
 Host inner

@@ -12,7 +12,7 @@ import pytest
 
 from deploy.onhost.roll_webhooks import gate_url, release_of
 from deploy.onhost.worker_unit import verify
-from deploy.plan import Plan, make
+from deploy.plan import make
 from deploy.rollout import report
 from deploy.rollout.conductor import conduct
 from deploy.rollout.member import Member
@@ -28,6 +28,7 @@ from tests.deploy.units import RELEASE, directives, environment, render
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from deploy.planned import Plan
     from deploy.spec import WorkerHost
 
 OWN = "webhook-secret-onboarding-start"

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.settings import SettingsError, parse
-from deploy.spec import worker_host
+from deploy.settings import SettingsError, parse, worker_host
 from tests.deploy.factories import SENTINEL
 
 GOOD = {

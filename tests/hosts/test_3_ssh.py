@@ -17,8 +17,8 @@ import pytest
 
 from deploy import ssh
 from deploy.fleet.connect import FleetError, Host
-from deploy.settings import Settings, Target
-from deploy.spec import worker_host
+from deploy.hosts_file import Target
+from deploy.settings import Settings, worker_host
 from deploy.state import question
 from sandbox import env_file
 from sandbox.waiting import wait_for
@@ -35,7 +35,8 @@ import sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from deploy import ssh
-from deploy.settings import Settings, Target
+from deploy.hosts_file import Target
+from deploy.settings import Settings
 ssh.FOLDER = Path({made!r})
 ssh.config.__defaults__ = (({theirs!r},),)
 target = Target({alias!r})

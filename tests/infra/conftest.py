@@ -19,6 +19,7 @@ from testinfra.host import Host
 from deploy import settings as deploy_settings
 from deploy import spec, ssh
 from deploy.limit import limited
+from deploy.settings import worker_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,13 +99,13 @@ def number(request: pytest.FixtureRequest) -> int:
 @pytest.fixture(params=APPLICATIONS, ids=lambda target: target.address)
 def application(request: pytest.FixtureRequest) -> spec.WorkerHost:
     """Each application of Coolify's, and what is wanted of it."""
-    return spec.worker_host(SETTINGS, request.param)
+    return worker_host(SETTINGS, request.param)
 
 
 @pytest.fixture(params=SERVING, ids=lambda target: target.address)
 def serving(request: pytest.FixtureRequest) -> spec.WorkerHost:
     """Each application of Coolify's that serves the webhooks."""
-    return spec.worker_host(SETTINGS, request.param)
+    return worker_host(SETTINGS, request.param)
 
 
 @pytest.fixture

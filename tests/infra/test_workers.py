@@ -17,6 +17,7 @@ from deploy import spec
 from deploy.fleet import report
 from deploy.fleet.connect import Host as FleetHost
 from deploy.onhost.worker_unit import as_worker
+from deploy.settings import worker_host
 from deploy.ssh import arguments
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def test_no_other_worker_runs_on_the_host(host: Host, settings: Settings) -> Non
     Proven ones: any user can start a process that only reads like one, and a container is not the deploy's to judge.
     """
     (target,) = (item for item in settings.hosts if item.address == host.backend.hostname)
-    fleet_host = FleetHost(spec.worker_host(settings, target), arguments(settings, target))
+    fleet_host = FleetHost(worker_host(settings, target), arguments(settings, target))
     state = report.ask(fleet_host, whole=True).state
     assert state.faults == {}
     assert [f"{item.name} (pid {item.pid}, {item.origin})" for item in state.legacy] == []

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from deploy.coolify.fleet import judge
 from deploy.coolify.plan import make
 from deploy.coolify.state import ApplicationState, Kept, Running
-from deploy.fleet.status import Status, render
+from deploy.fleet.status import render
 from deploy.onhost.left_runs import LeftRun
 from deploy.onhost.record import Line
 from deploy.onhost.report_host import Queue
 from tests.deploy.coolify.standin import APP
 from tests.deploy.coolify.test_plan import HOST, state
 from tests.deploy.coolify.theatre import NEW
+
+if TYPE_CHECKING:
+    from deploy.fleet.standing import Status
 
 LINE = Line("ada@desk", to=NEW, at="2026-01-02T03:04:05Z")
 QUIET = Queue(0, 0)

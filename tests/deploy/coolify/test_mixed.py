@@ -13,8 +13,8 @@ from deploy.coolify.member import ApplicationMember
 from deploy.coolify.plan import ApplicationPlan, back, make
 from deploy.coolify.state import Kept
 from deploy.fleet.connect import Host, _ask
-from deploy.plan import Plan
 from deploy.plan import make as make_host
+from deploy.planned import Plan
 from deploy.rollout.activate import Rollout
 from deploy.rollout.conductor import conduct
 from deploy.rollout.report import render

@@ -12,8 +12,7 @@ from deploy.coolify.errors import RolloutError, UnclearError
 from deploy.coolify.fleet import judge
 from deploy.onhost.report_host import Queue
 from deploy.secret import Secret
-from deploy.settings import Settings, SettingsError, parse
-from deploy.spec import worker_host
+from deploy.settings import Settings, SettingsError, parse, worker_host
 from deploy.webhooks import Webhooks
 from tests.deploy.coolify.script import TOKEN
 from tests.deploy.coolify.theatre import ACCESS, NEW, OLD, RELEASES, STAYS, Coolify, Theatre

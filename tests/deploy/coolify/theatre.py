@@ -6,10 +6,11 @@ import json
 import uuid as uuids
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from deploy.coolify.access import Coolify as Access
 from deploy.coolify.client import Client
 from deploy.coolify.look import look
 from deploy.coolify.mover import Mover
@@ -20,11 +21,12 @@ from deploy.onhost import prefect_api
 from deploy.onhost.lock import Owner
 from deploy.onhost.prefect_api import ApiError
 from deploy.secret import Secret
-from deploy.spec import Coolify as Access
-from deploy.spec import WorkerHost
 from tests.deploy.coolify.script import TOKEN, URL
 from tests.deploy.coolify.standin import APP, Standin
 from tests.deploy.factories import wanted
+
+if TYPE_CHECKING:
+    from deploy.spec import WorkerHost
 
 OLD, NEW = "a" * 40, "b" * 40
 RELEASES = {OLD: "3.8.8-old", NEW: "3.8.8-new"}
