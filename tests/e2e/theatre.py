@@ -169,7 +169,7 @@ class Theatre:
 
     def play(self, *sequences: str, patience: float = 60, yes: bool = True, **changed: str) -> Record:
         """One run. How late a mail may be, is the sandbox's to show: here one worker does all, on whatever machine."""
-        wish = run.Wish(sequences, patience, yes=yes, out=self.folder / "out", latest=patience)
+        wish = run.Wish(sequences, patience, yes=yes, out=self.folder / "out", latest=300)
         return run.run(self.target(**changed), wish)
 
 

@@ -129,7 +129,7 @@ def test_killed_after_each_write_in_turn_it_comes_to_its_end(past: Past, gone: N
     for where in in_turn(lambda: taking.apply("default")):
         nothing_is_lost(past, ada, where)
         stops += 1
-    assert stops > 25
+    assert stops > 20
     assert set(live(past, ada)) == {6, 7}
     assert len({run["idempotency_key"] for run in live_of(past, ada)}) == len(live_of(past, ada)) == 7
 
@@ -213,4 +213,4 @@ def test_stopped_after_each_write_and_run_again_nothing_is_lost_and_nothing_doub
     stops = 0
     while stopped_at(past, stops + 1):
         stops += 1
-    assert stops > 25
+    assert stops > 20
