@@ -78,9 +78,7 @@ def differences(there: Mapping[str, Any], wanted_: Mapping[str, Any]) -> list[st
         elif shown != wish and not (shown in EMPTY and wish in EMPTY):
             # What is large, or may hold somebody's credential (a token in an address or a variable), is not shown.
             plain = not isinstance(shown, dict | list) or part == "tags"
-            found.append(
-                f"{part} is {shown!r}, not {wish!r}" if plain else f"{part} is not what this release registers"
-            )
+            found.append(f"{part} is {shown!r}, not {wish!r}" if plain else f"{part} {NOT_OURS}")
     return found
 
 
@@ -98,13 +96,18 @@ def _schedules(those: list[dict[str, Any]]) -> dict[str, Any]:
 
 def found(prefect: Prefect, name: str) -> dict[str, Any] | None:
     """The deployment of a flow of that name, as Prefect shows it."""
+    there: dict[str, Any] | None = _answer(prefect, "GET", f"/deployments/name/{name}/{name}")
+    return there
+
+
+def _answer(prefect: Prefect, method: Any, path: Any, body: dict[str, Any] | None = None) -> Any:
+    """What Prefect answers; None where it has no such thing."""
     try:
-        there: dict[str, Any] = prefect.client.request("GET", f"/deployments/name/{name}/{name}").json()
+        return prefect.client.request(method, path, json=body).json()
     except httpx.HTTPStatusError as error:
         if error.response.status_code != httpx.codes.NOT_FOUND:
             raise
         return None
-    return there
 
 
 def write(prefect: Prefect, flow: Any, parts: Mapping[str, Any]) -> None:
@@ -138,14 +141,12 @@ def foreign(prefect: Prefect, pool: str, ours: Collection[str]) -> Iterator[tupl
 
 def workers(prefect: Prefect, pool: str) -> list[dict[str, Any]]:
     """The workers of a pool, as Prefect shows them; none where there is no such pool."""
-    try:
-        those: list[dict[str, Any]] = prefect.client.request(
-            "POST", f"/work_pools/{pool}/workers/filter", json={}
-        ).json()
-    except httpx.HTTPStatusError as error:
-        if error.response.status_code != httpx.codes.NOT_FOUND:
-            raise
-        return []
+    return _answer(prefect, "POST", f"/work_pools/{pool}/workers/filter", {}) or []
+
+
+def queues(prefect: Prefect, pool: str) -> list[dict[str, Any]] | None:
+    """The queues of a pool, as Prefect shows them; None where there is no such pool."""
+    those: list[dict[str, Any]] | None = _answer(prefect, "POST", f"/work_pools/{pool}/queues/filter", {})
     return those
 
 
@@ -157,8 +158,7 @@ def online(prefect: Prefect, pool: str) -> list[str]:
 def strangers(prefect: Prefect, pool: str) -> list[str]:
     """The workers online in a pool that this project has not deployed: they would take its runs and fail them."""
     names = online(prefect, pool)
-    queues = prefect.client.request("POST", f"/work_pools/{pool}/queues/filter", json={}).json() if names else []
-    gates = {one["name"] for one in queues}
+    gates = {one["name"] for one in (queues(prefect, pool) if names else None) or ()}
     return [name for name in names if GATE_QUEUE.format(name) not in gates]
 
 

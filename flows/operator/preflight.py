@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 from prefect.exceptions import ObjectNotFound
 
 from flows.campaigns import payloads
@@ -266,11 +265,8 @@ def deployments(prefect: Prefect, settings: Settings, pool: str) -> Iterator[Row
 def queue(prefect: Prefect, pool: str, name: str) -> Row:
     """A queue of the campaign's: there, not paused, polled by a worker."""
     what = f"queue {name} of pool {pool}"
-    try:
-        found = prefect.client.request("POST", f"/work_pools/{pool}/queues/filter", json={}).json()
-    except httpx.HTTPStatusError as error:
-        if error.response.status_code != httpx.codes.NOT_FOUND:
-            raise
+    found = at_prefect.queues(prefect, pool)
+    if found is None:
         return Row("Prefect", what, "no such pool: a worker of it creates it: `./hublab deploy`")
     mine = next((one for one in found if one["name"] == name), None)
     if mine is None:

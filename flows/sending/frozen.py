@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from flows.services.prefect_api import Artifact, Prefect
 
 KIND = "hublab-mail"
-BY_NAME = (
-    "by_name"  # in content that is a mail's once its variable names it; an earlier release knew it by the artifact
-)
+# In content that is a mail's once its variable names it; an earlier release knew a mail by the artifact alone.
+BY_NAME = "by_name"
 TRIES = 3  # others would have to let go of a mail each time in the same instant
 
 
