@@ -24,6 +24,9 @@ from deploy.settings import worker_host
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from deploy.coolify.answers import Application
+    from deploy.coolify.state import ApplicationState
+
 try:
     SETTINGS = limited(deploy_settings.load())
 except deploy_settings.SettingsError as error:
@@ -106,6 +109,13 @@ def application(request: pytest.FixtureRequest) -> spec.WorkerHost:
 def serving(request: pytest.FixtureRequest) -> spec.WorkerHost:
     """Each application of Coolify's that serves the webhooks."""
     return worker_host(SETTINGS, request.param)
+
+
+@pytest.fixture
+def app(there: ApplicationState) -> Application:
+    """What Coolify has of the application that a module looks at."""
+    assert there.app is not None
+    return there.app
 
 
 @pytest.fixture

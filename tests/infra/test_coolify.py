@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deploy.coolify import revision
-from deploy.coolify.look import client, look
-from deploy.coolify.prefect import Prefect
+from tests.infra.application import seen
 
 if TYPE_CHECKING:
     from deploy.coolify.answers import Application
@@ -27,16 +26,7 @@ SECRETS = {"PREFECT_API_AUTH_STRING", "PREFECT_API_KEY"}
 
 @pytest.fixture
 def there(application: WorkerHost) -> ApplicationState:
-    with client(application) as coolify:
-        found = look(application, coolify, Prefect(application.api_access()))
-    assert found.problem == ""
-    return found
-
-
-@pytest.fixture
-def app(there: ApplicationState) -> Application:
-    assert there.app is not None
-    return there.app
+    return seen(application)
 
 
 def test_worker_that_is_told_to_stop_gets_the_time_of_its_drain(application: WorkerHost, app: Application) -> None:

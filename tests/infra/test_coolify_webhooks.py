@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deploy.coolify import revision
-from deploy.coolify.look import client, look
-from deploy.coolify.prefect import Prefect
+from tests.infra.application import seen
 
 if TYPE_CHECKING:
     from deploy.coolify.answers import Application
@@ -20,16 +19,7 @@ OPEN = {"WEBHOOK_PROXIES", "PREFECT_API_URL"}
 
 @pytest.fixture
 def there(serving: WorkerHost) -> ApplicationState:
-    with client(serving) as coolify:
-        found = look(serving, coolify, Prefect(serving.api_access()))
-    assert found.problem == ""
-    return found
-
-
-@pytest.fixture
-def app(there: ApplicationState) -> Application:
-    assert there.app is not None
-    return there.app
+    return seen(serving)
 
 
 def test_it_is_gated_by_its_own_answer_over_http(app: Application) -> None:

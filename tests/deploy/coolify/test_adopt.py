@@ -193,29 +193,18 @@ def test_adoption_that_was_interrupted_goes_on_with_the_same_application(stage: 
     assert stage.host.old.startswith("exited")
 
 
-def test_application_that_was_made_just_before_a_cut_is_found_by_its_name(stage: Stage) -> None:
+@pytest.mark.parametrize("made", [True, False])
+def test_application_that_a_cut_left_unnoted_is_found_by_its_name_and_one_not_made_is_made(
+    stage: Stage, made: bool
+) -> None:
     """Its uuid was in an answer that nobody wrote down."""
     adoption = stage.adoption()
     create = adoption.coolify.create
 
     def cut_off(kind: str, fields: Any) -> str:
-        create(kind, fields)
+        if made:
+            create(kind, fields)
         raise KeyboardInterrupt
-
-    adoption.coolify.create = cut_off  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
-        adoption.run(adoption.find(), "ada@desk")
-    adoption.coolify.create = create  # type: ignore[method-assign]
-    assert stage.adopt() == APP
-    assert stage.coolify.journal.count("POST /applications/public") == 1
-
-
-def test_application_that_was_not_made_before_a_cut_is_made_by_the_next(stage: Stage) -> None:
-    adoption = stage.adoption()
-    create = adoption.coolify.create
-
-    def cut_off(kind: str, fields: Any) -> str:
-        raise KeyboardInterrupt(kind, fields)
 
     adoption.coolify.create = cut_off  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
