@@ -87,11 +87,12 @@ def ssh(host: Machine, command: Annotated[list[str] | None, typer.Argument(metav
 def demo(
     speed: Annotated[float, typer.Option(min=0.1, help="Times a mail a minute.")] = 1.0,
     campaign: Annotated[
-        str, typer.Option(metavar="NAME", help="Another than the project's, of HUBLAB_CAMPAIGNS.")
-    ] = "christmas",
+        str | None, typer.Option(metavar="NAME", help="Another than the project's, of HUBLAB_CAMPAIGNS.")
+    ] = None,
 ) -> None:
     """A campaign in a sandbox: one contact in each sequence, each mail live.
 
     Example: ./hublab sandbox demo --speed 4
     """
-    become(module("sandbox.campaign", "demo", "--speed", str(speed), "--campaign", campaign), **campaign_files())
+    named = ["--campaign", campaign] if campaign else []
+    become(module("sandbox.campaign", "demo", "--speed", str(speed), *named), **campaign_files())

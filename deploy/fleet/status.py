@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from deploy.state import HostState
 
 
-MOST_NAMED = 5
 WATCH_SECONDS = 2
 WAITS = "waiting for Prefect's API"  # worker.lifecycle's words
 

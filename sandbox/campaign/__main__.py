@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sandbox import Sandbox
 from sandbox.campaign import board, chaos, own, table
-from sandbox.campaign.contacts import address
+from sandbox.campaign.contacts import PROJECTS, address
 from sandbox.campaign.setup import start
 from sandbox.command import status_of
 from sandbox.shell import say
@@ -36,8 +36,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sandbox.campaign", description="The campaign, in the sandbox.")
     parser.add_argument("--root", type=Path, metavar="DIR", help="the sandbox's folder (default: .sandbox)")
     commands = parser.add_subparsers(dest="command", required=True)
-    once = commands.add_parser("demo", help="one contact in each sequence of a campaign: sixteen mails")
-    once.add_argument("--campaign", default=own.PROJECTS, metavar="NAME", help="another one, of HUBLAB_CAMPAIGNS")
+    once = commands.add_parser("demo", help="one contact in each sequence of a campaign")
+    once.add_argument("--campaign", default=PROJECTS, metavar="NAME", help="another one, of HUBLAB_CAMPAIGNS")
     once.add_argument("--speed", type=float, default=1.0, help="times faster than a mail a minute (default 1)")
     many = commands.add_parser("chaos", help="many contacts, all that runs is killed, services that misbehave")
     many.add_argument("--enrolments", type=int, default=200, help="signups of seven mails (default 200)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+PROJECTS = "christmas"  # the campaign whose webhooks they are
 PAYLOADS: dict[str, dict[str, Any]] = {
     "signup": {
         "first_name": "Ada",

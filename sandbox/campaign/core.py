@@ -13,8 +13,7 @@ import httpx
 from flows.campaigns.model import sequence as find_sequence
 from flows.webhooks.callers import variable
 from sandbox.campaign import mails
-from sandbox.campaign.contacts import PAYLOADS
-from sandbox.campaign.own import PROJECTS
+from sandbox.campaign.contacts import PAYLOADS, PROJECTS
 from sandbox.cgroup import Cgroup
 from sandbox.errors import SandboxError
 from sandbox.layout import CHECKOUT

@@ -10,15 +10,13 @@ from flows.sending import template_store
 from flows.services import notion_schema as schema
 from flows.services.notion_gateway import NotionGateway
 from flows.services.settings import Settings
-from sandbox.campaign.contacts import PAYLOADS
+from sandbox.campaign.contacts import PAYLOADS, PROJECTS
 from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from flows.campaigns.model import Sequence
-
-PROJECTS = "christmas"
 
 
 def of(campaign: str) -> list[Sequence]:
