@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SCRIPTS = Path(__file__).parent
 WORKERS = 3
+CREDENTIALS = tuple(Path(path).name for path in (spec.PROFILES, spec.ENVIRONMENT))
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Artefacts:
         values = {
             "RELEASE": self.release,
             "USER_NAME": spec.USER,
-            "PROFILES": hashlib.sha256((folder / "profiles.toml").read_bytes()).hexdigest(),
+            "CREDENTIALS": hashlib.sha256(b"".join((folder / name).read_bytes() for name in CREDENTIALS)).hexdigest(),
             "UNITS": " ".join(entries),
             "API": self.api,
             "POOL": self.pool,
@@ -86,7 +87,8 @@ def make(sandbox: Sandbox, folder: Path) -> Artefacts:
         wanted = worker_host(settings, target)
         own = folder / host.address
         own.mkdir()
-        (own / "profiles.toml").write_text(wanted.profiles())
+        for path, text in wanted.secret_files().items():
+            (own / Path(path).name).write_text(text)
         (own / "hublab.pth").write_text(identity.GUARD.format(release=f"{spec.RELEASES}/{release}"))
         for number in range(1, WORKERS + 1):
             text = unit.render(wanted, hostname=host.name, number=number, reach=reach, **place)

@@ -8,8 +8,10 @@ for name in "$user" "$user-worker-1" "$user-worker-2" "$user-worker-3"; do
 done
 install -d -m 0755 /etc/hublab /opt/hublab /opt/hublab/releases /opt/hublab/root /var/lib/hublab "$release"
 tar x -C "$release"
-install -m 0600 "$release/host/profiles.toml" /etc/hublab/profiles.toml
-rm "$release/host/profiles.toml"
+for name in profiles.toml environment.json; do
+    install -m 0600 "$release/host/$name" "/etc/hublab/$name"
+    rm "$release/host/$name"
+done
 "$python" -I -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])' "$release"/wheels/uv-*.whl "$release/.uv"
 uv=$(echo "$release"/.uv/uv-*.data/scripts/uv)
 chmod 700 "$uv"

@@ -1,12 +1,12 @@
 # The floor of a no-op: is this host as it must be? Says nothing and ends with 0, or names the first difference.
-# Expects from the lines before: RELEASE, USER_NAME, PROFILES, UNITS ("number:sha256:digest …"), API, POOL, AUTH, PYTHON.
+# Expects from the lines before: RELEASE, USER_NAME, CREDENTIALS, UNITS ("number:sha256:digest …"), API, POOL, AUTH, PYTHON.
 set -eu
 differs() { echo "differs: $1"; exit 1; }
 id "$USER_NAME" >/dev/null 2>&1 || differs user
 for folder in /etc/hublab /opt/hublab /opt/hublab/releases /opt/hublab/root /var/lib/hublab; do
     [ "$(stat -c %u:%g:%a $folder 2>/dev/null)" = 0:0:755 ] || differs "$folder"
 done
-[ "$(sha256sum </etc/hublab/profiles.toml | cut -d' ' -f1)" = "$PROFILES" ] || differs credential
+[ "$(cat /etc/hublab/profiles.toml /etc/hublab/environment.json | sha256sum | cut -d' ' -f1)" = "$CREDENTIALS" ] || differs credentials
 [ -e "/opt/hublab/releases/$RELEASE/REVISION" ] || differs release
 [ "$(readlink /opt/hublab/current)" = "/opt/hublab/releases/$RELEASE" ] || differs current
 for entry in $UNITS; do
