@@ -25,6 +25,7 @@ from bench import results
 from bench.boxes import boot
 from flows.campaigns.model import sequence
 from sandbox import runs
+from sandbox.campaign.contacts import PAYLOADS, address
 from sandbox.local.processes import environment
 from sandbox.waiting import wait_for
 from sandbox.webhooks import serving
@@ -38,18 +39,13 @@ if TYPE_CHECKING:
 TWICE, LONGEST = 10, 1800.0
 
 
-def address(number: int) -> str:
-    """A different one for each number."""
-    return f"delivered+away{number}@resend.dev"
-
-
 async def offer(service: Service, seconds: float, rate: float) -> tuple[int, list[int], list[float]]:
     """Signups at that rate; how many addresses, the status of each post, and how long each took in seconds."""
     statuses, taken, total = list[int](), list[float](), int(seconds * rate)
     async with service.client() as http:
 
         async def post(number: int) -> None:
-            body = {"email": address(number), "first_name": "Ada", "assessment_score": 50}
+            body = PAYLOADS["signup"] | {"email": address(f"away{number}")}
             for _ in range(2 if number % TWICE == 0 else 1):
                 began = time.perf_counter()
                 statuses.append((await http.post("/webhook/christmas-signup", json=body)).status_code)
@@ -73,7 +69,7 @@ def away(box: Sandbox) -> Iterator[None]:
 
 def enrolled(box: Sandbox, total: int) -> int:
     """How many of the addresses have their run; every other run of a handler counts against it."""
-    wanted = {sequence("christmas", "signup").key(address(number)) for number in range(total)}
+    wanted = {sequence("christmas", "signup").key(address(f"away{number}")) for number in range(total)}
     with box.api() as api:
         found = runs.pages(api, "/flow_runs/filter", {"flows": {"name": {"any_": ["christmas-signup-handler"]}}})
         return sum(1 if run["idempotency_key"] in wanted else -1 for run in found)

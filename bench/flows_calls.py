@@ -10,24 +10,11 @@ import argparse
 import os
 import resource
 import time
-from typing import Any
 
 from bench import results
+from bench.boxes import UNLIMITED
 
 MAILS = 7
-
-
-def settings_of(environment: dict[str, str]) -> None:
-    """Point the flows at the stand-ins, without limits that would only take time."""
-    more = {
-        "HUBLAB_PUBLIC_URL": "https://hooks.hublab.test",
-        "HUBLAB_NOTION_PER_MINUTE": "60000",
-        "HUBLAB_RESEND_PER_SECOND": "1000",
-        "UNSUBSCRIBE_SECRET": "bench",
-        "TESTING_MODE": "true",
-        "TESTING_ADDRESS": "delivered@resend.dev",
-    }
-    os.environ.update(environment | more)
 
 
 def measure(signups: int, name: str) -> dict[str, float]:
@@ -36,13 +23,13 @@ def measure(signups: int, name: str) -> dict[str, float]:
     from flows.enrolment.enrol import enrol  # noqa: PLC0415
     from flows.send_email_flow import send_email  # noqa: PLC0415
     from flows.services.prefect_api import Prefect  # noqa: PLC0415
+    from sandbox.campaign.contacts import PAYLOADS, address  # noqa: PLC0415
 
     scheduling, began, cpu = 0.0, time.monotonic(), resource.getrusage(resource.RUSAGE_SELF)
     for number in range(signups):
-        email = f"delivered+{name}{number}@resend.dev"
-        payload: dict[str, Any] = {"email": email, "first_name": "Ada", "business_name": "Salon", "red_systems": 2}
+        email = address(f"{name}{number}")
         start = time.monotonic()
-        enrol("christmas", "signup", payload | {"assessment_score": 60}, None)
+        enrol("christmas", "signup", PAYLOADS["signup"] | {"email": email}, None)
         scheduling += time.monotonic() - start
         with Prefect() as prefect:
             run = prefect.run_of(f"{sequence('christmas', 'signup').key(email)}:1")
@@ -69,7 +56,7 @@ def main() -> None:
 
     with prefect_test_harness(server_startup_timeout=120), stand_ins(per_minute=1_000_000) as both:
         both.resend.per_second = 1_000_000
-        settings_of(both.environment())
+        os.environ.update(both.environment() | UNLIMITED)
         with Prefect() as prefect:
             prefect.client.create_work_pool(WorkPoolCreate(name="default", type="process"))
         register.register("default")

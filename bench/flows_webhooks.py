@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from bench import results
+from sandbox.campaign.contacts import PAYLOADS, address
 from sandbox.webhooks import serving
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ async def load(service: Service, seconds: float) -> list[float]:
         count = 0
         while time.monotonic() < end:
             count += 1
-            body = {"email": f"delivered+{number}-{count}@resend.dev", "first_name": "Ada", "assessment_score": 50}
+            body = PAYLOADS["signup"] | {"email": address(f"{number}-{count}")}
             began = time.perf_counter()
             answer = await http.post("/webhook/christmas-signup", json=body)
             taken.append(time.perf_counter() - began)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import results
+from bench.boxes import UNLIMITED
 from flows.campaigns.model import sequence
 from flows.sending import ahead
 from sandbox import env_file
@@ -141,19 +142,8 @@ def campaign(folder: Path) -> Iterator[Place]:
 
 def _set_up(api: Api, settings: dict[str, str], folder: Path) -> dict[str, str]:
     """What the operator does: settings, deployments and limits at Prefect, properties in Notion; by which variables."""
-    more = {
-        "HUBLAB_PUBLIC_URL": "https://hooks.hublab.test",
-        "HUBLAB_CALENDLY_LINK": "https://calendly.com/hublab/call",
-        "HUBLAB_PORTAL_URL": "https://portal.hublab.test",
-        "HUBLAB_NOTION_LAG_SECONDS": "0",
-        "HUBLAB_NOTION_PER_MINUTE": "1000000",
-        "HUBLAB_RESEND_PER_SECOND": "100000",
-        "HUBLAB_TESTING_MINUTE_SECONDS": "0.01",
-        "UNSUBSCRIBE_SECRET": "wire-unsubscribe",
-        "TESTING_MODE": "true",
-        "TESTING_ADDRESS": "delivered@resend.dev",
-    }
-    env_file.write(file := folder / "campaign.env", settings | more)
+    more = {"HUBLAB_NOTION_LAG_SECONDS": "0", "HUBLAB_TESTING_MINUTE_SECONDS": "0.01"}
+    env_file.write(file := folder / "campaign.env", settings | UNLIMITED | more)
     env = environment(folder, PREFECT_API_URL=f"http://127.0.0.1:{api.port}/api", PREFECT_API_AUTH_STRING=AUTH)
     for words in (["secret_blocks", "--env", str(file)], ["register", "--pool", POOL], ["notion_setup"]):
         subprocess.run([sys.executable, "-m", f"flows.operator.{words[0]}", *words[1:]], env=env, check=True)

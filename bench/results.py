@@ -2,8 +2,9 @@
 
     python -m bench.results [--check]    (--check: change nothing, exit 1 where a page differs)
 
-A table stands between `<!-- bench: NAME -->` and `<!-- /bench -->`. A result says with which commit, when, on what
-machine and under which load it was measured; of one from before there were such files, the load is not known.
+A table stands between `<!-- bench: NAME -->` and `<!-- /bench -->`; `goals` is all of them beside what is asked of
+them. A result says with which commit, when, on what machine and under which load it was measured; of one from before
+there were such files, the load is not known. What has no result is said not to be measured.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import goals
 from sandbox.checkout import commit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path(__file__).with_name("results")
-PAGES = ("docs/performance.md", "docs/campaign.md", "docs/long-runs.md")
+PAGES = ("bench/README.md", "docs/performance.md", "docs/campaign.md", "docs/long-runs.md")
 _BLOCK = re.compile(r"(<!-- bench: ([\w-]+) -->\n)(.*?)(<!-- /bench -->)", re.DOTALL)
 
 
@@ -71,11 +73,10 @@ def raw(name: str, folder: Path = FOLDER) -> Any:
 
 def shown(found: dict[str, Any]) -> str:
     """A result as the docs have it: the table, and below it how it was measured. Pure."""
-    lines = [_row(found["heads"]), "|---" * len(found["heads"]) + "|", *map(_row, found["rows"])]
     load = found["load"]
     under = "load unknown, as that commit's docs had it" if load is None else f"load average {load}"
-    lines += ["", f"`{found['command']}` at commit `{found['commit']}`, {found['date']}, {found['machine']}, {under}."]
-    return "\n".join(lines) + "\n"
+    how = f"`{found['command']}` at commit `{found['commit']}`, {found['date']}, {found['machine']}, {under}."
+    return f"{_table(found['heads'], found['rows'])}\n{how}\n"
 
 
 def rotated[Name](names: Sequence[Name], number: int) -> list[Name]:
@@ -84,20 +85,27 @@ def rotated[Name](names: Sequence[Name], number: int) -> list[Name]:
     return [*names[turn:], *names[:turn]]
 
 
+def _table(heads: list[str], rows: Iterable[list[str]]) -> str:
+    return "".join(f"{line}\n" for line in (_row(heads), "|---" * len(heads) + "|", *map(_row, rows)))
+
+
 def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
 def renewed(text: str, folder: Path = FOLDER) -> str:
-    """A page with each of its tables made anew.
-
-    Raises:
-        FileNotFoundError: There is no result of a table's name.
-    """
+    """A page with each of its tables made anew."""
+    found = {path.stem: json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")}
 
     def table(block: re.Match[str]) -> str:
-        found = json.loads((folder / f"{block[2]}.json").read_text("utf-8"))
-        return f"{block[1]}{shown(found)}{block[4]}"
+        name = block[2]
+        if name == "goals":
+            made = _table(goals.HEADS, goals.rows(found))
+        elif name in found:
+            made = shown(found[name])
+        else:
+            made = f"Not measured: `python -m bench.{name}`.\n"
+        return f"{block[1]}{made}{block[4]}"
 
     return _BLOCK.sub(table, text)
 

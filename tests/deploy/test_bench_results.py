@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from bench import deploy_compare, results
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from bench import deploy_compare, goals, results
 
 
 def test_tables_of_the_docs_are_made_from_the_results() -> None:
     named = [
         name for page in results.PAGES for _, name, *_ in results._BLOCK.findall((results.ROOT / page).read_text())
     ]
-    assert sorted(named) == sorted(path.stem for path in results.FOLDER.glob("*.json"))
+    writing = {path.stem for path in Path(goals.__file__).parent.glob("*.py") if "results.write(" in path.read_text()}
+    assert sorted(named) == sorted([*writing, "goals"]), "each benchmark has its table, once"
+    assert {path.stem for path in results.FOLDER.glob("*.json")} <= writing
+    assert {goal.bench for goal in goals.GOALS} <= writing
     assert results.main(["--check"]) == 0
 
 
@@ -34,8 +34,56 @@ def test_result_says_of_what_it_is(tmp_path: Path) -> None:
     told["load"] = None
     path.write_text(json.dumps(told))
     assert "load unknown" in results.renewed(page, tmp_path)
-    with pytest.raises(FileNotFoundError):
-        results.renewed("<!-- bench: other -->\n<!-- /bench -->", tmp_path)
+    other = results.renewed("<!-- bench: other -->\nold\n<!-- /bench -->", tmp_path)
+    assert other == "<!-- bench: other -->\nNot measured: `python -m bench.other`.\n<!-- /bench -->"
+
+
+def row(what: str, **found: goals.Found) -> list[str]:
+    """The goals' row of that name, of these results."""
+    return next(cells for cells in goals.rows(found) if cells[0] == what)
+
+
+def test_goal_stands_beside_what_was_found_and_how() -> None:
+    times = {"bash": [1.0, 2.0, 9.0], "hublab": [3.0, 6.0, 4.0]}
+    under = {"date": "today", "load": "0.1, 0.1, 0.1", "command": "python -m bench.deploy_compare --hosts 10"}
+    ten = under | {"raw": {"10 hosts, nothing to do (of 3)": times, "10 hosts, first deploy (of 1)": {}}}
+    name = "deploy with nothing to do, ten hosts"
+    assert row(name, deploy_compare=ten) == [
+        name,
+        "≤ 1.5 × bash",
+        "2.0 × bash",
+        "2.0 × bash",
+        "`python -m bench.deploy_compare --hosts 10`, today, load 0.1, 0.1, 0.1",
+    ]
+    for other in (row("deploy with nothing to do, one host", deploy_compare=ten), row(name)):
+        assert other[3:] == ["not measured", "`python -m bench.deploy_compare`"], "another size is another figure"
+
+
+@pytest.mark.parametrize(
+    ("given", "at_600", "at_180"), [("--notion 600", "84", "not measured"), ("", "not measured", "84")]
+)
+def test_mails_a_minute_are_those_of_notions_limit(given: str, at_600: str, at_180: str) -> None:
+    raw = {
+        "sent": 100.0,
+        "scheduled": [1.0] * 19 + [9.0],
+        "cpu": {"host": 28.0, "server": 42.0},
+        "calls": {"notion": 340},
+    }
+    found = {"date": "today", "load": None, "command": f"python -m bench.flows_workers {given}", "raw": raw}
+    assert row("mails a minute, Notion at 600", flows_workers=found)[3] == at_600
+    assert row("mails a minute, Notion at 180", flows_workers=found)[3] == at_180
+    assert row("CPU a mail: worker host", flows_workers=found)[3] == "0.20 s"
+    assert row("calls to Notion, a signup with its deliveries", flows_workers=found)[3] == "17.0"
+
+
+def test_each_fault_is_beside_its_limit() -> None:
+    found = {
+        "date": "today",
+        "load": None,
+        "command": "python -m bench.recovery",
+        "rows": [["a fault", "15 s", "13 s"]],
+    }
+    assert row("the run goes on: a fault", recovery=found)[1:4] == ["15 s", "–", "13 s"]
 
 
 def test_each_round_begins_with_another() -> None:

@@ -1,0 +1,147 @@
+"""What is asked of the product's speed, beside what a benchmark has found: the table of bench/README.md. Pure.
+
+`before` is what the same measure was when the goal was set, on two cores like those of today's results.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+type Found = dict[str, Any]
+
+HEADS = ["what", "goal", "before", "now", "command"]
+MAILS = 7  # of a signup
+NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A row; `now` reads its figure in the benchmark's result, and finds nothing where another size was measured."""
+
+    what: str
+    goal: str
+    before: str
+    bench: str
+    now: Callable[[Found], str]
+
+
+def _no_op(hosts: int) -> Callable[[Found], str]:
+    def now(found: Found) -> str:
+        for what, times in found["raw"].items():
+            if what.startswith(f"{hosts} hosts, nothing to do"):
+                return f"{statistics.median(times['hublab']) / statistics.median(times['bash']):.1f} × bash"
+        return ""
+
+    return now
+
+
+def _run(field: str, unit: str) -> Callable[[Found], str]:
+    def now(found: Found) -> str:
+        costs = [one[field] for one in found["raw"]["ours, forked"] if field in one]
+        return f"{statistics.median(costs):.3g}{unit}" if costs else ""
+
+    return now
+
+
+def _notion(found: Found) -> int:
+    given = re.search(r"--notion (\d+)", found["command"])
+    return int(given[1]) if given else 180
+
+
+def _mails_a_minute(per_minute: int) -> Callable[[Found], str]:
+    def now(found: Found) -> str:
+        raw = found["raw"]
+        sent = 60 * MAILS * len(raw["scheduled"]) / raw["sent"]
+        return f"{sent:.0f}" if _notion(found) == per_minute else ""
+
+    return now
+
+
+def _cpu(of: str) -> Callable[[Found], str]:
+    return lambda found: f"{found['raw']['cpu'][of] / MAILS / len(found['raw']['scheduled']):.2f} s"
+
+
+def _notion_calls(found: Found) -> str:
+    return f"{found['raw']['calls']['notion'] / len(found['raw']['scheduled']):.1f}"
+
+
+def _scheduled(found: Found) -> str:
+    taken = found["raw"]["scheduled"]
+    return f"{statistics.quantiles(taken, n=20)[18]:.1f} s (Notion at {_notion(found):,})" if len(taken) == 20 else ""  # noqa: PLR2004
+
+
+def _turn(found: Found) -> str:
+    moves = [one["moves"] for one in found["raw"] if (one["hosts"], one["workers"]) == (1, 3)]
+    return f"{statistics.median(moves[0]):.1f} s" if moves else ""
+
+
+def _longest(found: Found) -> str:
+    return f"{max(float(row[1].split()[0]) for row in found['rows'])} s"
+
+
+GOALS = (
+    Goal("requests to Prefect, a mail", "≤ 20", "55 to 78", "prefect_requests", lambda found: str(found["rows"][0][3])),
+    Goal("CPU a mail: worker host", "≤ 0.30 s", "0.81 s", "flows_workers", _cpu("host")),
+    Goal("CPU a mail: Prefect and PostgreSQL", "≤ 0.40 s", "0.75 s", "flows_workers", _cpu("server")),
+    Goal("mails a minute, Notion at 600", "≥ 150", "66", "flows_workers", _mails_a_minute(600)),
+    Goal("mails a minute, Notion at 180", "≥ 70", "51", "flows_workers", _mails_a_minute(180)),
+    Goal("calls to Notion, a signup with its deliveries", "≤ 17", "24", "flows_workers", _notion_calls),
+    Goal(
+        "calls to Notion, a signup without them, nothing read ahead",
+        "–",
+        "16",
+        "flows_calls",
+        lambda found: f"{found['raw']['notion']:.0f}",
+    ),
+    Goal("20 signups at once: scheduled (p95)", "≤ 8 s", "155 s (Notion at 6,000)", "flows_workers", _scheduled),
+    Goal(
+        "webhooks accepted a second, Prefect away",
+        "≥ 20",
+        "38",
+        "flows_webhooks",
+        lambda found: f"{found['raw']['a second']:.0f}",
+    ),
+    Goal(
+        "the spool is emptied, a second",
+        "≥ 50",
+        "11",
+        "flows_away",
+        lambda found: f"{found['raw']['offered'] / found['raw']['seconds']:.0f}",
+    ),
+    Goal("trivial runs a minute, four at once", "≥ 180", "79 to 99", "worker_start", _run("runs_per_minute", "")),
+    Goal("claim to Running, a run alone", "≤ 0.3 s", "–", "worker_start", _run("alone_seconds", " s")),
+    Goal("claim to Running, four at once", "–", "0.83 to 1.34 s", "worker_start", _run("delay_seconds", " s")),
+    Goal("memory an engine", "≤ 30 MB", "48 MB", "worker_start", _run("megabytes", " MB")),
+    Goal("deploy with nothing to do, one host", "≤ 2 × bash", "2.8 × bash", "deploy_compare", _no_op(1)),
+    Goal("deploy with nothing to do, ten hosts", "≤ 1.5 × bash", "2.0 × bash", "deploy_compare", _no_op(10)),
+    Goal("a worker's turn in a rolling restart, gate included", "≤ 4 s", "7.9 s", "scale", _turn),
+    Goal("API away: after it, until every place is taken", "≤ 30 s", "52 to 95 s", "api_away", _longest),
+)
+
+
+def rows(results: Mapping[str, Found]) -> Iterator[list[str]]:
+    """Each goal with what was found, then each fault with the longest that its recovery may take.
+
+    Args:
+        results: By the benchmark's name, of those that have been run.
+    """
+    for goal in GOALS:
+        found = results.get(goal.bench)
+        now = goal.now(found) if found else ""
+        yield [goal.what, goal.goal, goal.before, now or NOT_MEASURED, _command(goal.bench, found if now else None)]
+    recovery = results.get("recovery", {})
+    for fault, most, measured in recovery.get("rows", []):
+        yield [f"the run goes on: {fault}", most, "–", measured, _command("recovery", recovery)]
+
+
+def _command(bench: str, found: Found | None) -> str:
+    if not found:
+        return f"`python -m bench.{bench}`"
+    load = "load unknown" if found["load"] is None else f"load {found['load']}"
+    return f"`{found['command']}`, {found['date']}, {load}"
