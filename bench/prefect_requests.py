@@ -125,7 +125,9 @@ def campaign(folder: Path) -> Iterator[Place]:
         both.resend.per_second = 1_000_000
         (marks := folder / "worker").mkdir()
         queues = "campaign-handlers,campaign"
-        running = Worker(proxy.port, marks, queue=queues, HUBLAB_CONCURRENCY=str(CONCURRENCY))
+        running = Worker(
+            proxy.port, marks, queue=queues, HUBLAB_CONCURRENCY=str(CONCURRENCY), HUBLAB_PRELOAD="flows.preload"
+        )
         stack.callback(running.close)
         running.ready()
         env = _set_up(api, both.environment(), folder)

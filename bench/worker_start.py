@@ -78,7 +78,7 @@ def begin(variant: str, queue: str, env: dict[str, str]) -> subprocess.Popen[byt
     command = [sys.executable, "-m", "worker"]
     if "ours," not in variant:
         command = [*STOCK, "--work-queue", queue, "--name", queue]
-        more = {"PREFECT_WORKER_QUERY_SECONDS": "5"} if "polls" in variant else {}
+        more = {"PREFECT_WORKER_QUERY_SECONDS": "2"} if "polls" in variant else {}
     return subprocess.Popen(command, env={**env, **more}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

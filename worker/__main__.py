@@ -18,7 +18,7 @@ from worker.systemd import Notifier
 
 # Prefect's own settings, for the engines as well; whoever sets them in the unit's environment is heard.
 _DEFAULTS = {
-    "PREFECT_WORKER_QUERY_SECONDS": "5",
+    "PREFECT_WORKER_QUERY_SECONDS": "2",
     # Three missed heartbeats make a worker OFFLINE.
     "PREFECT_WORKER_HEARTBEAT_SECONDS": "15",
     # One batch for most runs; whoever follows a long one reads its lines some seconds later.

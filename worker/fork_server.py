@@ -2,14 +2,12 @@
 
 `python -P -s -m worker.fork_server SOCKET PADDING` is started by the worker (`worker.forking`) and ends with it. It has
 one thread, opens no connection, sees nothing of a run and imports nothing of a customer's, so no run can change the
-next. What its engines share with one another: the address layout and the seed of `hash`, which a fork cannot renew.
+next; what it imports of the release's own flows (`worker.preloaded`), only runs of those get to see. What its engines
+share with one another: the address layout and the seed of `hash`, which a fork cannot renew.
 
 Why not the standard library's `multiprocessing.forkserver`: its children end by `os._exit`, without the exit handlers
 by which Prefect sends a run's last logs and events; the parent waits for them without a limit; and it cannot take back
 a request to a server that hangs, after which the run might be started twice. Prefect starts engines by `exec` alone.
-
-Modules of the release are not preloaded: the campaign's take 0.08 CPU seconds of a run, and a run that brings modules
-of the same names, by its working directory or a `git clone`, would get the release's.
 """
 
 from __future__ import annotations
@@ -22,13 +20,12 @@ import select
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
+from worker import preloaded
+from worker.preloaded import watched
 from worker.settings import EX_CONFIG
 from worker.system_calls import prctl, set_dumpable
-
-if TYPE_CHECKING:
-    from collections.abc import ItemsView
 
 PRELOAD = (
     "prefect.flow_engine",
@@ -40,6 +37,9 @@ PRELOAD = (
     "pydantic.v1",
     "rich._emoji_codes",
     "runpy",
+    # What most flows import, and which is in the lock.
+    "jinja2.sandbox",
+    "requests",
 )
 _PR_SET_PDEATHSIG = 1
 
@@ -58,10 +58,11 @@ def main() -> None:
     if fault := _plugins_fault():
         _refuse(fault)
     engine_economy.warm()
+    own = preloaded.preload(os.environ)
     gc.collect()
     gc.freeze()  # else the first collection of each child would copy every page
     if line := serve(control, looked_at):
-        run(line)
+        run(line, own)
 
 
 def _reset_signals() -> None:
@@ -77,25 +78,9 @@ def preload() -> list[str]:
     Returns:
         The environment variables that were looked at meanwhile. Where a run has other values, it cannot be forked here.
     """
-    seen: set[str] = set()
-
-    class Watched(os._Environ[str]):  # noqa: SLF001 - the class of os.environ has no public name
-        def __getitem__(self, key: str) -> str:
-            if sys._getframe(1).f_globals["__name__"] != "fsspec.config":  # noqa: SLF001 - as in `items`
-                seen.add(key)
-            return super().__getitem__(key)
-
-        def items(self) -> ItemsView[str, str]:
-            # Whoever goes through all of them looks for names of its own: Prefect's settings, which each engine reads
-            # anew, and fsspec's (`worker.forking` knows those). A test names everybody who does.
-            return {key: super(Watched, self).__getitem__(key) for key in self}.items()
-
-    plain, os.environ.__class__ = os.environ.__class__, Watched
-    try:
+    with watched() as seen:
         for name in PRELOAD:
             importlib.import_module(name)
-    finally:
-        os.environ.__class__ = plain
     return sorted(seen)
 
 

@@ -6,9 +6,13 @@ It is called with the flows' names of properties; the mapping makes of them what
 from __future__ import annotations
 
 import logging
+import os
 import time
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import certifi
 import httpx
 from notion_client import Client
 from notion_client.errors import HTTPResponseError, RequestTimeoutError
@@ -25,6 +29,7 @@ from flows.services.notion_mapping import NotionMapping
 from flows.services.notion_trouble import Trouble
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Mapping
 
     from flows.services.settings import Settings
@@ -34,6 +39,17 @@ LIMIT = 10_000  # pages that Notion answers to one query; it says so where there
 TIMEOUT_MS = 60_000
 INLINE_PIECES = 25  # a page shows this many references of a property for certain; more are asked for one by one
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 15.0
+
+
+def trust() -> ssl.SSLContext:
+    """Whom a client of Notion trusts: the file of authorities as it is now, read once."""
+    file = os.environ.get("SSL_CERT_FILE") or certifi.where()
+    return _context(file, Path(file).stat().st_mtime_ns)
+
+
+@cache
+def _context(_file: str, _changed: int) -> ssl.SSLContext:
+    return httpx.create_ssl_context()
 
 
 class NotionGateway:
@@ -54,6 +70,7 @@ class NotionGateway:
         logger = logging.getLogger("flows.notion_client")  # the SDK's own would gain a handler with each client
         logger.propagate = False
         self._client = Client(
+            client=httpx.Client(verify=trust()),
             auth=settings.get("notion-token"),
             base_url=settings.get("HUBLAB_NOTION_URL"),
             timeout_ms=TIMEOUT_MS,

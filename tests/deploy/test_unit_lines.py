@@ -138,6 +138,7 @@ def test_what_the_worker_is_told() -> None:
         "PREFECT_HOME": f"/opt/hublab/releases/{RELEASE}",
         "PREFECT_LOCAL_STORAGE_PATH": "/var/lib/hublab/worker-1/prefect/storage",
         "HUBLAB_WRITE_PATHS": "",
+        "HUBLAB_PRELOAD": "flows.preload",
         "HUBLAB_ALLOW_LISTEN": "no",
         "HUBLAB_ENVIRONMENT": "%d/environment.json",
         "HOME": "/var/lib/hublab/worker-1/tmp",

@@ -89,6 +89,22 @@ def test_settings_of_a_run_are_read_anew(api: Api, worker: Worker) -> None:
     assert forked["equal"]["environment"]["PATH"].startswith("/opt/mine:")
 
 
+def test_settings_file_where_a_run_works_is_read(api: Api, worker: Worker, tmp_path: Path) -> None:
+    """The fork server need not have had other settings in its environment."""
+    server = worker.fork_server()
+    for name, content in {
+        ".env": "PREFECT_LOGGING_LEVEL=DEBUG\n",
+        "prefect.toml": '[logging]\nlevel = "DEBUG"\n',
+        "pyproject.toml": '[tool.prefect.logging]\nlevel = "DEBUG"\n',
+    }.items():
+        (folder := tmp_path / f"with-{name.strip('.')}").mkdir()
+        (folder / name).write_text(content)
+        forked = facts(api, worker, working_dir=str(folder))
+        assert (forked["own"]["parent"], forked["equal"]["levels"]["prefect"]) == (server, 10), name
+    lower = facts(api, worker, env={"prefect_logging_level": "DEBUG"})
+    assert lower["equal"]["levels"]["prefect"] == 10
+
+
 def test_proxy_that_leads_nowhere_cuts_no_run_off_from_prefect(api: Api, worker: Worker) -> None:
     nowhere = {"ALL_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
     forked, spawned = facts(api, worker, env=nowhere), facts(api, worker, env=nowhere, **SPAWNED)

@@ -244,3 +244,22 @@ def test_version_that_was_checked_is_known_by_server() -> None:
     assert list(inspect.signature(version_checking._api_version_check_key).parameters) == ["api_url", "client_version"]
     assert list(inspect.signature(version_checking._cache_api_version_check).parameters) == ["key"]
     assert "_is_api_version_check_cached(key)" in inspect.getsource(version_checking.check_server_version)
+
+
+def test_settings_come_from_the_environment_the_profile_and_three_files_where_a_run_works() -> None:
+    """Else `worker.forked_engine` would keep the fork server's where a run has others."""
+    from prefect.settings import Settings, sources  # noqa: PLC0415
+
+    assert Settings.model_config["env_file"] == ".env"
+    assert Settings.model_config["toml_file"] == str(sources.DEFAULT_PREFECT_TOML_PATH) == "prefect.toml"
+    assert 'Path("pyproject.toml")' in inspect.getsource(sources.PyprojectTomlConfigSettingsSource)
+    prefix = {field.model_config["env_prefix"] for field in (Settings, type(Settings().api), type(Settings().logging))}
+    assert all(name.startswith("PREFECT_") for name in prefix)
+
+
+def test_worker_gives_its_runs_all_its_settings() -> None:
+    from prefect.workers.process import ProcessJobConfiguration  # noqa: PLC0415
+
+    source = inspect.getsource(ProcessJobConfiguration._base_environment)
+    assert "get_current_settings().to_environment_variables(exclude_unset=True)" in source
+    assert list(inspect.signature(ProcessJobConfiguration._base_environment).parameters) == []
