@@ -19,7 +19,7 @@ from deploy.coolify.look import look
 from deploy.coolify.mover import Mover
 from deploy.coolify.plan import make
 from deploy.coolify.state import Progress
-from deploy.coolify.wanted import DOCKERFILE, TARGET
+from deploy.coolify.wanted import DOCKERFILE, kind
 from deploy.onhost.lock import Owner
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Adoption:
             "git_commit_sha": here.commit,
             "build_pack": "dockerfile",
             "dockerfile_location": DOCKERFILE,
-            "dockerfile_target_build": TARGET,
+            "dockerfile_target_build": kind(self.wanted).target,
             "ports_exposes": UNUSED_PORT,
         }
 

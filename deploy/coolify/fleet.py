@@ -10,6 +10,7 @@ from deploy.coolify.ledger import Ledger
 from deploy.coolify.look import client, look
 from deploy.coolify.plan import make
 from deploy.coolify.prefect import Prefect
+from deploy.coolify.wanted import kind
 from deploy.fleet.connect import FleetError
 from deploy.fleet.standing import Status, last_deploy, left_words
 from deploy.onhost import report_host, run_again
@@ -55,10 +56,11 @@ def judge(
     left: tuple[LeftRun, ...],
 ) -> Status:
     """One application against its plan. Pure."""
+    runs, app = kind(wanted), state.app
     trouble = [f"{problem.what} -> {problem.remedy}" for problem in plan.problems]
     if not (state.online or plan.problems):
-        trouble.append("it does not run" if wanted.webhooks else "no worker of it is ONLINE at Prefect's server")
-    if state.app and state.app.status == UNHEALTHY:
+        trouble.append(f"it {runs.down}")
+    if app and app.status == UNHEALTHY:
         trouble.append("its health check fails -> ./hublab logs shows what it says")
     if queue is None:
         trouble.append("Prefect's server did not say what is due")
@@ -67,11 +69,10 @@ def judge(
     trouble += left_words(left)
     if state.lock and state.lock_orphaned:
         trouble.append(f"{state.lock}: its owner is gone; the next deploy takes it over")
-    app, does = state.app, "serves" if wanted.webhooks else "ONLINE"
     return Status(
         host=f"{app.name} ({plan.address})" if app and app.name else plan.address,
         release=state.release or "none",
-        workers=tuple((item.name, f"{does}, release {item.release or 'unknown'}") for item in state.online),
+        workers=tuple((item.name, f"{runs.up}, release {item.release or 'unknown'}") for item in state.online),
         due=queue.depth if queue else None,
         late=queue.late if queue else None,
         last=last_deploy(state),

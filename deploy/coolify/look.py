@@ -9,6 +9,7 @@ from deploy.coolify.client import Client
 from deploy.coolify.errors import CoolifyError
 from deploy.coolify.ledger import Ledger
 from deploy.coolify.state import ApplicationState
+from deploy.coolify.wanted import kind
 from deploy.onhost.prefect_api import ApiError
 from deploy.onhost.untrusted import printable
 
@@ -56,7 +57,7 @@ def _look(wanted: WorkerHost, coolify: Client, prefect: Prefect) -> ApplicationS
         server=next((server for server in coolify.servers() if server.uuid == where), None),
         variables=tuple(coolify.variables(app.uuid)),
         deployments=tuple(coolify.deployments_of(app.uuid)),
-        volumes=coolify.volumes(app.uuid) if wanted.webhooks else frozenset(),
+        volumes=coolify.volumes(app.uuid) if kind(wanted).volume else frozenset(),
         running=running.of(wanted, prefect, coolify),
         before=books.before(),
         kept=books.kept(),

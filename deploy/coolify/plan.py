@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from deploy.coolify import problems
-from deploy.coolify.wanted import VOLUME_PATH, environment, fields, present
+from deploy.coolify.wanted import environment, fields, kind, present
 from deploy.problem import Problem
 from deploy.release.identity import set_of
 
@@ -135,7 +135,7 @@ def _towards(  # noqa: PLR0913 - all that a plan depends on
     expected: frozenset[str],
 ) -> ApplicationPlan:
     entries = tuple(_entries(wanted, state.variables))
-    volume = VOLUME_PATH if wanted.webhooks and VOLUME_PATH not in state.volumes else ""
+    volume = "" if (there := kind(wanted).volume) in state.volumes else there
     reasons = tuple(_reasons(wanted, state, app, settings, entries, expected))
     reasons += (f"no volume is at {volume}",) if volume else ()
     plan = ApplicationPlan(
@@ -188,8 +188,7 @@ def _reasons(  # noqa: PLR0913 - all that it depends on
 ) -> Iterator[str]:
     """Why it is deployed: by what the worker that runs carries, and by what Coolify would start the next one with."""
     if not state.online:
-        down = "does not run" if wanted.webhooks else "is not ONLINE at Prefect's server"
-        yield down if state.running or (wanted.webhooks and state.kept) else "new"
+        yield kind(wanted).down if state.running or state.kept else "new"
     elif state.release not in expected:
         yield f"runs release {state.release or 'unknown'}"
     there = present(app, list(settings))
@@ -233,26 +232,9 @@ def _exposure(wanted: WorkerHost, state: ApplicationState, app: Application) -> 
     for name in ("pre_deployment_command", "post_deployment_command"):
         if getattr(app, name):
             yield f"its {name} runs as well; the deploy did not set it"
-    if wanted.webhooks:
-        for key, route in wanted.webhooks.closed.items():
-            yield f"{route} stays closed (401) until .env has {key}"
-    else:
-        yield from _not_held(wanted)
+    yield from kind(wanted).warnings
     if state.revision.remote and not app.image and not _same(state.revision.remote, app.git_repository):
         yield f"it is built from {app.git_repository}, and this checkout's remote is {state.revision.remote}"
-
-
-def _not_held(wanted: WorkerHost) -> Iterator[str]:
-    """What flow runs have on a host, and not in a container."""
-    if wanted.read_paths or wanted.write_paths:
-        yield "HUBLAB_READ_PATHS and HUBLAB_WRITE_PATHS do not hold in its container"
-    if wanted.environment:
-        names = ", ".join(name for name, _ in wanted.environment)
-        yield f"HUBLAB_ENVIRONMENT does not reach its container: set {names} in Coolify, literal and at run time alone"
-    if wanted.allow:
-        yield f"HUBLAB_ALLOW does not hold there: {', '.join(wanted.allow)} is as the container has it"
-    if wanted.allow_networks:
-        yield "HUBLAB_ALLOW_NETWORKS does not hold there: its runs reach what the container reaches"
 
 
 def _same(one: str, other: str) -> bool:

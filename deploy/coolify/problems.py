@@ -6,12 +6,7 @@ from typing import TYPE_CHECKING
 
 from deploy.coolify import environment
 from deploy.coolify.deployments import is_ours
-from deploy.coolify.wanted import (
-    BUILD_SPARE_SECONDS,
-    LONGEST_SECONDS,
-    START_SECONDS,
-    grace_seconds,
-)
+from deploy.coolify.wanted import BUILD_SPARE_SECONDS, LONGEST_SECONDS, START_SECONDS, kind
 from deploy.coolify.wanted import environment as entries
 from deploy.problem import Problem
 
@@ -80,7 +75,7 @@ def _server(server: Server | None) -> Iterator[Problem]:
 
 
 def _times(wanted: WorkerHost, server: Server | None) -> Iterator[Problem]:
-    whole = START_SECONDS + wanted.gate_seconds + grace_seconds(wanted)
+    whole = START_SECONDS + wanted.gate_seconds + kind(wanted).grace_seconds
     most = min(LONGEST_SECONDS, (server.settings.dynamic_timeout if server else LONGEST_SECONDS) - BUILD_SPARE_SECONDS)
     if whole > most:
         yield Problem(

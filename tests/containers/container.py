@@ -28,16 +28,16 @@ class Container:
     def __init__(self, daemon: Daemon, name: str, image: str, address: str, **more: str) -> None:
         """Name it; nothing runs yet."""
         self._daemon, self.name, self.queue, self._image = daemon, name, f"q-{name}", image
-        spec = factories.wanted(
+        self._spec = factories.wanted(
             api_url=address, auth_string=Secret(AUTH), work_queues=(self.queue,), concurrency=1, drain_seconds=600
         )
-        entries = {entry.key: entry.value.reveal() for entry in wanted.environment(spec)}
+        entries = {entry.key: entry.value.reveal() for entry in wanted.environment(self._spec)}
         self._environment = entries | {"COOLIFY_CONTAINER_NAME": name} | more
 
     def start(self) -> Self:
         """As Coolify's compose file has it."""
         health = {
-            "cmd": wanted.HEALTH_COMMAND,
+            "cmd": wanted.kind(self._spec).health_command,
             "interval": f"{wanted.INTERVAL_SECONDS}s",
             "timeout": f"{wanted.TIMEOUT_SECONDS}s",
             "start-period": f"{wanted.START_SECONDS}s",

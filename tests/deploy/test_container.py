@@ -8,9 +8,10 @@ import re
 import pytest
 
 from deploy.container import image
-from deploy.coolify.wanted import DOCKERFILE, HEALTH_COMMAND
+from deploy.coolify.wanted import DOCKERFILE, kind
 from deploy.env_file import ROOT
 from deploy.release import identity
+from tests.deploy import factories
 
 TEXT = image.DOCKERFILE.read_text()
 
@@ -26,7 +27,7 @@ def test_base_is_named_by_its_digest() -> None:
 
 def test_health_command_is_one_that_coolify_takes_and_needs_no_shell() -> None:
     """Anything else is 422; without health check Coolify takes the new container at once."""
-    assert f"CMD {json.dumps(HEALTH_COMMAND.split())}" in TEXT.splitlines()[-1]
+    assert f"CMD {json.dumps(kind(factories.wanted()).health_command.split())}" in TEXT.splitlines()[-1]
     checks = [json.loads(found) for found in re.findall(r"^HEALTHCHECK.* CMD (.+)$", TEXT, re.MULTILINE)]
     assert len(checks) == 2, "the worker's, and the webhooks'"
     for check in checks:

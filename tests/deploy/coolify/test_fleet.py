@@ -52,7 +52,7 @@ def test_what_a_deploy_would_not_cure_is_trouble() -> None:
 
 def test_worker_that_is_gone_is_trouble_and_drift() -> None:
     found = judged(state(running=(Running(f"{APP}-1", online=False, release="r-new"),)))
-    assert found.trouble == ("no worker of it is ONLINE at Prefect's server",)
+    assert found.trouble == ("it is not ONLINE at Prefect's server",)
     assert found.release == "none"
     assert "is not ONLINE at Prefect's server" in found.drift[-1]
 
