@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes .venv: the operator's own tools, from requirements-dev.lock, hashes checked. `make` calls it when the lock changes.
+# Makes .venv: the operator's own tools, from requirements-dev.lock, hashes checked. ./hublab and `make` call it when the lock changes.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -18,7 +18,7 @@ find_python() {
         return
     fi
     echo "bootstrap: no Python 3.12 or 3.13 with venv was found (looked in PATH, ~/.pyenv, uv's own, /usr/local, /opt/python)." >&2
-    echo "bootstrap: install one ('apt install python3.13-venv' on Debian 13, 'pyenv install 3.12', or 'uv python install 3.12') and call make again." >&2
+    echo "bootstrap: install one ('apt install python3.13-venv' on Debian 13, 'pyenv install 3.12', or 'uv python install 3.12') and try again." >&2
     exit 1
 }
 

@@ -1,4 +1,4 @@
-"""`python -m deploy.campaigns`: the folder of the operator's own campaign files, which become a part of each release.
+"""The folder of the operator's own campaign files, which become a part of each release.
 
 HUBLAB_CAMPAIGNS of the environment, else of `.env`; a relative path is one from the checkout. So a campaign that is
 added or edited is a new release: the plan shows it, the gate proves it, and `./hublab rollback` takes it back.
@@ -7,7 +7,6 @@ added or edited is a new release: the plan shows it, the gate proves it, and `./
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,17 +54,3 @@ def files(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> dict[st
         if (root / name).exists():
             raise SettingsError(f"{KEY}: {Path(name).name} has the name of a campaign that is there; name it otherwise")
     return found
-
-
-def main() -> int:
-    """Print the folder, for commands that are told by the environment."""
-    try:
-        sys.stdout.write(str(folder() or ""))
-    except SettingsError as fault:
-        sys.stderr.write(f"{fault}\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -76,7 +76,7 @@ def _move(inside: Path, prefix: str) -> None:
     except movable.InterpreterError as error:
         raise SandboxError(
             f"{found.executable} cannot be moved to a machine: {error}; "
-            "remedy: `uv python install 3.12`, then rm -r .venv and call make again"
+            "remedy: `uv python install 3.12`, then rm -r .venv and try again"
         ) from error
     compiler = [str(inside / f"bin/python{found.version}"), "-I", "-m", "compileall", "-q", "-j2"]
     run([*compiler, "-s", str(inside), "-p", prefix, str(inside / "lib")], timeout=180)

@@ -57,8 +57,12 @@ takes.mutants := ROOM BUDGET
 mutants: .venv/ready ## does a test fail when the pure rooms of deploy, worker and flows say something else? [ROOM="flows.webhooks.signatures*"] [BUDGET=seconds: 3600]
 	@timeout $(or $(BUDGET),3600) nice $(BIN)/mutmut run $(if $(ROOM),"$(ROOM)"); $(BIN)/python -m tests.mutants
 
+.PHONY: coverage
+coverage: .venv/ready ## branch coverage of flows/ by its tests; 95 % at least
+	@$(BIN)/pytest -q $(SPREAD) --cov=flows --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95 tests/flows
+
 .PHONY: test-chaos
-test-chaos: .venv/ready ## a twentieth of `make chaos`, with its verdict as a test (ten minutes, root)
+test-chaos: .venv/ready ## a twentieth of `./hublab chaos`, with its verdict as a test (ten minutes, root)
 	@$(PYTEST) tests/hosts/test_6_chaos.py
 
 .PHONY: test-other-servers
