@@ -61,7 +61,7 @@ class Crashes:
     """Which worker had which flow run crash, by the server's events.
 
     A run that may be run again is scheduled anew as soon as it crashes, and then belongs to the worker that takes it:
-    what it is now says nothing of that. So each crash is laid at the door of whoever had claimed the run before.
+    what it is now says nothing of that. So each crash is attributed to the worker that had last claimed the run.
     """
 
     began: datetime.datetime

@@ -1,17 +1,26 @@
-"""The rollout on a host that SSH reaches: each step is a program that runs there. Knows no pyinfra."""
+"""The rollout on a host that SSH reaches: each step asks a program that runs there. Knows no pyinfra."""
 
 from __future__ import annotations
 
+import base64
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from deploy.rollout import queries
+from deploy import remote, spec
+from deploy.legacy.hold import Hold
+from deploy.legacy.workers import LegacyWorkers, Room
+from deploy.onhost.finish_host import FinishHost
+from deploy.onhost.put_secrets import PutSecrets
+from deploy.onhost.remove_automations import RemoveAutomations
+from deploy.onhost.roll_back import RollBack
+from deploy.onhost.roll_webhooks import RollWebhooks
+from deploy.onhost.roll_worker import RollWorker
+from deploy.onhost.watch_canary import WatchCanary
 from deploy.rollout.machine import Move
 
 if TYPE_CHECKING:
-    from deploy import spec
     from deploy.onhost.wire import Query
-    from deploy.planned import Plan
+    from deploy.planned import Plan, WorkerStep
     from deploy.rollout.machine import Outcome
     from deploy.state import HostState
 
@@ -56,7 +65,18 @@ class SshSteps(ABC):
         self._legacy("thaw")
 
     def _legacy(self, phase: str) -> bool:
-        return self.run(queries.legacy(self.wanted, self.plan, phase), detached=phase == "retire")
+        plan = self.plan
+        query = LegacyWorkers(
+            phase=phase,
+            legacy=plan.legacy,
+            legacy_units=tuple(unit.name for unit in plan.legacy_units if unit not in plan.in_the_way),
+            in_the_way=plan.in_the_way,
+            holder=base64.b64encode(remote.program(Hold()).encode()).decode() if phase == "freeze" else "",
+            pool=self.wanted.work_pool,
+            drain_seconds=self.wanted.drain_seconds,
+            access=self.wanted.api_access(),
+        )
+        return self.run(query, detached=phase == "retire")
 
     def moves(self) -> list[Move]:
         """The credential just before the first worker that needs it, the webhooks after the last."""
@@ -66,25 +86,56 @@ class SshSteps(ABC):
     def move(self, what: Move) -> bool:
         """One of them."""
         if what == CREDENTIAL:
-            return self.run(queries.put_secrets(self.wanted, self.plan), detached=True)
+            return self._put_secrets()
         if what == WEBHOOKS:
             return self._roll_webhooks()
+        step, gate_seconds = self._step(what), self.wanted.gate_seconds
+        name = spec.unit_name(step.number)
+        query = RollWorker(
+            gate_seconds=gate_seconds, unit=name, text=step.unit, worker=step.name, room=self._room(name)
+        )
+        return self.run(query, detached=True)
+
+    def _step(self, what: Move) -> WorkerStep:
         (step,) = [step for step in self.plan.restarts if step.name == what.name]
-        return self.run(queries.roll(self.wanted, self.plan, step), detached=True)
+        return step
+
+    def _room(self, unit: str) -> Room | None:
+        """What is ended before a worker of ours comes, where a unit of others has its name."""
+        there = tuple(item for item in self.plan.legacy if item.unit == unit)
+        taken = any(item.name == unit for item in self.plan.in_the_way)
+        return Room(self.wanted.drain_seconds, there) if taken else None
+
+    def _put_secrets(self) -> bool:
+        content = self.wanted.secret_files()
+        return self.run(PutSecrets(content={path: content[path] for path in self.plan.secrets}), detached=True)
 
     def _roll_webhooks(self) -> bool:
-        return self.run(queries.webhooks(self.wanted, self.plan), detached=True)
+        """No text: they are to go."""
+        query = RollWebhooks(
+            gate_seconds=self.wanted.gate_seconds,
+            unit=spec.WEBHOOKS_UNIT,
+            secrets=spec.WEBHOOK_SECRETS,
+            text=self.plan.webhooks.unit if self.plan.webhooks else "",
+        )
+        return self.run(query, detached=True)
 
     def gate(self, what: Move) -> bool:
         """Its runs are compared with those of the others."""
-        (step,) = [step for step in self.plan.restarts if step.name == what.name]
-        return self.run(queries.canary(self.wanted, step))
+        query = WatchCanary(
+            unit=spec.unit_name(self._step(what).number),
+            worker=what.name,
+            pool=self.wanted.work_pool,
+            seconds=self.wanted.canary_seconds,
+            access=self.wanted.api_access(),
+        )
+        return self.run(query)
 
     def undo(self) -> str:
         """The host itself knows what to put back."""
         if not (self.plan.restarts or self.plan.restarts_webhooks or self.plan.secrets):
             return ""
-        query = queries.back(self.wanted)
+        query = RollBack(gate_seconds=self.wanted.gate_seconds)
         done = self.run(query, detached=True)
         if not done and self.trouble:  # over a new connection, when what the broken one had begun has ended
             done = self.run(query, detached=True)
@@ -93,7 +144,7 @@ class SshSteps(ABC):
 
     def remove_automations(self) -> bool:
         """By way of this host."""
-        return self.run(queries.automations(self.wanted, self.plan))
+        return self.run(RemoveAutomations(automations=self.plan.automations, access=self.wanted.api_access()))
 
     def commit(self) -> list[tuple[str, str]]:
         """Webhooks that are not wanted, and legacy workers: they go when all hosts have passed."""
@@ -106,4 +157,17 @@ class SshSteps(ABC):
 
     def close(self, outcome: Outcome, operator: str, what: str) -> bool:
         """The release of record, surplus workers and releases, the audit line; after a failure that line alone."""
-        return self.run(queries.finish(self.wanted, self.plan, outcome, operator, what), detached=True)
+        plan = self.plan
+        webhooks = (spec.WEBHOOKS_UNIT,) if plan.webhooks else ()
+        query = FinishHost(
+            kept=(*(spec.unit_name(step.number) for step in plan.workers), *webhooks),
+            ended=outcome.ok,
+            surplus=tuple(spec.unit_name(number) for number in plan.surplus) if outcome.ok else (),
+            drain_seconds=self.wanted.drain_seconds,
+            switch=plan.switch and outcome.ok,
+            release=plan.release,
+            previous=plan.previous,
+            prune=plan.prune if outcome.ok else (),
+            audit=outcome.line(plan, operator, what),
+        )
+        return self.run(query, detached=True)
