@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from deploy.fleet import applications, report
 from deploy.fleet.connect import Reply, ask_all
 from deploy.fleet.standing import Status, last_deploy, left_words
 from deploy.leaving import names_of
+from deploy.table import first, grouped
 from deploy.words import warnings
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from deploy.state import HostState
 
 
+MOST_NAMED = 3
 WATCH_SECONDS = 2
 WAITS = "waiting for Prefect's API"  # worker.lifecycle's words
 
@@ -151,10 +153,13 @@ def look() -> list[Status]:
 
 
 def as_words(found: Sequence[Status]) -> str:
-    """All hosts as text."""
+    """All hosts as text; what several are warned of is said once."""
+    warned = grouped({item.host: item.warnings for item in found})
+    common = {words: hosts for words, hosts in warned.items() if len(hosts) > 1}
+    lines = [render(replace(item, warnings=tuple(one for one in item.warnings if one not in common))) for item in found]
+    lines += [f"warning for {first(hosts, MOST_NAMED)}: {words}" for words, hosts in common.items()]
     gone = vanished(found)
-    lines = [render(item) for item in found] + [summary(found)] * (len(found) > 1) + [gone] * bool(gone)
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *[summary(found)] * (len(found) > 1), *[gone] * bool(gone)]) + "\n"
 
 
 def as_json(found: Sequence[Status]) -> str:

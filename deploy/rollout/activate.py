@@ -16,7 +16,7 @@ from pyinfra.api.state import BaseStateCallback
 
 from deploy.rollout.conductor import Conductor
 from deploy.rollout.once import Once, side_by_side
-from deploy.rollout.report import announce, as_data, conclude
+from deploy.rollout.report import announce, as_data, conclude, warn
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -71,10 +71,11 @@ class Rollout:
         Raises:
             DeployError: before anything was changed anywhere.
         """
-        announce(member)
+        announce(member, warned=False)
         self.members[member.address] = member
         if len(self.members) < len(state.active_hosts):
             return
+        warn(self.members.values())
         if self.plan_file:
             plans = [as_data(item) for item in self.members.values()]
             Path(self.plan_file).write_text(json.dumps(plans), encoding="utf-8")

@@ -10,6 +10,7 @@ from pyinfra.api.state import StateStage
 
 from deploy.deployments import listed
 from deploy.state import HostState
+from deploy.table import first, grouped
 from deploy.table import render as table
 from deploy.words import last_failure, warnings
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from deploy.rollout.members import AnyMember
     from deploy.state import Worker
 
+MOST_NAMED = 3
 HEADINGS = ("host", "release", "Prefect", "uvloop", "workers online", "probe", "result")
 
 
@@ -115,14 +117,14 @@ def _webhooks(found: Worker | None) -> str:
     return f"{found.active}, {found.release or 'release unknown'}" if found.pid else found.active
 
 
-def announce(member: AnyMember) -> None:
-    """The plan for one host, or what stands in its way."""
+def announce(member: AnyMember, *, warned: bool = True) -> None:
+    """The plan for one host, or what stands in its way; `warned`: with what it is warned of."""
     plan, lines = member.plan, []
     lines += [f"cannot be deployed to: {problem.what}\n    -> {problem.remedy}" for problem in plan.problems]
     if failure := last_failure(member.state):
         lines.append(f"note: {failure}")
     lines += [f"note: {word}" for word in _noted(member)]
-    lines += [f"warning: {word}" for word in _warned(member)]
+    lines += [f"warning: {word}" for word in _warned(member) if warned]
     lines += [f"plan: {word}" for word in plan.words]
     if plan.lock:
         lines.append(f"plan: {plan.lock}: it is waited for, and its lock removed if its owner is gone")
@@ -130,6 +132,16 @@ def announce(member: AnyMember) -> None:
         lines.append(f"plan: nothing to do; release {plan.release}, {len(plan.workers)} workers as wanted")
     for line in lines:
         (logger.error if plan.problems else logger.info)("%s%s", member.host.print_prefix, line)
+
+
+def warn(members: Iterable[AnyMember]) -> None:
+    """What the hosts of a run are warned of: what is said of several, once."""
+    by_address = {member.address: member for member in members}
+    for word, hosts in grouped({address: _warned(member) for address, member in by_address.items()}).items():
+        if len(hosts) > 1:
+            logger.info("warning for %s: %s", first(hosts, MOST_NAMED), word)
+        else:
+            logger.info("%swarning: %s", by_address[hosts[0]].host.print_prefix, word)
 
 
 def _noted(member: AnyMember) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 
 from deploy.fleet import history, status
 from deploy.fleet.connect import Reply
+from deploy.fleet.standing import Status
 from deploy.onhost import record, report_host
 from deploy.onhost.left_runs import LeftRun
 from deploy.onhost.report_host import Locked, Queue, Report
@@ -18,7 +19,6 @@ from tests.deploy.factories import bare, converged, finished, release_name, want
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deploy.fleet.standing import Status
     from deploy.state import HostState
 
 HOST = wanted()
@@ -197,3 +197,14 @@ def test_line_is_kept_as_every_release_has_kept_it() -> None:
     assert record.Line.of(line.kept()) == line
     assert "seconds" not in replace(line, seconds=None).kept()
     assert record.Line.of({"from": None, "to": "r2", "workers": 3, "seconds": "x", "more": 1}) == record.Line(to="r2")
+
+
+def test_what_several_hosts_are_warned_of_is_said_once_with_their_names() -> None:
+    readable = "/root/.env: mode 0644 -> chmod 600 /root/.env"
+    hosts = [Status(f"h{number}", warnings=(readable,)) for number in range(1, 5)]
+    hosts[1] = replace(hosts[1], warnings=(readable, "jit is open"))
+    said = status.as_words(hosts)
+    assert said.count(readable) == 1
+    assert f"\nwarning for h1, h2, h3, 1 more: {readable}\n" in said
+    assert "  warning: jit is open\n" in said.partition("h2")[2].partition("h3")[0]
+    assert f"  warning: {readable}\n" in status.as_words(hosts[:1])

@@ -11,7 +11,7 @@ import pytest
 from deploy.plan import make
 from deploy.rollout.machine import Outcome
 from deploy.rollout.member import Member
-from deploy.rollout.report import announce, as_data, render, row
+from deploy.rollout.report import announce, as_data, render, row, warn
 from tests.deploy.factories import bare, converged, finished, legacy, release_name, running, wanted
 
 if TYPE_CHECKING:
@@ -137,3 +137,21 @@ def test_the_plan_says_once_that_the_api_answers_whoever_reaches_it(
         announce(found)
     assert caplog.text.count("answers without a credential") == times
     assert len(as_data(found)["warnings"]) == times
+
+
+def test_what_several_hosts_are_warned_of_is_said_once_with_their_names(caplog: pytest.LogCaptureFixture) -> None:
+    """A file of the operator's machine that others can read is one file, whatever the number of hosts."""
+    readable = ("/root/.env: mode 0644 -> chmod 600 /root/.env",)
+    hosts = [
+        replace(
+            member(converged(wanted()), address=f"h{number}", exposed=readable, allow=("jit",) * (number == 2)),
+            host=cast("Any", SimpleNamespace(print_prefix=f"[h{number}] ")),
+        )
+        for number in range(1, 6)
+    ]
+    with caplog.at_level("INFO", logger="pyinfra"):
+        warn(hosts)
+    said = [line.partition("warning")[1] + line.partition("warning")[2] for line in caplog.messages]
+    assert f"warning for h1, h2, h3, 2 more: {readable[0]}" in said
+    assert caplog.text.count("mode 0644") == 1
+    assert [line for line in caplog.messages if "jit" in line and line.startswith("[h2] warning: ")]
