@@ -12,6 +12,7 @@ from uuid import UUID  # noqa: TC003 - typer reads it at run time
 import typer
 
 from cli.start import CHECKOUT, become, hosts_file, limit_to, module, refuse, run
+from deploy import env_file
 from deploy.fleet import where
 from deploy.settings import SettingsError, load
 
@@ -87,7 +88,7 @@ def deploy(
     size = ["--hosts", str(hosts)] if hosts else []
     if failed := run(module("sandbox", "up", *size, *(["--past"] if past else []))):
         raise typer.Exit(failed)
-    become(_pyinfra("workers", wave, "-y"), HUBLAB_ENV_FILE=".sandbox/env")
+    become(_pyinfra("workers", wave, "-y"), HUBLAB_ENV_FILE=str(env_file.sandbox_file(CHECKOUT)))
 
 
 def rollback(

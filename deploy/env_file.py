@@ -135,13 +135,15 @@ def decide(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> Path |
 
 
 def sandbox_file(root: Path = ROOT) -> Path | None:
-    """What the sandbox of this checkout says of its hosts; None when it is not up.
+    """What the sandbox of this checkout says of its hosts, with the campaign that it has; None when it is not up.
 
     Raises:
         SettingsError: it is another user's.
     """
-    file = root / ".sandbox" / "env"
+    folder = root / ".sandbox"
     try:
-        return file if file.is_file() else None
+        return next((file for name in ("campaign.env", "env") if (file := folder / name).is_file()), None)
     except PermissionError as error:
-        raise SettingsError(f"{file}: is root's alone ({error.strerror}). Use sudo, or name hosts in .env.") from error
+        raise SettingsError(
+            f"{folder}: is root's alone ({error.strerror}). Use sudo, or name hosts in .env."
+        ) from error

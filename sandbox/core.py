@@ -212,7 +212,7 @@ class Sandbox:
         return PrefectClient(self.api_url, auth_string=self.auth)
 
     def write_env(self) -> None:
-        """Write the inventory of the hosts that there are."""
+        """Write the inventory of the hosts that there are; a campaign that is set up learns of them, too."""
         hosts = ",".join(f"root@{host.address}" for host in self.hosts)
         lines = {
             "HUBLAB_HOSTS": hosts,
@@ -224,6 +224,9 @@ class Sandbox:
             "HUBLAB_ALLOW_NETWORKS": self.layout.operator_address,
         }
         env_file.write(self.env_file, lines)
+        if (campaign := self.layout.campaign_file).exists():
+            now = {key: lines[key] for key in ("HUBLAB_HOSTS", "PREFECT_API_AUTH_STRING")}
+            env_file.write(campaign, env_file.read(campaign) | now)
 
     def _up(self, hosts: int, suite: str | None, *, python: bool, prefect: Path) -> None:
         here = self.layout

@@ -123,6 +123,11 @@ class Layout:
         """The inventory that the sandbox writes for the deploy."""
         return self.root / "env"
 
+    @property
+    def campaign_file(self) -> Path:
+        """The same with a campaign's settings, where one is set up; the deploy goes by it then."""
+        return self.root / "campaign.env"
+
 
 def layout(root: Path | None = None, trees: Path | None = None) -> Layout:
     """Return the layout of the sandbox at ``root`` (the checkout's own by default).

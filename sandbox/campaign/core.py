@@ -151,7 +151,7 @@ class Campaign:
 
 def env_file(sandbox: Sandbox) -> Path:
     """Where the campaign's `.env` is."""
-    return sandbox.layout.root / "campaign.env"
+    return sandbox.layout.campaign_file
 
 
 def answer_file(sandbox: Sandbox) -> Path:

@@ -13,6 +13,7 @@ import typer
 
 from cli import start
 from cli.app import app
+from deploy import env_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,11 +87,14 @@ def test_limit_reaches_the_program(production: Typed, command: str) -> None:
     assert production.environment["LIMIT"] == "h1,web-*"
 
 
-def test_without_hosts_a_sandbox_is_booted_first_and_nobody_is_asked(typed: Typed) -> None:
+def test_without_hosts_a_sandbox_is_booted_first_and_nobody_is_asked(
+    typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(env_file, "sandbox_file", lambda root: root / ".sandbox/campaign.env")
     assert typed("deploy --hosts 2 --past")[0] == 0
     assert typed.programs[0] == ["python", "-m", "sandbox", "up", "--hosts", "2", "--past"]
     assert typed.programs[1] == ["pyinfra", "-y", *WORKERS]
-    assert typed.environment["HUBLAB_ENV_FILE"] == ".sandbox/env"
+    assert typed.environment["HUBLAB_ENV_FILE"] == str(start.CHECKOUT / ".sandbox/campaign.env")
 
 
 @pytest.mark.parametrize("line", ["rollback", "decommission hublab-1"])

@@ -108,6 +108,13 @@ def test_env_that_speaks_of_the_campaign_alone_leaves_it_to_the_sandbox(tmp_path
     assert find_env_file(tmp_path, {}) == sandbox
 
 
+def test_campaign_of_the_sandbox_decides_as_it_was_deployed_by_it(tmp_path: Path) -> None:
+    """Else `./hublab status` compares with what the hosts had before it, and a deploy takes its webhooks away."""
+    write(tmp_path / ".sandbox/env", "HUBLAB_HOSTS=b\n")
+    campaign = write(tmp_path / ".sandbox/campaign.env", "HUBLAB_HOSTS=b\nHUBLAB_WORKERS=2\n")
+    assert find_env_file(tmp_path, {}) == campaign
+
+
 def test_nothing_to_deploy_to_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"HUBLAB_HOSTS.*./hublab deploy"):
         find_env_file(tmp_path, {})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox import Sandbox, SandboxError
+from sandbox import Sandbox, SandboxError, env_file
 from sandbox.shell import run
 
 if TYPE_CHECKING:
@@ -74,6 +74,19 @@ def test_what_was_written_survives_a_power_cut(sandbox: Sandbox) -> None:
     host.boot()
     assert host.ssh("cat /var/lib/kept; systemctl is-active lives", check=False).stdout.split() == ["kept", "inactive"]
     assert len(host.ssh("journalctl --list-boots --quiet").stdout.splitlines()) == 2
+
+
+def test_campaign_that_is_set_up_learns_of_new_hosts_and_credentials(sandbox: Sandbox) -> None:
+    file = sandbox.layout.campaign_file
+    env_file.write(file, {"HUBLAB_HOSTS": "root@10.0.0.9", "HUBLAB_WORKERS": "2", "PREFECT_API_AUTH_STRING": "a:b"})
+    try:
+        sandbox.write_env()
+        found = env_file.read(file)
+    finally:
+        file.unlink()
+    now = env_file.read(sandbox.env_file)
+    same = {key: now[key] for key in ("HUBLAB_HOSTS", "PREFECT_API_AUTH_STRING")}
+    assert found == same | {"HUBLAB_WORKERS": "2"}
 
 
 def test_secrets_are_not_for_others(sandbox: Sandbox) -> None:
