@@ -40,11 +40,12 @@ HIGHEST_PORT = 65_535
 
 @dataclass
 class Reader:
-    """The values of one file, the faults found so far, and what is only to be warned of."""
+    """The values of one file, the faults found so far, what is only to be warned of, and the keys asked for."""
 
     values: Mapping[str, str]
     faults: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    asked: set[str] = field(default_factory=set)
 
     def fault(self, key: str, value: str, remedy: str) -> None:
         """Notes that a value is not usable."""
@@ -52,6 +53,7 @@ class Reader:
 
     def raw(self, key: str) -> str:
         """The value as written, without the space around it."""
+        self.asked.add(key)
         return self.values.get(key, "").strip()
 
     def text(self, key: str, default: str, pattern: re.Pattern[str], remedy: str) -> str:
@@ -162,6 +164,7 @@ class Reader:
     def coolify(self, *, needed: bool) -> Coolify | None:
         """Where Coolify is and its token: both or none, and both where HUBLAB_HOSTS names an application of it."""
         url, token = self._coolify_url("HUBLAB_COOLIFY_URL"), self.secret("HUBLAB_COOLIFY_TOKEN")
+        image = self._image("HUBLAB_COOLIFY_IMAGE")
         if (needed or token) and not self.raw("HUBLAB_COOLIFY_URL"):
             self.faults.append(
                 "HUBLAB_COOLIFY_URL: missing. Give Coolify's address, such as https://coolify.example.com."
@@ -171,7 +174,7 @@ class Reader:
                 "HUBLAB_COOLIFY_TOKEN: missing. Make one in Coolify under Keys & Tokens > API tokens, "
                 "with the abilities read, write and deploy."
             )
-        return Coolify(url, token, self._image("HUBLAB_COOLIFY_IMAGE")) if url and token else None
+        return Coolify(url, token, image) if url and token else None
 
     def _image(self, key: str) -> tuple[str, str]:
         """An image's name, its registry before it, and its tag, which is the id of a release."""

@@ -47,38 +47,6 @@ CAMPAIGN_KEYS = (
     "HUBLAB_TIMEZONE",
     "HUBLAB_ALERT_MINUTES",
 )
-KNOWN_KEYS = (
-    "HUBLAB_HOSTS",
-    "HUBLAB_SSH_KEY",
-    "HUBLAB_SSH_KNOWN_HOSTS",
-    "HUBLAB_WORKERS",
-    "HUBLAB_WORK_POOL",
-    "HUBLAB_WORK_QUEUES",
-    "HUBLAB_CONCURRENCY",
-    "HUBLAB_DRAIN_SECONDS",
-    "HUBLAB_GATE_SECONDS",
-    "HUBLAB_CANARY_SECONDS",
-    "HUBLAB_MEMORY_MAX",
-    "HUBLAB_PYTHON",
-    "HUBLAB_READ_PATHS",
-    "HUBLAB_WRITE_PATHS",
-    "HUBLAB_ALLOW_NETWORKS",
-    "HUBLAB_ALLOW_LISTEN",
-    "HUBLAB_ALLOW",
-    "HUBLAB_ENVIRONMENT",
-    "HUBLAB_WHEELS",
-    "HUBLAB_WEBHOOKS",
-    "HUBLAB_WEBHOOKS_BIND",
-    "HUBLAB_PREFLIGHT",
-    "HUBLAB_CAMPAIGNS",
-    "HUBLAB_EXTRA_REQUIREMENTS",
-    "HUBLAB_COOLIFY_URL",
-    "HUBLAB_COOLIFY_TOKEN",
-    "HUBLAB_COOLIFY_IMAGE",
-    "PREFECT_API_URL",
-    "PREFECT_API_AUTH_STRING",
-    "PREFECT_API_KEY",
-)
 PYTHON = re.compile(r"auto|3\.1[23](\.\d{1,3})?|/[A-Za-z0-9._/+-]+")
 QUEUE = re.compile(r"(?!probe-)[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
 WHEELS = re.compile(r"push|index")
@@ -147,6 +115,19 @@ def load(path: Path | None = None) -> Settings:
     return replace(found, exposed=(*env_file.exposed(source), *found.exposed))
 
 
+def coolify_of(path: Path) -> Coolify:
+    """Where Coolify is, by a file that need not say anything else yet.
+
+    Raises:
+        SettingsError: it does not say that.
+    """
+    read = Reader({key: value or "" for key, value in env_file.read(path).items()})
+    found = read.coolify(needed=True)
+    if found is None or read.faults:
+        raise SettingsError("\n".join(f"{path.name}: {fault}" for fault in read.faults))
+    return found
+
+
 def parse(values: Mapping[str, str | None], source: Path, tables: hosts_file.Tables | None = None) -> Settings:
     """Pure: the mapping of a `.env`, and the tables of a `hosts.toml`, to `Settings`.
 
@@ -160,7 +141,6 @@ def parse(values: Mapping[str, str | None], source: Path, tables: hosts_file.Tab
     read.faults += [
         f"{key}: a line without a value. Write {key}=value, or remove it." for key in values if values[key] is None
     ]
-    _refuse_unknown(read)
     auth, key = read.secret("PREFECT_API_AUTH_STRING"), read.secret("PREFECT_API_KEY")
     if auth and key:
         read.faults.append(
@@ -199,6 +179,7 @@ def parse(values: Mapping[str, str | None], source: Path, tables: hosts_file.Tab
         preflight=read.text("HUBLAB_PREFLIGHT", "off", PREFLIGHT, "is neither off nor required") == "required",
         coolify=read.coolify(needed=any(host.application for host in hosts)),
     )
+    _refuse_unknown(read)
     if read.faults:
         theirs = f"{hosts_file.NAME}: "
         said = (fault if fault.startswith(theirs) else f"{source.name}: {fault}" for fault in read.faults)
@@ -225,19 +206,20 @@ def of_workers(read: Reader) -> Workers:
         read_paths=read.folders("HUBLAB_READ_PATHS"),
         write_paths=read.folders("HUBLAB_WRITE_PATHS", hidden=KEPT),
         allow_networks=(networks := read.networks("HUBLAB_ALLOW_NETWORKS")),
-        allow_listen="any" in networks
-        or read.text("HUBLAB_ALLOW_LISTEN", "no", YES_OR_NO, "is neither yes nor no") == "yes",
+        allow_listen=read.text("HUBLAB_ALLOW_LISTEN", "no", YES_OR_NO, "is neither yes nor no") == "yes"
+        or "any" in networks,
         allow=read.choices("HUBLAB_ALLOW", tuple(ALLOWANCES)),
         environment=variables.read(read),
     )
 
 
 def _refuse_unknown(read: Reader) -> None:
-    """The value of an unknown key is not shown: it may be a credential under a misspelt name."""
+    """What nobody has asked for. Its value is not shown: it may be a credential under a misspelt name."""
+    known = sorted({*read.asked, *CAMPAIGN_KEYS})
     for key in read.values:
-        if key in KNOWN_KEYS + CAMPAIGN_KEYS or key.startswith(CAMPAIGN_PREFIXES):
+        if key in known or key.startswith(CAMPAIGN_PREFIXES):
             continue
-        near = difflib.get_close_matches(key.upper(), KNOWN_KEYS + CAMPAIGN_KEYS, n=1)
+        near = difflib.get_close_matches(key.upper(), known, n=1)
         hint = f"did you mean {near[0]}?" if near else "remove it; .env.example lists the keys."
         read.faults.append(f"{key}: unknown key; {hint}")
 

@@ -69,9 +69,10 @@ def read(reader: Reader, hosts: Collection[str]) -> dict[str, Webhooks]:
         reader: of the `.env`.
         hosts: the addresses in HUBLAB_HOSTS.
     """
+    bind = _bind(reader)
     if not reader.raw("HUBLAB_WEBHOOKS"):
         return {}
-    bind, secrets = _bind(reader), _secrets(reader)
+    secrets = _secrets(reader)
     return {
         address: Webhooks(bind, port, secrets) if port else Webhooks("", CONTAINER_PORT, secrets, _domain(reader))
         for address, port in _places(reader, hosts).items()

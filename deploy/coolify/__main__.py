@@ -15,7 +15,7 @@ from deploy.env_values import APPLICATION, COOLIFY
 from deploy.fleet.connect import USAGE
 from deploy.hosts_file import Target
 from deploy.rollout.activate import whoami
-from deploy.settings import Settings, SettingsError, load, worker_host
+from deploy.settings import Settings, SettingsError, coolify_of, find_env_file, load, worker_host
 from deploy.table import render
 
 FAULTS = (CoolifyError, RolloutError, LockError, OSError, ValueError)
@@ -27,7 +27,7 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def listed(client: Client, _: Settings) -> int:
+def listed(client: Client) -> int:
     """Every server and what runs on it."""
     version, rows = client.version(), []
     for server in client.servers():
@@ -66,18 +66,16 @@ def adopt(client: Client, settings: Settings) -> int:
 
 def main(arguments: list[str]) -> int:
     """0; 1 with the reason; 2 where the settings are wrong."""
-    commands = {"list": listed, "adopt": adopt}
     try:
-        settings = load()
+        # The uuids for HUBLAB_HOSTS are found by the list, so that it asks for none.
+        settings = load() if arguments == ["adopt"] else None
+        where = coolify_of(find_env_file())
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return USAGE
-    if settings.coolify is None:
-        sys.stderr.write("HUBLAB_COOLIFY_URL: missing. Give Coolify's address and HUBLAB_COOLIFY_TOKEN in .env.\n")
-        return USAGE
     try:
-        with Client(settings.coolify.url, settings.coolify.token) as client:
-            return commands[arguments[0]](client, settings)
+        with Client(where.url, where.token) as client:
+            return adopt(client, settings) if settings else listed(client)
     except FAULTS as error:
         sys.stderr.write(f"{error}\n")
         return 1

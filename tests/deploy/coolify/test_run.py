@@ -121,3 +121,15 @@ def test_token_that_lacks_an_ability_stops_it_before_anything_is_changed(run: Ru
     assert done.returncode == 1
     assert "HUBLAB_COOLIFY_TOKEN: it lacks an ability (Missing required permissions: read)" in done.stderr
     assert run.theatre.coolify.journal == []
+
+
+def test_list_needs_no_host_since_the_uuids_to_name_are_found_by_it(run: Run) -> None:
+    lines = run.file.read_text().splitlines()
+    run.file.write_text("\n".join(line for line in lines if line.startswith("HUBLAB_COOLIFY_")))
+    done = run(sys.executable, "-m", "deploy.coolify", "list")
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if line.endswith(APP) and "application" in line]
+    run.file.write_text("HUBLAB_COOLIFY_TOKEN=x\n")
+    done = run(sys.executable, "-m", "deploy.coolify", "list")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "HUBLAB_COOLIFY_URL: missing. Give Coolify's address" in done.stderr
