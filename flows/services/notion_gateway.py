@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,7 @@ from flows.services.errors import (
 )
 from flows.services.notion_mapping import NotionMapping
 from flows.services.notion_trouble import Trouble
+from flows.services.settings import environment_name
 
 if TYPE_CHECKING:
     import ssl
@@ -39,6 +41,7 @@ LIMIT = 10_000  # pages that Notion answers to one query; it says so where there
 TIMEOUT_MS = 60_000
 INLINE_PIECES = 25  # a page shows this many references of a property for certain; more are asked for one by one
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 15.0
+_ID = re.compile("[0-9a-fA-F]{32}")
 
 
 def trust() -> ssl.SSLContext:
@@ -123,6 +126,11 @@ class NotionGateway:
         """The data source id of a database, looked up once. Raises NotionError, MissingSettingError."""
         database = self._settings.get(block)
         if database not in self.sources:
+            if not _ID.fullmatch(database.replace("-", "")):  # unsaid: it may be a token in the wrong place
+                raise NotionError(
+                    f"{environment_name(block)}: not an id; write the 32 digits (0-9, a-f) that the address of the "
+                    f"database {schema.TITLES[block]!r} has before its ?v=, then `./hublab campaign secrets`"
+                )
             what = f"read database {schema.TITLES[block]}"
             found = self._safe(what, lambda: self._client.databases.retrieve(database))
             if len(found.get("data_sources", [])) != 1:

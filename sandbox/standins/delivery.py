@@ -22,7 +22,7 @@ import httpx
 
 from sandbox.standins.clock import iso
 from sandbox.standins.mime import original
-from sandbox.standins.resend_payload import TEST_DOMAIN, address, reached
+from sandbox.standins.resend_payload import address, reached, simulated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -156,11 +156,11 @@ class Delivery:
                 "subType": "General",
             }
         if event == "suppressed":
-            message = "The address is on the suppression list."
+            origin = self._store.suppressed.get(mail["to"][0].lower(), {}).get("origin", "bounce")
             data["suppressed"] = {
                 "diagnosticCode": [],
-                "message": message,
-                "reason": "previous_bounce",
+                "message": "The address is on the suppression list.",
+                "reason": f"previous_{origin}",
                 "type": "OnAccountSuppressionList",
             }
         body = json.dumps({"type": f"email.{event}", "created_at": iso(now), "data": data})
@@ -198,12 +198,11 @@ def handed(mail: dict[str, Any], server: tuple[str, int]) -> None:
 
 def fate(mail: dict[str, Any]) -> list[str]:
     """The events of a mail, by its address: Resend's test addresses, and they alone, do what their names say."""
-    local, _, domain = mail["to"][0].lower().rpartition("@")
-    simulated = local.partition("+")[0] if domain == TEST_DOMAIN else ""
-    if mail["suppressed"] or simulated == "suppressed":
+    wanted = simulated(mail["to"][0])
+    if mail["suppressed"] or wanted == "suppressed":
         return ["sent", "suppressed"]
-    if simulated == "bounced" or mail.get("refused"):
+    if wanted == "bounced" or mail.get("refused"):
         return ["sent", "bounced"]
-    if simulated == "complained":
+    if wanted == "complained":
         return ["sent", "delivered", "complained"]
     return ["sent", "delivered"]

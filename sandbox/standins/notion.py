@@ -170,7 +170,8 @@ class Notion:
         parent = known("body.parent", body.get("parent"), frozenset({"type", "data_source_id"}), _OTHER_PARENTS)
         if parent.get("type", "data_source_id") != "data_source_id":
             raise InvalidRequest("body failed validation: body.parent.type should be `data_source_id`.")
-        source = self.store.source(typed("body.parent.data_source_id", parent.get("data_source_id"), str))
+        given = typed(path := "body.parent.data_source_id", parent.get("data_source_id"), str)
+        source = self.store.source(dashed(given, path))
         return self.store.shown(self.store.create_page(source, typed("body.properties", body.get("properties"), dict)))
 
     async def _page(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
@@ -182,7 +183,7 @@ class Notion:
         page = self.store.page(request.path_params["id"])
         return {
             "object": "page_markdown",
-            "id": dashed(page["id"]),
+            "id": page["id"],
             "markdown": page["markdown"],
             "truncated": False,
             "unknown_block_ids": [],
@@ -199,6 +200,8 @@ class Notion:
     @staticmethod
     def _items(found: dict[str, Any], request: Request) -> dict[str, Any]:
         kind = found["type"]
+        if kind == "rollup":
+            raise InvalidRequest("A rollup's own pages are not modelled by the stand-in.")
         if kind not in {"title", "rich_text", "relation"}:
             return {"object": "property_item", **found}
         asked = dict(request.query_params)

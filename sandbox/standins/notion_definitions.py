@@ -21,12 +21,18 @@ def altered(store: NotionStore, source: Source, properties: dict[str, Any]) -> N
         InvalidRequest: a definition that Notion does not know, or that is not modelled.
         NotFound: a relation to nowhere.
     """
-    schema = dict(source.schema)
-    for name, given in properties.items():
+    schema, kinds = dict(source.schema), source.kinds()
+    for key, given in properties.items():
+        name = source.named(key)
+        if kinds.get(name) == "title":
+            raise InvalidRequest(f"{name} is the title: to change it or to remove it is not modelled by the stand-in.")
         if given is None:
             schema.pop(name, None)
-        else:
-            schema[name] = _defined(store, source, f"body.properties.{name}", given)
+            continue
+        made = _defined(store, source, f"body.properties.{name}", given)
+        if name in kinds and kinds[name] not in made:
+            raise InvalidRequest(f"{name}: another type than {kinds[name]} is not modelled by the stand-in.")
+        schema[name] = made
     source.schema = schema
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sandbox.standins.notion_values import MAX_ITEMS, InvalidRequest, instant, known, plain
+from sandbox.standins.notion_values import MAX_ITEMS, InvalidRequest, dashed, instant, known, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +66,7 @@ _MANY: dict[str, Test] = {
     "does_not_contain": lambda found, wanted: wanted not in (found or []),
     **_PRESENCE,
 }
+_RELATED: dict[str, Test] = dict(_MANY)
 _TICKED: dict[str, Test] = dict(_EXACT)
 _KINDS: tuple[tuple[dict[str, Test], tuple[type, ...]], ...] = ((_NUMBER, (int, float)), (_TICKED, (bool,)))
 TESTS: dict[str, dict[str, Test]] = {
@@ -76,7 +77,7 @@ TESTS: dict[str, dict[str, Test]] = {
     "status": {**_EXACT, **_PRESENCE},
     "multi_select": _MANY,
     "checkbox": _TICKED,
-    "relation": _MANY,
+    "relation": _RELATED,
 }
 
 
@@ -127,25 +128,26 @@ def _property(condition: dict[str, Any], schema: Mapping[str, str]) -> Callable[
 def _single(condition: Any, tests: Mapping[str, Test], name: str) -> Callable[[Any], bool]:
     if not isinstance(condition, dict) or len(condition) != 1 or not set(condition) <= set(tests):
         raise InvalidRequest(f"body failed validation: body.filter.{name} should be one of {', '.join(sorted(tests))}.")
-    ((operator, wanted),) = condition.items()
-    _checked(tests, operator, wanted, f"body.filter.{name}.{operator}")
+    ((operator, given),) = condition.items()
+    wanted = _checked(tests, operator, given, f"body.filter.{name}.{operator}")
     return lambda found: tests[operator](found, wanted)
 
 
-def _checked(tests: Mapping[str, Test], operator: str, wanted: Any, path: str) -> None:
-    """Whether a condition is of its property's type. Raises InvalidRequest."""
+def _checked(tests: Mapping[str, Test], operator: str, wanted: Any, path: str) -> Any:
+    """What a condition compares with, which is of its property's type. Raises InvalidRequest."""
     if operator in _PRESENCE:
         if wanted is not True:
             raise InvalidRequest(f"body failed validation: {path} should be `true`, instead was `{wanted!r}`.")
-        return
+        return wanted
     if tests is _DATE:
         instant(path, wanted)
-        return
+        return wanted
     kinds = next((kinds for which, kinds in _KINDS if which is tests), (str,))
     if not isinstance(wanted, kinds) or (isinstance(wanted, bool) and bool not in kinds):
         raise InvalidRequest(
             f"body failed validation: {path} should be a {kinds[0].__name__}, instead was `{wanted!r}`."
         )
+    return dashed(str(wanted), path) if tests is _RELATED else wanted
 
 
 def sorter(sorts: Any, schema: Mapping[str, str]) -> Callable[[list[Page]], list[Page]]:

@@ -78,26 +78,28 @@ class NotionStore:
         return source
 
     def database(self, database_id: str) -> Source:
-        """The data source of a database. Raises NotFound."""
-        wanted = dashed(database_id)
+        """The data source of a database. Raises NotFound, InvalidRequest."""
+        wanted = dashed(database_id, "path.database_id")
         for source in self.sources.values():
             if source.database == wanted:
                 return source
         raise NotFound(f"Could not find database with ID: {wanted}.")
 
     def source(self, source_id: str) -> Source:
-        """A data source. Raises NotFound."""
+        """A data source. Raises NotFound, InvalidRequest."""
+        wanted = dashed(source_id, "path.data_source_id")
         try:
-            return self.sources[dashed(source_id)]
+            return self.sources[wanted]
         except KeyError:
-            raise NotFound(f"Could not find data_source with ID: {dashed(source_id)}.") from None
+            raise NotFound(f"Could not find data_source with ID: {wanted}.") from None
 
     def page(self, page_id: str) -> dict[str, Any]:
-        """A page as stored. Raises NotFound."""
+        """A page as stored. Raises NotFound, InvalidRequest."""
+        wanted = dashed(page_id, "path.page_id")
         try:
-            return self.pages[dashed(page_id)]
+            return self.pages[wanted]
         except KeyError:
-            raise NotFound(f"Could not find page with ID: {dashed(page_id)}.") from None
+            raise NotFound(f"Could not find page with ID: {wanted}.") from None
 
     def create_page(self, source: Source, properties: dict[str, Any]) -> dict[str, Any]:
         """A new row. Raises InvalidRequest."""
@@ -232,20 +234,22 @@ class NotionStore:
 
     def _property(self, page: dict[str, Any], name: str, kind: str, most: int) -> dict[str, Any]:
         source = self.sources[page["source"]]
-        value = self._rollup(source, page, name) if kind == "rollup" else page["values"].get(name, EMPTY.get(kind))
+        value = (
+            self._rollup(source, page, name, most) if kind == "rollup" else page["values"].get(name, EMPTY.get(kind))
+        )
         shown: dict[str, Any] = {"id": property_id(name, kind), "type": kind, kind: value}
         if kind == "relation":
             shown |= {kind: list(value)[:most], "has_more": len(value) > most}
         return shown
 
-    def _rollup(self, source: Source, page: dict[str, Any], name: str) -> dict[str, Any]:
+    def _rollup(self, source: Source, page: dict[str, Any], name: str, most: int) -> dict[str, Any]:
         recipe, found = source.schema[name]["rollup"], []
         for identity in plain("relation", page["values"].get(recipe["relation_property_name"])):
             other = self.pages.get(identity)
             if other:
                 kind = self.sources[other["source"]].kinds()[recipe["rollup_property_name"]]
                 found.append({"type": kind, kind: other["values"].get(recipe["rollup_property_name"])})
-        return {"type": "array", "array": found, "function": recipe.get("function", "show_original")}
+        return {"type": "array", "array": found[:most], "function": recipe.get("function", "show_original")}
 
 
 def sized(size: Any) -> int:

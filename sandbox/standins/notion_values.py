@@ -127,9 +127,10 @@ def _number(name: str, value: Any) -> float | None:
 def _select(name: str, value: Any) -> dict[str, Any] | None:
     if value is None:
         return None
-    option = known(f"body.properties.{name}.select", value, frozenset({"id", "name", "color"})).get("name")
+    path = f"body.properties.{name}.select"
+    option = known(path, value, frozenset({"name"}), frozenset({"id", "color"})).get("name")
     if not isinstance(option, str) or not option or units(option) > MAX_OPTION:
-        raise InvalidRequest(f"body failed validation: body.properties.{name}.select.name should be a string.")
+        raise InvalidRequest(f"body failed validation: {path}.name should be a string.")
     if "," in option:
         raise InvalidRequest(f"Invalid select option, commas not allowed: {option}")
     return {"id": option.lower()[:4], "name": option, "color": "default"}
@@ -152,7 +153,7 @@ def _date(name: str, value: Any) -> dict[str, Any] | None:
     known(path, value, frozenset({"start", "end", "time_zone"}))
     if value.get("time_zone") is not None:
         raise InvalidRequest(f"{path}.time_zone is not modelled by the stand-in.")
-    start, end = instant(f"{path}.start", value["start"]), value.get("end")
+    start, end = instant(f"{path}.start", value.get("start")), value.get("end")
     if end is not None and instant(f"{path}.end", end) < start:
         raise InvalidRequest(f"body failed validation: {path}: the end {end} is before the start {value['start']}.")
     return {"start": value["start"], "end": end, "time_zone": None}
@@ -170,10 +171,16 @@ def instant(path: str, text: Any) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def dashed(identity: str) -> str:
-    """An id in Notion's canonical form; it accepts both."""
+_BARE_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def dashed(identity: str, path: str) -> str:
+    """An id in Notion's canonical form; it accepts both. Raises InvalidRequest, naming where it stands, for no id."""
     bare = identity.replace("-", "").lower()
-    return "-".join((bare[:8], bare[8:12], bare[12:16], bare[16:20], bare[20:])) if len(bare) == 32 else identity  # noqa: PLR2004
+    if not _BARE_ID.fullmatch(bare):
+        said = f'{path} should be a valid uuid, instead was `"{identity}"`.'
+        raise InvalidRequest(f"{path.partition('.')[0]} failed validation: {said}")
+    return "-".join((bare[:8], bare[8:12], bare[12:16], bare[16:20], bare[20:]))
 
 
 def _checkbox(name: str, value: Any) -> bool:
@@ -186,7 +193,8 @@ def _relation(name: str, value: Any) -> list[dict[str, str]]:
     path = f"body.properties.{name}.relation"
     if len(typed(path, value, list)) > MAX_ITEMS:
         raise InvalidRequest(f"body failed validation: {path}.length should be ≤ `{MAX_ITEMS}`.")
-    return [{"id": dashed(typed(f"{path}.id", known(path, item, frozenset({"id"})).get("id"), str))} for item in value]
+    found = [typed(f"{path}.id", known(path, item, frozenset({"id"})).get("id"), str) for item in value]
+    return [{"id": dashed(one, f"{path}.id")} for one in found]
 
 
 _CHECKS = {

@@ -54,7 +54,7 @@ class Resend:
         routes = [
             Route("/", self._inbox),
             self._route("/emails", ["POST"], self._send),
-            self._route("/emails", ["GET"], self._list, "limit", "after", "before"),
+            self._route("/emails", ["GET"], self._list, "limit", "after"),
             self._route("/emails/{id}", ["GET"], self._get),
             self._route("/domains", ["GET"], self._domains),
             *admin_routes(self.book, self.store.clock, self._settings, self._state),
@@ -140,7 +140,7 @@ class Resend:
         limit = asked.get("limit", "20")
         if not limit.isdecimal():
             raise invalid("`limit` must be a number.")
-        part, more = self.store.listed(int(limit), asked.get("after"), asked.get("before"))
+        part, more = self.store.listed(int(limit), asked.get("after"))
         data = [{k: v for k, v in shown(mail).items() if k not in {"html", "text", "object"}} for mail in part]
         return {"object": "list", "has_more": more, "data": data}
 

@@ -8,11 +8,11 @@ import threading
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
-from sandbox.standins.clock import Clock, iso
+from sandbox.standins.clock import Clock
 from sandbox.standins.mime import listed, message_id
-from sandbox.standins.resend_payload import Refused, address, reached, validated
+from sandbox.standins.resend_payload import Refused, address, invalid, reached, simulated, validated
 
 KEY_LIFE = timedelta(hours=24)
 MAX_KEY = 256
@@ -70,6 +70,9 @@ class ResendStore:
         validated(payload, self.domains)
         addresses = reached(payload)
         with self.lock:
+            suppressed = any(item.lower() in self.suppressed for item in addresses)
+            if len(addresses) > 1 and (suppressed or any(simulated(one) not in {"", "delivered"} for one in addresses)):
+                raise invalid("A mail of which some recipients get another fate is not modelled by the stand-in.")
             mail = {
                 "id": str(uuid4()),
                 "payload": payload,
@@ -78,30 +81,32 @@ class ResendStore:
                 "created": self.clock.now(),
                 "last_event": "sent",
                 "told": [],
-                "suppressed": any(item.lower() in self.suppressed for item in addresses),
+                "suppressed": suppressed,
             }
             self.mails.append(mail)
             return mail
 
     def find(self, identity: str) -> dict[str, Any]:
-        """One mail. Raises Refused (404)."""
+        """One mail. Raises Refused (404, 422)."""
+        try:
+            UUID(identity)
+        except ValueError:
+            raise Refused(422, "invalid_parameter", "The parameter must be a valid UUID") from None
         for mail in self.mails:
             if mail["id"] == identity:
                 return mail
         raise Refused(404, "not_found", "Email not found")
 
-    def listed(self, limit: int, after: str | None, before: str | None) -> tuple[list[dict[str, Any]], bool]:
+    def listed(self, limit: int, after: str | None) -> tuple[list[dict[str, Any]], bool]:
         """The newest first, from a cursor on. Raises Refused (422)."""
-        if not 1 <= limit <= 100 or (after and before):  # noqa: PLR2004
-            raise Refused(422, "validation_error", "`limit` must be between 1 and 100; not both cursors.")
+        if not 1 <= limit <= 100:  # noqa: PLR2004
+            raise invalid("`limit` must be between 1 and 100.")
         newest = list(reversed(self.mails))
         ids = [mail["id"] for mail in newest]
-        if (after or before) and (after or before) not in ids:
-            raise Refused(422, "validation_error", "The pagination cursor is invalid.")
+        if after is not None and after not in ids:
+            raise invalid("The pagination cursor is invalid.")
         start = ids.index(after) + 1 if after else 0
-        stop = ids.index(before) if before else len(newest)
-        part = newest[start:stop][:limit]
-        return part, start + limit < stop
+        return newest[start : start + limit], start + limit < len(newest)
 
 
 def shown(mail: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +118,7 @@ def shown(mail: dict[str, Any]) -> dict[str, Any]:
         "message_id": message_id(mail),
         "to": mail["to"],
         "from": payload["from"],
-        "created_at": iso(mail["created"]),
+        "created_at": f"{mail['created']:%Y-%m-%d %H:%M:%S.%f}+00",
         "subject": payload["subject"],
         "html": payload.get("html", ""),
         "text": payload.get("text", ""),

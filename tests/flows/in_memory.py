@@ -38,8 +38,18 @@ from sandbox.standins.workspace import SCHEMAS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sandbox.standins.notion_store import Source
+
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 LAG = 30.0
+
+
+def add_properties(sequence: Source, contacts: Source) -> None:
+    """Give the database of records the project's own properties, as `notion-setup` does."""
+    for name, kind in schema.ADDED[schema.SEQUENCE].items():
+        recipe = {"relation_property_name": "Contact", "rollup_property_name": schema.ROLLUPS.get(name)}
+        definition = {"relation": {"data_source_id": contacts.id}, "rollup": recipe}
+        sequence.schema[name] = {kind: definition.get(kind, {})}
 
 
 class Killed(BaseException):
@@ -101,10 +111,7 @@ class Services:
         self.current: list[Run] = []
         self.quota, self.numbers = False, 0
         self.sources = {block: self.notion.create_database(block, one) for block, one in SCHEMAS.items()}
-        for name, kind in schema.ADDED[schema.SEQUENCE].items():
-            recipe = {"relation_property_name": "Contact", "rollup_property_name": schema.ROLLUPS.get(name)}
-            definition = {"relation": {"data_source_id": self.sources[schema.CONTACTS].id}, "rollup": recipe}
-            self.sources[schema.SEQUENCE].schema[name] = {kind: definition.get(kind, {})}
+        add_properties(self.sources[schema.SEQUENCE], self.sources[schema.CONTACTS])
         blocks = {block: source.database for block, source in self.sources.items()}
         more = {"HUBLAB_SENDER": "Hublab <hello@hublab.test>", "HUBLAB_PUBLIC_URL": "https://hooks.hublab.test"}
         secrets = {"notion-token": "ntn", "resend-api-key": "re", "unsubscribe-secret": "unsubscribe-test"}
@@ -315,7 +322,7 @@ class Emails:
         return answer
 
     def list(self, asked: dict[str, Any]) -> Any:
-        part, more = self._all.resend.listed(asked["limit"], asked.get("after"), None)
+        part, more = self._all.resend.listed(asked["limit"], asked.get("after"))
         return self._asked("list", lambda: {"has_more": more, "data": [shown(mail) for mail in part]})
 
     def get(self, identity: str) -> Any:

@@ -204,6 +204,11 @@ def test_preflight_without_settings_or_with_a_stranger_at_notion(
     world.services.notion.token = "another"
     found = problems(capsys)
     assert "401 unauthorized" in found
+    world.services.notion.token = "ntn_standin_token"
+    monkeypatch.setenv("NOTION_EMAIL_SEQUENCE_DB_ID", "0123456789abcdef0123456789abcdef?v=1")
+    found = problems(capsys)
+    assert "NOTION_EMAIL_SEQUENCE_DB_ID: not an id; write the 32 digits" in found
+    assert "that the address of the database 'Email Sequence' has before its ?v=" in found
     monkeypatch.delenv("NOTION_TOKEN")
     monkeypatch.setenv("HUBLAB_RETRY_SECONDS", "soon")
     found = problems(capsys)

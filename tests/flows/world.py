@@ -27,6 +27,7 @@ from flows.services.settings import BLOCKS, VARIABLE, Settings, from_environment
 from sandbox.campaign.contacts import PAYLOADS
 from sandbox.standins.faults import Fault
 from sandbox.standins.notion_store import MAX_RESULTS
+from tests.flows.in_memory import add_properties
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,12 +55,7 @@ def faults_of(found: list[preflight.Row]) -> list[str]:
 def notion_added(both: StandIns) -> None:
     """Give the workspace the project's own properties, and keep what it looks like then."""
     store = both.notion.store
-    source = store.database(both.databases[schema.SEQUENCE])
-    contacts = store.database(both.databases[schema.CONTACTS])
-    for name, kind in schema.ADDED[schema.SEQUENCE].items():
-        recipe = {"relation_property_name": "Contact", "rollup_property_name": schema.ROLLUPS.get(name)}
-        definition = {"relation": {"data_source_id": contacts.id}, "rollup": recipe}
-        source.schema[name] = {kind: definition.get(kind, {})}
+    add_properties(*(store.database(both.databases[block]) for block in (schema.SEQUENCE, schema.CONTACTS)))
     _furnished[both.notion_url] = copy.deepcopy(store.pages)
 
 

@@ -40,6 +40,7 @@ WRITES: dict[str, tuple[str, dict[str, Any], str]] = {
     "no such day": ("Email 1 Sent", {"date": {"start": "2025-02-30"}}, "valid ISO 8601"),
     "a number": ("Email 1 Sent", {"date": {"start": "2025-12-01", "end": 5}}, "valid ISO 8601"),
     "end first": ("Email 1 Sent", {"date": {"start": "2025-12-02", "end": "2025-12-01"}}, "before the start"),
+    "no start": ("Email 1 Sent", {"date": {"end": "2025-12-01"}}, "start should be a valid ISO 8601"),
     "date's key": ("Email 1 Sent", {"date": {"start": "2025-12-02", "until": "x"}}, "until should be not present"),
     "zone": ("Email 1 Sent", {"date": {"start": "2025-12-02", "time_zone": "UTC"}}, "time_zone is not modelled"),
     "1001 emoji": ("First Name", text("🎄" * 1001), "instead was `2002`"),
@@ -60,7 +61,10 @@ WRITES: dict[str, tuple[str, dict[str, Any], str]] = {
     "long address": ("Email", {"email": "a" * 201}, "expected to be email"),
     "101 relations": ("Contact", {"relation": [{"id": NOBODY}] * 101}, "should be ≤ `100`"),
     "a relation's key": ("Contact", {"relation": [{"page": NOBODY}]}, "page should be not present"),
+    "a relation to no id": ("Contact", {"relation": [{"id": "None"}]}, "relation.id should be a valid uuid"),
     "a relation's type": ("Contact", {"relation": [{"id": 7}]}, "id should be a string"),
+    "option's id": ("Segment", {"select": {"id": "x"}}, "select.id is not modelled"),
+    "option's color": ("Segment", {"select": {"name": "A", "color": "red"}}, "select.color is not modelled"),
     "option's length": ("Segment", {"select": {"name": "🎄" * 51}}, "select.name should be a string"),
     "option's comma": ("Segment", {"select": {"name": "A, B"}}, "commas not allowed"),
     "a word": ("Sequence Completed", {"checkbox": "yes"}, "expected to be checkbox"),
@@ -91,6 +95,7 @@ FILTERS: dict[str, tuple[dict[str, Any], str]] = {
     "another type": ({"property": "Email", "rich_text": {"equals": "x"}}, "does not match filter"),
     "no property": ({"property": "Mail", "email": {"equals": "x"}}, "Could not find property"),
     "nothing": ({}, "Could not find property"),
+    "no id": ({"property": "Contact", "relation": {"contains": "x"}}, "contains should be a valid uuid"),
     "three deep": ({"and": [{"or": [{"and": []}]}]}, "nested too deep"),
 }
 
@@ -133,6 +138,13 @@ def test_refuses_to_filter(notion: Service, source: str, what: str) -> None:
         ("POST", "/data_sources/SOURCE/query?page_size=1", {}, "page_size should be not present"),
         ("GET", "/pages/PAGE/properties/title?page_size=x", None, "page_size should be"),
         ("GET", "/pages/PAGE/properties/title?start_cursor=x", None, "start_cursor provided is invalid"),
+        ("GET", "/pages/None", None, 'path.page_id should be a valid uuid, instead was `"None"`'),
+        ("GET", "/databases/a-table-0123", None, "path.database_id should be a valid uuid"),
+        ("POST", "/data_sources/x/query", {}, "path.data_source_id should be a valid uuid"),
+        ("POST", "/pages", {"parent": {"data_source_id": "x"}}, "parent.data_source_id should be a valid uuid"),
+        ("PATCH", "/data_sources/SOURCE", {"properties": {"Name": None}}, "Name is the title"),
+        ("PATCH", "/data_sources/SOURCE", {"properties": {"title": {"email": {}}}}, "Name is the title"),
+        ("PATCH", "/data_sources/SOURCE", {"properties": {"Email": {"number": {}}}}, "another type than email is not"),
         ("POST", "/search", {}, "POST /v1/search is not modelled"),
         ("DELETE", "/pages/PAGE", None, "DELETE /v1/pages/"),
         ("POST", "/data_sources/SOURCE/query", {"filtr": {}}, "body.filtr should be not present"),
@@ -168,6 +180,9 @@ def test_relation_leads_to_a_page_that_is_there(notion: Service, source: str, bo
     assert related(NOBODY) == 404
     assert related(own["id"]) == 404
     assert related(contact["id"].replace("-", "")) == 200
+    for written in (contact["id"], contact["id"].replace("-", "").upper()):
+        asked = {"filter": {"property": "Contact", "relation": {"contains": written}}}
+        assert len(notion.ask("POST", f"/data_sources/{source}/query", asked)[1]["results"]) == 1
 
 
 def test_each_property_has_an_id_of_its_own(notion: Service, source: str) -> None:
@@ -272,16 +287,23 @@ def test_rollup_is_named_by_names_or_ids_and_a_title_by_its_id(notion: Service, 
     related = {"Contact": {"relation": [{"id": contact["id"]}]}}
     _, page = notion.ask("POST", "/pages", {"parent": {"data_source_id": source}, "properties": related})
     assert page["properties"]["Who"]["rollup"]["array"][0]["title"][0]["plain_text"] == "Ada"
+    path = f"/pages/{page['id']}/properties/{page['properties']['Who']['id']}"
+    assert "not modelled" in notion.ask("GET", path)[1]["message"]
 
 
-def test_page_shows_25_of_a_relation_and_the_property_itself_all(notion: Service, source: str, both: StandIns) -> None:
+def test_page_shows_25_of_a_relation_and_of_a_rollup_and_the_property_all(
+    notion: Service, source: str, both: StandIns
+) -> None:
     store = both.notion.store
     contacts = store.database(both.databases["notion-businessx-db-id"])
+    recipe = {"relation_property_name": "Contact", "rollup_property_name": "Email", "function": "show_original"}
+    store.sources[source].schema["Who"] = {"rollup": recipe}
     ids = [store.create_page(contacts, {})["id"] for _ in range(26)]
     related = {"Contact": {"relation": [{"id": one} for one in ids]}}
     _, page = notion.ask("POST", "/pages", {"parent": {"data_source_id": source}, "properties": related})
     shown = page["properties"]["Contact"]
     assert (len(shown["relation"]), shown["has_more"]) == (25, True)
+    assert len(page["properties"]["Who"]["rollup"]["array"]) == 25
     path = f"/pages/{page['id']}/properties/{shown['id']}"
     _, first = notion.ask("GET", f"{path}?page_size=20")
     _, rest = notion.ask("GET", f"{path}?page_size=20&start_cursor={first['next_cursor']}")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import email
 import email.policy
 import json
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -64,6 +66,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "tag's key": ({"tags": [{"name": "a", "value": "b", "x": 1}]}, "an object with `name` and `value`"),
     "tag's sign": ({"tags": [{"name": "a", "value": "b c"}]}, "ASCII letters"),
     "tag's end": ({"tags": [{"name": "a", "value": "b\n"}]}, "ASCII letters"),
+    "two fates": ({"to": ["delivered@resend.dev", "bounced@resend.dev"]}, "another fate is not modelled"),
+    "a copy's fate": ({"cc": "complained@resend.dev"}, "another fate is not modelled"),
+    "not ASCII": ({"to": "jörg@hublab.test"}, "jörg@hublab.test is not modelled"),
     "unknown test address": ({"to": "whoever@resend.dev"}, "whoever@resend.dev is not modelled"),
 }
 
@@ -105,6 +110,7 @@ def test_only_the_test_domain_simulates(resend: Service, both: StandIns) -> None
         ("bounced@hublab.test", "delivered"),
         ("suppressed@hublab.test", "delivered"),
         ("bounced+x@resend.dev", "bounced"),
+        ("Ada <bounced@resend.dev>", "bounced"),
         ("complained@resend.dev", "complained"),
         ("suppressed+x@resend.dev", "suppressed"),
     ):
@@ -160,7 +166,7 @@ def test_one_key_is_one_mail_for_a_day(resend: Service, both: StandIns) -> None:
         ("GET", "/emails?limit=101"),
         ("GET", "/emails?limit=x"),
         ("GET", "/emails?after=nobody"),
-        ("GET", "/emails?after=a&before=b"),
+        ("GET", "/emails?before=b"),
         ("GET", "/domains?limit=1"),
         ("POST", "/emails/batch"),
         ("GET", "/suppressions"),
@@ -172,13 +178,17 @@ def test_request_that_is_not_documented_or_not_modelled_is_refused(resend: Servi
     assert (status, answer["name"]) in {(422, "validation_error"), (400, "validation_error")}
 
 
-def test_answers_and_events_have_what_is_documented(
-    resend: Service, both: StandIns, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[dict[str, Any]] = []
-    monkeypatch.setattr(delivery, "_Message", lambda _, body, __: told.append(json.loads(body)))
+@pytest.fixture
+def told(both: StandIns, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The events that a subscriber is told, each at once."""
+    found: list[dict[str, Any]] = []
+    monkeypatch.setattr(delivery, "_Message", lambda _, body, __: found.append(json.loads(body)))
     both.resend.delivery.subscribe("http://127.0.0.1:9", "whsec_eA==")
     both.resend.store.delivery = 0.0
+    return found
+
+
+def test_answers_and_events_have_what_is_documented(resend: Service, told: list[dict[str, Any]]) -> None:
     _, made = resend.ask("POST", "/emails", MAIL | {"to": "bounced@resend.dev"})
     wait_for(lambda: len(told) == 2, "both events")
     assert [one["type"] for one in told] == ["email.sent", "email.bounced"]
@@ -186,6 +196,7 @@ def test_answers_and_events_have_what_is_documented(
     assert told[0]["data"]["headers"][0] == {"name": "List-Unsubscribe", "value": "<https://h.test/u>"}
     assert set(told[1]["data"]["bounce"]) == {"diagnosticCode", "message", "subType", "type"}
     _, shown = resend.ask("GET", f"/emails/{made['id']}")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}\+00", shown["created_at"])
     whole = {
         "object",
         "id",
@@ -202,6 +213,21 @@ def test_answers_and_events_have_what_is_documented(
     }
     assert set(shown) == whole | {"last_event"}
     assert resend.ask("GET", "/emails")[1]["data"][0].keys() == set(shown) - {"object", "html", "text"}
+
+
+def test_mail_is_asked_for_by_an_id(resend: Service) -> None:
+    status, answer = resend.ask("GET", "/emails/None")
+    assert (status, answer["name"]) == (422, "invalid_parameter")
+    assert resend.ask("GET", f"/emails/{uuid4()}")[0] == 404
+
+
+def test_suppressed_mail_says_what_came_before_it(resend: Service, both: StandIns, told: list[dict[str, Any]]) -> None:
+    both.resend.delivery.suppress("delivered+gone@resend.dev", "complaint")
+    _, refused = resend.ask("POST", "/emails", MAIL | {"cc": "delivered+gone@resend.dev"})
+    assert "another fate is not modelled" in refused["message"]
+    assert resend.ask("POST", "/emails", MAIL | {"to": "delivered+gone@resend.dev"})[0] == 200
+    wait_for(lambda: [one for one in told if one["type"] == "email.suppressed"], "it is told")
+    assert told[-1]["data"]["suppressed"]["reason"] == "previous_complaint"
 
 
 def test_ten_a_second_and_no_more(both: StandIns, monkeypatch: pytest.MonkeyPatch) -> None:
