@@ -3,8 +3,9 @@
     python -m bench.results [--check]    (--check: change nothing, exit 1 where a page differs)
 
 A table stands between `<!-- bench: NAME -->` and `<!-- /bench -->`; `goals` is all of them beside what is asked of
-them. A result says with which commit, when, on what machine and under which load it was measured; of one from before
-there were such files, the load is not known. What has no result is said not to be measured.
+them, `capacity` what follows for a large fleet. A result says with which commit, when, on what machine and under which
+load it was measured; of one from before there were such files, the load is not known. What has no result is said not to
+be measured.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import goals
+from bench import capacity, goals
 from sandbox.checkout import commit
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path(__file__).with_name("results")
 PAGES = ("bench/README.md", "docs/performance.md", "docs/campaign.md", "docs/long-runs.md")
+COMPUTED = {"goals": goals, "capacity": capacity}
 _BLOCK = re.compile(r"(<!-- bench: ([\w-]+) -->\n)(.*?)(<!-- /bench -->)", re.DOTALL)
 
 
@@ -99,8 +101,8 @@ def renewed(text: str, folder: Path = FOLDER) -> str:
 
     def table(block: re.Match[str]) -> str:
         name = block[2]
-        if name == "goals":
-            made = _table(goals.HEADS, goals.rows(found))
+        if name in COMPUTED:
+            made = _table(COMPUTED[name].HEADS, COMPUTED[name].rows(found))
         elif name in found:
             made = shown(found[name])
         else:
