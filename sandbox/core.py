@@ -16,7 +16,7 @@ from sandbox.machine import Machine
 from sandbox.shell import step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import httpx
@@ -57,6 +57,7 @@ class Sandbox:
         trees: Path | None = None,
         suite: str | None = None,
         python: bool = False,
+        below: Sequence[Path] = (),
         prefect: Path = server.LOCK,
     ) -> Self:
         """Bring the sandbox up and return it: bridge, server, and at least ``hosts`` worker hosts, all reachable.
@@ -72,6 +73,7 @@ class Sandbox:
             suite: Debian's name for what new hosts get, ``bookworm`` or ``trixie``; HUBLAB_SANDBOX_SUITE, or else what
                 this machine's Python was built for, by default.
             python: Whether new hosts have the server's Python; without, none of ours, as a stock Debian.
+            below: Further read-only trees below new hosts, uppermost first.
             prefect: The lock that a new server's Prefect is installed from.
 
         Raises:
@@ -84,16 +86,17 @@ class Sandbox:
         needs.ensure(sandbox.layout.root)
         with teardown.locked(sandbox.layout):
             suite = suite or os.environ.get("HUBLAB_SANDBOX_SUITE") or None
-            sandbox.ensure(hosts, past=past, suite=suite, python=python, prefect=prefect)
+            sandbox.ensure(hosts, past=past, suite=suite, python=python, below=below, prefect=prefect)
         return sandbox
 
-    def ensure(
+    def ensure(  # noqa: PLR0913 - what it can be
         self,
         hosts: int,
         *,
         past: bool,
         suite: str | None = None,
         python: bool = False,
+        below: Sequence[Path] = (),
         prefect: Path = server.LOCK,
     ) -> None:
         """Do what ``up`` says; the caller holds the lock. What was up before stays, whatever goes wrong here."""
@@ -102,7 +105,7 @@ class Sandbox:
             teardown.clear(self.layout)
         place.claim(self.layout)
         try:
-            self._up(hosts, suite, python=python, prefect=prefect)
+            self._up(hosts, suite, python=python, below=below, prefect=prefect)
             if past:
                 from sandbox import past as before  # noqa: PLC0415 - it imports this module
 
@@ -228,7 +231,7 @@ class Sandbox:
             now = {key: lines[key] for key in ("HUBLAB_HOSTS", "PREFECT_API_AUTH_STRING")}
             env_file.write(campaign, env_file.read(campaign) | now)
 
-    def _up(self, hosts: int, suite: str | None, *, python: bool, prefect: Path) -> None:
+    def _up(self, hosts: int, suite: str | None, *, python: bool, below: Sequence[Path], prefect: Path) -> None:
         here = self.layout
         first = not here.ready.exists()
         base, below_server = build.trees(here, suite, prefect)
@@ -242,7 +245,7 @@ class Sandbox:
         machines = [Machine(name, here) for name in sorted(wanted, key=here.number)]
         for machine in machines:
             if not machine.prepared:
-                machine.prepare([interpreter.layer(here), base] if python else [base])
+                machine.prepare([*below, *([interpreter.layer(here)] if python else []), base])
         everyone = [self.server, *machines]
         write_whole(here.known_hosts, "".join(identity.known_hosts(machine) for machine in everyone), mode=0o644)
         with step(f"boot {' '.join(machine.name for machine in everyone)}"):

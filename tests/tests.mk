@@ -40,6 +40,8 @@ test-rest-sandbox: .venv/ready
 	@$(REST) tests/sandbox
 # Each of these has hosts of its own, by its name.
 test-rest-%: export HUBLAB_TEST_HOSTS = $(@:test-rest-%=%)
+# The release that they deploy is the one that a host of `make test` has built; that lane, and each second host, builds.
+test-rest-%: export HUBLAB_TEST_RELEASED := 1
 test-rest-upgrade: .venv/ready
 	@$(REST) $(ON_HOSTS)9_upgrade.py $(ON_HOSTS)6_chaos.py
 test-rest-stock: .venv/ready

@@ -12,7 +12,8 @@ import pytest
 
 from sandbox import past, runs
 from sandbox.past import FLOWS
-from tests.hosts.conftest import first_run, main_pids
+from tests.hosts import released
+from tests.hosts.conftest import as_wanted, first_run, main_pids
 
 if TYPE_CHECKING:
     from sandbox import Machine, Sandbox
@@ -33,9 +34,9 @@ def placed(script: str) -> str:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _start_from_a_deployed_host(operator: Operator) -> None:
-    result = operator.deploy()
-    assert result.status == 0, result.text
+def _start_from_a_deployed_host(operator: Operator, machine: Machine) -> None:
+    as_wanted(operator)
+    released.keep(machine)
 
 
 @pytest.mark.essential
@@ -127,7 +128,7 @@ def fast():
 
 def test_flow_that_installs_its_policy_fails_alone(operator: Operator, machine: Machine, sandbox: Sandbox) -> None:
     """What a flow does to its own process stays there; and even there it finds no uvloop, though its files are."""
-    assert operator.deploy().status == 0
+    as_wanted(operator)
     bring_uvloop(machine)
     machine.put(f"{FLOWS}/fast.py", POLICY_FLOW)
     before = main_pids(machine)

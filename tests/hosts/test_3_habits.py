@@ -9,7 +9,7 @@ import pytest
 from sandbox import past, runs
 from sandbox.past import FLOWS
 from tests.hosts import habits
-from tests.hosts.conftest import WORKERS
+from tests.hosts.conftest import WORKERS, as_wanted
 from tests.hosts.test_4_rollout import spoil
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ UNTOUCHED = ("cron.service", "ssh.service", "user@1000.service", "systemd-logind
 @pytest.fixture(scope="module")
 def habitual(operator: Operator, sandbox: Sandbox, machine: Machine) -> Iterator[Operator]:
     past.equip(machine)
-    assert operator.deploy().status == 0
+    as_wanted(operator)
     habits.clear_ours(machine)
     habits.give(machine, sandbox)
     yield operator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hosts.conftest import main_pids
+from tests.hosts.conftest import as_wanted, main_pids
 from tests.hosts.test_3_refusals import refused
 from tests.hosts.test_5_rollback import left_behind
 from tests.hosts.test_6_gates import another
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module", autouse=True)
 def _start_from_a_deployed_host(operator: Operator) -> None:
-    result = operator.deploy()
-    assert result.status == 0, result.text
+    as_wanted(operator)
 
 
 @pytest.fixture

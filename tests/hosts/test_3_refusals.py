@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hosts.conftest import main_pids, webhooks
+from tests.hosts.conftest import as_wanted, main_pids, webhooks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module", autouse=True)
 def _start_from_a_deployed_host(operator: Operator) -> None:
-    result = operator.deploy()
-    assert result.status == 0, result.text
+    as_wanted(operator)
 
 
 def refused(

@@ -9,6 +9,7 @@ import pytest
 from sandbox import runs
 from sandbox.waiting import wait_for
 from tests.hosts import spoofs
+from tests.hosts.conftest import as_wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,8 +23,7 @@ NAMES = {"spoof?[2J", "spoof-venv", "spoof-container", "spoof-flow"}
 @pytest.fixture(scope="module")
 def spoofed(operator: Operator, sandbox: Sandbox, machine: Machine) -> Iterator[Operator]:
     """A deployed host on which four processes lie about what they are."""
-    result = operator.deploy()
-    assert result.status == 0, result.text
+    as_wanted(operator)
     machine.ssh(f"install -d -m 1777 {spoofs.MARKS}")
     spoofs.of_nobody(machine)
     spoofs.of_a_venv(machine)

@@ -14,7 +14,7 @@ import pytest
 
 from sandbox import runs
 from sandbox.past import FLOWS
-from tests.hosts.conftest import WORKERS, main_pids
+from tests.hosts.conftest import WORKERS, as_wanted, main_pids
 from tests.hosts.others_flow import HOST
 
 if TYPE_CHECKING:
@@ -72,8 +72,7 @@ def run(sandbox: Sandbox, machine: Machine) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def opened(operator: Operator, machine: Machine, sandbox: Sandbox, wishes: dict[str, str]) -> str:
     """All of it is deployed, and what the deploy said; without it each try was refused."""
-    shut = operator.deploy()
-    assert shut.status == 0, shut.text
+    as_wanted(operator)
     machine.ssh(AUTHORITY)
     assert run(sandbox, machine) == {"found": REFUSED, "variables": {}}
     result = operator.deploy(**wishes)

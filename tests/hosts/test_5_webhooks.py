@@ -13,7 +13,7 @@ import pytest
 
 from sandbox import runs
 from sandbox.waiting import wait_for
-from tests.hosts.conftest import ROOT, main_pids, webhooks
+from tests.hosts.conftest import ROOT, as_wanted, main_pids, webhooks
 
 if TYPE_CHECKING:
     from sandbox import Machine, Sandbox
@@ -33,7 +33,7 @@ CHECKS = ("test_webhooks", "test_a_unit_that_nobody_asked_for")
 def settings(operator: Operator, machine: Machine) -> dict[str, str]:
     """What `.env` says of the webhooks; deployed before the first test here."""
     wanted = webhooks(machine)
-    assert operator.deploy().status == 0
+    as_wanted(operator)
     before = main_pids(machine)
     result = operator.deploy(**wanted)
     assert result.status == 0, result.text
