@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
-    from prefect.client.orchestration import PrefectClient
 
 
 @dataclass(frozen=True)
@@ -207,12 +206,6 @@ class Sandbox:
     def api(self) -> httpx.Client:
         """Return a plain HTTP client of the Prefect API; close it, or use it in a ``with``."""
         return server.client(self.layout, self.auth)
-
-    def prefect_client(self) -> PrefectClient:
-        """Return Prefect's own asynchronous client of the API, for ``async with``."""
-        from prefect.client.orchestration import PrefectClient  # noqa: PLC0415 - 1.3 s that only its users pay
-
-        return PrefectClient(self.api_url, auth_string=self.auth)
 
     def write_env(self) -> None:
         """Write the inventory of the hosts that there are; a campaign that is set up learns of them, too."""

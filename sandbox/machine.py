@@ -6,7 +6,6 @@ the power is cut. The overlay is mounted in a mount namespace of the machine's o
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import shutil
@@ -152,14 +151,6 @@ class Machine:
     def kill(self) -> None:
         """Cut its power: every process of it ends at once, nothing is written any more. What it wrote stays."""
         self._cgroup.kill()
-
-    def power_off(self, timeout: float = 60.0) -> None:
-        """Shut it down in order, as an operator would; cut the power after ``timeout`` seconds."""
-        if self.running:
-            self.ssh("systemctl poweroff", check=False, timeout=20)
-            with contextlib.suppress(SandboxError):
-                wait_for(lambda: not self.running, "it is off", timeout)
-        self.kill()
 
     def ssh_command(self, *options: str, user: str = "root") -> list[str]:
         """Return the ssh command up to the host: strict host key checking, this sandbox's key, nobody's ssh_config."""

@@ -31,26 +31,24 @@ def clear(layout: Layout) -> None:
     Raises:
         SandboxError: The files are somebody else's, or mounted there; none was touched.
     """
-    place.check(layout)
-    stop(layout)
-    _refuse_mounts(layout)
-    if layout.root.exists():
+    if _stopped(layout):
         for entry in layout.root.iterdir():
             if entry not in (layout.trees, layout.root / place.MARKER):
                 _remove(entry)
 
 
 def down(layout: Layout) -> None:
-    """Stop it, and remove all its files. Trees that it shares with other sandboxes stay.
+    """Stop it, and remove all its files, as `clear`. Trees that it shares with other sandboxes stay."""
+    if _stopped(layout):
+        _remove(layout.root)
 
-    Raises:
-        SandboxError: The files are somebody else's, or mounted there; none was touched.
-    """
+
+def _stopped(layout: Layout) -> bool:
+    """Stop what is ours there; whether it has files, of which none is mounted."""
     place.check(layout)
     stop(layout)
     _refuse_mounts(layout)
-    if layout.root.exists():
-        _remove(layout.root)
+    return layout.root.exists()
 
 
 def locked(layout: Layout) -> AbstractContextManager[None]:

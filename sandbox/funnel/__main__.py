@@ -8,7 +8,7 @@ import os
 import sys
 
 from sandbox.funnel.app import PATH, Funnel
-from sandbox.standins.serve import bound, server
+from sandbox.standins.serve import address_of, bound, server
 
 
 def main() -> int:
@@ -27,8 +27,7 @@ def main() -> int:
     except ValueError as problem:
         print(problem, file=sys.stderr)
         return 2
-    host, port = listener.getsockname()
-    print(f"http://{host}:{port}{PATH}", flush=True)
+    print(f"{address_of(listener)}{PATH}", flush=True)
     asyncio.run(server(Funnel(asked.webhook, secret).app()).serve(sockets=[listener]))
     return 0
 

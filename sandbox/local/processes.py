@@ -95,12 +95,13 @@ class Systemd:
         """Whether a message since then has the text."""
         return any(text in message for message in self.messages[since:])
 
-    def wait(self, text: str, since: int = 0) -> None:
-        """Wait for it."""
+    def wait(self, text: str, since: int = 0) -> str:
+        """Wait for it; the first message that has it."""
         try:
             wait_for(lambda: self.heard(text, since), f"systemd hears {text!r}")
         except SandboxError as error:
             raise SandboxError(f"{error}; it heard {self.messages[since:][-3:]}") from None
+        return next(message for message in self.messages[since:] if text in message)
 
     def close(self) -> None:
         """Listen no more."""

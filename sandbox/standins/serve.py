@@ -68,13 +68,19 @@ def bound(address: str, port: int = 0) -> socket.socket:
     return listener
 
 
+def address_of(listener: socket.socket) -> str:
+    """Where it is reached."""
+    host, port = listener.getsockname()
+    return f"http://{host}:{port}"
+
+
 def built(
     listeners: tuple[socket.socket, socket.socket], *, domain: str = "hublab.test", per_minute: int = 180
 ) -> StandIns:
     """Both stand-ins with a furnished workspace; nothing serves yet."""
     notion = Notion("ntn_standin_token", per_minute=per_minute)
     resend = Resend("re_standin_key", domain=domain)
-    urls = [f"http://{host}:{port}" for host, port in (listener.getsockname() for listener in listeners)]
+    urls = [address_of(listener) for listener in listeners]
     return StandIns(notion, resend, urls[0], urls[1], furnish(notion.store), f"Hublab <hello@{domain}>")
 
 
@@ -85,19 +91,19 @@ def server(app: Starlette) -> uvicorn.Server:
 
 
 @contextmanager
-def serving(app: Starlette, listener: socket.socket) -> Iterator[None]:
-    """Serve `app` in a thread for as long as the block runs.
+def serving(app: Starlette, listener: socket.socket | None = None) -> Iterator[str]:
+    """Serve `app` in a thread for as long as the block runs; its address, on a free port where none is given.
 
     Raises:
         SandboxError: it did not start in time.
     """
-    running = server(app)
+    running, listener = server(app), listener or bound("127.0.0.1")
     context = contextvars.copy_context()  # what the caller has set holds in the thread as well
     thread = threading.Thread(target=context.run, args=(running.run, [listener]), daemon=True)
     thread.start()
     wait_for(lambda: running.started, "a stand-in serves", STARTUP_SECONDS, every=0.01)
     try:
-        yield
+        yield address_of(listener)
     finally:
         running.should_exit = True
         thread.join(STARTUP_SECONDS)

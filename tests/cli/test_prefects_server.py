@@ -7,8 +7,7 @@ import importlib
 import json
 import re
 import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -22,6 +21,7 @@ from deploy import env_file
 from flows.operator import preflight
 from flows.services.prefect_api import NotRegisteredError
 from flows.services.settings import MissingSettingError
+from tests.answering import answering
 from tests.cli.test_commands import HUBLAB
 
 if TYPE_CHECKING:
@@ -43,34 +43,12 @@ def programs(typed: Typed, name: str) -> list[list[str]]:
     return [program[2:] for program in typed.programs]
 
 
-class Server(ThreadingHTTPServer):
+@dataclass(frozen=True)
+class Server:
     """One that answers the same to everything; `asked` is what it was asked."""
 
-    def __init__(self, status: int, body: Any) -> None:
-        self.asked = list[str]()
-
-        class Handler(BaseHTTPRequestHandler):
-            def answer(self) -> None:
-                server.asked.append(f"{self.command} {self.path}")
-                said = body if isinstance(body, bytes) else json.dumps(body).encode()
-                self.rfile.read(int(self.headers.get("content-length", 0)))
-                self.send_response(status)
-                self.send_header("content-length", str(len(said)))
-                self.end_headers()
-                self.wfile.write(said)
-
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815 - the names that are called
-
-            def log_message(self, *_: Any) -> None:
-                """Nobody reads it."""
-
-        super().__init__(("127.0.0.1", 0), Handler)
-        server = self
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def api(self) -> str:
-        return f"http://somebody:secret@127.0.0.1:{self.server_port}/api"
+    api: str
+    asked: list[str]
 
 
 ANSWERS: dict[str, tuple[int, Any, str]] = {
@@ -83,10 +61,16 @@ ANSWERS: dict[str, tuple[int, Any, str]] = {
 
 
 @contextlib.contextmanager
-def answering(status: int, body: Any) -> Iterator[Server]:
-    with Server(status, body) as server:
-        yield server
-        server.shutdown()
+def saying(status: int, body: Any) -> Iterator[Server]:
+    asked = list[str]()
+    said = body if isinstance(body, bytes) else json.dumps(body).encode()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(f"{request.method} {request.url.path}")
+        return httpx.Response(status, content=said)
+
+    with answering(answer) as url:
+        yield Server(f"{url.replace('://', '://somebody:secret@')}/api", asked)
 
 
 PREFLIGHT = ["flows.operator.preflight"]
@@ -123,7 +107,7 @@ def test_without_an_address_nothing_is_done(typed: Typed, name: str, capsys: pyt
 def test_who_says_yes_to_all_is_asked_one_question_and_told_nothing(
     typed: Typed, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with answering(200, {"ok": True}) as server:
+    with saying(200, {"ok": True}) as server:
         for program in programs(typed, name):
             server.asked.clear()
             with temporary_settings({PREFECT_API_URL: server.api}):
@@ -136,11 +120,11 @@ def test_what_is_not_prefects_is_told_by_its_answer_and_the_credential_is_not_sh
     answer: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, body, said = ANSWERS[answer]
-    with answering(status, body) as server:
+    with saying(status, body) as server:
         with temporary_settings({PREFECT_API_URL: server.api}):
             found = refused(PREFLIGHT, capsys)
         assert said in found
-        assert f"http://127.0.0.1:{server.server_port}/api" in found
+        assert server.api.replace("somebody:secret@", "") in found
         assert "secret" not in found
 
 
@@ -175,7 +159,7 @@ def test_what_goes_wrong_later_is_said_in_a_line_too(
         raise error
 
     monkeypatch.setattr(preflight, "rows", rows)
-    with answering(200, "3.8.8") as server, temporary_settings({PREFECT_API_URL: server.api}):
+    with saying(200, "3.8.8") as server, temporary_settings({PREFECT_API_URL: server.api}):
         assert preflight.main([]) == 1
     told = capsys.readouterr().err
     assert said in told
@@ -184,7 +168,7 @@ def test_what_goes_wrong_later_is_said_in_a_line_too(
 
 def test_prefects_cloud_is_known_by_its_address(capsys: pytest.CaptureFixture[str]) -> None:
     """It tells no version: it is asked for work pools, of which there may be none."""
-    with answering(200, {"ok": True}) as server:
+    with saying(200, {"ok": True}) as server:
         with temporary_settings({PREFECT_API_URL: server.api, PREFECT_CLOUD_API_URL: server.api}):
             assert "not Prefect's API (200)" in refused(PREFLIGHT, capsys)
         assert server.asked[-1] == "POST /api/work_pools/filter"

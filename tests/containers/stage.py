@@ -8,11 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sandbox.waiting import wait_for
+from tests.answering import answering
 from tests.containers import desk
 from tests.containers.coolify import Application, Coolify
 from tests.containers.desk import Desk
 from tests.deploy.coolify.script import TOKEN
-from tests.deploy.coolify.served import server
 from tests.deploy.coolify.standin import ABILITIES, APP
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class Stage:
 def staged(daemon: Daemon, api: Api, address: str, home: Path, folder: Path) -> Iterator[Stage]:
     """For as long as the block runs."""
     coolify = Coolify()
-    with server(coolify.answer) as url:
+    with answering(coolify.answer) as url:
         lines = desk.settings(url, address, QUEUE) | {"HUBLAB_HOSTS": f"coolify:{APP}"}
         stage = Stage(daemon, type(api)(api.port, "flows.trial_flows"), Desk(folder, lines), coolify, home)
         yield stage

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from deploy.release.identity import shipped_code
 from deploy.release.requirements import LOCK, locked_versions
 from deploy.settings import ROOT
+from tests.answering import answering
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,15 +22,14 @@ if TYPE_CHECKING:
 SBOM = "worker/requirements.cdx.json"
 
 
-class Osv(BaseHTTPRequestHandler):
+class Osv:
     """The service's own form: an answer for each package and version, empty when nothing is known."""
 
     flawed = ""
     status = 200
 
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        name = asked["package"]["name"]
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        name = json.loads(request.content)["package"]["name"]
         ranges = [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "99"}]}]
         flaw = {
             "id": "GHSA-test-test-test",
@@ -38,21 +37,13 @@ class Osv(BaseHTTPRequestHandler):
             "details": "x",
             "affected": [{"package": {"name": name, "ecosystem": "PyPI"}, "ranges": ranges}],
         }
-        body = json.dumps({"vulns": [flaw]} if name == self.flawed else {}).encode()
-        self.send_response(self.status)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+        return httpx.Response(self.status, json={"vulns": [flaw]} if name == self.flawed else {})
 
 
 @pytest.fixture
 def service() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Osv)
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1/query"
-    server.shutdown()
+    with answering(Osv().answer) as url:
+        yield f"{url}/v1/query"
 
 
 def audit(url: str) -> tuple[int, str]:

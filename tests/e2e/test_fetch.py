@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from e2e import fetch
 from e2e.record import Enrolment, Mail, Record
-from sandbox.standins.serve import bound, serving
+from sandbox.standins.serve import serving
 from tests.e2e.letters import TERMS, letter
 
 if TYPE_CHECKING:
@@ -38,9 +38,8 @@ def site() -> Iterator[str]:
         return Response(b"x", status, media_type=kind)
 
     routes = [Route("/moved", lambda _: RedirectResponse("/gone")), Route("/{path:path}", answer)]
-    listener = bound("127.0.0.1")
-    with serving(Starlette(routes=routes), listener):
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with serving(Starlette(routes=routes)) as url:
+        yield url
 
 
 def problems(html: str, text: str = "", *, received: bool = False) -> list[list[str]]:

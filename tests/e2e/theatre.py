@@ -27,7 +27,7 @@ from flows.services.settings import Settings, from_environment
 from flows.webhooks.app import build
 from sandbox import env_file
 from sandbox.funnel.app import PATH, Funnel
-from sandbox.standins.serve import bound, serving
+from sandbox.standins.serve import address_of, bound, serving
 from sandbox.waiting import wait_for
 from tests.flows.world import settings_at_prefect
 
@@ -93,7 +93,7 @@ class Theatre:
 
     def __enter__(self) -> Self:
         hooks, page = bound("127.0.0.1"), bound("127.0.0.1")
-        self.hooks_url, self.page_url = (f"http://127.0.0.1:{one.getsockname()[1]}" for one in (hooks, page))
+        self.hooks_url, self.page_url = map(address_of, (hooks, page))
         self.values = self.world.environment | {
             "PREFECT_API_URL": str(PREFECT_API_URL.value()),
             "HUBLAB_PUBLIC_URL": self.hooks_url,

@@ -37,11 +37,12 @@ from flows.sending import ahead  # noqa: E402
 from flows.services.prefect_api import Prefect  # noqa: E402
 from flows.services.settings import VARIABLE  # noqa: E402
 from sandbox.standins.serve import StandIns, stand_ins  # noqa: E402
+from tests.flows.killing import Tries, tries  # noqa: E402
 from tests.flows.past import Past, client_of  # noqa: E402
 from tests.flows.world import World, notion_added, renewed  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture(scope="session")
@@ -93,6 +94,20 @@ def world(server: None, services: StandIns, monkeypatch: pytest.MonkeyPatch) -> 
         for name in (ahead.LIST, edits.SEEN):
             prefect.forget(name)
     return World(services, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def zygotes() -> Iterator[Callable[[World, int], list[Tries]]]:
+    """So many of them; started by the first who asks: every world's environment is the same, a start takes time."""
+    started: list[Tries] = []
+    with contextlib.ExitStack() as stack:
+
+        def begin(world: World, number: int) -> list[Tries]:
+            while len(started) < number:
+                started.append(stack.enter_context(tries(os.environ["PREFECT_API_URL"], world.environment)))
+            return started
+
+        yield begin
 
 
 @pytest.fixture

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import uuid
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +24,7 @@ from flows.services import notion_schema as schema
 from flows.services.prefect_api import Prefect
 from flows.services.settings import Settings
 from flows.watch_flow import watch
+from tests.answering import answering
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,46 +43,31 @@ class Service:
         self.told: list[dict[str, Any]] = []
         self.beats: list[str] = []
         self.status = 200
-        service = self
+        self.url = self.heart = ""
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                service.beats.append(self.path)
-                self.send_response(service.status)
-                self.end_headers()
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if service.status == 200:
-                    service.told.append(json.loads(body))
-                self.send_response(service.status)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"json://user:pass-word-1@127.0.0.1:{self._server.server_port}/"
-        self.heart = f"http://127.0.0.1:{self._server.server_port}/ping/heart-secret-1"
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            self.beats.append(request.url.path)
+        elif self.status == 200:
+            self.told.append(json.loads(request.content))
+        return httpx.Response(self.status)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        thread = threading.Thread(target=self._server.serve_forever)
-        thread.start()
-        try:
+        with answering(self.answer) as url:
+            self.url, self.heart = (
+                url.replace("http://", "json://user:pass-word-1@") + "/",
+                f"{url}/ping/heart-secret-1",
+            )
             yield
-        finally:
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join()
 
 
 @pytest.fixture
 def service(world: World) -> Iterator[Service]:
     """A service that listens, and that ALERT_URLS names; nothing was told before."""
     service = Service()
-    world.setenv("ALERT_URLS", service.url)
     with Prefect() as prefect, service.listening():
+        world.setenv("ALERT_URLS", service.url)
         prefect.forget(VARIABLE)
         prefect.forget(summary.VARIABLE)
         yield service

@@ -25,7 +25,7 @@ from flows.webhooks.bodies import Refusal
 from flows.webhooks.limits import HOUR, Limits
 from sandbox.campaign.contacts import PAYLOADS
 from sandbox.standins.challenge import Challenge
-from sandbox.standins.serve import bound, serving
+from sandbox.standins.serve import serving
 from tests.flows.test_webhooks import eventually
 from tests.flows.test_webhooks import opened as opened_app
 
@@ -281,17 +281,16 @@ def test_a_limit_that_is_reached_is_what_the_operator_hears_of(world: World, tmp
 @contextmanager
 def asked(maker: str) -> Iterator[tuple[Challenge, dict[str, str]]]:
     """A maker's stand-in, and the settings that point at it."""
-    there, listener = Challenge("secret of the site"), bound("127.0.0.1")
+    there = Challenge("secret of the site")
     path = {"turnstile": "/turnstile/v0/siteverify", "hcaptcha": "/siteverify"}[maker]
-    url = "http://{}:{}".format(*listener.getsockname()) + path
-    with serving(there.app(), listener):
+    with serving(there.app()) as url:
         yield (
             there,
             {
                 "webhook_origins": f"{SITE},https://www.sangletech.com",
                 "webhook_challenge": maker,
                 "webhook_challenge_secret": "secret of the site",
-                "webhook_challenge_url": url,
+                "webhook_challenge_url": f"{url}{path}",
             },
         )
 
@@ -371,11 +370,9 @@ def test_whatever_a_maker_answers_the_page_is_told_and_nobody_is_enrolled(
     async def answer(_: Request) -> Response:
         return Response(reply, media_type="application/json")
 
-    there, listener = Starlette(routes=[Route("/", answer, methods=["POST"])]), bound("127.0.0.1")
-    url = "http://{}:{}/".format(*listener.getsockname())
-    with serving(there, listener):
+    with serving(Starlette(routes=[Route("/", answer, methods=["POST"])])) as url:
         given = {"webhook_origins": SITE, "webhook_challenge": "turnstile", "webhook_challenge_secret": "s"}
-        client = app(tmp_path, **given, webhook_challenge_url=url)
+        client = app(tmp_path, **given, webhook_challenge_url=f"{url}/")
         told = from_page(client, {"cf-turnstile-response": "x"})
         assert from_page(client, {"cf-turnstile-response": "\ud800"}).status_code == 403, "no maker gave this"
     assert (told.status_code, told.headers["access-control-allow-origin"]) == (status, SITE)

@@ -14,7 +14,7 @@ from flows.services.settings import Settings
 from flows.webhooks.app import build
 from sandbox.funnel.app import LATER, PATH, THANKS, Funnel
 from sandbox.funnel.fields import FIELDS, payload
-from sandbox.standins.serve import bound, serving
+from sandbox.standins.serve import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,13 +38,10 @@ def spool(tmp_path: Path) -> Path:
 def page(spool: Path) -> Iterator[httpx.Client]:
     """The page, its server, and the webhooks behind it; Prefect is away, so what arrives stays in the spool."""
     given = {"webhook-secret": SECRET, "resend-webhook-secret": "whsec_dGVzdA==", "unsubscribe-secret": "u"}
-    behind, front = bound("127.0.0.1"), bound("127.0.0.1")
-    webhook = f"http://127.0.0.1:{behind.getsockname()[1]}/webhook/christmas-signup"
-    url = f"http://127.0.0.1:{front.getsockname()[1]}"
     with (
         temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}),
-        serving(build(Settings(given), spool), behind),
-        serving(Funnel(webhook, SECRET).app(), front),
+        serving(build(Settings(given), spool)) as behind,
+        serving(Funnel(f"{behind}/webhook/christmas-signup", SECRET).app()) as url,
         httpx.Client(base_url=url, trust_env=False, timeout=30) as client,
     ):
         yield client
@@ -97,12 +94,10 @@ def test_what_is_missing_is_named(page: httpx.Client, name: str) -> None:
 
 
 def test_webhook_that_is_away_or_refuses_the_page_itself(page: httpx.Client) -> None:
-    away, refusing = bound("127.0.0.1"), bound("127.0.0.1")
     behind = f"{page.base_url}/webhook/christmas-signup"  # 404: there is none
-    for listener, webhook in ((away, "http://127.0.0.1:9/"), (refusing, behind)):
-        with serving(Funnel(webhook, SECRET).app(), listener):
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}{PATH}"
-            answer = httpx.post(url, data=ANSWERS, trust_env=False, timeout=30)
+    for webhook in ("http://127.0.0.1:9/", behind):
+        with serving(Funnel(webhook, SECRET).app()) as url:
+            answer = httpx.post(f"{url}{PATH}", data=ANSWERS, trust_env=False, timeout=30)
         assert answer.status_code == 503
         assert LATER in answer.text
         assert 'value="61"' in answer.text

@@ -6,7 +6,6 @@ sweep kills after each call in turn, and before the first of them; the property 
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import signal
@@ -21,12 +20,12 @@ from flows.campaigns.model import sequence as find_sequence
 from flows.services import notion_schema as schema
 from flows.services.notion_mapping import NotionMapping
 from flows.services.prefect_api import Prefect
-from tests.flows.killing import Tries, tries
 from tests.flows.zygote import DONE, LATER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.flows.killing import Tries
     from tests.flows.world import World
 
 EXAMPLES = int(os.environ.get("HUBLAB_PROPERTY_EXAMPLES", "4"))
@@ -41,22 +40,9 @@ FAULTS = [
 ]
 
 
-_started: list[Tries] = []
-
-
-@pytest.fixture(scope="module")
-def _one_zygote() -> Iterator[contextlib.ExitStack]:
-    with contextlib.ExitStack() as stack:
-        yield stack
-    _started.clear()
-
-
 @pytest.fixture
-def doomed(world: World, _one_zygote: contextlib.ExitStack) -> Tries:
-    """Started by the first who asks: every world's environment is the same, and a start takes time."""
-    if not _started:
-        _started.append(_one_zygote.enter_context(tries(os.environ["PREFECT_API_URL"], world.environment)))
-    return _started[0]
+def doomed(world: World, zygotes: Callable[[World, int], list[Tries]]) -> Tries:
+    return zygotes(world, 1)[0]
 
 
 def finish(doomed: Tries, what: str, arguments: list[Any]) -> None:

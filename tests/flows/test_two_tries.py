@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import random
@@ -13,31 +12,21 @@ import pytest
 from flows.campaigns.model import sequence as find_sequence
 from flows.services import notion_schema as schema
 from flows.services.notion_mapping import NotionMapping
-from tests.flows.killing import Tries, tries
 from tests.flows.zygote import DONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
+    from tests.flows.killing import Tries
     from tests.flows.world import World
 
 PAIRS = int(os.environ.get("HUBLAB_PROPERTY_PAIRS", "12"))
-_started: list[Tries] = []
-
-
-@pytest.fixture(scope="module")
-def _zygotes() -> Iterator[contextlib.ExitStack]:
-    with contextlib.ExitStack() as stack:
-        yield stack
-    _started.clear()
 
 
 @pytest.fixture
-def both(world: World, _zygotes: contextlib.ExitStack) -> tuple[Tries, Tries]:
+def both(world: World, zygotes: Callable[[World, int], list[Tries]]) -> tuple[Tries, Tries]:
     """Two zygotes, each with proxies of its own."""
-    while len(_started) < 2:
-        _started.append(_zygotes.enter_context(tries(os.environ["PREFECT_API_URL"], world.environment)))
-    one, other = _started
+    one, other = zygotes(world, 2)
     return one, other
 
 

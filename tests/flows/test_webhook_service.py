@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -22,10 +21,13 @@ from flows.webhooks.app import build
 from flows.webhooks.forwarding import Forwarder
 from flows.webhooks.http import Bounded
 from flows.webhooks.service import EX_CONFIG, Service, main, read_secrets
+from sandbox.local.processes import Systemd, free_port
 from sandbox.standins.serve import bound
 from worker.systemd import Notifier
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.flows.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -45,38 +47,22 @@ def secrets(tmp_path: Path) -> Path:
     return path
 
 
-class Listening:
-    """What systemd would hear."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = str(folder / "notify")
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(self.path)
-        self._socket.settimeout(60)
-
-    def until(self, word: str) -> str:
-        """The first message that has a word in it."""
-        while True:
-            message = self._socket.recv(4096).decode()
-            if word in message:
-                return message
-
-
 @pytest.fixture
-def systemd(tmp_path: Path) -> Listening:
-    return Listening(tmp_path)
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    """What systemd would hear."""
+    heard = Systemd(tmp_path)
+    yield heard
+    heard.close()
 
 
 def test_it_serves_and_keeps_what_comes_in_while_prefect_is_away(
-    secrets: Path, systemd: Listening, tmp_path: Path
+    secrets: Path, systemd: Systemd, tmp_path: Path
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     away = {
         "PREFECT_API_URL": "http://127.0.0.1:9/api",
         "PREFECT_HOME": str(tmp_path),
-        "NOTIFY_SOCKET": systemd.path,
+        "NOTIFY_SOCKET": systemd.address,
         "WATCHDOG_USEC": "60000000",
     }
     spool = tmp_path / "spool"
@@ -85,7 +71,7 @@ def test_it_serves_and_keeps_what_comes_in_while_prefect_is_away(
         [sys.executable, "-m", "flows.webhooks.service", *where], cwd=ROOT, env=os.environ | away
     )
     try:
-        assert "STATUS=serving, waiting: 0 enrolments, 0 suppressions, 0 events" in systemd.until("READY=1")
+        assert "STATUS=serving, waiting: 0 enrolments, 0 suppressions, 0 events" in systemd.wait("READY=1")
         url = f"http://127.0.0.1:{port}"
         answer = httpx.post(
             f"{url}/webhook/christmas-signup",
@@ -97,7 +83,7 @@ def test_it_serves_and_keeps_what_comes_in_while_prefect_is_away(
         assert len(list((spool / "enrolments").glob("*.json"))) == 1
         assert httpx.get(f"{url}/health", trust_env=False).status_code == 200
         assert healthy.main([str(port)]) == 0
-        assert "1 enrolments" in systemd.until("waiting: 1")
+        assert "1 enrolments" in systemd.wait("waiting: 1")
         process.send_signal(signal.SIGTERM)
         assert process.wait(180) in {0, -signal.SIGTERM}
     finally:
@@ -107,17 +93,17 @@ def test_it_serves_and_keeps_what_comes_in_while_prefect_is_away(
     assert healthy.main([str(port)]) == 1
 
 
-async def test_it_beats_for_as_long_as_the_loop_moves(world: World, systemd: Listening, tmp_path: Path) -> None:
+async def test_it_beats_for_as_long_as_the_loop_moves(world: World, systemd: Systemd, tmp_path: Path) -> None:
     app = build(world.settings, tmp_path / "spool")
     config = uvicorn.Config(app, loop="asyncio", log_level="critical")
-    service = Service(config, Notifier(systemd.path), app.state.describe)
+    service = Service(config, Notifier(systemd.address), app.state.describe)
     listener = bound("127.0.0.1")
     config.load()
     service.lifespan = config.lifespan_class(config)
     await service.startup([listener])
-    assert "READY=1" in systemd.until("READY")
+    assert "READY=1" in systemd.wait("READY")
     assert await service.on_tick(50) is False
-    assert "WATCHDOG=1" in systemd.until("WATCHDOG")
+    assert "WATCHDOG=1" in systemd.wait("WATCHDOG")
     await service.shutdown([listener])
 
 

@@ -26,7 +26,7 @@ from flows.webhooks.bodies import MAX_BODY, Refusal, limited
 from flows.webhooks.spool import Spool
 from sandbox.campaign.contacts import PAYLOADS
 from sandbox.standins.delivery import signature
-from sandbox.standins.serve import bound, serving
+from sandbox.standins.serve import serving
 from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -43,9 +43,7 @@ PAGES = {"signup": "christmas-signup", "noshow": "calendly-noshow", "postcall": 
 @contextmanager
 def opened(world: World, folder: Path) -> Iterator[httpx.Client]:
     """The app behind a real socket, with its spool in that folder."""
-    listener = bound("127.0.0.1")
-    url = "http://{}:{}".format(*listener.getsockname())
-    with serving(build(world.settings, folder), listener), httpx.Client(base_url=url, trust_env=False) as client:
+    with serving(build(world.settings, folder)) as url, httpx.Client(base_url=url, trust_env=False) as client:
         yield client
 
 
