@@ -44,7 +44,6 @@ class Cost:
     runs_per_minute: float
     cpu_seconds: float
     delay_seconds: float
-    alone_seconds: float
     megabytes: float
 
 
@@ -120,10 +119,7 @@ def measure(api: Api, variant: str, runs: int, home: Path) -> Cost:
         seconds = time.monotonic() - began
         time.sleep(3)
         spent = (cpu_seconds(worker.pid) - cpu) / runs
-        alone = put(api, variant, queue, short)
-        api.wait_state(alone, "COMPLETED")
-        together = statistics.median(delay(api, run) for run in flow_runs)
-        return Cost(runs / seconds * 60, spent, together, delay(api, alone), memory)
+        return Cost(runs / seconds * 60, spent, statistics.median(delay(api, run) for run in flow_runs), memory)
     finally:
         waiting.let_end()
         worker.kill()
@@ -153,7 +149,6 @@ def table(medians: dict[str, Cost]) -> results.Table:
         "runs_per_minute": "runs a minute",
         "cpu_seconds": "CPU a run, s",
         "delay_seconds": "from the claim to Running, s",
-        "alone_seconds": "the same of a run alone, s",
         "megabytes": "memory an engine, MB",
     }
     rows = [
