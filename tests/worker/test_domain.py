@@ -15,17 +15,26 @@ import pytest
 
 from tests.worker.test_forking import SPAWNED, facts
 from tests.worker.test_probe import LONG_AGO, begin, end
-from tests.worker.world import PLAIN, TOP, alive, environment, wait_for
+from tests.worker.world import PLAIN, TOP, Worker, alive, environment, wait_for
 from worker import landlock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from sandbox.local.server import Api
     from tests.worker.conftest import StartWorker
-    from tests.worker.world import Trial, Worker
+    from tests.worker.world import Trial
 
 VARIANTS = [{}, SPAWNED, {"env": {"TZ": "Asia/Tokyo"}}]
+
+
+@pytest.fixture(scope="module")
+def roomy(server: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """A worker with two places, which no attack here harms."""
+    worker = Worker(server, tmp_path_factory.mktemp("roomy"), HUBLAB_CONCURRENCY="2")
+    yield worker.ready()
+    worker.close()
 
 
 def run(api: Api, worker: Worker, entrypoint: str, parameters: dict[str, Any], **job_variables: object) -> str:
@@ -45,11 +54,10 @@ def can_read(pid: int) -> bool:
 
 @pytest.mark.parametrize("job_variables", VARIANTS, ids=["forked", "command", "early variable"])
 def test_run_reaches_no_process_and_no_file_of_others(
-    api: Api, start: StartWorker, trial: Trial, tmp_path: Path, job_variables: dict[str, Any]
+    api: Api, roomy: Worker, trial: Trial, tmp_path: Path, job_variables: dict[str, Any]
 ) -> None:
     assert landlock.abi() >= 6, "these tests need Linux 6.12"
-    worker = start(HUBLAB_CONCURRENCY="2").ready()
-    server = worker.fork_server()
+    worker, server = roomy, roomy.fork_server()
     other = api.start("until", worker.queue, **trial.files)
     sibling = trial.begun()
     assert [can_read(pid) for pid in (worker.process.pid, server, sibling)] == [False, False, True]
@@ -111,10 +119,10 @@ def test_listening_is_allowed_by_one_setting(api: Api, start: StartWorker, tmp_p
 
 
 def test_run_that_crowds_the_control_socket_takes_no_files_from_its_worker(
-    api: Api, start: StartWorker, trial: Trial, tmp_path: Path
+    api: Api, roomy: Worker, trial: Trial, tmp_path: Path
 ) -> None:
     """Each line that is open costs the worker a file, of which it has 4096; without them it can begin no run."""
-    worker = start(HUBLAB_CONCURRENCY="2").ready()
+    worker = roomy
     worker.fork_server()
     before, told = len(os.listdir(f"/proc/{worker.process.pid}/fd")), tmp_path / "told"  # noqa: PTH208
     parameters = {"file": str(told), "gate": trial.files["gate"]}
