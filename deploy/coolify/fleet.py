@@ -15,6 +15,7 @@ from deploy.fleet.connect import FleetError
 from deploy.fleet.standing import Status, last_deploy, left_words
 from deploy.onhost import report_host, run_again
 from deploy.onhost.api_facts import online, testing
+from deploy.onhost.common import harmless
 from deploy.onhost.left_runs import left_runs
 from deploy.onhost.report_host import Report
 from deploy.onhost.untrusted import printable
@@ -130,4 +131,4 @@ def _ledger(wanted: WorkerHost) -> Ledger:
 def logs(wanted: WorkerHost, lines: int) -> str:
     """What its running container has said last; empty when none runs."""
     with client(wanted) as coolify:
-        return printable(coolify.logs(wanted.application, lines))
+        return harmless(coolify.logs(wanted.application, lines))

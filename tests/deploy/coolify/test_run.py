@@ -133,3 +133,11 @@ def test_list_needs_no_host_since_the_uuids_to_name_are_found_by_it(run: Run) ->
     done = run(sys.executable, "-m", "deploy.coolify", "list")
     assert (done.returncode, done.stdout) == (2, "")
     assert "HUBLAB_COOLIFY_URL: missing. Give Coolify's address" in done.stderr
+
+
+def test_log_is_shown_whole_and_line_by_line_and_does_nothing_to_a_terminal(run: Run) -> None:
+    lines = [f"line {number} of a log, longer than a word of a message" for number in range(50)]
+    run.theatre.coolify.log = lambda: "\n".join([*lines, "\x1b[2Jred"])  # type: ignore[method-assign]
+    done = run(sys.executable, "-m", "deploy.fleet", "logs", "", "100", "")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [*lines, "?[2Jred"]
