@@ -84,6 +84,8 @@ def judge(
         in_flight=None,
         deployed=state.deploys[-1] if state.deploys else None,
         address=plan.address,
+        pool="" if wanted.webhooks else wanted.work_pool,
+        others=tuple(sorted(state.others)),
     )
 
 

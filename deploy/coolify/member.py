@@ -17,6 +17,7 @@ from deploy.coolify.mover import newest
 from deploy.coolify.state import ApplicationState
 from deploy.onhost import watch_canary
 from deploy.onhost.untrusted import printable
+from deploy.others import Polled
 from deploy.rollout.machine import Move
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ class ApplicationMember:
     def name(self) -> str:
         """What its workers are called by: the uuid, which no other application has."""
         return self.wanted.application
+
+    @property
+    def polled(self) -> Polled:
+        """Who is ONLINE in its pool; of webhooks, which poll none, it has no name."""
+        return Polled("" if self.wanted.webhooks else self.wanted.work_pool, self.state.others)
 
     @property
     def canary_seconds(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from deploy.coolify.state import Running
@@ -52,13 +52,27 @@ def workers(prefect: Prefect, pool: str, uuid: str) -> tuple[Running, ...]:
     Raises:
         OSError: the server does not answer.
     """
-    answer = prefect.find(f"/work_pools/{quote(pool)}/workers/filter", {"limit": MOST})
-    # The first worker creates the pool.
-    found = [item for item in answer or () if str(item["name"]).startswith(uuid)]
+    found = [item for item in _listed(prefect, pool) if str(item["name"]).startswith(uuid)]
     return tuple(
         Running(str(item["name"]), item["status"] == "ONLINE", _release(prefect, item["name"]), str(item["created"]))
         for item in found
     )
+
+
+def others(prefect: Prefect, pool: str, uuid: str) -> frozenset[str]:
+    """The workers ONLINE in a pool that are not the application's.
+
+    Raises:
+        OSError: the server does not answer.
+    """
+    names = (str(item["name"]) for item in _listed(prefect, pool) if item["status"] == "ONLINE")
+    return frozenset(name for name in names if not name.startswith(uuid))
+
+
+def _listed(prefect: Prefect, pool: str) -> list[dict[str, Any]]:
+    """The workers of a pool; none where there is no such pool, which the first worker creates."""
+    found: list[dict[str, Any]] | None = prefect.find(f"/work_pools/{quote(pool)}/workers/filter", {"limit": MOST})
+    return found or []
 
 
 def gone(workers: Collection[Running], uuid: str) -> list[Running]:

@@ -27,7 +27,8 @@ class Status:
 
     `online`: those of its workers that Prefect's server hears; `in_flight`: their flow runs, None where nobody can say;
     `deployed`: the audit's last line.
-    `warnings`: what is as planned, and not as it should be. `others`: workers of the pool that are not this host's.
+    `warnings`: what is as planned, and not as it should be. `pool`: which one its workers poll, where they poll any;
+    `others`: the workers ONLINE there that are not this host's.
     """
 
     host: str
@@ -45,6 +46,7 @@ class Status:
     address: str = ""
     reachable: bool = True
     warnings: tuple[str, ...] = ()
+    pool: str = ""
     others: tuple[str, ...] = ()
 
     @property

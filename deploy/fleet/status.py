@@ -13,13 +13,11 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from deploy import others, spec
 from deploy import plan as planning
-from deploy import spec
-from deploy.env_values import COOLIFY
 from deploy.fleet import applications, report
 from deploy.fleet.connect import Reply, ask_all
 from deploy.fleet.standing import Status, last_deploy, left_words
-from deploy.leaving import names_of
 from deploy.table import first, grouped
 from deploy.words import warnings
 
@@ -75,7 +73,8 @@ def judge(wanted: spec.WorkerHost, plan: Plan, now: Report) -> Status:
         deployed=state.deploys[-1] if state.deploys else None,
         address=wanted.address,
         warnings=warnings(wanted, state),
-        others=tuple(sorted(state.online - set(names.values()) - names_of(state))),
+        pool=wanted.work_pool,
+        others=tuple(sorted(others.of(state, names.values()))),
     )
 
 
@@ -113,22 +112,10 @@ def summary(found: Sequence[Status]) -> str:
     )
 
 
-def of_nobody(found: Sequence[Status]) -> list[str]:
-    """Workers that are ONLINE in the pool and of nobody that answered. Pure."""
-    hosts = [set(item.others) for item in found if not item.address.startswith(COOLIFY)]
-    return sorted(set.intersection(*hosts) - {name for item in found for name in item.online}) if hosts else []
-
-
-def vanished(found: Sequence[Status]) -> str:
-    """That workers of hosts that are named no more go on; empty when there are none, or not all hosts were asked."""
+def vanished(found: Sequence[Status]) -> list[str]:
+    """That workers of nobody go on, a line for each pool; none where not all hosts were asked."""
     whole = "LIMIT" not in os.environ and all(item.reachable for item in found)
-    names = of_nobody(found) if whole else []
-    if not names:
-        return ""
-    return (
-        f"ONLINE in the pool, and of no host in HUBLAB_HOSTS: {', '.join(names)} -> put their hosts back, and "
-        "take them out of service with `./hublab decommission host`; where they are others', nothing is to be done"
-    )
+    return others.told(others.Polled(item.pool, item.others) for item in found if item.pool and whole)
 
 
 def _number(count: int | None) -> str:
@@ -158,8 +145,7 @@ def as_words(found: Sequence[Status]) -> str:
     common = {words: hosts for words, hosts in warned.items() if len(hosts) > 1}
     lines = [render(replace(item, warnings=tuple(one for one in item.warnings if one not in common))) for item in found]
     lines += [f"warning for {first(hosts, MOST_NAMED)}: {words}" for words, hosts in common.items()]
-    gone = vanished(found)
-    return "\n".join([*lines, *[summary(found)] * (len(found) > 1), *[gone] * bool(gone)]) + "\n"
+    return "\n".join([*lines, *[summary(found)] * (len(found) > 1), *vanished(found)]) + "\n"
 
 
 def as_json(found: Sequence[Status]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import secrets
 import socket
 from pathlib import Path
@@ -14,6 +15,7 @@ from pyinfra import logger
 from pyinfra.api import DeployError, FunctionCommand, operation
 from pyinfra.api.state import BaseStateCallback
 
+from deploy import others
 from deploy.rollout.conductor import Conductor
 from deploy.rollout.once import Once, side_by_side
 from deploy.rollout.report import announce, as_data, conclude, warn
@@ -76,6 +78,8 @@ class Rollout:
         if len(self.members) < len(state.active_hosts):
             return
         warn(self.members.values())
+        for line in self._of_nobody(state):
+            logger.warning("warning: %s", line)
         if self.plan_file:
             plans = [as_data(item) for item in self.members.values()]
             Path(self.plan_file).write_text(json.dumps(plans), encoding="utf-8")
@@ -84,6 +88,12 @@ class Rollout:
                 f"{len(barred)} of {len(self.members)} hosts cannot be deployed to, see above. Nothing was changed."
             )
         self.demand_unity()
+
+    def _of_nobody(self, state: State) -> list[str]:
+        """Workers of nobody that a plan of the whole fleet has seen; of a part of it, they may be the others'."""
+        if self.what != "deploy" or "LIMIT" in os.environ or len(self.members) < len(state.inventory):
+            return []
+        return others.told(member.polled for member in self.members.values() if member.polled.pool)
 
     def demand_unity(self) -> None:
         """Refuses hosts that do not go together.

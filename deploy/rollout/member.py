@@ -11,8 +11,9 @@ from pyinfra import logger
 from pyinfra.api import DeployError
 from pyinfra.api.exceptions import PyinfraError
 
-from deploy import look, remote
+from deploy import look, others, remote
 from deploy.onhost.lock import Lock
+from deploy.others import Polled
 from deploy.plan import make
 from deploy.rollout import limits
 from deploy.rollout.steps import SshSteps
@@ -60,6 +61,11 @@ class Member(SshSteps):
     def name(self) -> str:
         """What its workers are called by."""
         return self.state.hostname
+
+    @property
+    def polled(self) -> Polled:
+        """Who is ONLINE in its pool."""
+        return Polled(self.wanted.work_pool, others.of(self.state, (step.name for step in self.plan.workers)))
 
     def run(self, query: Query, *, detached: bool = False) -> bool:
         """Runs an on-host program; a connection that breaks counts as a failure of this host."""

@@ -161,6 +161,7 @@ def as_data(member: AnyMember) -> dict[str, Any]:
         "changes": plan.changes,
         "words": list(plan.words),
         "warnings": list(_warned(member)),
+        "others": sorted(member.polled.others),
         "notes": _noted(member),
         "problems": [asdict(problem) for problem in plan.problems],
     }

@@ -150,11 +150,16 @@ def test_user_whose_files_remain_stays(
 def test_worker_of_a_host_that_is_named_no_more_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that all hosts know of and none has; not when some host was not asked, whose it may be."""
     monkeypatch.delenv("LIMIT", raising=False)
-    fleet = [Status("h1", others=("app", "h2-1", "h3-1")), Status("h2", others=("app", "h1-1", "h3-1"))]
-    fleet.append(Status("app", online=("app",), address="coolify:0123456789"))
-    assert "of no host in HUBLAB_HOSTS: h3-1 -> " in vanished(fleet)
-    assert "of no host in HUBLAB_HOSTS: h3-1 -> " in as_words(fleet)
-    assert vanished([*fleet, Status("h4", reachable=False)]) == ""
-    assert vanished([Status("h1")]) == ""
+    fleet = [
+        Status("h1", online=("h1-1",), pool="default", others=("app", "h2-1", "h3-1")),
+        Status("h2", online=("h2-1",), pool="default", others=("app", "h1-1", "h3-1")),
+        Status("app", online=("app",), pool="default", others=("h1-1", "h2-1", "h3-1"), address="coolify:0123456789"),
+        Status("webhooks", online=("hooks",), address="coolify:9876543210"),
+    ]
+    (line,) = vanished(fleet)
+    assert line.startswith("ONLINE in the pool default, and of no host in HUBLAB_HOSTS: h3-1 -> ")
+    assert f"{line}\n" in as_words(fleet)
+    assert vanished([*fleet, Status("h4", reachable=False)]) == []
+    assert vanished([Status("h1", pool="default")]) == []
     monkeypatch.setenv("LIMIT", "h1")
-    assert vanished(fleet) == ""
+    assert vanished(fleet) == []
