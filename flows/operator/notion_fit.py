@@ -106,12 +106,13 @@ def _absent(block: str, name: str, place: Place) -> Fit:
 def _chosen(block: str, name: str, place: Place, found: Mapping[str, Any], wanted: set[str]) -> Fit:
     """Whether a property has the options that the flows write."""
     known = [str(one["name"]) for one in (found.get(place.kind) or {}).get("options", ())]
+    taken = wanted | set(place.options.values())  # each of these is one of ours already
     near: dict[str, str | None] = {}
     for ours in sorted(wanted):
         theirs = place.options.get(ours, ours)
         if theirs is None or theirs in known or place.kind in {"title", "rich_text"}:
             continue
-        alike = [one for one in known if _bare(one) == _bare(theirs) and one not in wanted]
+        alike = [one for one in known if _bare(one) == _bare(theirs) and one not in taken]
         if ours in place.options:
             return Fit(name, f"{FILE} says that the option {ours!r} of {name!r} is {theirs!r}, which it does not have")
         if len(alike) > 1:
@@ -124,6 +125,10 @@ def _chosen(block: str, name: str, place: Place, found: Mapping[str, Any], wante
             return Fit(name, f"status {place.name!r} has no option {ours!r}, and no program can add one: {remedy}")
     if not near:
         return Fit(name)
+    for there in dict.fromkeys(near.values()):
+        if len(both := [one for one in near if near[one] == there]) > 1:
+            which = f"{there!r} could be {' or '.join(map(repr, both))}: name in {FILE} which it is"
+            return Fit(name, f"of the options of {name!r}, {which}")
     named = ", ".join(f"{ours!r} nearly fits {theirs!r}" for ours, theirs in near.items())
     return _proposed(
         block, name, replace(place, options={**place.options, **near}), f"of the options of {name!r}, {named}"

@@ -133,6 +133,17 @@ def test_options_of_which_two_nearly_fit_are_not_guessed() -> None:
     assert (one.problem, one.line, one.adds) == (said, "", False)
 
 
+def test_two_options_of_ours_that_nearly_fit_the_same_one_of_theirs_are_not_guessed() -> None:
+    """Which of them a page shows could not be read back."""
+    live = database(schema.ANALYTICS, Status=of("select", "no show", "sent"))
+    wanted = {"No-Show", "No Show", "Sent"}
+    (one,) = fits(schema.ANALYTICS, live, Status=wanted).values()
+    said = "of the options of 'Status', 'no show' could be 'No Show' or 'No-Show': name in notion.toml which it is"
+    assert (one.problem, one.line, one.adds) == (said, "", False)
+    named = {"Status": {"options": {"No-Show": "no show", "Sent": "sent"}}}
+    assert fits(schema.ANALYTICS, live, named, Status=wanted) == {}, "the other is an option of its own"
+
+
 def test_an_option_that_the_flows_write_as_well_nearly_fits_no_other() -> None:
     live = database(schema.ANALYTICS, Status=of("select", "sent"))
     assert fits(schema.ANALYTICS, live, Status={"Sent", "sent"}) == {}
