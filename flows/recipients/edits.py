@@ -112,7 +112,7 @@ def why_not(  # noqa: PLR0913 - who asks, of whom, and when
     is read again: it may have been put right, or thrown away. Who has left by an edit is suppressed by then. Raises as
     `look`.
     """
-    email, enrolled = enrolment["email"], instant(enrolment["enrolled_at"])
+    email = enrolment["email"]
     name = booked_name(email)
     if not fresh((kept.get(SEEN) or {}).get("looked"), now):
         look(prefect, notion, now)
@@ -121,10 +121,16 @@ def why_not(  # noqa: PLR0913 - who asks, of whom, and when
     if seen and (seen.get("walk") or seen.get("whole") != WHOLE):
         _ask(prefect, notion, email, now)
         kept = prefect.variables([name])
+    return by_others(notion, sequence, enrolment, kept.get(name) or {})
+
+
+def by_others(
+    notion: NotionGateway, sequence: Sequence, enrolment: dict[str, Any], suspects: dict[str, Any]
+) -> str | None:
+    """The same by what is kept of the mailbox under `booked_name`, without a look. Raises NotionError."""
     # What has enrolled him was a newer booking than those before it; Notion has edits to the minute.
-    enrolled = enrolled.replace(second=0, microsecond=0)
+    email, enrolled = enrolment["email"], instant(enrolment["enrolled_at"]).replace(second=0, microsecond=0)
     since = enrolled if contact.BOOKING in sequence.contact else reading.EVER
-    suspects = kept.get(name) or {}
     booked = [
         identity
         for identity, one in suspects.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,9 @@ from flows.enrolment.takeover import CLAIMING
 from flows.operator.cutover import stage, taking
 from flows.operator.cutover.__main__ import main
 from flows.operator.register import register
-from flows.recipients import suppression
+from flows.recipients import edits, suppression
 from flows.services import notion_schema as schema
+from flows.services.clients import notion_client
 from flows.services.prefect_api import Prefect
 from sandbox.past import campaign as before
 from tests.flows.past import SCORES, SEND, SIGNUP, Past
@@ -360,6 +362,36 @@ def test_who_has_left_or_booked_is_not_handed_to_those_who_would_not_ask(
     taken(past)  # and comes again: this release asks whom it sends to
     assert all(set(live(past, one)) == {4, 5, 6, 7} for one in (booked, left, gone))
     assert "was not handed back" not in planned_words(capsys)
+
+
+def test_who_has_booked_or_was_stopped_on_another_page_of_the_mailbox_is_not_handed_over(
+    past: Past, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """This release skips these mails as well, whichever page of a mailbox says so."""
+    one, two, three = (past.person(3, f"ada.{time.time_ns()}@salon.ca") for _ in range(3))
+    taken(past)
+    local = one.partition("@")[0]
+    past.contact(f"{local}+call@salon.ca", Booking_Status="Booked")
+    past.page(two, datetime.now(UTC), Cancelled=True)  # a copy, or one that somebody made by hand
+    back()
+    said = capsys.readouterr().out
+    assert (theirs(past, one), theirs(past, two)) == ({}, {})
+    assert f"{one}  christmas/signup  mail 4 was not handed back: a booking is made: Booked" in said
+    assert f"{two}  christmas/signup  mail 4 was not handed back: cancelled in Notion, on another record" in said
+    assert set(theirs(past, three)) == {4, 5, 6, 7}
+
+
+def test_the_plan_says_whom_another_page_of_the_mailbox_keeps_and_writes_nothing(
+    past: Past, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ada = past.person(3, f"ada.{time.time_ns()}@salon.ca")
+    taken(past)
+    past.contact(ada.replace("@", "+call@"), Booking_Status="Booked")
+    with Prefect() as prefect, notion_client(prefect, prefect.settings()) as notion:
+        edits.look(prefect, notion, prefect.now())  # as the reader does each minute
+    there = snapshot(past)
+    assert "the way back would not hand over: 4 × a booking is made: Booked" in planned_words(capsys)
+    assert snapshot(past) == there
 
 
 def test_a_mail_that_is_out_and_not_recorded_is_not_handed_back(past: Past) -> None:

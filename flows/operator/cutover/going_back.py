@@ -77,7 +77,7 @@ class GoingBack:
 
     def _plan(self, facts: Facts) -> list[tuple[Return, list[Write]]]:
         calls = returning.calls(facts, self._schemas, self._pools)
-        those = asking.asked(self._prefect, [*returning.returns(facts, self._schemas), *calls])
+        those = asking.asked(self._prefect, self._notion, [*returning.returns(facts, self._schemas), *calls])
         return [(one, list(returning.of(one, facts))) for one in those]
 
     def _do(self, one: Return, write: Write, free: frozenset[str]) -> None:

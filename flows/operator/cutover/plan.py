@@ -54,7 +54,9 @@ def made(prefect: Prefect, notion: NotionGateway, settings: Settings, pool: str)
     standing = stage.look(prefect, notion, settings, pool)
     ordinary = (standing.opened, pool) if standing.opened else None
     facts = read.facts(prefect, notion, settings, datetime.now(UTC), ordinary)
-    would = asking.asked(prefect, returning.returns(facts, {})) if standing.phase == CLAIMED else ()
+    would = (
+        asking.asked(prefect, notion, returning.returns(facts, {}), looks=False) if standing.phase == CLAIMED else ()
+    )
     return Plan(standing, *decided(facts), tuple(kept.of(facts, would)))
 
 
