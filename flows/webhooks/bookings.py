@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import unicodedata
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from flows.campaigns.clock import instant
-from flows.campaigns.values import TYPES, is_empty, line
+from flows.campaigns.values import MAX_NAME, TYPES, line
 from flows.recipients.contact import BOOKED
 
 CANCELLED, NO_SHOW = "Cancelled", "No-Show"
@@ -25,11 +28,19 @@ CALCOM = {
     "BOOKING_REJECTED": CANCELLED,
     "BOOKING_NO_SHOW_UPDATED": NO_SHOW,
 }
-# What an enrolment takes from a booking, beside its address.
-DETAILS = ("first_name", "business_name", "calendly_event_uri", "scheduled_time", "event_type", "reschedule_url")
+# What an enrolment takes from a booking, beside its address, and as which kind of field.
+DETAILS = {
+    "first_name": "name",
+    "business_name": "text",
+    "calendly_event_uri": "link",
+    "scheduled_time": "instant",
+    "event_type": "text",
+    "reschedule_url": "link",
+}
 _BUSINESS = ("business", "company", "salon")
 LONGEST_NAME = 500  # of a booking: both give it an address or a number of their own
-_ADDRESS = TypeAdapter[str](TYPES["address"])
+ROOM = 3_000  # for the details, as JSON: what is known of a person's bookings is a variable, which holds 5,000
+_TYPES = {kind: TypeAdapter[str](TYPES[kind]) for kind in ("address", *DETAILS.values())}
 
 
 def understood(signer: str, body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -92,18 +103,37 @@ def _calcom(body: dict[str, Any]) -> list[dict[str, Any]]:
 def _booking(email: Any, status: str, at: str, identity: Any, details: dict[str, Any]) -> dict[str, Any]:
     when, named = instant(at), line(str(identity))
     try:
-        address = _ADDRESS.validate_python(email)
+        address = _TYPES["address"].validate_python(email)
     except ValidationError:
         raise ValueError("without the attendee's address") from None
-    if len(named) > LONGEST_NAME:
-        raise ValueError(f"the booking's name has over {LONGEST_NAME} characters")
+    if len(json.dumps(named)) > LONGEST_NAME or not named.isprintable():
+        raise ValueError(f"the booking's name has over {LONGEST_NAME} characters, or one that nothing shows")
     return {
         "email": address,
         "status": status,
         "at": when.astimezone(UTC).isoformat(),
         "booking": named,
-        "details": {name: value for name, value in details.items() if isinstance(value, str) and not is_empty(value)},
+        "details": _kept(details),
     }
+
+
+def _kept(details: dict[str, Any]) -> dict[str, str]:
+    """What of it can be kept and shown: whoever books writes what he likes into the form."""
+    found: dict[str, str] = {}
+    for name, kind in DETAILS.items():
+        value = details.get(name)
+        if isinstance(value, str):
+            with suppress(ValidationError):
+                found[name] = _TYPES[kind].validate_python(_short(value) if kind in {"name", "text"} else value)
+    while len(json.dumps(found)) > ROOM:
+        del found[max(found, key=lambda name: len(json.dumps(found[name])))]
+    return found
+
+
+def _short(value: str) -> str:
+    """The beginning of a text, in one line; of an address or a time it would be another one."""
+    plain = "".join(" " if unicodedata.category(one) == "Cc" else one for one in value)
+    return str(line(plain))[:MAX_NAME]
 
 
 def _first(name: Any) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.campaigns.model import CampaignError, normalised
 from flows.campaigns.model import sequence as find_sequence
+from flows.campaigns.values import MAX_PROSE, prose
 from flows.enrolment import records
 from flows.recipients import suppression
 from flows.recipients.contact import STATUS
@@ -55,7 +56,7 @@ def understood(body: dict[str, Any]) -> dict[str, Any] | None:
             "email_id": str(data["email_id"]),
             "status": status,
             "at": str(body["created_at"]),
-            "detail": str(more.get("message") or more.get("reason") or ""),
+            "detail": prose(str(more.get("message") or more.get("reason") or ""))[:MAX_PROSE],
             "template": str(tags.get("template", "")),
             **{name: str(tags[name]) for name in ("campaign", "sequence", "step")},
         }

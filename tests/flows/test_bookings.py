@@ -10,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from flows.campaigns.model import sequence as find_sequence
+from flows.recipients import suppression
 from flows.services import notion_schema as schema
 from flows.services.prefect_api import Prefect
 from flows.services.settings import Settings
@@ -190,6 +191,29 @@ def test_a_no_show_that_cannot_be_enrolled_is_told(world: World, desk: Desk, mon
     (what,) = told
     assert "scheduled_time" in what
     assert email not in what
+
+
+@pytest.mark.parametrize("text", ["S" * 9_000, "Salon\x00\x1b[2J\nX", "Salon\ud800", "\U0001f600" * 900, "é" * 1_500])
+@pytest.mark.parametrize("made", [invitee, booking])
+def test_whatever_somebody_writes_into_the_form_holds_no_booking_up(
+    world: World, desk: Desk, made: Any, text: str
+) -> None:
+    """Anybody may book: what Prefect cannot keep would wait for ever, and be tried again every five seconds."""
+    email = world.address()
+    if made is invitee:
+        more = {"name": text, "questions_and_answers": [{"question": "Your business?", "answer": text}]}
+        told = invitee("invitee.created", email, **more, reschedule_url=f"https://calendly.com/{text}")
+    else:
+        attendees = [{"email": email, "name": text}]
+        told = booking("BOOKING_CREATED", email, title=text, responses={"business": text}, attendees=attendees)
+    desk.told(told)
+    assert shown(world, email) == ("Booked", "Pre-Call Prep")
+    with Prefect() as prefect:
+        kept = prefect.variable(suppression.booking_name(email))
+    assert kept["status"] == "Booked"
+    assert all(value.isprintable() for value in kept["details"].values())
+    assert kept["details"].get("reschedule_url") in {None, "https://calendly.com/Salon"}, "half of one is none"
+    assert kept["details"]["business_name"][:1] == text[:1]
 
 
 @pytest.mark.parametrize("body", [{}, {"event": "invitee.created"}, {"event": "invitee.created", "payload": {}}])

@@ -62,6 +62,21 @@ def test_a_row_that_queries_do_not_show_yet_is_not_made_twice(world: World, tmp_
     assert schema.read(row, "Status") == "Clicked"
 
 
+def test_what_a_strange_mail_server_says_of_a_bounce_holds_nothing_up(world: World, tmp_path: Path) -> None:
+    """Its words come from whoever owns the domain of an address."""
+    email, mail = world.address(), f"mail-{time.time_ns()}"
+    body = event(mail, email, "email.bounced")
+    body["data"]["bounce"] = {"type": "Permanent", "message": "550 \ud800no\x00 \x1b[2Jsuch user\r\nX" + "!" * 50_000}
+    assert spooled(tmp_path, [body]).once() == 1
+    (row,) = world.rows(schema.ANALYTICS, email)
+    assert schema.read(row, "Status") == "Bounced"
+    said = schema.read(row, "Error Message")
+    assert said.startswith("550 no")
+    assert "\x00" not in said
+    assert "\x1b" not in said
+    assert len(said) <= 2_000
+
+
 def test_a_row_that_was_thrown_away_is_made_anew(world: World, tmp_path: Path) -> None:
     email, mail = world.address(), f"mail-{time.time_ns()}"
     forwarder = spooled(tmp_path, [event(mail, email)])
