@@ -22,14 +22,18 @@ _WEB = re.compile(
     r"(?:[/?#][\w.~:/?#@!$&()*+,;=%\[\]-]*)?",
     re.IGNORECASE | re.ASCII,
 )
-# What a mail program would make a link of, wherever it stands.
+# What a mail program would make a link of, wherever it stands; of one letter (`t.co/x`) before a short end alone.
 _LINK = re.compile(
-    r"https?:|[a-z][a-z0-9+.-]*:[/\\]{2}|\bwww\.|\b[\w-]{2,}\.[^\W\d_]{2,}[/?#:]\S|\b\d{1,3}(?:\.\d{1,3}){3}\b"
+    r"https?:|[a-z][a-z0-9+.-]*:[/\\]{2}|\bwww\.|\b\d{1,3}(?:\.\d{1,3}){3}\b"
+    r"|(?:\b[\w-]{2,}\.(?:[^\W\d_]{2,}|xn--[\w-]+)|\b[^\W\d_]\.[^\W\d_]{2,3})[/?#:]\S"
 )
-_BARE_DOMAIN = re.compile(r"(?<=\w)\.(?=[^\W\d_]{2})")
+_BARE_DOMAIN = re.compile(r"(?<=[^\s.])\.(?=[^\W\d_]{2})")
 _SPACES = frozenset({"Zs", "Zl", "Zp"})
 # Half a character (JSON's "\ud800" alone) is among them: no mail can hold it.
-_JOINER = "\u034f"
+_IGNORED = frozenset("\u034f\u17b4\u17b5")
+# Selectors of variants, where they follow nothing that has any.
+_SELECTORS = "\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef"
+_STRAY = re.compile(rf"(?<![^\s{_SELECTORS}])[{_SELECTORS}]+")
 _INVISIBLE = frozenset({"Cf", "Co", "Cn", "Cs"})
 # Unicode counts these as letters and signs, and nothing is seen of them.
 _BLANK = frozenset("\t\u115f\u1160\u2800\u3164\uffa0")
@@ -40,7 +44,8 @@ DEEPEST = 5
 
 def _shown(text: str) -> str:
     """Without characters that nothing shows; those that break a line or steer a terminal stay, to be refused."""
-    return "".join(one for one in text if unicodedata.category(one) not in _INVISIBLE and one != _JOINER)
+    kept = (one for one in text if unicodedata.category(one) not in _INVISIBLE and one not in _IGNORED)
+    return _STRAY.sub("", "".join(kept))
 
 
 def line(value: Any) -> Any:
@@ -74,7 +79,17 @@ def _without_link(text: str) -> str:
 
 
 def _has_link(text: str) -> bool:
-    return bool(_LINK.search(unicodedata.normalize("NFKC", text).translate(_DOTS).casefold()))
+    return bool(_LINK.search(_lettered(unicodedata.normalize("NFKC", text).translate(_DOTS).casefold())))
+
+
+def _lettered(text: str) -> str:
+    """A text of the same length, with a letter for each sign of other alphabets that a domain may have."""
+    return "".join(map(_letter, text))
+
+
+def _letter(sign: str) -> str:
+    kind = unicodedata.category(unicodedata.normalize("NFKC", sign)[0])
+    return "a" if not sign.isascii() and (kind[0] in "LM" or kind == "So") else sign
 
 
 def _of_a_person(value: Any) -> Any:
@@ -83,7 +98,8 @@ def _of_a_person(value: Any) -> Any:
     if not isinstance(found, str) or _has_link(found):
         return found
     dots = "".join("." if unicodedata.normalize("NFKC", one).translate(_DOTS) == "." else one for one in found)
-    return _BARE_DOMAIN.sub(". ", dots)
+    ends = {match.end() for match in _BARE_DOMAIN.finditer(_lettered(dots))}
+    return "".join(f"{one} " if place in ends else one for place, one in enumerate(dots, 1))
 
 
 def _instant(text: str) -> str:

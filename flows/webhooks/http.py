@@ -1,4 +1,4 @@
-"""HTTP with bounds: how long a head and a body may take, how long a connection may be idle, how many there may be.
+"""HTTP with bounds: how long a head, a body and an answer may take, how long a connection may be idle, and how many.
 
 uvicorn bounds the idle time after an answer alone.
 """
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping
 
-HEAD_SECONDS, BODY_SECONDS, IDLE_SECONDS = 10.0, 20.0, 15
+HEAD_SECONDS, BODY_SECONDS, ANSWER_SECONDS, IDLE_SECONDS = 10.0, 20.0, 60.0, 15
 CONNECTIONS = 512  # the unit's files are 4,096
 MAX_HEAD, PIECE = 16 * 1024, 1024
 
 
 class Bounded(H11Protocol):
-    """One connection. A deadline holds from the beginning of a head or of a body, whatever trickles in meanwhile."""
+    """One connection. A deadline holds from the beginning of a head, a body or an answer on, whatever trickles in."""
 
-    head_seconds, body_seconds = HEAD_SECONDS, BODY_SECONDS
+    head_seconds, body_seconds, answer_seconds = HEAD_SECONDS, BODY_SECONDS, ANSWER_SECONDS
     most = CONNECTIONS
     _deadline: asyncio.TimerHandle | None = None
     _reading: Any = None
@@ -45,8 +45,9 @@ class Bounded(H11Protocol):
         self._watch()
 
     def on_response_complete(self) -> None:
-        """The next head may begin."""
+        """The next head may begin; or, where it has come already, the next answer."""
         super().on_response_complete()
+        self._reading = None
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -59,7 +60,9 @@ class Bounded(H11Protocol):
         if found == self._reading:
             return
         self._reading = found
-        self._set({h11.IDLE: self.head_seconds, h11.SEND_BODY: self.body_seconds}.get(found))
+        # Who sends one call behind the other and reads none of the answers would fill every buffer, and stay.
+        times = {h11.IDLE: self.head_seconds, h11.SEND_BODY: self.body_seconds}
+        self._set(times.get(found, self.answer_seconds))
 
     def _set(self, seconds: float | None) -> None:
         if self._deadline is not None:

@@ -57,13 +57,12 @@ class Limits:
 
     def _admit(self, route: str, counted: dict[str, str]) -> None:
         # A counter lasts an hour from its first call, whatever comes after it.
-        counters = {name: self._counts.setdefault((name, what), [0]) for name, what in counted.items()}
-        for name, counter in counters.items():
-            if counter[0] >= self._most[name]:
+        for name, what in counted.items():
+            if self._counts.get((name, what), [0])[0] >= self._most[name]:
                 self._tell(name, route)
                 raise Refusal(429, f"too many: the limit of a {name} is reached; try again in an hour")
-        for counter in counters.values():
-            counter[0] += 1
+        for name, what in counted.items():
+            self._counts.setdefault((name, what), [0])[0] += 1
 
     def _tell(self, name: str, route: str) -> None:
         if (name, route) in self._told:

@@ -20,6 +20,7 @@ from flows.campaigns.model import sequences
 from flows.operator import concerns
 from flows.services.prefect_api import Prefect
 from flows.services.settings import BadSettingError, Settings
+from flows.webhooks import limits
 from flows.webhooks.app import build
 from flows.webhooks.bodies import Refusal
 from flows.webhooks.limits import HOUR, Limits
@@ -161,6 +162,8 @@ def test_a_value_of_lists_within_lists_is_wrong_and_no_fault(tmp_path: Path, dep
         ({}, {"email": "a@salon.ca\nBcc: b@salon.ca"}),
         ({}, {"email": "a" * 5000 + "@salon.ca"}),
         ({}, {"uri": "u" * 5000}),
+        ({}, {"uri": "\u00fc" * 200}),
+        ({}, {"uri": "u\x00"}),
     ],
 )
 def test_a_booking_that_could_be_kept_nowhere_is_refused(
@@ -241,6 +244,14 @@ def test_an_hour_after_the_first_call_it_counts_anew_even_when_calls_go_on() -> 
         counted.now = minutes * 60.0
         assert counted.admitted(f"ada+{minutes}@salon.example") is wanted, minutes
     assert HOUR == 3600
+
+
+def test_what_was_refused_makes_no_counter_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "COUNTERS", 4)
+    counted = Counted(mailbox="1", hour="1", domain="4", caller="4")
+    assert counted.admitted("victim@gmail.com")
+    assert not any(counted.admitted(f"{number}@gmail.com") for number in range(10))
+    assert not counted.admitted("victim+again@gmail.com", "b"), "the mailbox has had its one"
 
 
 def test_a_household_is_one_caller() -> None:
@@ -345,10 +356,15 @@ def test_the_mode_is_for_named_origins_and_for_its_route_alone(tmp_path: Path) -
         assert (good.status_code, good.headers["access-control-allow-origin"]) == (200, SITE)
         bad = client.options("/webhook/christmas-signup", headers=preflight | {"origin": "https://evil.example"})
         assert "access-control-allow-origin" not in bad.headers
+        secret = preflight | {"access-control-request-headers": "content-type, x-webhook-secret"}
+        assert client.options("/webhook/christmas-signup", headers=secret).status_code == 400
         for path in ("/webhook/onboarding-start", "/webhook/resend", "/health"):
             assert "access-control-allow-origin" not in client.options(path, headers=preflight).headers
         # Its own server goes on as before.
         assert opened(client, "christmas-signup", {"x-webhook-secret": "shared"}) == 202
+        # Whoever shows a proof is judged by it alone, wherever the call comes from.
+        for proof, status in (("shared", 202), ("wrong", 401)):
+            assert opened(client, "christmas-signup", {"x-webhook-secret": proof, "origin": SITE}) == status
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,43 @@ def accepted(**more: Any) -> dict[str, Any]:
     return payloads.checked(SIGNUP, {"email": "ada@example.com", "first_name": "Ada", "assessment_score": 61} | more)
 
 
-@pytest.mark.parametrize("empty", ["", "  ", "\u00a0\u200b", "\ud800", None])
+@pytest.mark.parametrize("empty", ["", "  ", "\u00a0\u200b", "\ud800", "\ufe0f", " \U000e0100\u180b", "\u17b4", None])
 def test_what_an_optional_field_says_empty_is_absent(empty: Any) -> None:
     optional = [name for name, kind in SIGNUP.fields.items() if not kind.endswith("!")]
     assert set(accepted(**dict.fromkeys(optional, empty))) == {"email", "first_name", "assessment_score"}
+
+
+@pytest.mark.parametrize(
+    ("sequence", "name", "longest", "longer"),
+    [
+        ("signup", "first_name", "A" * 100, "A" * 101),
+        ("signup", "business_name", "A" * 200, "A" * 201),
+        ("postcall", "call_notes", "A" * 2000, "A" * 2001),
+        ("postcall", "objections", ["A" * 200] * 20, ["A"] * 21),
+        ("postcall", "objections", ["A" * 200], ["A" * 201]),
+    ],
+)
+def test_a_value_that_is_longer_than_a_mail_may_hold_is_refused(
+    sequence: str, name: str, longest: Any, longer: Any
+) -> None:
+    made, base = sequences()["christmas", sequence], PAYLOADS[sequence] | {"email": "ada@example.com"}
+    assert payloads.checked(made, base | {name: longest})[name] == longest
+    with pytest.raises(ValidationError, match=name):
+        payloads.checked(made, base | {name: longer})
+
+
+@pytest.mark.parametrize("control", ["\r\nBcc: x", "\x00", "\x1b[2J", "\x7f", "\x85", "\x9b"])
+def test_control_characters_are_in_no_line_and_in_no_prose(control: str) -> None:
+    for name in ("first_name", "business_name"):
+        with pytest.raises(ValidationError, match=name):
+            accepted(**{name: f"Ada{control}B"})
+    postcall = PAYLOADS["postcall"] | {"email": "ada@example.com", "call_notes": f"one\ntwo{control}"}
+    kept = payloads.checked(sequences()["christmas", "postcall"], postcall)["call_notes"]
+    assert all(one.isprintable() or one == "\n" for one in kept)
+
+
+def test_an_unknown_field_is_ignored() -> None:
+    assert "utm_source" not in accepted(utm_source="ad", payload={"email": "x"}, __class__="x")
 
 
 @pytest.mark.parametrize("empty", ["", None, {}, [], ["", " "], [[]], [{}, "\u3164"]])
@@ -64,10 +97,43 @@ def test_an_empty_list_is_absent(empty: Any) -> None:
         ("assessment_score", "\u200b52\u00a0", 52.0),
         ("red_systems", "\uff12", 2),
         ("email", " Ada@Example.COM ", "ada@example.com"),
+        # A selector of a variant belongs to the character before it, and to nothing else.
+        ("first_name", "\ufe0fAda \ufe0e\U000e0101", "Ada"),
+        ("first_name", "\u845b\U000e0100", "\u845b\U000e0100"),
+        ("first_name", "Ada \u2764\ufe0f\ufe0f", "Ada \u2764\ufe0f"),
+        # What a mail program takes for a domain, in whatever letters.
+        ("first_name", "at \u0939\u093f\u0902\u0926\u0940.com", "at \u0939\u093f\u0902\u0926\u0940. com"),
+        ("first_name", "evil.\u092d\u093e\u0930\u0924", "evil. \u092d\u093e\u0930\u0924"),
+        ("first_name", "evil.\u24d2\u24de\u24dc", "evil. \u24d2\u24de\u24dc"),
+        ("first_name", "i\u2764.ws", "i\u2764. ws"),
+        ("first_name", "x.com", "x. com"),
+        ("business_name", "S.Oliver/Nails", "S.Oliver/Nails"),
     ],
 )
 def test_values_are_made_what_a_mail_can_show(name: str, sent: Any, kept: Any) -> None:
     assert accepted(**{name: sent})[name] == kept
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "\u0939\u093f\u0902\u0926\u0940.com/win",
+        "evil.\u092d\u093e\u0930\u0924/win",
+        "i\u2764.ws/win",
+        "t.co/win",
+        "x.com#win",
+        "evil.xn--p1ai/win",
+        "HTTPS\uff1a//evil",
+        "htt\u200dps://evil",
+        "tel:+19005550000 www\uff0eevil",
+        "evil.com:8443/",
+        "[2001:db8::1]/ http:x",
+    ],
+)
+def test_a_link_in_whatever_letters_is_no_part_of_a_text(link: str) -> None:
+    for name in ("business_name", "weakest_system_1", "first_name"):
+        with pytest.raises(ValidationError, match=name):
+            accepted(**{name: f"Win {link}"})
 
 
 def test_options_flags_and_times_are_taken_as_the_old_server_took_them() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import json
 import logging
@@ -9,6 +10,7 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,9 +18,11 @@ import uvicorn
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from starlette.testclient import TestClient
 
+import flows
 from flows.services.settings import Settings
 from flows.webhooks import http
 from flows.webhooks.app import build
+from flows.webhooks.bodies import MAX_BODY
 from flows.webhooks.spool import Spool
 from sandbox.standins.serve import bound
 from tests.flows.test_callers import GIVEN
@@ -26,7 +30,6 @@ from tests.flows.test_webhooks import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 HEAD = b"POST /webhook/christmas-signup HTTP/1.1\r\nhost: x\r\nx-webhook-secret: shared\r\n"
 HEAD += b"content-type: application/json\r\n"
@@ -40,6 +43,7 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
     """The app as the service serves it, with short times and few connections; Prefect is away."""
     monkeypatch.setattr(http.Bounded, "head_seconds", 2)
     monkeypatch.setattr(http.Bounded, "body_seconds", 2)
+    monkeypatch.setattr(http.Bounded, "answer_seconds", 5)
     monkeypatch.setattr(http.Bounded, "most", 5)
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}):
         config = uvicorn.Config(
@@ -47,6 +51,7 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
             timeout_graceful_shutdown=1, **http.options(),
         )  # fmt: skip
         running, listener = uvicorn.Server(config), bound("127.0.0.1")
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # of each connection; so that it fills
         thread = threading.Thread(target=contextvars.copy_context().run, args=(running.run, [listener]), daemon=True)
         thread.start()
         while not running.started:
@@ -139,6 +144,20 @@ def test_a_head_that_is_too_large_is_refused_also_when_it_comes_whole(address: t
             assert one.recv(4096).startswith(wanted), size
 
 
+def test_who_does_not_read_the_answers_is_let_go(address: tuple[str, int]) -> None:
+    """Requests one behind the other, until their answers fill every buffer on the way."""
+    state = SERVED[0].server_state
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        one.settimeout(2)
+        one.connect(address)
+        with contextlib.suppress(TimeoutError, ConnectionResetError, BrokenPipeError):
+            for _ in range(20_000):
+                one.sendall(b"GET /nowhere HTTP/1.1\r\nhost: x\r\nx-long: %s\r\n\r\n" % (b"a" * 4_000))
+            pytest.fail("every answer went somewhere")
+        eventually(lambda: not state.connections and not state.tasks, 30)
+
+
 def test_who_hangs_up_in_the_midst_of_a_body_leaves_no_traceback(
     address: tuple[str, int], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -161,6 +180,23 @@ def test_no_websocket_and_no_name_of_the_server(address: tuple[str, int]) -> Non
         answer = one.recv(4096).lower()
     assert answer.startswith(b"http/1.1 200")
     assert b"server:" not in answer
+
+
+def test_the_bounds_are_those_that_the_callers_page_names() -> None:
+    told = "A head has at most 16 KB and must be whole in 10 s, a body 64 KB and 20 s, at most 512 connections are open"
+    told = f"{told}, and who does not take an answer within 60 s is let go"
+    assert told in (Path(str(flows.__file__)).parent.parent / "docs" / "callers.md").read_text("utf-8")
+    assert (http.Bounded.head_seconds, http.Bounded.body_seconds, http.Bounded.answer_seconds) == (10, 20, 60)
+    assert http.Bounded.most == 512
+    assert MAX_BODY == 64 * 1024
+    assert http.options() == {
+        "http": http.Bounded,
+        "ws": "none",
+        "timeout_keep_alive": 15,
+        "limit_concurrency": 512,
+        "h11_max_incomplete_event_size": 16 * 1024,
+        "server_header": False,
+    }
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/redoc", "/health/", "/webhook/christmas-signup/", "/"])
