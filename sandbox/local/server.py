@@ -15,9 +15,13 @@ from sandbox.server import POOL
 from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 PREFECT = str(Path(sys.executable).parent / "prefect")
+UNSEEN = {
+    f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in ("EVENT_PERSISTER", "TRIGGERS", "TASK_RUN_RECORDER")
+}
+"""For a server of which nobody reads events or task runs: keeping them is much of its work."""
 
 
 class Api:
@@ -46,6 +50,10 @@ class Api:
     def delete(self, path: str) -> None:
         """Remove."""
         self._ask("DELETE", path)
+
+    def wait[T](self, look: Callable[[], T | None], what: str | Callable[[], str]) -> T:
+        """Wait for what a look at the server shows: each takes CPU time of one server that all tests wait for."""
+        return wait_for(look, what, every=0.3)
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         def ask() -> httpx.Response | None:
@@ -98,8 +106,7 @@ class Api:
             state = self.state(flow_run)
             return state if state in states else None
 
-        # Each look takes CPU time of the server, which is one of few for all that the tests wait for.
-        return wait_for(found, lambda: f"flow run in {states}, which is {self.run(flow_run)['state']}", every=0.3)
+        return self.wait(found, lambda: f"flow run in {states}, which is {self.run(flow_run)['state']}")
 
     def cancel(self, flow_run: str) -> None:
         """As the button in Prefect's pages does."""
@@ -116,21 +123,22 @@ class Api:
 
 
 @contextlib.contextmanager
-def prefect_server(home: Path, program: str = PREFECT) -> Iterator[int]:
-    """A real server on loopback, of this program of Prefect's; yields its port."""
+def prefect_server(home: Path, program: str = PREFECT, **more: str) -> Iterator[int]:
+    """A real server on loopback, of this program of Prefect's, with more in its environment; yields its port."""
     port = free_port()
     command = [program, "server", "start", "--port", str(port), "--no-ui"]
     with (home / "server.log").open("wb") as log:
-        env = environment(home, PREFECT_SERVER_API_AUTH_STRING=AUTH, PREFECT_API_URL=f"http://127.0.0.1:{port}/api")
-        process = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=home)
+        more |= {"PREFECT_SERVER_API_AUTH_STRING": AUTH, "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+        process = subprocess.Popen(command, env=environment(home, **more), stdout=log, stderr=log, cwd=home)
 
     def answers() -> bool:
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"http://127.0.0.1:{port}/api/health").is_success
+            return http.get(f"http://127.0.0.1:{port}/api/health").is_success
         return False
 
     try:
-        wait_for(answers, "Prefect's server answers", limit=180)
+        with httpx.Client(trust_env=False) as http:  # one: to make it costs more than to ask
+            wait_for(answers, "Prefect's server answers", limit=600)
         yield port
     finally:
         process.terminate()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import certifi
 
+from sandbox.local.server import UNSEEN
+
 # Before Prefect is imported: nothing of a test belongs in the home of whoever runs it.
 _HOME = tempfile.TemporaryDirectory(prefix="hublab-tests-")
 os.environ["PREFECT_HOME"] = _HOME.name
@@ -17,13 +19,14 @@ os.environ["PREFECT_PROFILES_PATH"] = f"{_HOME.name}/profiles.toml"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["PREFECT_LOGGING_LEVEL"] = "WARNING"
 os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"
+# The server wants no tokens, which each client would ask for before it writes.
+os.environ["PREFECT_CLIENT_CSRF_SUPPORT_ENABLED"] = "false"
 # Nothing here speaks TLS, yet every client reads all authorities when it is made, hundreds of times: one is enough.
 _end = "-----END CERTIFICATE-----"
 os.environ["SSL_CERT_FILE"] = f"{_HOME.name}/authority.pem"
 Path(os.environ["SSL_CERT_FILE"]).write_text(Path(certifi.where()).read_text("utf-8").partition(_end)[0] + _end + "\n")
 # What no test here looks at, and what makes SQLite's one writer wait.
-for _service in ("EVENT_PERSISTER", "TRIGGERS", "TASK_RUN_RECORDER"):
-    os.environ[f"PREFECT_SERVER_SERVICES_{_service}_ENABLED"] = "false"
+os.environ |= UNSEEN
 for _name in ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PYTHONDONTWRITEBYTECODE"):
     os.environ.pop(_name, None)
 
@@ -54,7 +57,7 @@ def server() -> Iterator[None]:
         if running := os.environ.get("HUBLAB_TESTS_PREFECT_API"):  # a server that is kept running while one develops
             stack.enter_context(temporary_settings({PREFECT_API_URL: running}))
         else:
-            stack.enter_context(prefect_test_harness(server_startup_timeout=120))
+            stack.enter_context(prefect_test_harness(server_startup_timeout=600))
         with Prefect() as prefect:
             with contextlib.suppress(ObjectAlreadyExists):
                 prefect.client.create_work_pool(WorkPoolCreate(name="default", type="process"))

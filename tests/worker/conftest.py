@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from sandbox.local.proxy import Proxy
-from sandbox.local.server import Api, prefect_server
+from sandbox.local.server import UNSEEN, Api, prefect_server
 from tests.worker.world import Trial, Worker, survivors
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def nothing_left() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, nothing_left: None) -> Iterator[int]:
-    """The port of a real Prefect server."""
-    with prefect_server(tmp_path_factory.mktemp("server")) as port:
+    """The port of a real Prefect server, which keeps no events."""
+    with prefect_server(tmp_path_factory.mktemp("server"), **UNSEEN) as port:
         yield port
 
 

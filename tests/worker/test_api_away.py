@@ -38,7 +38,7 @@ def test_run_in_flight_outlives_every_kind_of_outage(api: Api, proxy: Proxy, sta
                 wait_for(lambda enough=enough: proxy.refused > enough, f"more than {enough} failures")  # type: ignore[misc]
             what = f"answers {mode} since" if mode.isdigit() else ""
             worker.systemd.wait(f"STATUS=waiting for Prefect's API, 1 run in flight; API {what}", heard)
-        wait_for(beats, f"a heartbeat after {mode}")
+        api.wait(beats, f"a heartbeat after {mode}")
     trial.let_end()
     assert api.wait_state(run, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
     assert len(trial.lines("begin")) == 1

@@ -1,105 +1,20 @@
-"""What Prefect's own process worker does, ours does as well: events, folders, packages of a run's own, `submit`."""
+"""What Prefect's own process worker does, ours does as well: folders, packages of a run's own, `submit`."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.worker.world import LIMIT, POOL, TOP, Trial, wait_for
+from tests.worker.world import TOP, Trial, wait_for
 
 if TYPE_CHECKING:
     from sandbox.local.server import Api
     from tests.worker.conftest import StartWorker
-    from tests.worker.world import Worker
-
-PREFECT = str(Path(sys.executable).parent / "prefect")
-EVENTS = [
-    "prefect.worker.started",
-    "prefect.worker.submitted-flow-run",
-    "prefect.worker.executed-flow-run",
-    "prefect.runner.cancelled-flow-run",
-    "prefect.worker.stopped",
-]
-
-
-class Stock:
-    """Prefect's own worker, with the environment and the queue of one of ours."""
-
-    def __init__(self, ours: Worker, *options: str) -> None:
-        """Start it."""
-        self.name = f"{'once' if options else 'stock'}-{ours.name}"
-        where = ["--pool", POOL, "--work-queue", ours.queue, "--name", self.name]
-        command = [PREFECT, "worker", "start", *where, *options]
-        with ours.log.open("ab") as log:
-            self._process = subprocess.Popen(command, env=ours.environment, stdout=log, stderr=log, cwd=ours.folder)
-
-    def kill(self) -> None:
-        """It says no goodbye. Asked to end, it may miss the interrupt and stay for ever."""
-        self._process.kill()
-        self._process.wait(LIMIT)
-
-    def end(self) -> None:
-        """It ends by itself: with `--run-once`."""
-        assert self._process.wait(LIMIT) == 0
-
-
-def happenings(api: Api, name: str, runs: list[str]) -> dict[str, list[Any]]:
-    """By event: its resource and what it is related to, without what differs from worker to worker and run to run."""
-
-    def plain(resource: dict[str, str]) -> list[tuple[str, str]]:
-        own = {"prefect.resource.name", "prefect.worker.name", "prefect.infrastructure.identifier"}
-        found = {key: "" if key in own else value for key, value in resource.items()}
-        kind = found["prefect.resource.id"].split(".")
-        found["prefect.resource.id"] = ".".join(kind[:3] if kind[1] == "worker" else kind[:2])
-        return sorted(found.items())
-
-    def concerned(event: dict[str, Any]) -> bool:
-        told = [event["resource"], *event["related"]]
-        return any(entry["prefect.resource.id"].endswith((f".{name}", *runs)) for entry in told)
-
-    asked = {"filter": {"event": {"name": EVENTS}}, "limit": 50}
-    events = [event for event in api.post("/events/filter", asked)["events"] if concerned(event)]
-    found: dict[str, list[Any]] = {}
-    for event in events:
-        related = sorted(plain(entry) for entry in event["related"])
-        found.setdefault(event["event"], []).append([plain(event["resource"]), related, bool(event["follows"])])
-    return {event: sorted(told) for event, told in found.items()}
-
-
-def live(api: Api, queue: str, folder: Path) -> list[str]:
-    """One run that completes, one that is cancelled."""
-    completes, cancelled = Trial(folder), Trial(folder)
-    completes.let_end()
-    runs = [api.start("until", queue, **completes.files), api.start("hooked", queue, **cancelled.files)]
-    cancelled.begun()
-    api.cancel(runs[1])
-    assert api.wait_state(runs[1], "CANCELLED", "CRASHED", "FAILED") == "CANCELLED"
-    assert api.wait_state(runs[0], "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
-    return runs
-
-
-@pytest.mark.long
-def test_events_are_those_of_prefects_own_worker(api: Api, start: StartWorker, tmp_path: Path) -> None:
-    ours = start(HUBLAB_CONCURRENCY="2").ready()
-    runs = live(api, ours.queue, tmp_path)
-    assert ours.term().exit() == 0
-    wait_for(lambda: set(happenings(api, ours.name, runs)) == set(EVENTS), f"all of {EVENTS}")
-    stock = Stock(ours)
-    runs_of_stock = live(api, ours.queue, tmp_path)
-    *told, goodbye = EVENTS
-    wait_for(lambda: set(happenings(api, stock.name, runs_of_stock)) == set(told), "the same of Prefect's worker")
-    stock.kill()
-    once = Stock(ours, "--run-once")
-    once.end()
-    wait_for(lambda: goodbye in happenings(api, once.name, []), "its goodbye")
-    theirs = happenings(api, stock.name, runs_of_stock) | {goodbye: happenings(api, once.name, [])[goodbye]}
-    assert happenings(api, ours.name, runs) == theirs
 
 
 def test_relative_folder_is_seen_from_the_workers_own(

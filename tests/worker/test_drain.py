@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.worker.world import LIMIT, alive, wait_for
+from tests.worker.world import LIMIT, alive
 
 if TYPE_CHECKING:
     from sandbox.local.proxy import Proxy
@@ -32,7 +32,7 @@ def test_drain_waits_for_its_run_takes_no_other_and_keeps_its_heartbeat(
     worker.term().drains()
     later = api.start("until", worker.queue, **trial.files)
     before = api.heartbeat(worker.name)
-    wait_for(lambda: api.heartbeat(worker.name) > before, "a heartbeat while draining")
+    api.wait(lambda: api.heartbeat(worker.name) > before, "a heartbeat while draining")
     worker.systemd.wait("EXTEND_TIMEOUT_USEC=")
     worker.systemd.wait("STATUS=draining, 1 run in flight")
     assert worker.process.poll() is None

@@ -113,7 +113,7 @@ def test_host_without_a_place_to_work_gives_its_runs_back_and_takes_them_again_l
     place.rename(tmp_path / "away")
     run = api.start("until", worker.queue, **trial.files)
     worker.systemd.wait("STATUS=no runs can be started: [Errno 2] No such file or directory")
-    wait_for(lambda: api.run(run)["state"]["name"] == "AwaitingRetry", "the run is given back")
+    api.wait(lambda: api.run(run)["state"]["name"] == "AwaitingRetry", "the run is given back")
     assert "could not start it: [Errno 2]" in api.run(run)["state"]["message"]
     (tmp_path / "away").rename(place)
     trial.begun()

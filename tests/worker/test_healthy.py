@@ -47,7 +47,7 @@ def test_waits_for_the_workers_own_run_and_then_asks_nobody(
     assert status == 1
     assert f"waits for a heartbeat of worker {worker.name} in pool {POOL} (last: none)" in said
     os.kill(worker.process.pid, signal.SIGCONT)
-    wait_for(lambda: check(worker)[0] == 0, "healthy")
+    wait_for(lambda: check(worker)[0] == 0, "healthy", every=0.5)
     runs = probes(api, worker)
     assert [run["state_type"] for run in runs] == ["COMPLETED"], "one check goes on with the run of another"
     with proxy.misbehaving("refuse"):
@@ -88,7 +88,7 @@ def _latch_that_is_not_its_own_opens_nothing(worker: Worker, tmp_path: Path) -> 
 def test_run_that_a_namesake_took_is_no_proof(start: StartWorker) -> None:
     other = start(INVOCATION_ID="another")  # as in another container, and with no entry point of ours
     other.ready()
-    wait_for(lambda: "another worker of the name" in check(other)[1], "told apart")
+    wait_for(lambda: "another worker of the name" in check(other)[1], "told apart", every=0.5)
     assert check(other)[0] == 1
 
 

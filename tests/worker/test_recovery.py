@@ -78,7 +78,7 @@ def look(api: Api, pool: Pool) -> None:
     """Wait until the worker that answers for others has looked at the runs after this moment."""
     run = pool.begin("until", "nobody")
     put(api, run, "PENDING", "Pending")
-    wait_for(lambda: "RunAgain" in history(api, run), "a look")
+    api.wait(lambda: "RunAgain" in history(api, run), "a look")
 
 
 def kill(worker: Worker, *engines: int) -> None:
@@ -154,7 +154,7 @@ def test_claim_that_names_nobody_is_freed(api: Api, pool: Pool, trial: Trial) ->
     pool.worker()
     run = pool.begin("until", "nobody", **trial.files)
     put(api, run, "PENDING", "Pending")
-    assert wait_for(lambda: "RunAgain" in history(api, run), "freed")
+    assert api.wait(lambda: "RunAgain" in history(api, run), "freed")
 
 
 def test_runs_of_a_worker_that_is_gone(api: Api, pool: Pool, trial: Trial, tmp_path: Path) -> None:
@@ -166,12 +166,12 @@ def test_runs_of_a_worker_that_is_gone(api: Api, pool: Pool, trial: Trial, tmp_p
         "cancelled": pool.begin("until", gone.queue, **cancelled.files),
     }
     engines = [one.begun() for one in (again, once, cancelled)]
-    inside = wait_for(lambda: sub_flows(api, runs["once"]), "a sub-flow")
+    inside = api.wait(lambda: sub_flows(api, runs["once"]), "a sub-flow")
     kill(gone, *engines)
     api.cancel(runs["cancelled"])
-    wait_for(lambda: "RunAgain" in history(api, runs["again"]), "run again")
-    wait_for(lambda: history(api, runs["once"])[-1] == "Lost", "lost")
-    wait_for(lambda: [history(api, run)[-1] for run in inside] == ["Lost"], "its sub-flow too")
+    api.wait(lambda: "RunAgain" in history(api, runs["again"]), "run again")
+    api.wait(lambda: history(api, runs["once"])[-1] == "Lost", "lost")
+    api.wait(lambda: [history(api, run)[-1] for run in inside] == ["Lost"], "its sub-flow too")
     assert api.wait_state(runs["cancelled"], "CANCELLED") == "CANCELLED"
     assert "answers from now on" in living.log.read_text()
     assert f"Worker {gone.name} is gone." in str(api.get(f"/flow_run_states/?flow_run_id={runs['again']}"))
@@ -213,7 +213,7 @@ def test_lost_or_crashed_and_not_run_again(api: Api, pool: Pool) -> None:
         for name, run in tagged.items():
             put(api, run, "CRASHED", name)
         for run in tagged.values():
-            wait_for(lambda run=run: "RunAgain" in history(api, run), what)  # type: ignore[misc]
+            api.wait(lambda run=run: "RunAgain" in history(api, run), what)  # type: ignore[misc]
     assert {name: history(api, run)[-1] for name, run in kept.items()} == {name: name for name in kept}
 
 
@@ -225,14 +225,14 @@ def test_tenth_time_within_a_day_is_the_last(api: Api, pool: Pool) -> None:
         put(api, run, "SCHEDULED", "RunAgain")
     put(api, run, "CRASHED", "Crashed")
     pool.worker()
-    wait_for(lambda: history(api, run).count("RunAgain") == 9, "run again for the ninth time")
+    api.wait(lambda: history(api, run).count("RunAgain") == 9, "run again for the ninth time")
     put(api, run, "PENDING", "Pending")
-    wait_for(lambda: history(api, run)[-1] == "GaveUp", "given up, as it was stuck")
+    api.wait(lambda: history(api, run)[-1] == "GaveUp", "given up, as it was stuck")
     second = pool.begin("until", "nobody", "run-again")
     for _ in range(9):
         put(api, second, "SCHEDULED", "RunAgain")
     put(api, second, "CRASHED", "Crashed")
-    wait_for(lambda: history(api, second)[-1] == "GaveUp", "given up, as it crashed")
+    api.wait(lambda: history(api, second)[-1] == "GaveUp", "given up, as it crashed")
     assert "10 times within 24 h" in api.run(second)["state"]["message"]
     assert api.run(second)["state"]["type"] == "CRASHED"
 

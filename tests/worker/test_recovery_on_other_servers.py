@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox.local.server import Api, prefect_server
+from sandbox.local.server import UNSEEN, Api, prefect_server
 from tests.servers import NEWEST, OLDEST, program
 from tests.worker.test_recovery import *  # noqa: F403 - every test there is, now and later
 
@@ -25,7 +25,7 @@ def version(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def server(version: str, tmp_path_factory: pytest.TempPathFactory, nothing_left: None) -> Iterator[int]:
     """The port of a real server of that version."""
-    with prefect_server(tmp_path_factory.mktemp("server"), program(version)) as port:
+    with prefect_server(tmp_path_factory.mktemp("server"), program(version), **UNSEEN) as port:
         yield port
 
 
