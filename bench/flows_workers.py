@@ -100,7 +100,7 @@ def told(found: dict[str, Any], per_minute: int) -> list[str]:
         f"{60 * mails / found['sent']:.0f}",
         ", ".join(f"{name} {seconds / mails:.2f}" for name, seconds in found["cpu"].items()),
         f"{notion:.1f}",
-        f"{60 * STEPS * signups / found['sent'] * notion / STEPS / per_minute:.0%}",
+        f"{60 * found['calls']['notion'] / found['sent'] / per_minute:.0%}",
         f"{resend:.2f}",
     ]
 

@@ -23,7 +23,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
+from typing import TYPE_CHECKING, NoReturn, TypedDict
 
 from worker.control_line import redirect
 from worker.domain import enter
@@ -127,7 +127,7 @@ def _become(order: Order, line: int, own: Preloaded) -> bool:
     sys.argv = ["-m"]  # runpy puts the engine's file there
     sys.orig_argv = [sys.executable, "-m", _ENGINE]
     _be_patient(order["flow_run"])
-    economy, settings_of_flows = _economy(), _settings_of_flows()
+    economy = _economy()
     # A customer's own package may have this name, and runpy warns of a module that is there already.
     for name in list(sys.modules):
         if name in {"worker", _ENGINE} or name.startswith("worker."):
@@ -136,9 +136,8 @@ def _become(order: Order, line: int, own: Preloaded) -> bool:
     tempfile.tempdir = None
     time.tzset()
     _renew_key()
-    imported_with = settings_of_flows()
     _refresh_prefect(own.environment)
-    ours = own.suits(order["known"].get("module", ""), os.environ) and settings_of_flows() == imported_with
+    ours = own.suits(order["known"].get("module", ""), os.environ)
     if not ours:
         own.forget()
     economy(order["known"])
@@ -155,12 +154,6 @@ def _economy() -> Callable[[Known], None]:
     from worker import engine_economy  # noqa: PLC0415 - as above
 
     return engine_economy.install
-
-
-def _settings_of_flows() -> Callable[[], Any]:
-    from worker.preloaded import settings_of_flows  # noqa: PLC0415 - the worker imports this module, but not that one
-
-    return settings_of_flows
 
 
 def _redirect(line: int, *, silent: bool) -> None:

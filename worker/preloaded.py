@@ -53,10 +53,11 @@ class Preloaded:
     """Modules of the release's flows, and what they import beside.
 
     `package` holds the flows; `looked_at` are the environment variables on which the modules depend. `environment` is
-    what everything was imported in, all of Prefect's settings among it.
+    what everything was imported in, all of Prefect's settings among it; `settings` are those that a flow keeps.
     """
 
     environment: Mapping[str, str]
+    settings: Any
     package: str = ""
     modules: frozenset[str] = frozenset()
     looked_at: frozenset[str] = frozenset()
@@ -73,7 +74,8 @@ class Preloaded:
         found = PathFinder.find_spec(self.package)
         if found is None or found.origin is None or found.origin != sys.modules[self.package].__file__:
             return False
-        return all(self.environment.get(name) == environment.get(name) for name in self.looked_at)
+        same = all(self.environment.get(name) == environment.get(name) for name in self.looked_at)
+        return same and self.settings == _of_flows(_settings())
 
     def forget(self) -> None:
         """Let whoever imports one of the modules from now on get it anew, from where it finds it."""
@@ -93,16 +95,16 @@ def preload(environ: Mapping[str, str]) -> Preloaded:
             traceback.print_exc()
             sys.stderr.write(f"worker.fork_server: {VARIABLE}: {name} cannot be imported; each run imports by itself\n")
             name = ""
-    imported_in = {**environ, **_settings().to_environment_variables(exclude_unset=True)}
-    found = Preloaded(imported_in, name.partition(".")[0], frozenset(set(sys.modules) - before), frozenset(seen))
+    settings, modules = _settings(), frozenset(set(sys.modules) - before)
+    imported_in = {**environ, **settings.to_environment_variables(exclude_unset=True)}
+    found = Preloaded(imported_in, _of_flows(settings), name.partition(".")[0], modules, frozenset(seen))
     if not name:
         found.forget()
     return found
 
 
-def settings_of_flows() -> Any:
-    """Prefect's settings that a flow takes when it is made, which is when its module is imported."""
-    settings = _settings()
+def _of_flows(settings: Settings) -> Any:
+    """What a flow takes of them when it is made, which is when its module is imported."""
     return settings.flows, settings.tasks, settings.results
 
 

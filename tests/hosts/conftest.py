@@ -60,7 +60,7 @@ def operator(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Oper
 
 
 def as_wanted(operator: Operator) -> Operator:
-    """The host is as wanted; where a test left it otherwise, it is brought back. To look costs a fifth of a deploy."""
+    """The host is as wanted; where a test left it otherwise, it is brought back."""
     if operator.run("python", "-m", "deploy.fleet", "status").status:
         result = operator.deploy()
         assert result.status == 0, result.text
