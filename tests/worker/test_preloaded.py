@@ -33,11 +33,13 @@ def test_run_of_the_release_finds_its_module_imported_and_no_other_run_does(api:
     assert imported(api, worker) == (server, "server")
     theirs = worker.folder / "theirs"
     shutil.copytree(PACKAGE, theirs / "trial_release")
+    (theirs / "main.py").write_text(f"from {MODULE} import who\n")
     others: dict[str, dict[str, Any]] = {
         "a variable that the module has asked for": {"env": {"TRIAL_ASKED": "run"}},
         "a setting that a flow takes when it is made": {"env": {"PREFECT_FLOWS_DEFAULT_RETRIES": "1"}},
         "a package of that name where it works": {"working_dir": str(theirs)},
         "a file, whatever its package is called": {"entrypoint": f"{PACKAGE / 'who.py'}:who"},
+        "a file that brings a package of that name": {"entrypoint": f"{theirs / 'main.py'}:who"},
     }
     for what, other in others.items():
         process, asked = imported(api, worker, **other)
