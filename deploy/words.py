@@ -16,7 +16,7 @@ from deploy.service import allowances
 from deploy.table import first
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from deploy.coolify.state import ApplicationState
     from deploy.onhost.record import Line
@@ -32,8 +32,14 @@ NOT_HELD = {
     6: "sending signals to its worker and to other runs",
 }
 """What Landlock holds from which version on."""
+MOST_NAMED = 3
 TAKES_EVENTS = Version("3.6.14")
 """Since when Prefect's server answers the handshake with which a client of today opens its stream of events."""
+
+
+def for_several(hosts: Sequence[str], warning: str) -> str:
+    """What several hosts are warned of, said once; by status and by a plan alike."""
+    return f"warning for {first(hosts, MOST_NAMED)}: {warning}"
 
 
 def describe(plan: Plan, state: HostState) -> tuple[str, ...]:

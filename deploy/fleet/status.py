@@ -18,8 +18,8 @@ from deploy import plan as planning
 from deploy.fleet import applications, report
 from deploy.fleet.connect import Reply, ask_all
 from deploy.fleet.standing import Status, last_deploy, left_words
-from deploy.table import first, grouped
-from deploy.words import warnings
+from deploy.table import grouped
+from deploy.words import for_several, warnings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from deploy.state import HostState
 
 
-MOST_NAMED = 3
 WATCH_SECONDS = 2
 WAITS = "waiting for Prefect's API"  # worker.lifecycle's words
 
@@ -144,7 +143,7 @@ def as_words(found: Sequence[Status]) -> str:
     warned = grouped({item.host: item.warnings for item in found})
     common = {words: hosts for words, hosts in warned.items() if len(hosts) > 1}
     lines = [render(replace(item, warnings=tuple(one for one in item.warnings if one not in common))) for item in found]
-    lines += [f"warning for {first(hosts, MOST_NAMED)}: {words}" for words, hosts in common.items()]
+    lines += [for_several(hosts, words) for words, hosts in common.items()]
     return "\n".join([*lines, *[summary(found)] * (len(found) > 1), *vanished(found)]) + "\n"
 
 

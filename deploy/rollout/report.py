@@ -10,9 +10,9 @@ from pyinfra.api.state import StateStage
 
 from deploy.deployments import listed
 from deploy.state import HostState
-from deploy.table import first, grouped
+from deploy.table import grouped
 from deploy.table import render as table
-from deploy.words import last_failure, warnings
+from deploy.words import for_several, last_failure, warnings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from deploy.rollout.members import AnyMember
     from deploy.state import Worker
 
-MOST_NAMED = 3
 HEADINGS = ("host", "release", "Prefect", "uvloop", "workers online", "probe", "result")
 
 
@@ -139,7 +138,7 @@ def warn(members: Iterable[AnyMember]) -> None:
     by_address = {member.address: member for member in members}
     for word, hosts in grouped({address: _warned(member) for address, member in by_address.items()}).items():
         if len(hosts) > 1:
-            logger.info("warning for %s: %s", first(hosts, MOST_NAMED), word)
+            logger.info(for_several(hosts, word))
         else:
             logger.info("%swarning: %s", by_address[hosts[0]].host.print_prefix, word)
 
