@@ -65,6 +65,12 @@ def whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LIMIT", raising=False)
 
 
+def test_a_host_that_was_installed_anew_is_no_stranger_to_itself() -> None:
+    """Prefect hears of its workers of before for half a minute, and the host has none yet."""
+    there = replace(converged(wanted(), hostname="h1"), workers={}, online=frozenset({"h1-1", LAPTOP}))
+    assert others.of(there, ["h1-1"]) == {LAPTOP}
+
+
 def test_the_plan_names_a_worker_that_is_of_no_host_once_with_what_to_do(
     caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
