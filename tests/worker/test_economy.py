@@ -23,6 +23,7 @@ from prefect.settings import (
     PREFECT_API_SSL_CERT_FILE,
     PREFECT_API_TLS_INSECURE_SKIP_VERIFY,
     PREFECT_API_URL,
+    PREFECT_CLIENT_CSRF_SUPPORT_ENABLED,
     temporary_settings,
 )
 
@@ -227,7 +228,7 @@ def changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
         *((kind, "__init__") for kind in (PrefectClient, SyncPrefectClient)),
     ]:
         monkeypatch.setattr(where, name, getattr(where, name))
-    with temporary_settings({PREFECT_API_URL: SERVER}):
+    with temporary_settings({PREFECT_API_URL: SERVER, PREFECT_CLIENT_CSRF_SUPPORT_ENABLED: True}):
         yield monkeypatch
     version_checking._clear_api_version_check_cache()
 

@@ -233,8 +233,10 @@ def test_clients_take_a_context_that_is_given() -> None:
 
 def test_client_says_whether_it_sends_tokens() -> None:
     from prefect.client.orchestration import PrefectClient  # noqa: PLC0415
+    from prefect.settings import PREFECT_CLIENT_CSRF_SUPPORT_ENABLED, temporary_settings  # noqa: PLC0415
 
-    client: Any = PrefectClient("http://127.0.0.1:1/api")
+    with temporary_settings({PREFECT_CLIENT_CSRF_SUPPORT_ENABLED: True}):
+        client: Any = PrefectClient("http://127.0.0.1:1/api")
     assert client._client.enable_csrf_support is True
 
 
