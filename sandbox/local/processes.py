@@ -13,7 +13,7 @@ import tempfile
 import threading
 import uuid
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from sandbox.errors import SandboxError
 from sandbox.layout import CHECKOUT
@@ -108,6 +108,24 @@ class Systemd:
         self._socket.close()
 
 
+class Process(Protocol):
+    """As much of `subprocess.Popen` as is asked of a worker's process."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Its status, None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its status."""
+
+    def send_signal(self, sig: int) -> None:
+        """Send one, while it runs."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
 class Worker:
     """One real worker process."""
 
@@ -136,10 +154,11 @@ class Worker:
             NOTIFY_SOCKET=self.systemd.address,
             **{**own, **more},
         )
+        self._launch = launch
         self._command = [*PLAIN, sys.executable, *(["-c", launch] if launch else ["-P", "-s", "-m", "worker"])]
         self.process = self._start(folder)
 
-    def _start(self, cwd: Path) -> subprocess.Popen[bytes]:
+    def _start(self, cwd: Path) -> Process:
         with self.log.open("ab") as log:
             return subprocess.Popen(self._command, env=self.environment, stdout=log, stderr=log, cwd=cwd)
 

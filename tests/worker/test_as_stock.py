@@ -117,9 +117,9 @@ asyncio.run(main())
 """
 
 
-def test_flow_that_is_handed_to_the_worker_itself_is_run(start: StartWorker) -> None:
+def test_flow_that_is_handed_to_the_worker_itself_is_run(execute: StartWorker) -> None:
     # Prefect installs what the sender has installed, by uv, which finds all of it there.
-    worker = start(launch=SUBMITS, PYTHONPATH=f"{TOP}", VIRTUAL_ENV=sys.prefix, UV_OFFLINE="1")
+    worker = execute(launch=SUBMITS, PYTHONPATH=f"{TOP}", VIRTUAL_ENV=sys.prefix, UV_OFFLINE="1")
     assert worker.exit() == 0, worker.log.read_text()
     assert "ended as Completed" in worker.log.read_text()
     assert "ended as Failed" in worker.log.read_text()

@@ -30,6 +30,12 @@ VARIANTS = [{}, SPAWNED, {"env": {"TZ": "Asia/Tokyo"}}]
 
 
 @pytest.fixture(scope="module")
+def worker(executed: Worker) -> Worker:
+    """What is here about engines is also about what they have from their worker's start."""
+    return executed
+
+
+@pytest.fixture(scope="module")
 def roomy(server: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     """A worker with two places, which no attack here harms."""
     worker = Worker(server, tmp_path_factory.mktemp("roomy"), HUBLAB_CONCURRENCY="2")
@@ -196,11 +202,11 @@ def lives_on(api: Api, worker: Worker, mark: Path, trial: Trial) -> None:
 
 @pytest.mark.long
 def test_what_a_run_plants_is_neither_run_nor_believed(
-    api: Api, start: StartWorker, tmp_path: Path, trial: Trial
+    api: Api, execute: StartWorker, tmp_path: Path, trial: Trial
 ) -> None:
     (mark := tmp_path / "mark").mkdir()
     (profiles := tmp_path / "profiles.toml").write_text("")
-    worker = start(PREFECT_PROFILES_PATH=str(profiles)).ready()
+    worker = execute(PREFECT_PROFILES_PATH=str(profiles)).ready()
     worker.fork_server()
     folders = [str(worker.home), str(worker.home / "tmp"), str(worker.home / "storage")]
     parameters = {"file": str(tmp_path / "told"), "folders": folders, "plants": plants(mark)}
@@ -220,12 +226,12 @@ def test_what_a_run_plants_is_neither_run_nor_believed(
     "folder", ["home", *(pytest.param(name, marks=pytest.mark.long) for name in ("tmp", "storage"))]
 )
 def test_what_runs_of_former_releases_left_is_neither_run_nor_believed(
-    api: Api, start: StartWorker, tmp_path: Path, trial: Trial, folder: str
+    api: Api, execute: StartWorker, tmp_path: Path, trial: Trial, folder: str
 ) -> None:
     """As on a kernel without Landlock: what lies in a folder of the worker's, which is also where it is started."""
     (mark := tmp_path / "mark").mkdir()
     (profiles := tmp_path / "profiles.toml").write_text("")
-    worker = start(PREFECT_PROFILES_PATH=str(profiles))
+    worker = execute(PREFECT_PROFILES_PATH=str(profiles))
     assert worker.term().exit() in {0, -signal.SIGTERM}
     place = worker.home if folder == "home" else worker.home / folder
     for name, text in plants(mark).items():

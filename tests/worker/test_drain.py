@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from tests.worker.world import Trial
 
 
-def test_idle_worker_exits_0_on_sigterm_and_has_spoken_to_systemd(start: StartWorker) -> None:
-    worker = start().ready()
+def test_idle_worker_exits_0_on_sigterm_and_has_spoken_to_systemd(execute: StartWorker) -> None:
+    worker = execute().ready()
     worker.systemd.wait(f"STATUS=polling {worker.queue}, 0 runs in flight")
     assert worker.term().exit() == 0
     assert worker.systemd.heard("STOPPING=1")

@@ -33,6 +33,12 @@ sys.exit(main())
 """
 
 
+@pytest.fixture(scope="module")
+def worker(executed: Worker) -> Worker:
+    """What is here about engines is also about what they have from their worker's start."""
+    return executed
+
+
 def facts(api: Api, worker: Worker, **job_variables: object) -> Any:
     """What one engine is like."""
     file = worker.folder / f"facts-{uuid.uuid4().hex[:8]}"
@@ -61,8 +67,8 @@ def of_worker(worker: Worker) -> list[int]:
     return [pid for pid in found if name in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")]
 
 
-def test_forked_engine_is_as_a_spawned_one_and_one_run_does_not_change_the_next(api: Api, start: StartWorker) -> None:
-    worker = start(launch=IN_THE_BACKGROUND).ready()
+def test_forked_engine_is_as_a_spawned_one_and_one_run_does_not_change_the_next(api: Api, execute: StartWorker) -> None:
+    worker = execute(launch=IN_THE_BACKGROUND).ready()
     server = worker.fork_server()
     spawned, first, second = facts(api, worker, **SPAWNED), facts(api, worker), facts(api, worker)
     assert (spawned["own"]["parent"], first["own"]["parent"]) == (worker.process.pid, server)
@@ -164,9 +170,9 @@ def test_many_at_once(api: Api, start: StartWorker, trial: Trial) -> None:
 
 
 def test_run_of_the_first_moment_waits_for_the_server_instead_of_importing_twice(
-    api: Api, start: StartWorker, trial: Trial
+    api: Api, execute: StartWorker, trial: Trial
 ) -> None:
-    worker = start()
+    worker = execute()
     os.kill(server := worker.cold_fork_server(), signal.SIGSTOP)
     worker.ready()
     run = api.start("until", worker.queue, **trial.files)
@@ -178,8 +184,8 @@ def test_run_of_the_first_moment_waits_for_the_server_instead_of_importing_twice
 
 
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
-def test_server_ends_with_a_worker_that_was_killed(api: Api, start: StartWorker, trial: Trial, fault: int) -> None:
-    worker = start().ready()
+def test_server_ends_with_a_worker_that_was_killed(api: Api, execute: StartWorker, trial: Trial, fault: int) -> None:
+    worker = execute().ready()
     server = worker.fork_server()
     run = api.start("until", worker.queue, **trial.files)
     engine = trial.begun()

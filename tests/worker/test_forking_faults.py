@@ -110,8 +110,8 @@ def test_server_that_hangs_is_replaced_and_its_run_started_once(api: Api, start:
     assert len(trial.lines("begin")) == len(trial.lines("end")) == 1
 
 
-def test_server_that_does_not_get_warm_is_replaced(api: Api, start: StartWorker, trial: Trial) -> None:
-    worker = start(
+def test_server_that_does_not_get_warm_is_replaced(api: Api, execute: StartWorker, trial: Trial) -> None:
+    worker = execute(
         launch=IMPATIENT.replace("from worker.__main__", "forking.WARM_SECONDS = 20.0\nfrom worker.__main__")
     )
     os.kill(server := worker.cold_fork_server(), signal.SIGSTOP)
@@ -198,8 +198,8 @@ def test_server_with_a_second_thread_refuses_to_fork(tmp_path: Path) -> None:
     assert "2 threads run here" in server.stderr.read()
 
 
-def test_worker_goes_on_without_a_server_that_refuses(api: Api, start: StartWorker, trial: Trial) -> None:
-    worker = start(PREFECT_PLUGINS_ENABLED="true").ready()
+def test_worker_goes_on_without_a_server_that_refuses(api: Api, execute: StartWorker, trial: Trial) -> None:
+    worker = execute(PREFECT_PLUGINS_ENABLED="true").ready()
     run = api.start("until", worker.queue, **trial.files)
     assert parent(trial.begun()) == worker.process.pid
     log = worker.log.read_text()

@@ -39,9 +39,9 @@ def probes(api: Api, worker: Worker) -> list[dict[str, object]]:
 
 
 def test_waits_for_the_workers_own_run_and_then_asks_nobody(
-    api: Api, start: StartWorker, proxy: Proxy, tmp_path: Path
+    api: Api, execute: StartWorker, proxy: Proxy, tmp_path: Path
 ) -> None:
-    worker = start(port=proxy.port, launch=AS_CONTAINER)
+    worker = execute(port=proxy.port, launch=AS_CONTAINER)
     os.kill(worker.process.pid, signal.SIGSTOP)
     status, said = check(worker)
     assert status == 1

@@ -27,8 +27,8 @@ def imported(api: Api, worker: Worker, entrypoint: str = f"{MODULE}.who", **job_
     return int(process), asked
 
 
-def test_run_of_the_release_finds_its_module_imported_and_no_other_run_does(api: Api, start: StartWorker) -> None:
-    worker = start(HUBLAB_PRELOAD=MODULE, TRIAL_ASKED="server").ready()
+def test_run_of_the_release_finds_its_module_imported_and_no_other_run_does(api: Api, execute: StartWorker) -> None:
+    worker = execute(HUBLAB_PRELOAD=MODULE, TRIAL_ASKED="server").ready()
     server = worker.fork_server()
     assert imported(api, worker) == (server, "server")
     theirs = worker.folder / "theirs"
@@ -48,8 +48,8 @@ def test_run_of_the_release_finds_its_module_imported_and_no_other_run_does(api:
     assert imported(api, worker, env={"ELSE": "x"}) == (server, "server")
 
 
-def test_module_that_cannot_be_imported_keeps_no_run_from_its_start(api: Api, start: StartWorker) -> None:
-    worker = start(HUBLAB_PRELOAD="trial_release.nowhere", TRIAL_ASKED="server").ready()
+def test_module_that_cannot_be_imported_keeps_no_run_from_its_start(api: Api, execute: StartWorker) -> None:
+    worker = execute(HUBLAB_PRELOAD="trial_release.nowhere", TRIAL_ASKED="server").ready()
     server = worker.fork_server()
     process, _ = imported(api, worker)
     assert process != server
