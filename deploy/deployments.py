@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from deploy import pool
+from deploy.onhost.common import counted
 from deploy.release import identity, requirements
 from deploy.table import first
 
@@ -31,7 +32,7 @@ SHOW = "name its folder in HUBLAB_READ_PATHS"
 def listed(host: WorkerHost, state: HostState) -> str:
     """All of them, in a line; nothing where there are none, or none could be asked for."""
     names = [item.name for item in state.deployments]
-    count = f"{len(names)} deployment{'s' * (len(names) != 1)}"
+    count = counted(len(names), "deployment", "deployments")
     return f"{count} in pool {host.work_pool}: {first(names, MOST_NAMED)}" if names else ""
 
 

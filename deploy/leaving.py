@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deploy import problems, spec
+from deploy.onhost.common import counted
 from deploy.onhost.decommission import Decommission
 from deploy.planned import Plan
 
@@ -35,7 +36,8 @@ def _words(host: WorkerHost, state: HostState, there: list[str]) -> list[str]:
     flight = sum(worker.in_flight for worker in state.workers.values())
     words = []
     if units:
-        words.append(f"{', '.join(units)} will be drained and removed; {flight} flow runs in flight are waited for")
+        runs = counted(flight, "flow run in flight is", "flow runs in flight are")
+        words.append(f"{', '.join(units)} will be drained and removed; {runs} waited for")
     if state.webhooks:
         words.append(f"{spec.WEBHOOKS_UNIT} will be stopped and removed: nobody answers its callers any more")
     words += [f"{path} will be removed" for path in there]

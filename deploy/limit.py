@@ -27,7 +27,7 @@ def limited(settings: Settings, environ: Mapping[str, str] = os.environ) -> Sett
         return settings
     parts = [part.strip() for part in environ["LIMIT"].split(",")]
     if not all(parts):
-        raise SettingsError("LIMIT: names no host. Name one of HUBLAB_HOSTS, or leave LIMIT out for all of them.")
+        raise SettingsError("--limit: names no host. Name one of HUBLAB_HOSTS, or leave it out for all of them.")
     known = [host.address for host in settings.hosts]
     faults = [_fault(part, known) for part in parts if not any(fnmatchcase(name, part) for name in known)]
     if faults:
@@ -37,4 +37,4 @@ def limited(settings: Settings, environ: Mapping[str, str] = os.environ) -> Sett
 
 
 def _fault(part: str, known: list[str]) -> str:
-    return f"LIMIT: {part!r} is no host of HUBLAB_HOSTS; {hint(part, known)}"
+    return f"HUBLAB_HOSTS: no host there is {part!r}; {hint(part, known)}"

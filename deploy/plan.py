@@ -116,7 +116,8 @@ def _reasons(host: spec.WorkerHost, state: HostState, worker: Worker | None, ren
     if worker is None:
         return ["new"]
     if worker.active != "active" or not worker.pid:
-        return [f"is {worker.active}"]
+        again = f", started {worker.restarts} times by systemd" if worker.restarts > 1 else ""
+        return [f"is {worker.active}{again}"]
     reasons = []
     if worker.release != release:
         reasons.append(f"runs release {worker.release or 'unknown'}")

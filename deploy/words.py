@@ -11,6 +11,7 @@ from packaging.version import InvalidVersion, Version
 
 from deploy import deployments, spec, variables
 from deploy.legacy.words import legacy
+from deploy.onhost.common import counted
 from deploy.release import identity, requirements
 from deploy.service import allowances
 from deploy.table import first
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from deploy.onhost.record import Line
     from deploy.planned import Plan
     from deploy.spec import WorkerHost
-    from deploy.state import HostState, Release
+    from deploy.state import HostState, Release, Worker
     from deploy.webhooks import Webhooks
 
 NOT_HELD = {
@@ -46,11 +47,11 @@ def describe(plan: Plan, state: HostState) -> tuple[str, ...]:
     """What a deploy will do on one host, a sentence for each thing."""
     words = [*brings(state), *_release_words(plan, state), *_host_words(plan, state), *legacy(plan, state)]
     for step in plan.restarts:
-        verb = "started" if step.reasons == ("new",) else "drained and restarted"
+        verb = "drained and restarted" if _is_up(state.workers.get(step.number)) else "started"
         words.append(f"{step.name} will be {verb}: {', '.join(step.reasons)}{_waiting(state, step.number)}")
-    words += _webhooks_words(plan)
+    words += _webhooks_words(plan, state)
     words += [
-        f"{spec.unit_name(number)} will be drained and removed: only {len(plan.workers)} are wanted; "
+        f"{spec.unit_name(number)} will be drained and removed: only {counted(len(plan.workers), 'is', 'are')} wanted; "
         f"its user {spec.worker_user(number)} and its folder stay"
         for number in plan.surplus
     ]
@@ -92,6 +93,10 @@ def mode(host: WorkerHost, *, on: bool | None) -> tuple[str, ...]:
     return ()
 
 
+def _is_up(worker: Worker | None) -> bool:
+    return worker is not None and worker.pid > 0
+
+
 def _is_loopback(name: str) -> bool:
     try:
         return ipaddress.ip_address(name).is_loopback
@@ -112,7 +117,8 @@ def _release_words(plan: Plan, state: HostState) -> Iterator[str]:
     if plan.build:
         wanted = identity.release_id(state.python_version, state.python_prefix)
         for item in state.releases.values():
-            if item.complete and not item.intact and item.id.startswith(wanted):
+            stays = item.id.startswith(wanted) and item.id not in plan.prune
+            if item.complete and not item.intact and stays:
                 yield f"release {item.id} was tampered with ({_damage(item)}): a fresh one is built beside it"
         prefect = requirements.locked_versions()["prefect"]
         name = "a release" if plan.brings else f"release {plan.release}"
@@ -142,8 +148,7 @@ def _host_words(plan: Plan, state: HostState) -> Iterator[str]:
             "`submit`. Runs are started, drained, found again and run again all the same"
         )
     if plan.create_users:
-        several = "s" * (len(plan.create_users) > 1)
-        yield f"user{several} {', '.join(plan.create_users)} will be created"
+        yield f"{'users' if plan.create_users[1:] else 'user'} {', '.join(plan.create_users)} will be created"
     written = [path for path in plan.fix_paths if state.files.get(path) is None]
     righted = [path for path in plan.fix_paths if path not in written]
     if written:
@@ -159,11 +164,11 @@ def _is_before(version: str, since: Version) -> bool:
         return False
 
 
-def _webhooks_words(plan: Plan) -> Iterator[str]:
+def _webhooks_words(plan: Plan, state: HostState) -> Iterator[str]:
     if plan.webhooks_surplus:
         yield f"{spec.WEBHOOKS_UNIT} will be stopped and removed: HUBLAB_WEBHOOKS does not name this host"
     if plan.webhooks and plan.webhooks.reasons:
-        verb = "started" if plan.webhooks.reasons == ("new",) else "restarted"
+        verb = "restarted" if _is_up(state.webhooks) else "started"
         yield f"{spec.WEBHOOKS_UNIT} will be {verb}: {', '.join(plan.webhooks.reasons)}"
 
 
@@ -192,7 +197,7 @@ def _prefect_change(plan: Plan, state: HostState) -> str:
 def _waiting(state: HostState, number: int) -> str:
     worker = state.workers.get(number)
     count = worker.in_flight if worker else 0
-    return f"; {count} run{'' if count == 1 else 's'} in flight will be waited for" if count else ""
+    return f"; {counted(count, 'run', 'runs')} in flight will be waited for" if count else ""
 
 
 def _why(state: HostState, release: str) -> str:
@@ -218,5 +223,6 @@ def last_failure(state: HostState | ApplicationState) -> str:
 def _damage(item: Release) -> str:
     parts = [f"{', '.join(item.added)} was added"] if item.added else []
     parts += [f"{', '.join(item.missing)} is missing"] if item.missing else []
-    parts += ["its code changed"] if item.code_changed else []
-    return "; ".join(parts) or "its guard against uvloop changed"
+    parts += ["its code below worker or flows changed"] if item.code_changed else []
+    parts += ["its guard against uvloop changed"] if not item.guard else []
+    return "; ".join(parts)

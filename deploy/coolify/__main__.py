@@ -14,6 +14,7 @@ from deploy.coolify.prefect import Prefect
 from deploy.env_values import APPLICATION, COOLIFY
 from deploy.fleet.connect import USAGE
 from deploy.hosts_file import Target
+from deploy.onhost.common import counted
 from deploy.rollout.activate import whoami
 from deploy.settings import Settings, SettingsError, coolify_of, find_env_file, load, worker_host
 from deploy.table import render
@@ -54,7 +55,8 @@ def adopt(client: Client, settings: Settings) -> int:
     say(f"{found.app.name or uuid} ({found.app.build_pack}, {found.app.status}), as far as can be seen:")
     for fault in found.faults or ("no fault can be seen",):
         say(f"  {fault}")
-    say(f"  its worker: {found.worker or 'nameless'}; {len(found.runs)} runs in flight will be waited for")
+    runs = counted(len(found.runs), "run", "runs")
+    say(f"  its worker: {found.worker or 'nameless'}; {runs} in flight will be waited for")
     say("plan: a new application beside it is deployed and gated; the pool's queues are paused until its runs have")
     say("      ended; then it is stopped, and the queues are open again. Nothing is deleted")
     if os.environ.get("LIST"):

@@ -20,6 +20,7 @@ from deploy.coolify.mover import Mover
 from deploy.coolify.plan import make
 from deploy.coolify.state import Progress
 from deploy.coolify.wanted import DOCKERFILE, kind
+from deploy.onhost.common import counted
 from deploy.onhost.lock import Owner
 
 if TYPE_CHECKING:
@@ -187,8 +188,9 @@ class Adoption:
             left = drain.wait(self.prefect, pool, found.worker, self.wanted.drain_seconds, self._pause)
             if left:
                 raise RolloutError(
-                    f"{len(left)} runs of the old worker are still in flight after {self.wanted.drain_seconds} s "
-                    f"({', '.join(left[:5])}); it works on beside the new one -> do it again when they have ended"
+                    f"{counted(len(left), 'run of the old worker is', 'runs of the old worker are')} still in flight "
+                    f"after {self.wanted.drain_seconds} s ({', '.join(left[:5])}); "
+                    "it works on beside the new one -> do it again when they have ended"
                 )
             self._stop(found.app)
         finally:

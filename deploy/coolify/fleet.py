@@ -12,7 +12,7 @@ from deploy.coolify.plan import make
 from deploy.coolify.prefect import Prefect
 from deploy.coolify.wanted import kind
 from deploy.fleet.connect import FleetError
-from deploy.fleet.standing import Status, last_deploy, left_words
+from deploy.fleet.standing import UNTOLD, Status, last_deploy, late_words, left_words
 from deploy.onhost import report_host, run_again
 from deploy.onhost.api_facts import online, testing
 from deploy.onhost.common import harmless
@@ -64,12 +64,12 @@ def judge(
     if app and app.status == UNHEALTHY:
         trouble.append("its health check fails -> ./hublab logs shows what it says")
     if queue is None:
-        trouble.append("Prefect's server did not say what is due")
+        trouble.append(UNTOLD)
     elif queue.late:
-        trouble.append(f"{queue.late} flow runs are late")
+        trouble.append(late_words(queue.late))
     trouble += left_words(left)
     if state.lock and state.lock_orphaned:
-        trouble.append(f"{state.lock}: its owner is gone; the next deploy takes it over")
+        trouble.append(f"{state.lock}: its owner is gone -> the next ./hublab deploy takes it over")
     return Status(
         host=f"{app.name} ({plan.address})" if app and app.name else plan.address,
         release=state.release or "none",

@@ -8,6 +8,7 @@ from deploy.coolify import environment
 from deploy.coolify.deployments import is_ours
 from deploy.coolify.wanted import BUILD_SPARE_SECONDS, LONGEST_SECONDS, START_SECONDS, kind
 from deploy.coolify.wanted import environment as entries
+from deploy.onhost.common import counted
 from deploy.problem import Problem
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ def of_revision(revision: Revision) -> tuple[Problem, ...]:
         what = f"HUBLAB_CAMPAIGNS: {', '.join(revision.extra[:NAMED])} would be missing in what Coolify builds"
         found.append(Problem(what, "commit them below flows/campaigns, and leave HUBLAB_CAMPAIGNS out"))
     if revision.packages:
-        what = f"HUBLAB_EXTRA_REQUIREMENTS: {revision.packages} packages would be missing in what Coolify builds"
+        packages = counted(revision.packages, "package", "packages")
+        what = f"HUBLAB_EXTRA_REQUIREMENTS: {packages} would be missing in what Coolify builds"
         found.append(Problem(what, "name them in pyproject.toml, `make lock`, commit, and leave the key out"))
     return tuple(found)

@@ -7,6 +7,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from deploy.onhost.common import counted
 from deploy.table import first
 from deploy.words import last_failure
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from deploy.state import HostState
 
 MOST_NAMED = 5
+UNTOLD = "Prefect's server did not say what is due -> is it up? ./hublab plan says how it answers the host"
+LATE = "wait, where every worker is busy, or raise HUBLAB_CONCURRENCY or HUBLAB_WORKERS"
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,13 @@ def left_words(left: Sequence[LeftRun]) -> list[str]:
         named = first([f"{run.name} ({run.id})" for run in found], MOST_NAMED)
         ids = " ".join(run.id for run in found[:MOST_NAMED])
         remedy = f"./hublab run-again {ids}" if found[0].again else "a worker that is ONLINE sees to it"
-        count = "1 flow run is" if len(found) == 1 else f"{len(found)} flow runs are"
-        lines.append(f"{count} {problem}: {named} -> {remedy}")
+        lines.append(f"{counted(len(found), 'flow run is', 'flow runs are')} {problem}: {named} -> {remedy}")
     return lines
+
+
+def late_words(late: int) -> str:
+    """That flow runs of a pool are late. Pure."""
+    return f"{counted(late, 'flow run is', 'flow runs are')} late -> {LATE}"
 
 
 def last_deploy(state: HostState | ApplicationState) -> str:

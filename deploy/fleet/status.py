@@ -17,7 +17,7 @@ from deploy import others, spec
 from deploy import plan as planning
 from deploy.fleet import applications, report
 from deploy.fleet.connect import Reply, ask_all
-from deploy.fleet.standing import Status, last_deploy, left_words
+from deploy.fleet.standing import UNTOLD, Status, last_deploy, late_words, left_words
 from deploy.table import grouped
 from deploy.words import for_several, warnings
 
@@ -40,12 +40,14 @@ def judge(wanted: spec.WorkerHost, plan: Plan, now: Report) -> Status:
     names = {spec.unit_name(step.number): step.name for step in plan.workers}
     trouble = [f"{problem.what} -> {problem.remedy}" for problem in plan.problems]
     trouble += [
-        f"{name} is not ONLINE at Prefect's server" for name in sorted(names.values()) if name not in state.online
+        f"{step.name} is not ONLINE at Prefect's server -> ./hublab logs {wanted.address} {step.number} says why"
+        for step in plan.workers
+        if step.name not in state.online
     ]
     if now.queue is None:
-        trouble.append("Prefect's server did not say what is due")
+        trouble.append(UNTOLD)
     elif now.queue.late:
-        trouble.append(f"{now.queue.late} flow runs are late")
+        trouble.append(late_words(now.queue.late))
     trouble += left_words(now.left)
     trouble += [
         f"{names.get(unit, unit)} is {words} -> see to the server at {wanted.api_url}; nothing is to be done here"
@@ -53,9 +55,10 @@ def judge(wanted: spec.WorkerHost, plan: Plan, now: Report) -> Status:
         if words.startswith(WAITS)
     ]
     if now.lock and now.lock.orphaned:
-        trouble.append(f"{now.lock.words}: its owner is gone; the next deploy takes it over")
+        trouble.append(f"{now.lock.words}: its owner is gone -> the next ./hublab deploy takes it over")
     trouble += [
-        f"{path} changes the units of this deploy, and no deploy removes it" for path in _foreign_drop_ins(state)
+        f"{path} changes the units of this deploy, and no deploy removes it -> remove it on the host, ./hublab deploy"
+        for path in _foreign_drop_ins(state)
     ]
     return Status(
         host=f"{state.hostname} ({wanted.address})" if state.hostname else wanted.address,
@@ -98,6 +101,7 @@ def render(status: Status) -> str:
     lines.append(f"  last: {status.last}")
     lines += [f"  lock: {status.lock}"] if status.lock else []
     lines += [f"  drift: {words}" for words in status.drift]
+    lines += ["  -> ./hublab deploy does what is named under drift"] * bool(status.drift)
     lines += [f"  trouble: {words}" for words in status.trouble]
     lines += [f"  warning: {words}" for words in status.warnings]
     return "\n".join(lines)

@@ -13,7 +13,7 @@ from deploy.legacy.find import everyone
 from deploy.legacy.hold import STOPPED, Held, go_on, let_go, start
 from deploy.legacy.units import is_ours
 from deploy.legacy.uvloop import remove
-from deploy.onhost.common import HostError, must, say
+from deploy.onhost.common import HostError, counted, must, say
 from deploy.onhost.prefect_api import Access, FlowRun, flow_runs
 from deploy.onhost.processes import alive, children, send, stat
 from deploy.onhost.state import Legacy, LegacyUnit, Process
@@ -77,7 +77,7 @@ def freeze(query: LegacyWorkers) -> int:
     why = ""
     for _ in range(TRIES):
         if not (why := stop(query, items)):
-            say(f"legacy workers poll no more ({len(items)} processes); their runs go on")
+            say(f"legacy workers poll no more ({counted(len(items), 'process', 'processes')}); their runs go on")
             return 0
         go_on(items)
         time.sleep(2)
@@ -95,7 +95,7 @@ def stop(query: LegacyWorkers, items: Sequence[Legacy]) -> str:
         return f"legacy workers were left polling: the server did not say what they have claimed ({error})"
     if claimed:
         rest = "between claim and start; they were left polling. Try again when it is quiet."
-        return f"legacy workers keep {claimed} run(s) {rest}"
+        return f"legacy workers keep {counted(claimed, 'run', 'runs')} {rest}"
     awake = [item for item in items if alive(item) and stat(item.pid)[:1] != [STOPPED]]
     who = ", ".join(f"{item.name or '(no name)'} (pid {item.pid}, user {item.user})" for item in awake)
     return f"legacy workers do not stay stopped, somebody wakes them: {who}" if awake else ""
@@ -117,7 +117,7 @@ def wait_for_runs(items: Sequence[Legacy], limit: float) -> dict[int, int]:
         if not running or time.monotonic() > deadline:
             return left
         if time.monotonic() - told > TELL_SECONDS:
-            words = ", ".join(f"{name} ({count} process(es))" for name, count in running.items())
+            words = ", ".join(f"{name} ({counted(count, 'process', 'processes')})" for name, count in running.items())
             say(f"legacy workers: waiting for the runs of {words}")
             told = time.monotonic()
         time.sleep(0.5)
@@ -129,7 +129,11 @@ def end_all(items: Sequence[Legacy], seconds: float, places: Places) -> None:
     for item in [one for one in items if alive(one)]:
         end(item, places)
         running = left.get(item.pid, 0)
-        rest = f"; {running} process(es) of its runs go on without it" if running else ""
+        rest = (
+            f"; {counted(running, 'process of its runs goes', 'processes of its runs go')} on without it"
+            if running
+            else ""
+        )
         say(f"legacy worker {item.name or item.pid} is retired{rest}")
 
 

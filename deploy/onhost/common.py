@@ -57,6 +57,11 @@ def harmless(text: str) -> str:
     return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
 
 
+def counted(number: int, one: str, more: str) -> str:
+    """A number with the words that agree with it: `1 run is`, `2 runs are`."""
+    return f"{number} {one if number == 1 else more}"
+
+
 def say(text: str) -> None:
     """One line of progress for the operator; when nobody listens any more, the work goes on."""
     try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from deploy.onhost.common import HostError, must, say
+from deploy.onhost.common import HostError, counted, must, say
 from deploy.onhost.finish_host import remove_worker
 from deploy.onhost.prefect_api import Access, ApiError, request
 from deploy.onhost.wire import Query
@@ -101,7 +101,8 @@ def remove_state(state: Path) -> None:
         if path.name in LEFT:
             say(f"left: {path}: {LEFT[path.name]}")
         elif count := waiting(path / "spool"):
-            say(f"left: {path}/spool: {count} payloads that were accepted and not handed on; deploy the webhooks again")
+            kept = counted(count, "payload that was", "payloads that were")
+            say(f"left: {path}/spool: {kept} accepted and not handed on; deploy the webhooks again")
         elif path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 START_SECONDS = 150
 VERIFY_SECONDS = 60
 CREDENTIALS = "/run/credentials"
+DOWN = ("inactive", "failed")
+"""In these systemd shows the last words of a process that is gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +88,9 @@ def _watch_job(verb: str, unit: str, label: str, limit: float) -> None:
         if time.monotonic() > deadline:
             job.kill()
             raise HostError(f"{unit} was not ready after {limit:.0f} s")
-        status = ask("systemctl", "show", "--property=StatusText", "--value", unit).strip()
-        if status and status != seen:
+        shown = ask("systemctl", "show", "--property=StatusText,ActiveState", "--value", unit)
+        status, _, state = shown.strip().rpartition("\n")
+        if status and status != seen and state not in DOWN:
             say(f"{label}: {status}")
             seen = status
         time.sleep(0.5)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
+from deploy.onhost.common import counted
 from deploy.release.requirements import LOCK
 
 CLEAN, FOUND, NOT_ASKED = 0, 1, 3
@@ -30,10 +31,8 @@ def verdict(found: dict[str, Any]) -> tuple[int, list[str]]:
     if not items or skipped:
         return NOT_ASKED, [*lines, "The audit is NOT complete: its service did not know them, or nothing was asked."]
     if lines:
-        return FOUND, [
-            *lines,
-            f"{len(lines)} known vulnerabilities. Raise the versions in pyproject.toml, `make lock`.",
-        ]
+        known = counted(len(lines), "known vulnerability", "known vulnerabilities")
+        return FOUND, [*lines, f"{known}. Raise the versions in pyproject.toml, `make lock`."]
     return CLEAN, [f"no vulnerability is known in the {len(items)} packages of {LOCK.name}"]
 
 

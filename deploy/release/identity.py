@@ -89,10 +89,22 @@ def choose(wanted: str, releases: Mapping[str, Release]) -> tuple[str, bool]:
     """The release to run and whether it must be built.
 
     A finished release that was tampered with is not mended in place, since workers run from it:
-    a fresh one is built beside it.
+    a fresh one is built beside it, under the next number. The newest serves: those before it may be gone again.
     """
-    name, attempt = wanted, 1
-    while name in releases and releases[name].complete and not releases[name].intact:
-        attempt += 1
-        name = f"{wanted}.{attempt}"
-    return name, not (name in releases and releases[name].complete)
+    built = [0, *(_attempt(name, wanted) for name, item in releases.items() if item.complete)]
+    newest = _named(wanted, max(built))
+    if newest in releases and releases[newest].intact:
+        return newest, False
+    return _named(wanted, max(built) + 1), True
+
+
+def _named(wanted: str, attempt: int) -> str:
+    return wanted if attempt == 1 else f"{wanted}.{attempt}"
+
+
+def _attempt(name: str, wanted: str) -> int:
+    """Which one it is of those that were built as `wanted`; 0: none of them."""
+    rest = name.removeprefix(wanted)
+    if name == wanted:
+        return 1
+    return int(rest[1:]) if rest != name and rest[0] == "." and rest[1:].isdecimal() else 0

@@ -16,6 +16,7 @@ from pyinfra.api import DeployError, FunctionCommand, operation
 from pyinfra.api.state import BaseStateCallback
 
 from deploy import others
+from deploy.onhost.common import counted
 from deploy.rollout.conductor import Conductor
 from deploy.rollout.once import Once, side_by_side
 from deploy.rollout.report import announce, as_data, conclude, warn
@@ -85,7 +86,8 @@ class Rollout:
             Path(self.plan_file).write_text(json.dumps(plans), encoding="utf-8")
         if barred := [item for item in self.members.values() if item.plan.problems]:
             raise DeployError(
-                f"{len(barred)} of {len(self.members)} hosts cannot be deployed to, see above. Nothing was changed."
+                f"{len(barred)} of {counted(len(self.members), 'host', 'hosts')} cannot be deployed to, see above. "
+                "Nothing was changed."
             )
         self.demand_unity()
 

@@ -9,6 +9,7 @@ from pyinfra import logger
 from pyinfra.api.state import StateStage
 
 from deploy.deployments import listed
+from deploy.onhost.common import counted
 from deploy.state import HostState
 from deploy.table import grouped
 from deploy.table import render as table
@@ -128,7 +129,9 @@ def announce(member: AnyMember, *, warned: bool = True) -> None:
     if plan.lock:
         lines.append(f"plan: {plan.lock}: it is waited for, and its lock removed if its owner is gone")
     if not (plan.problems or plan.words or plan.lock):
-        lines.append(f"plan: nothing to do; release {plan.release}, {len(plan.workers)} workers as wanted")
+        lines.append(
+            f"plan: nothing to do; release {plan.release}, {counted(len(plan.workers), 'worker', 'workers')} as wanted"
+        )
     for line in lines:
         (logger.error if plan.problems else logger.info)("%s%s", member.host.print_prefix, line)
 

@@ -104,7 +104,7 @@ def test_what_is_others_or_not_handed_on_stays_and_is_named(
     assert (tmp_path / "lib/webhooks/spool/enrol/waiting").read_text() == "{}"
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("left: ")]
     assert len(said) == 4
-    assert any("1 payloads that were accepted" in line for line in said)
+    assert any("1 payload that was accepted" in line for line in said)
     assert any("systemctl unmask prefect-worker.service" in line for line in said)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 HOST = wanted()
 LINE = record.Line("ada@desk", to="r2", at="2026-01-02T03:04:05Z", seconds=61.4)
+CURE = "-> remove it on the host, ./hublab deploy"
 DOING = {f"prefect-worker@{number}.service": "polling default, 0 runs in flight" for number in (1, 2, 3)}
 QUIET = Report(doing=DOING, queue=Queue(0, 0))
 
@@ -67,14 +68,14 @@ def test_drop_in_is_drift_when_it_is_for_our_units_and_trouble_when_it_is_for_al
     host.workers[2] = replace(host.workers[2], drop_ins=(ours, all_services, vendor))
     found = judged(host)
     assert found.drift == (f"hublab-1-2 will be drained and restarted: {ours} changes its unit",)
-    assert found.trouble == (f"{all_services} changes the units of this deploy, and no deploy removes it",)
+    assert found.trouble == (f"{all_services} changes the units of this deploy, and no deploy removes it {CURE}",)
 
 
 def test_drop_in_for_all_services_is_trouble_where_the_webhooks_alone_have_it() -> None:
     path = "/etc/systemd/system/hublab-.service.d/y.conf"
     host = converged(HOST)
     found = judged(replace(host, webhooks=replace(host.workers[1], number=0, drop_ins=(path,))))
-    assert f"{path} changes the units of this deploy, and no deploy removes it" in found.trouble
+    assert f"{path} changes the units of this deploy, and no deploy removes it {CURE}" in found.trouble
 
 
 def test_draining_worker_is_no_trouble_of_its_own() -> None:
@@ -128,7 +129,9 @@ def test_drift_is_the_plan_in_words() -> None:
 
 def test_worker_that_is_not_online_is_trouble() -> None:
     found = judged(replace(converged(HOST), online=frozenset({"hublab-1-1", "hublab-1-3"})))
-    assert found.trouble == ("hublab-1-2 is not ONLINE at Prefect's server",)
+    assert found.trouble == (
+        f"hublab-1-2 is not ONLINE at Prefect's server -> ./hublab logs {HOST.address} 2 says why",
+    )
 
 
 def test_host_that_cannot_be_deployed_to() -> None:

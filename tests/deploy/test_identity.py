@@ -122,7 +122,10 @@ GOOD, HALF, BAD = {"complete": True}, {"complete": False}, {"complete": True, "g
         ({"r": BAD, "r.2": GOOD}, "r.2", False),
         ({"r": BAD, "r.2": HALF}, "r.2", True),
         ({"r": BAD, "r.2": BAD}, "r.3", True),
-        ({"other": GOOD}, "r", True),
+        ({"r.2": BAD, "r.3": GOOD}, "r.3", False),  # the first has been removed since
+        ({"r.2": BAD}, "r.3", True),
+        ({"r": GOOD, "r.10": BAD, "r.9": BAD}, "r.11", True),
+        ({"other": GOOD, "rr": GOOD, "r.x": GOOD, "r-2": GOOD}, "r", True),
     ],
 )
 def test_choose(there: dict[str, dict[str, Any]], name: str, build: bool) -> None:

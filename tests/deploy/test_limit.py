@@ -37,12 +37,12 @@ def test_without_it_all() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "LIMIT: names no host. Name one of HUBLAB_HOSTS, or leave LIMIT out for all of them."),
-        ("web-1,", "LIMIT: names no host."),
-        ("web1", "LIMIT: 'web1' is no host of HUBLAB_HOSTS; did you mean web-1?"),
-        ("WEB-1", "LIMIT: 'WEB-1' is no host of HUBLAB_HOSTS"),
-        ("web-1,nowhere", "LIMIT: 'nowhere' is no host of HUBLAB_HOSTS; there are: web-1, web-2, db, fd00::1."),
-        ("workers", "LIMIT: 'workers' is no host of HUBLAB_HOSTS"),
+        ("", "--limit: names no host. Name one of HUBLAB_HOSTS, or leave it out for all of them."),
+        ("web-1,", "--limit: names no host."),
+        ("web1", "HUBLAB_HOSTS: no host there is 'web1'; did you mean web-1?"),
+        ("WEB-1", "HUBLAB_HOSTS: no host there is 'WEB-1'"),
+        ("web-1,nowhere", "HUBLAB_HOSTS: no host there is 'nowhere'; there are: web-1, web-2, db, fd00::1."),
+        ("workers", "HUBLAB_HOSTS: no host there is 'workers'"),
     ],
 )
 def test_what_is_no_host_is_named_and_nothing_is_done(text: str, said: str) -> None:

@@ -93,7 +93,7 @@ def test_surplus_workers_are_removed_and_the_others_stay() -> None:
     plan = make(wanted(workers=1), converged(wanted(workers=3)))
     assert plan.surplus == (2, 3)
     assert plan.restarts == ()
-    said = "will be drained and removed: only 1 are wanted; its user hublab-worker-3 and its folder stay"
+    said = "will be drained and removed: only 1 is wanted; its user hublab-worker-3 and its folder stay"
     assert f"prefect-worker@3.service {said}" in plan.words
 
 
@@ -135,8 +135,12 @@ def damaged(**damage: Any) -> HostState:
     [
         ({"added": ("uvloop-0.21.0",)}, "uvloop-0.21.0 was added"),
         ({"missing": ("prefect-3.8.8",)}, "prefect-3.8.8 is missing"),
-        ({"code_changed": True}, "its code changed"),
+        ({"code_changed": True}, "its code below worker or flows changed"),
         ({"guard": False}, "its guard against uvloop changed"),
+        (
+            {"added": ("uvloop-0.21.0",), "guard": False},
+            "uvloop-0.21.0 was added; its guard against uvloop changed",
+        ),
     ],
 )
 def test_tampered_release_gets_a_fresh_one_beside_it(damage: dict[str, Any], word: str) -> None:

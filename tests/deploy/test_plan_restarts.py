@@ -42,6 +42,7 @@ def plan_with(host: WorkerHost | None = None, **worker: Any) -> Plan:
         ({"active": "failed", "pid": 0}, "is failed"),
         ({"active": "activating"}, "is activating"),
         ({"active": "active", "pid": 0}, "is active"),
+        ({"active": "activating", "pid": 0, "restarts": 7}, "is activating, started 7 times by systemd"),
         ({"uvloop": True}, "has uvloop loaded"),
         ({"credentials": {}}, "the credential or the API's address changed"),
         ({"credentials": {"profiles.toml": "0" * 64}}, "the credential or the API's address changed"),
@@ -50,7 +51,8 @@ def plan_with(host: WorkerHost | None = None, **worker: Any) -> Plan:
 def test_reason(worker: dict[str, Any], reason: str) -> None:
     plan = plan_with(**worker)
     assert [(step.name, step.reasons) for step in plan.restarts] == [("hublab-1-2", (reason,))]
-    assert plan.words == (f"hublab-1-2 will be drained and restarted: {reason}",)
+    verb = "started" if worker.get("pid") == 0 else "drained and restarted"
+    assert plan.words == (f"hublab-1-2 will be {verb}: {reason}",)
 
 
 def test_worker_that_systemd_does_not_know_is_new() -> None:

@@ -139,7 +139,8 @@ def test_new_webhooks_are_started_and_their_secrets_written() -> None:
 )
 def test_why_they_are_restarted(change: dict[str, Any], reason: str) -> None:
     plan = plan_for(serving(**change))
-    assert plan.words == (f"hublab-webhooks.service will be restarted: {reason}",)
+    verb = "started" if change.get("pid") == 0 else "restarted"
+    assert plan.words == (f"hublab-webhooks.service will be {verb}: {reason}",)
     assert not plan.restarts
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from deploy.coolify.fleet import judge
 from deploy.coolify.plan import make
 from deploy.coolify.state import ApplicationState, Kept, Running
+from deploy.fleet.standing import LATE, UNTOLD
 from deploy.fleet.status import render
 from deploy.onhost.left_runs import LeftRun
 from deploy.onhost.record import Line
@@ -39,14 +40,15 @@ def test_application_as_planned() -> None:
 
 
 def test_what_a_deploy_would_not_cure_is_trouble() -> None:
-    assert judged(state(), None).trouble == ("Prefect's server did not say what is due",)
-    assert judged(state(), Queue(3, 2)).trouble == ("2 flow runs are late",)
+    assert judged(state(), None).trouble == (UNTOLD,)
+    assert judged(state(), Queue(3, 2)).trouble == (f"2 flow runs are late -> {LATE}",)
+    assert judged(state(), Queue(1, 1)).trouble == (f"1 flow run is late -> {LATE}",)
     lost = LeftRun("i", "n", "Lost", "lost", again=True)
     assert judged(state(), left=(lost,)).trouble[0].startswith("1 flow run is lost: n (i) -> ./hublab run-again")
     held = judged(state(lock="locked by bob", lock_orphaned=True))
     assert (held.lock, held.trouble[0]) == (
         "locked by bob",
-        "locked by bob: its owner is gone; the next deploy takes it over",
+        "locked by bob: its owner is gone -> the next ./hublab deploy takes it over",
     )
 
 
