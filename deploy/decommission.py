@@ -13,7 +13,7 @@ from deploy.rollout.leave import leave
 from deploy.rollout.member import Member
 
 if "LIMIT" not in os.environ:
-    raise DeployError("LIMIT: missing. Name the hosts that leave, as in HUBLAB_HOSTS: ./hublab decommission host.")
+    raise DeployError("--limit: missing. Name the hosts that leave, as in HUBLAB_HOSTS: ./hublab decommission host.")
 
 wanted = host.data.spec
 if wanted.application:

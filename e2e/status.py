@@ -22,6 +22,8 @@ from e2e.target import CHECKOUT, find
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from junitparser import TestCase
+
     from e2e.record import Record
 
 FILE = CHECKOUT / "STATUS.md"
@@ -34,6 +36,7 @@ SECTIONS = {
 }
 SANDBOX, PRODUCTION, HOSTS = SECTIONS
 _NEVER = "Never run here"
+_PYTESTS = re.compile(r'^(failed on \w+ with ")?(AssertionError: )?')
 _SECTION = re.compile(r"^## (.+)\n\n((?:(?!## ).*\n?)*)", re.MULTILINE)
 
 
@@ -113,14 +116,25 @@ def of_checks(junit: JUnitXml, against: str, releases: Iterable[str], checkout: 
         f"- when: {_when(began.astimezone(UTC))}",
         _release(", ".join(releases), checkout),
         f"- against: {against}",
-        *(f"- wrong: {case.name}" for case in failed),
-        *(f"- not verified: {case.name}: {words.line(_reason(case), 200)}" for case in skipped),
+        *(f"- wrong: {line}" for line in _by_reason(failed)),
+        *(f"- not verified: {line}" for line in _by_reason(skipped)),
     ]
     return "\n".join(lines)
 
 
-def _reason(case: object) -> str:
-    return "; ".join(str(each.message) for each in getattr(case, "result", []))
+def _by_reason(cases: Iterable[TestCase]) -> list[str]:
+    """What several checks say is said once, with the first of them."""
+    found: dict[str, list[str]] = {}
+    for case in cases:
+        found.setdefault(_reason(case), []).append(case.name)
+    more = {reason: f" and {len(names) - 1} more" if names[1:] else "" for reason, names in found.items()}
+    return [f"{names[0]}{more[reason]}: {reason}" for reason, names in found.items()]
+
+
+def _reason(case: TestCase) -> str:
+    """The first line of what a check says, without pytest's own words before it."""
+    said = "; ".join(str(each.message).partition("\n")[0] for each in case.result)
+    return words.line(_PYTESTS.sub("", said).rstrip('"'), 200)
 
 
 def _when(moment: datetime) -> str:
@@ -133,7 +147,7 @@ def _release(release: str, checkout: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """`python -m e2e.status JUNIT`: write the section of `./hublab verify` from what pytest has written; 0."""
+    """`python -m e2e.status JUNIT`: write the section of `./hublab verify` from what pytest has written, say it; 0."""
     parser = argparse.ArgumentParser(prog="python -m e2e.status", description=main.__doc__)
     parser.add_argument("junit", type=Path)
     parser.add_argument("--status", type=Path, default=FILE)
@@ -143,6 +157,9 @@ def main(arguments: list[str] | None = None) -> int:
     what = "the hosts of a sandbox" if in_sandbox else f"the hosts of {target.name}"
     body = of_checks(JUnitXml.fromfile(str(asked.junit)), what, system.releases(target), system.commit())
     write(HOSTS, body, asked.status)
+    sys.stdout.write(body + "\n")
+    if "- wrong: " in body:
+        sys.stdout.write(f"-> `./hublab status` says what a deploy mends; {asked.junit} has all that each check said\n")
     return 0
 
 

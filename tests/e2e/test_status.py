@@ -95,10 +95,26 @@ def test_checks_of_the_hosts_are_counted() -> None:
     ]
     bad = status.of_checks(JUnitXml.fromstring(_JUNIT.format(more=_BAD)), "x", [], "")
     assert bad.startswith("- **FAILED**: 2 of 4 checks hold")
-    assert "- wrong: test_d" in bad
+    assert "- wrong: test_d: no" in bad.splitlines()
     none = status.of_checks(JUnitXml.fromstring("<testsuites/>"), "x", [], "")
     assert none.startswith("- **FAILED**: 0 of 0 checks hold")
     assert datetime.now(UTC).strftime("%Y") in none
+
+
+def test_what_several_checks_say_is_said_once_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = 'message="failed on setup with &quot;AssertionError: no process&#10;assert 0&quot;"'
+    down = "".join(
+        f'<testcase name="test_{name}" classname="x" time="1"><error {said}>…</error></testcase>' for name in "def"
+    )
+    (junit := tmp_path / "verify.xml").write_text(_JUNIT.format(more=down))
+    monkeypatch.setattr(status, "find", lambda _: (tmp_path / "env", False))
+    monkeypatch.setattr(system, "releases", lambda _: ["abc"])
+    assert status.main([str(junit), "--status", str(tmp_path / "STATUS.md")]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line for line in told if "wrong" in line] == ["- wrong: test_d and 2 more: no process"]
+    assert told[-1] == f"-> `./hublab status` says what a deploy mends; {junit} has all that each check said"
 
 
 def test_the_checkout_counts_as_changed_by_all_but_this_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

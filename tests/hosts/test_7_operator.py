@@ -74,7 +74,7 @@ def test_status_is_0_only_if_all_is_as_planned(deployed: Operator, machine: Mach
     status, text = fleet(deployed, "status")
     machine.ssh("systemctl start prefect-worker@2", timeout=180)
     assert status == 1, text
-    assert "hublab-1-2 will be drained and restarted: is inactive" in text
+    assert "hublab-1-2 will be started: is inactive" in text
 
 
 def test_drop_in_is_drift_and_the_next_deploy_moves_it_aside(deployed: Operator, machine: Machine) -> None:

@@ -113,7 +113,7 @@ def test_host_leaves_with_all_that_was_put_there(
     machine = box.hosts[1]
     refused = fleet.run("pyinfra", "-y", "deploy/inventory.py", "deploy/decommission.py")
     assert refused.status != 0
-    assert "LIMIT: missing" in refused.text
+    assert "--limit: missing" in refused.text
     monkeypatch.setenv("LIMIT", machine.address)
     result = fleet.run("pyinfra", "-y", "deploy/inventory.py", "deploy/decommission.py")
     assert result.status == 0, result.text
