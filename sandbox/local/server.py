@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from sandbox.layout import CHECKOUT
 from sandbox.local.processes import AUTH, environment, free_port
 from sandbox.server import POOL
 from sandbox.waiting import wait_for
@@ -122,10 +126,36 @@ class Api:
         return next(str(entry["last_heartbeat_time"]) for entry in self.workers(pool) if entry["name"] == worker)
 
 
+class Fresh:
+    """The database of a first start, kept for the next servers of that version: to make it is half of a start."""
+
+    def __init__(self, database: Path, program: str = PREFECT) -> None:
+        """Of a server of this program; one that is there already is left alone."""
+        (version,) = Path(program).parents[1].glob("lib/python*/site-packages/prefect-*.dist-info")
+        self._database, self._kept = database, CHECKOUT / ".hublab/prefect" / f"{version.stem}.db"
+        self._first = not database.exists()
+
+    def furnish(self) -> None:
+        """Put it there before the start; nothing, where this server is the first of its version."""
+        if self._first and self._kept.exists():
+            shutil.copy(self._kept, self._database)
+
+    def keep(self) -> None:
+        """Of a server that answers, and that nobody has asked for anything."""
+        if not self._first or self._kept.exists():
+            return
+        self._kept.parent.mkdir(parents=True, exist_ok=True)
+        whole = self._kept.with_suffix(f".{os.getpid()}")
+        with contextlib.closing(sqlite3.connect(self._database, timeout=60)) as database:
+            database.execute("VACUUM INTO ?", [str(whole)])
+        whole.replace(self._kept)
+
+
 @contextlib.contextmanager
 def prefect_server(home: Path, program: str = PREFECT, **more: str) -> Iterator[int]:
     """A real server on loopback, of this program of Prefect's, with more in its environment; yields its port."""
-    port = free_port()
+    port, fresh = free_port(), Fresh(home / "prefect.db", program)
+    fresh.furnish()
     command = [program, "server", "start", "--port", str(port), "--no-ui"]
     with (home / "server.log").open("wb") as log:
         more |= {"PREFECT_SERVER_API_AUTH_STRING": AUTH, "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
@@ -139,6 +169,7 @@ def prefect_server(home: Path, program: str = PREFECT, **more: str) -> Iterator[
     try:
         with httpx.Client(trust_env=False) as http:  # one: to make it costs more than to ask
             wait_for(answers, "Prefect's server answers", limit=600)
+        fresh.keep()
         yield port
     finally:
         process.terminate()

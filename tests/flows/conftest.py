@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import certifi
 
-from sandbox.local.server import UNSEEN
+from sandbox.local.server import UNSEEN, Fresh
 
 # Before Prefect is imported: nothing of a test belongs in the home of whoever runs it.
 _HOME = tempfile.TemporaryDirectory(prefix="hublab-tests-")
@@ -33,7 +33,7 @@ for _name in ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "
 import pytest  # noqa: E402
 from prefect.exceptions import ObjectAlreadyExists  # noqa: E402
 from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: E402
-from prefect.testing.utilities import prefect_test_harness  # noqa: E402
+from prefect.testing import utilities  # noqa: E402
 
 from flows.recipients import edits  # noqa: E402
 from flows.sending import ahead  # noqa: E402
@@ -48,6 +48,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+@contextlib.contextmanager
+def harness() -> Iterator[None]:
+    """Prefect's own, whose database need not be made anew."""
+    folder = tempfile.mkdtemp()  # the harness removes it
+    fresh = Fresh(Path(folder, "prefect-test.db"))
+    fresh.furnish()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utilities, "mkdtemp", lambda: folder)
+        with utilities.prefect_test_harness(server_startup_timeout=600):
+            fresh.keep()
+            yield
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[None]:
     """A Prefect server of the tests' own, with a work pool and everything registered."""
@@ -57,7 +70,7 @@ def server() -> Iterator[None]:
         if running := os.environ.get("HUBLAB_TESTS_PREFECT_API"):  # a server that is kept running while one develops
             stack.enter_context(temporary_settings({PREFECT_API_URL: running}))
         else:
-            stack.enter_context(prefect_test_harness(server_startup_timeout=600))
+            stack.enter_context(harness())
         with Prefect() as prefect:
             with contextlib.suppress(ObjectAlreadyExists):
                 prefect.client.create_work_pool(WorkPoolCreate(name="default", type="process"))
