@@ -1,8 +1,9 @@
 """How soon and how often runs start, and what waiting costs: `python -m bench.starts [--runs 60] [--alone 15]`.
 
-No root: a real Prefect server (SQLite) on loopback and three workers of four places, as a deploy starts them. First
-nothing is to do for a minute: requests a second and worker, counted on the wire, and the server's CPU. Then runs come
-one at a time at odd moments, due at once; then many together. CPU is from /proc, times are from the runs' own states.
+Root: a sandbox's Prefect server on PostgreSQL (with SQLite, runs wait for its one writer) and three workers of four
+places on this machine. First nothing is to do for a minute: requests a second and worker, counted on the wire, and the
+server's CPU. Then runs come one at a time at odd moments, due at once; then many together of a flow that prints a line,
+all of them there before the first begins. CPU is from /proc, times are from the runs' own states.
 """
 
 from __future__ import annotations
@@ -20,14 +21,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import results
+from bench.boxes import boot
 from bench.worker_start import CONCURRENCY, cpu_seconds, delay
-from sandbox.local.processes import AUTH, Trial, environment, survivors, title
+from sandbox.cgroup import Cgroup
+from sandbox.local.processes import Trial, environment, title
 from sandbox.local.proxy import Proxy
-from sandbox.local.server import Api, prefect_server
+from sandbox.local.server import Api
+from sandbox.server import PORT
 from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sandbox import Sandbox
 
 WORKERS, QUEUE = 3, "starts"
 EAGER_SECONDS, IDLE_SECONDS = 75.0, 60.0
@@ -35,11 +41,11 @@ EAGER_SECONDS, IDLE_SECONDS = 75.0, 60.0
 
 
 @contextmanager
-def begin(number: int, port: int, home: Path) -> Iterator[subprocess.Popen[bytes]]:
+def begin(number: int, port: int, auth: str, home: Path) -> Iterator[subprocess.Popen[bytes]]:
     """One worker, until the end."""
     (own := home / f"worker-{number}").mkdir()
     (own / "tmp").mkdir()
-    env = environment(own, PREFECT_API_URL=f"http://127.0.0.1:{port}/api", PREFECT_API_AUTH_STRING=AUTH)
+    env = environment(own, PREFECT_API_URL=f"http://127.0.0.1:{port}/api", PREFECT_API_AUTH_STRING=auth)
     env |= {"HUBLAB_WORKER_NAME": f"starts-{number}", "HUBLAB_WORK_QUEUES": QUEUE, "TMPDIR": str(own / "tmp")}
     env |= {"HUBLAB_CONCURRENCY": str(CONCURRENCY), "HUBLAB_WRITE_PATHS": str(home / "marks")}
     command = [sys.executable, "-m", "worker"]
@@ -66,6 +72,12 @@ def waited(api: Api, run: str) -> float:
     return (datetime.fromisoformat(at["RUNNING"]) - datetime.fromisoformat(at["SCHEDULED"])).total_seconds()
 
 
+def process(box: Sandbox) -> int:
+    """Prefect's server, by its number on this machine."""
+    found = Cgroup(f"{box.layout.cgroup}/server").processes()
+    return next(pid for pid in found if "prefect server start" in title(pid))
+
+
 def measure(api: Api, server: int, proxy: Proxy, marks: Path, asked: argparse.Namespace) -> dict[str, Any]:
     """All figures, with the workers there."""
     requests, share = idle(server, proxy)
@@ -75,8 +87,7 @@ def measure(api: Api, server: int, proxy: Proxy, marks: Path, asked: argparse.Na
         time.sleep(random.uniform(2.0, 4.0))  # noqa: S311 - at odd moments
         runs.append(api.start("until", QUEUE, **trial.files))
         assert api.wait_state(runs[-1], "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
-    began = time.monotonic()
-    many = [api.start("until", QUEUE, **trial.files) for _ in range(asked.runs)]
+    many, began = api.start_many(asked.runs, "trivial", QUEUE), time.monotonic()
     # One look for all: each takes CPU time of the server.
     ended = {"flow_runs": {"id": {"any_": many}, "state": {"type": {"any_": ["COMPLETED"]}}}}
     wait_for(lambda: api.post("/flow_runs/count", ended) == len(many), "all completed", limit=600, every=0.5)
@@ -112,14 +123,15 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         (marks := Path(folder) / "marks").mkdir()
-        api = Api(stack.enter_context(prefect_server(Path(folder))), "bench.until")
-        server = next(pid for pid in survivors() if "prefect server start" in title(pid))
-        proxy = Proxy(api.port)
+        box = boot("starts")
+        stack.callback(box.down)
+        direct, proxy = Proxy(PORT, box.server.address), Proxy(PORT, box.server.address)
+        stack.callback(direct.close)
         stack.callback(proxy.close)
-        api.ensure_pool()
+        api, server = Api(direct.port, "bench.until", box.auth), process(box)
         _, without = idle(server, proxy)
         for number in range(WORKERS):
-            stack.enter_context(begin(number, proxy.port, Path(folder)))
+            stack.enter_context(begin(number, proxy.port, box.auth, Path(folder)))
         wait_for(lambda: len(api.workers()) == WORKERS, "all workers are online")
         found = measure(api, server, proxy, marks, asked) | {"without": without}
     results.write("starts", table(found), found)

@@ -25,6 +25,12 @@ def until(mark: str, gate: str) -> None:
     note(mark, "end")
 
 
+@flow
+def trivial() -> None:
+    """Print a line."""
+    print("here", flush=True)
+
+
 @task
 def step() -> None:
     """A task, so that the engine has more to tell the API than its own end."""

@@ -37,8 +37,8 @@ class InFlight:
             if not self._holds[flow_run_id]:
                 del self._holds[flow_run_id]
                 self._probes.discard(flow_run_id)
-            self._changed.set()
-            self._changed = asyncio.Event()
+                self._changed.set()
+                self._changed = asyncio.Event()
 
     def __contains__(self, flow_run_id: UUID) -> bool:
         """Whether the run is in hand."""

@@ -7,7 +7,8 @@
   (`worker.engine_patience`).
 - Which process it is, it tells by itself, with the flow's version, which it tells anyway.
 - Heartbeats, and the watch for somebody who suspends the run, each with a thread, a client and a websocket of its own:
-  they begin in the run's fifth second. The watch begins with a look at the run's state: it misses no suspension.
+  they begin when the run is fifteen seconds old, half of the least interval that Prefect allows between two heartbeats.
+  The watch begins with a look at the run's state: it misses no suspension.
 - Certificates: Prefect's clients share one context, which no other client of the flow's ever sees.
 
 Imports nothing of this project, as `worker.engine_patience`. All of Prefect's private names that are used here are in
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     type _Setup = Callable[..., AbstractContextManager[Any]]
 
-LATER_SECONDS = 5.0
+LATER_SECONDS = 15.0
 _ENTRYPOINT, _RUN = "PREFECT__FLOW_ENTRYPOINT", "PREFECT__FLOW_RUN_ID"
 
 

@@ -52,6 +52,9 @@ EVENTS_SECONDS = 3.0
 """How long a worker that ends waits for its last events to leave; the API may be away."""
 PUT_OFF_SECONDS = 20.0
 """How long a run that could not be claimed is left alone: asked for at once, it would take a place for ever."""
+POLL_SECONDS = 15.0
+"""How long a worker that finds nothing asks only whether anything is due: that costs the server half of a poll, by
+which it also marks the queues as looked at. As long as Prefect's own workers wait between two polls."""
 
 
 class _JobConfiguration(ProcessJobConfiguration):
@@ -90,6 +93,7 @@ class HublabWorker(ProcessWorker):
         self.claim = Claimed(Owner(settings.name, living.place()), living.token(os.getpid()))
         self._queues_known = False
         self._put_off: dict[UUID, float] = {}
+        self._backlog, self._polled = False, float("-inf")  # whether the last poll found a run; when that was
 
     @classmethod
     def __dispatch_key__(cls) -> str:
@@ -183,18 +187,35 @@ class HublabWorker(ProcessWorker):
         self._put_off = {flow_run_id: until for flow_run_id, until in self._put_off.items() if until > now}
         own = [] if probes else [settings.probe_queue]
         found: list[WorkerFlowRunResponse] = []
+        queues = [*own, *(settings.queues if room > 0 else ())]
         try:
-            if queues := [*own, *(settings.queues if room > 0 else ())]:
+            if queues and ((room > 0 and self._backlog) or await self._due(queues)):
                 # Runs that are being claimed, or could not be, are among the answers: they must not hide the next.
                 limit = settings.concurrency + len(self._put_off) + 1
                 found = await self._scheduled(queues, limit)
-                if len(found) == limit and own:  # the server gives one queue's runs before another's
+                self._polled = time.monotonic()
+                if len(found) == limit and own and await self._due(own):  # one queue's runs come before another's
                     found += await self._scheduled(own, 1)
+            if room > 0:
+                self._backlog = bool(found)
         except ObjectNotFound:
             self._queues_known = False
         if self.drain.requested.is_set():
             return []
         return self._to_be_taken(found, room)
+
+    async def _due(self, queues: list[str]) -> bool:
+        """Whether to poll: there is something to find, or it is time to be seen."""
+        if time.monotonic() - self._polled >= POLL_SECONDS:
+            return True
+        wanted = {"state": {"type": {"any_": ["SCHEDULED"]}}, "next_scheduled_start_time": {"before_": self._before()}}
+        where = {"work_pools": {"name": {"any_": [self.settings.pool]}}, "work_pool_queues": {"name": {"any_": queues}}}
+        response = await self.client.request("POST", "/flow_runs/count", json={"flow_runs": wanted, **where})
+        return bool(response.json())
+
+    def _before(self) -> str:
+        """Until when a run must be due to be taken."""
+        return (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self._prefetch_seconds)).isoformat()
 
     def _to_be_taken(self, found: list[WorkerFlowRunResponse], room: int) -> list[WorkerFlowRunResponse]:
         """Those for which there is room, each one once."""
@@ -205,13 +226,12 @@ class HublabWorker(ProcessWorker):
 
     async def _scheduled(self, queues: list[str], limit: int) -> list[WorkerFlowRunResponse]:
         asked = time.monotonic()
-        before = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self._prefetch_seconds)
         try:
             response = await self.client.request(
                 "POST",
                 "/work_pools/{name}/get_scheduled_flow_runs",
                 path_params={"name": self.settings.pool},
-                json={"work_queue_names": queues, "scheduled_before": before.isoformat(), "limit": limit},
+                json={"work_queue_names": queues, "scheduled_before": self._before(), "limit": limit},
             )
         except PrefectHTTPStatusError as error:
             if error.response.status_code == _NOT_FOUND:

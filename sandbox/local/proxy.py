@@ -39,11 +39,11 @@ class Fault:
 
 
 class Proxy:
-    """Forwards to `upstream` on loopback, one request per connection; websockets are passed through."""
+    """Forwards to the port `upstream`, one request per connection; websockets are passed through."""
 
-    def __init__(self, upstream: int) -> None:
+    def __init__(self, upstream: int, host: str = "127.0.0.1") -> None:
         """Listen on a free port."""
-        self._upstream = upstream
+        self._upstream = host, upstream
         self._loop = asyncio.new_event_loop()
         self._mode = "pass"
         self._holds: list[Hold] = []
@@ -171,7 +171,7 @@ class Proxy:
         hold: Hold | None,
     ) -> None:
         asked = head + body
-        above, below = await asyncio.open_connection("127.0.0.1", self._upstream)
+        above, below = await asyncio.open_connection(*self._upstream)
         try:
             if re.search(rb"upgrade: *websocket", head, re.IGNORECASE):
                 below.write(head)

@@ -57,6 +57,10 @@ async def test_each_run_that_is_let_go_is_a_change_and_is_waited_for_anew() -> N
         with flight.hold(OTHER):
             change = await waiting(flight.change())
             released, empty = await waiting(flight.released(OTHER)), await waiting(flight.empty())
+            with flight.hold(OTHER), flight.hold(ONE):
+                pass
+            await asyncio.sleep(0)
+            assert not change.done()
         await change
         await released
         assert not empty.done()

@@ -12,18 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.drain import Drain, InFlight
-from worker.process_worker import HublabWorker
+from worker.process_worker import POLL_SECONDS, HublabWorker
 
 
 class Asked(HublabWorker):
     """A worker before a queue with a backlog: the server gives the customers' runs before the probe's."""
 
     def __init__(self, concurrency: int, backlog: int, *, probe: bool) -> None:
-        self.settings: Any = SimpleNamespace(concurrency=concurrency, queues=("q",), probe_queue="probe-w")
+        self.settings: Any = SimpleNamespace(concurrency=concurrency, queues=("q",), probe_queue="probe-w", pool="pool")
         self.in_flight, self.drain = InFlight(), Drain(0)
         self.workplace: Any = SimpleNamespace(problem="")
         self._put_off: dict[Any, float] = {}
+        self._backlog, self._polled = False, float("-inf")
+        self._prefetch_seconds = 10.0
+        self._client: Any = SimpleNamespace(request=self._count)
         self.requests: list[list[str]] = []
+        self.counted: list[list[str]] = []
         self.due = {"q": [_run("q") for _ in range(backlog)], "probe-w": [_run("probe-w")] if probe else []}
 
     @classmethod
@@ -33,6 +37,13 @@ class Asked(HublabWorker):
     async def _scheduled(self, queues: list[str], limit: int) -> list[Any]:
         self.requests.append(queues)
         return [run for name in sorted(queues, reverse=True) for run in self.due[name]][:limit]
+
+    async def _count(self, method: str, path: str, json: dict[str, Any]) -> Any:
+        assert (method, path) == ("POST", "/flow_runs/count")
+        assert json["work_pools"] == {"name": {"any_": ["pool"]}}
+        queues = json["work_pool_queues"]["name"]["any_"]
+        self.counted.append(queues)
+        return SimpleNamespace(json=lambda: sum(len(self.due[name]) for name in queues))
 
     def poll(self) -> list[str]:
         """The queues of the runs that one poll would start."""
@@ -82,3 +93,38 @@ def test_second_probe_waits_for_the_first() -> None:
     with worker.in_flight.hold(uuid4(), probe=True):
         assert worker.poll() == []
     assert worker.requests[-1] == ["q"]
+
+
+def test_worker_that_finds_nothing_only_counts_until_something_is_due_and_polls_now_and_then_to_be_seen() -> None:
+    worker = Asked(2, 0, probe=False)
+    assert [worker.poll() for _ in range(3)] == [[], [], []]
+    assert (len(worker.requests), worker.counted) == (1, [["probe-w", "q"]] * 2)
+    worker.due["q"].append(_run("q"))
+    assert worker.poll() == ["q"]
+    assert (len(worker.requests), len(worker.counted)) == (2, 3)
+    worker.due["q"].clear()
+    worker.poll()
+    worker.poll()
+    assert (len(worker.requests), len(worker.counted)) == (3, 4)
+    worker._polled -= POLL_SECONDS
+    worker.poll()
+    assert (len(worker.requests), len(worker.counted)) == (4, 4)
+
+
+def test_backlog_is_polled_without_a_count_and_probes_behind_it_and_of_a_full_worker_are_counted() -> None:
+    worker = Asked(1, 1, probe=False)
+    worker.poll()
+    worker.poll()
+    assert (len(worker.requests), len(worker.counted)) == (2, 0)
+    worker.due["q"].append(_run("q"))
+    worker.poll()
+    assert (len(worker.requests), worker.counted) == (3, [["probe-w"]])
+    held = uuid4()
+    worker.in_flight._holds[held] += 1
+    worker.poll()
+    assert (len(worker.requests), worker.counted) == (3, [["probe-w"]] * 2)
+    worker.due["probe-w"].append(_run("probe-w"))
+    assert worker.poll() == ["probe-w"]
+    del worker.in_flight._holds[held]
+    assert sorted(worker.poll()) == ["probe-w", "q"]
+    assert (len(worker.requests), len(worker.counted)) == (6, 4)
