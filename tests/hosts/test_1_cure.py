@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from sandbox import Machine, Sandbox
     from sandbox.operator import Operator
 
-RESTARTS = 20
 OPERATIONS = 5  # interpreter, lock, install, configure, activate
 MAY_END = "/run/may-end"
 LINES_OF_A_PIPE = 20  # 64 KiB, in lines of the flow's
@@ -118,14 +117,18 @@ def test_everything_verifies(operator: Operator) -> None:
 
 
 @pytest.mark.timeout(3600)
+@pytest.mark.parametrize("restarts", [7, pytest.param(20, marks=pytest.mark.faults)])
 @pytest.mark.usefixtures("deployed")
-def test_first_run_after_each_restart_completes(sandbox: Sandbox, machine: Machine) -> None:
-    """Twenty restarts in a row of every worker: all of them at once, and each one's first run is looked at."""
+def test_first_run_after_each_restart_completes(sandbox: Sandbox, machine: Machine, restarts: int) -> None:
+    """All workers at once, and each one's first run is looked at.
+
+    Where one start in five goes wrong, 21 show it 99 times of 100; the 60 of `-m faults`, where one in 13 does.
+    """
     ended = []
     with ThreadPoolExecutor(WORKERS) as pool:
-        for _ in range(RESTARTS):
+        for _ in range(restarts):
             numbers = range(1, WORKERS + 1)
             machine.ssh("systemctl restart " + " ".join(f"prefect-worker@{number}" for number in numbers), timeout=180)
             ended += list(pool.map(lambda number: first_run(sandbox, f"{machine.name}-{number}").type, numbers))
-    assert len(ended) == RESTARTS * WORKERS
+    assert len(ended) == restarts * WORKERS
     assert set(ended) == {"COMPLETED"}
