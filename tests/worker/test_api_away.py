@@ -102,7 +102,7 @@ def test_refusal_of_one_run_does_not_end_another(
 def test_engine_that_cannot_reach_the_api_at_its_start_is_no_crash(
     api: Api, proxy: Proxy, start: StartWorker, trial: Trial
 ) -> None:
-    worker = start(port=proxy.port, launch=IMPATIENT).ready()
+    worker = start(port=proxy.port, launch=IMPATIENT, PREFECT_CLIENT_MAX_RETRIES="4").ready()
     trial.let_end()
     started = proxy.hold(rb'PATCH \S+/flow_runs/\S+ .*"infrastructure_pid"')
     run = api.start("until", worker.queue, **trial.files)

@@ -102,6 +102,16 @@ def test_run_that_is_touched_between_its_claim_and_its_start_is_not_begun(
     assert not any(trial.lines("begin") for trial in trials)
 
 
+# Half a minute in seconds; nothing else is changed.
+LOOKS_SOON = """
+import sys
+from worker import workplace
+workplace.PAUSE_SECONDS = 3.0
+from worker.__main__ import main
+sys.exit(main())
+"""
+
+
 def test_host_without_a_place_to_work_gives_its_runs_back_and_takes_them_again_later(
     api: Api, start: StartWorker, tmp_path: Path
 ) -> None:
@@ -109,7 +119,7 @@ def test_host_without_a_place_to_work_gives_its_runs_back_and_takes_them_again_l
     (place := tmp_path / "place").mkdir()
     (marks := tmp_path / "marks").mkdir()
     trial = Trial(marks)
-    worker = start(TMPDIR=str(place), HUBLAB_WRITE_PATHS=str(marks)).ready()
+    worker = start(launch=LOOKS_SOON, TMPDIR=str(place), HUBLAB_WRITE_PATHS=str(marks)).ready()
     place.rename(tmp_path / "away")
     run = api.start("until", worker.queue, **trial.files)
     worker.systemd.wait("STATUS=no runs can be started: [Errno 2] No such file or directory")
