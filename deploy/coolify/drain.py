@@ -21,12 +21,11 @@ LOOK_SECONDS = 5.0
 # What was polled just before the queues were paused has become a run in flight by then.
 SETTLE_SECONDS = 20.0
 OURS = "hublab.release"
-PAGE = 200
 
 
 def open_queues(prefect: Prefect, pool: str) -> list[str]:
     """The names of those that give runs to workers, but for the gate's."""
-    found = prefect.find(f"/work_pools/{quote(pool)}/queues/filter", {"limit": PAGE}) or []
+    found = prefect.pages(f"/work_pools/{quote(pool)}/queues/filter", {})
     return [item["name"] for item in found if not (item["is_paused"] or str(item["name"]).startswith(PROBES))]
 
 
@@ -48,13 +47,9 @@ def _set(prefect: Prefect, pool: str, name: str, *, paused: bool) -> None:
 
 def in_flight(prefect: Prefect, pool: str, worker: str) -> list[str]:
     """Names of the runs that a worker has begun; with no name, those of all workers that are none of ours."""
-    body = {
-        "flow_runs": {"state": {"type": {"any_": IN_FLIGHT}}},
-        "work_pools": {"name": {"any_": [pool]}},
-        "limit": PAGE,
-    }
+    body = {"flow_runs": {"state": {"type": {"any_": IN_FLIGHT}}}, "work_pools": {"name": {"any_": [pool]}}}
     found = []
-    for run in prefect.ask("/flow_runs/filter", body):
+    for run in prefect.pages("/flow_runs/filter", body):
         labels = run.get("labels") or {}
         theirs = labels.get("prefect.worker.name") == worker if worker else OURS not in labels
         if theirs:

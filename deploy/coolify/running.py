@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from deploy.spec import WorkerHost
 
 PROBE = "hublab-probe"
-MOST = 200
 # The webhooks say it at their start and every hour (flows/webhooks/service.py).
 LOG_LINES = 5000
 SERVES = r"webhooks ({uuid}-\S+): release (\S+)"
@@ -71,8 +70,7 @@ def others(prefect: Prefect, pool: str, uuid: str) -> frozenset[str]:
 
 def _listed(prefect: Prefect, pool: str) -> list[dict[str, Any]]:
     """The workers of a pool; none where there is no such pool, which the first worker creates."""
-    found: list[dict[str, Any]] | None = prefect.find(f"/work_pools/{quote(pool)}/workers/filter", {"limit": MOST})
-    return found or []
+    return prefect.pages(f"/work_pools/{quote(pool)}/workers/filter", {})
 
 
 def gone(workers: Collection[Running], uuid: str) -> list[Running]:

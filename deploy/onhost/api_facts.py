@@ -98,7 +98,7 @@ def pool(access: Access, name: str) -> Pool:
 def online(access: Access, name: str) -> frozenset[str]:
     """The workers of the pool that the server believes to be online; none where there is no such pool."""
     try:
-        answer = request(access, f"/work_pools/{quote(name)}/workers/filter", {})
+        answer = pages(access, f"/work_pools/{quote(name)}/workers/filter", {})
     except ApiError as error:
         if error.status == HTTP_NOT_FOUND:
             return frozenset()

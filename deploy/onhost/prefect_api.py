@@ -180,11 +180,11 @@ def flow_runs(access: Access, pool: str, wanted: dict[str, Any]) -> list[FlowRun
 def pages(access: Access, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
     """A filter's answer, all pages."""
     found: list[dict[str, Any]] = []
-    while page := request(access, path, {**body, "limit": PAGE, "offset": len(found)}):
+    while True:
+        page = request(access, path, {**body, "limit": PAGE, "offset": len(found)})
         found += page
         if len(page) < PAGE:
-            break
-    return found
+            return found
 
 
 @dataclass(frozen=True)

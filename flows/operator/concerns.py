@@ -68,18 +68,19 @@ def ended_badly(prefect: Prefect, now: datetime) -> list[Concern]:
     return [Concern(names[one][0], f"{counts[one]} {names[one][1]}", groups[one], remedy) for one in (True, False)]
 
 
-def _scheduled(prefect: Prefect, path: str, more: dict[str, Any], **paging: int) -> Any:
+def _scheduled(more: dict[str, Any]) -> dict[str, Any]:
     flows = {"name": {"any_": [flow_of(one).name for one in ENTRYPOINTS if one != WATCH]}}
-    asked = {"flows": flows, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}} | more}
-    return prefect.client.request("POST", path, json=asked | paging).json()
+    return {"flows": flows, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}} | more}
+
+
+def _count(prefect: Prefect, more: dict[str, Any]) -> int:
+    return int(prefect.client.request("POST", "/flow_runs/count", json=_scheduled(more)).json())
 
 
 def late(prefect: Prefect, now: datetime) -> Concern:
     """Runs that are due for long and that no worker has begun."""
     minutes = int(LATE.total_seconds() / 60)
-    count = _scheduled(
-        prefect, "/flow_runs/count", {"next_scheduled_start_time": {"before_": (now - LATE).isoformat()}}
-    )
+    count = _count(prefect, {"next_scheduled_start_time": {"before_": (now - LATE).isoformat()}})
     items = {"late": f"due for more than {minutes} minutes, and no worker has begun them"} if count else {}
     return Concern(
         "late", f"{count} late", items, "`./hublab campaign preflight`, `./hublab status`: is a worker there, and free?"
@@ -88,7 +89,7 @@ def late(prefect: Prefect, now: datetime) -> Concern:
 
 def postponed(prefect: Prefect) -> Concern:
     """Runs that wait for a service: its quota is used up, or it has been away for long."""
-    runs = _scheduled(prefect, "/flow_runs/filter", {"state": {"name": {"any_": ["AwaitingRetry"]}}}, limit=PAGE)
+    runs = prefect.pages("/flow_runs/filter", _scheduled({"state": {"name": {"any_": ["AwaitingRetry"]}}}))
     causes = Counter[str]()
     for run in runs:
         message = str(run["state"].get("message") or "")
@@ -102,7 +103,7 @@ def postponed(prefect: Prefect) -> Concern:
 def silent(prefect: Prefect, pool: str, now: datetime) -> Concern:
     """Workers that were there today and are heard of no more."""
     items: dict[str, str] = {}
-    for one in workers(prefect, pool)[:PAGE]:
+    for one in workers(prefect, pool):
         silence = now - instant(one["last_heartbeat_time"]) if one.get("last_heartbeat_time") else GONE
         if SILENT < silence < GONE and len(items) < MANY:
             items[one["name"][-30:]] = f"{one['name']}, for {int(silence.total_seconds() / 60)} minutes"
@@ -145,7 +146,7 @@ def alarms(prefect: Prefect, now: datetime) -> Concern:
 
 def earlier(prefect: Prefect) -> Concern:
     """Mails that the system before this one has scheduled: this release refuses their parameters."""
-    count = _scheduled(prefect, "/flow_runs/count", {"tags": {"any_": [EARLIER]}})
+    count = _count(prefect, {"tags": {"any_": [EARLIER]}})
     items = {"earlier": "`./hublab campaign cutover` takes them over: docs/cutover.md"} if count else {}
     return Concern("earlier", f"{count} mails of the earlier system wait", items, "they need a decision")
 

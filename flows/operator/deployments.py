@@ -141,13 +141,22 @@ def foreign(prefect: Prefect, pool: str, ours: Collection[str]) -> Iterator[tupl
 
 def workers(prefect: Prefect, pool: str) -> list[dict[str, Any]]:
     """The workers of a pool, as Prefect shows them; none where there is no such pool."""
-    return _answer(prefect, "POST", f"/work_pools/{pool}/workers/filter", {}) or []
+    return _listed(prefect, f"/work_pools/{pool}/workers/filter") or []
 
 
 def queues(prefect: Prefect, pool: str) -> list[dict[str, Any]] | None:
     """The queues of a pool, as Prefect shows them; None where there is no such pool."""
-    those: list[dict[str, Any]] | None = _answer(prefect, "POST", f"/work_pools/{pool}/queues/filter", {})
-    return those
+    return _listed(prefect, f"/work_pools/{pool}/queues/filter")
+
+
+def _listed(prefect: Prefect, path: str) -> list[dict[str, Any]] | None:
+    """Everything that a path lists; None where what it names is not there."""
+    try:
+        return list(prefect.pages(path, {}))
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != httpx.codes.NOT_FOUND:
+            raise
+        return None
 
 
 def online(prefect: Prefect, pool: str) -> list[str]:

@@ -95,7 +95,7 @@ def _part(run: dict[str, Any], name: str) -> dict[str, Any]:
 def _runs(prefect: Prefect, key: str, done: Erased) -> None:
     ours = [key, *(f"{key}:{step}" for step in range(1, MAX_STEPS + 1))]
     for condition in ({"tags": {"all_": [f"enrolment:{key}"]}}, {"idempotency_key": {"any_": ours}}):
-        for run in prefect.client.request("POST", "/flow_runs/filter", json={"flow_runs": condition}).json():
+        for run in list(prefect.pages("/flow_runs/filter", {"flow_runs": condition})):
             _remove(prefect, run, done)
 
 

@@ -49,12 +49,7 @@ def failed(prefect: Prefect, days: float) -> Iterator[FlowRun]:
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.FAILED, StateType.CRASHED])),
         expected_start_time=FlowRunFilterExpectedStartTime.model_validate({"after_": since}),
     )
-    found: list[FlowRun] = []
-    offset = 0
-    while page := prefect.client.read_flow_runs(flow_filter=flows, flow_run_filter=runs, limit=PAGE, offset=offset):
-        found += page
-        offset += PAGE
-    yield from found
+    yield from _all(prefect, flows, runs)
 
 
 def withheld(prefect: Prefect, days: float) -> Iterator[FlowRun]:
@@ -74,11 +69,21 @@ def withheld(prefect: Prefect, days: float) -> Iterator[FlowRun]:
     ]
     for names, wanted in asked if kept else ():
         flows = FlowFilter(name=FlowFilterName(any_=sorted(names)))
-        for run in prefect.client.read_flow_runs(flow_filter=flows, flow_run_filter=wanted, limit=PAGE):
+        for run in _all(prefect, flows, wanted):
             given = run.parameters.get("enrolment") or run.parameters
             ours = names == own or (given.get("campaign"), given.get("sequence")) in kept
             if ours and not cause(run).partition(": ")[2].startswith(MEANT):
                 yield run
+
+
+def _all(prefect: Prefect, flows: FlowFilter, runs: FlowRunFilter) -> list[FlowRun]:
+    """All runs that these leave, read before the first of them is run again."""
+    found: list[FlowRun] = []
+    while page := prefect.client.read_flow_runs(flow_filter=flows, flow_run_filter=runs, limit=PAGE, offset=len(found)):
+        found += page
+        if len(page) < PAGE:
+            break
+    return found
 
 
 def cause(run: FlowRun) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import socketserver
 import threading
@@ -48,11 +49,12 @@ class Api:
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}
         self.seen: list[tuple[str, str | None]] = []
+        self.body = b""  # of the last request
         api = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                api.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 api.seen.append((self.path, self.headers.get("Authorization")))
                 api.answers.get(self.path, reply(404))(self)
 
@@ -122,6 +124,20 @@ def test_prefect_itself(api: Api) -> None:
     whole = api_facts.Server(version="3.8.8", pool=pool, online=online, automations={"a": "b"}, testing=False)
     assert replace(found, skew=0.0) == whole
     assert {path for path, _ in api.seen} == {VERSION, POOL, QUEUES, WORKERS, AUTOMATIONS, BLOCKS, DEPLOYMENTS}
+
+
+def test_a_pool_with_more_workers_than_a_page_is_read_to_its_end(api: Api) -> None:
+    """Whoever stands on the second page would be missing from the gate, or from the strangers that a plan names."""
+    api.is_well()
+    names = [f"w-{n}" for n in range(201)]
+
+    def workers(handler: BaseHTTPRequestHandler) -> None:
+        asked = json.loads(api.body)
+        page = names[asked.get("offset", 0) :][: asked.get("limit", 200)]
+        reply(200, json.dumps([{"name": one, "status": "ONLINE"} for one in page]).encode())(handler)
+
+    api.answers[WORKERS] = workers
+    assert api.ask().online == frozenset(names)
 
 
 def test_pool_that_is_not_there_is_told(api: Api) -> None:

@@ -64,7 +64,8 @@ class Past(FakePrefect):
             theirs = [{"name": name, "labels": {"prefect.worker.name": "perfect-worker"}} for name in self.runs]
             if self.queues["default"] and self.runs:
                 self.runs.pop()
-            return [*theirs, {"name": "ours", "labels": {"prefect.worker.name": "x", "hublab.release": "r"}}]
+            ours = {"name": "ours", "labels": {"prefect.worker.name": "x", "hublab.release": "r"}}
+            return [*theirs, ours][body["offset"] : body["offset"] + body["limit"]]
         return super().ask(path, body, method)
 
 
