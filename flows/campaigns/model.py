@@ -141,7 +141,7 @@ class Sequence:
 
     def key_of(self, details: dict[str, Any]) -> str:
         """The key of the enrolment that a payload asks for."""
-        return self.key(details["email"], str(details.get(self.occasion, "")) if self.occasion else "")
+        return self.key(details["email"], str(details.get(self.occasion) or "") if self.occasion else "")
 
     def key(self, email: str, occasion: str = "") -> str:
         """The enrolment's key: the same for the same address however it is written, and without the address in it."""

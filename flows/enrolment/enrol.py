@@ -46,7 +46,7 @@ def enrol(campaign: str, name: str, payload: dict[str, Any], received_at: str | 
     """
     sequence = find_sequence(campaign, name)
     details = payloads.checked(sequence, payload)
-    enrolled = instant(received_at) if received_at else _started()
+    enrolled = _received(received_at) if received_at else _started()
 
     def work() -> State[Any]:
         with Prefect() as prefect:
@@ -63,6 +63,14 @@ def enrol(campaign: str, name: str, payload: dict[str, Any], received_at: str | 
         return Completed(message=f"{len(plan)} mails of {sequence.name}, from {plan[0].due:%Y-%m-%d %H:%M} UTC")
 
     return or_later(work)
+
+
+def _received(text: str) -> datetime:
+    try:
+        return instant(text)
+    except ValueError:
+        how = "leave it out: the delays count from when the run was asked for"
+        raise ValueError(f"received_at: {text!r} is no ISO 8601 time; {how}") from None
 
 
 def _started() -> datetime:

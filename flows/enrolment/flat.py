@@ -18,7 +18,8 @@ OWN = frozenset({"payload", "received_at"})
 def folded(parameters: dict[str, Any]) -> dict[str, Any]:
     """Parameters as the handlers take them: what is no parameter of theirs becomes part of the payload. Pure."""
     given = {name: value for name, value in parameters.items() if name not in OWN}
-    payload = given | (parameters.get("payload") or {})
+    payload = parameters.get("payload") or {}
+    payload = given | payload if isinstance(payload, dict) else payload  # of another kind it is refused by its name
     return {"payload": payload, "received_at": parameters.get("received_at")}
 
 

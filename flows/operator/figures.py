@@ -65,9 +65,9 @@ def mail(run: Mapping[str, Any]) -> Mail | None:
         enrolment, number = run["parameters"]["enrolment"], int(run["parameters"]["step"])
         where = (str(enrolment["campaign"]), str(enrolment["sequence"]), number)
         email, key = str(enrolment["email"]), str(enrolment["key"])
+        names = [one["template"] for one in enrolment.get("plan", ()) if one["number"] == number]
     except (KeyError, TypeError, ValueError):
         return None
-    names = [one["template"] for one in enrolment.get("plan", ()) if one["number"] == number]
     state = run.get("state")
     became = outcome(state)
     if state and state["type"] != "SCHEDULED":

@@ -202,7 +202,7 @@ def _place(block: str, name: str, given: Any) -> Place | None:
     if not isinstance(table, dict) or set(table) - {"name", "kind", "options"}:
         raise MappingError(f"{where}: {given!r} is neither a name, nor false, nor a table of name, kind and options")
     there, options = table.get("kind", kind), table.get("options", {})
-    if there not in FITS[kind]:
+    if not isinstance(there, str) or there not in FITS[kind]:
         fits = ", ".join(sorted(FITS[kind]))
         raise MappingError(f"{where}: kind = {there!r} cannot stand for a {kind}; it may be one of {fits}")
     if not isinstance(table.get("name", ""), str) or table.get("name") == "":

@@ -65,7 +65,7 @@ def _calendly(body: dict[str, Any]) -> list[dict[str, Any]]:
     # A booking that is moved is cancelled and made anew; the new one counts.
     if status is None or (status == CANCELLED and told.get("rescheduled")):
         return []
-    event = told.get("scheduled_event") or {}
+    event = _table(told.get("scheduled_event"))
     uri = event.get("uri") or told.get("event") or told["uri"]
     details = {
         "first_name": told.get("first_name") or _first(told.get("name")),
@@ -91,21 +91,28 @@ def _calcom(body: dict[str, Any]) -> list[dict[str, Any]]:
         "event_type": told.get("title") or told.get("type"),
         "business_name": _response(told.get("responses")),
     }
-    found = []
-    for one in told["attendees"]:
+    found, fault = [], ""
+    for one in map(_table, told["attendees"]):
         # Who was marked by mistake, and is marked back, did come.
         came = status == NO_SHOW and one.get("noShow") is False
         more = {"first_name": one.get("firstName") or _first(one.get("name"))}
-        found.append(_booking(one["email"], BOOKED if came else status, at, str(uid), details | more))
+        try:
+            found.append(_booking(one.get("email"), BOOKED if came else status, at, uid, details | more))
+        except ValueError as error:  # of one guest: the others have booked
+            fault = str(error)
+    if fault and not found:
+        raise ValueError(fault)
     return found
 
 
 def _booking(email: Any, status: str, at: str, identity: Any, details: dict[str, Any]) -> dict[str, Any]:
-    when, named = instant(at), line(str(identity))
+    when, named = instant(at), line(identity)
     try:
         address = _TYPES["address"].validate_python(email)
     except ValidationError:
         raise ValueError("without the attendee's address") from None
+    if not isinstance(named, str) or not named:
+        raise ValueError("without the booking's name")
     if len(json.dumps(named)) > LONGEST_NAME or not named.isprintable():
         raise ValueError(f"the booking's name has over {LONGEST_NAME} characters, or one that nothing shows")
     return {
@@ -140,19 +147,23 @@ def _first(name: Any) -> str | None:
     return (line(name).split(" ") or [None])[0] if isinstance(name, str) else None
 
 
-def _answered(answers: Any) -> str | None:
+def _table(found: Any) -> dict[str, Any]:
+    """What is optional may be anything: where it is no object, nothing is known of it."""
+    return found if isinstance(found, dict) else {}
+
+
+def _answered(answers: Any) -> Any:
     """What was answered where the booking's form asks for the business."""
-    for one in answers or ():
-        if any(word in str(one.get("question", "")).casefold() for word in _BUSINESS):
-            return str(one.get("answer") or "") or None
+    for one in map(_table, answers if isinstance(answers, list) else ()):
+        if any(word in str(one.get("question")).casefold() for word in _BUSINESS):
+            return one.get("answer")
     return None
 
 
-def _response(responses: Any) -> str | None:
-    for name, one in (responses or {}).items():
+def _response(responses: Any) -> Any:
+    for name, one in _table(responses).items():
         if any(word in str(name).casefold() for word in _BUSINESS):
-            value = one.get("value") if isinstance(one, dict) else one
-            return value if isinstance(value, str) else None
+            return one.get("value") if isinstance(one, dict) else one
     return None
 
 

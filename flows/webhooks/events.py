@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from flows.campaigns.model import CampaignError, normalised
+from flows.campaigns.clock import instant
+from flows.campaigns.model import MAX_STEPS, CampaignError, normalised
 from flows.campaigns.model import sequence as find_sequence
 from flows.campaigns.values import MAX_PROSE, prose
 from flows.enrolment import records
@@ -44,24 +45,45 @@ def understood(body: dict[str, Any]) -> dict[str, Any] | None:
         tags = data.get("tags") or {}
         if isinstance(tags, list):  # as they are given when a mail is sent
             tags = {one["name"]: one["value"] for one in tags}
-        if status is None or not {"campaign", "sequence", "step"} <= set(tags):
+        if status is None or not {"campaign", "sequence", "step"} <= set(tags) or not _is_step(tags["step"]):
             return None
         to = data["to"][0] if isinstance(data["to"], list) else data["to"]
         # Each kind of event tells its cause in an object of its own.
-        more = data.get({"Bounced": "bounce", "Failed": "failed", "Suppressed": "suppressed"}.get(status, "")) or {}
+        more = data.get({"Bounced": "bounce", "Failed": "failed", "Suppressed": "suppressed"}.get(status, ""))
+        more = more if isinstance(more, dict) else {}  # whatever is said of it, it has happened
+        said = more.get("message") or more.get("reason")
         if status == "Bounced" and str(more.get("type")).capitalize() in SOFT:
             status = "Soft Bounced"
         return {
-            "email": normalised(to),
-            "email_id": str(data["email_id"]),
+            "email": _address(to),
+            "email_id": _named(data["email_id"]),
             "status": status,
-            "at": str(body["created_at"]),
-            "detail": prose(str(more.get("message") or more.get("reason") or ""))[:MAX_PROSE],
-            "template": str(tags.get("template", "")),
+            "at": instant(body["created_at"]).isoformat(),
+            "detail": prose(said)[:MAX_PROSE] if isinstance(said, str) else "",
+            "template": str(tags.get("template") or ""),
             **{name: str(tags[name]) for name in ("campaign", "sequence", "step")},
         }
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise ValueError(f"not an event of Resend's: {type(error).__name__} {error}") from None
+
+
+def _address(to: str) -> str:
+    """A recipient's address, also where its name is beside it."""
+    found = normalised(to.rpartition("<")[2].rstrip("> "))
+    if "@" not in found:
+        raise ValueError("to is no address")
+    return found
+
+
+def _named(identity: Any) -> str:
+    if not isinstance(identity, str) or not identity:
+        raise TypeError("email_id is no text")
+    return identity
+
+
+def _is_step(text: Any) -> bool:
+    """Whether a tag is a step's number: others who send with the same account may call theirs the same."""
+    return str(text).isdecimal() and 1 <= int(text) <= MAX_STEPS
 
 
 def unsubscribed(email: str) -> dict[str, Any]:

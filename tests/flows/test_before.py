@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from prefect.exceptions import ParameterTypeError
 from prefect.filesystems import LocalFileSystem
 from prefect.utilities.schema_tools.validation import validate
 
 from flows.campaigns.model import sequence as find_sequence
+from flows.enrolment.enrol import enrol
 from flows.operator import deployments, preflight
 from flows.operator.register import register
 from flows.services import notion_schema as schema
 from flows.services.prefect_api import Prefect
+from flows.signup_handler import handle
 from sandbox.past import campaign as before
 from tests.flows.test_real_engine import engine
 
@@ -382,6 +385,19 @@ def test_the_other_handlers_take_flat_parameters_too(
     assert keyed is not None
     assert world.run(keyed).is_completed()
     assert len(world.mails(payload["email"])) == 3
+
+
+@pytest.mark.parametrize("payload", ["x", ["x"], 5])
+def test_a_payload_that_is_no_object_is_named(payload: Any) -> None:
+    with pytest.raises(ParameterTypeError, match="payload"):
+        handle.validate_parameters({"payload": payload, "email": "a@b.ca"})
+
+
+@pytest.mark.parametrize("when", ["yesterday", " ", "2025-13-01", "12"])
+def test_a_time_of_receipt_that_is_none_is_named_with_what_to_do(when: str) -> None:
+    fields: dict[str, Any] = {"email": "a@b.ca", "first_name": "Ada", "assessment_score": 5}
+    with pytest.raises(ValueError, match=f"received_at: '{when}' is no ISO 8601 time; leave it out"):
+        enrol("christmas", "signup", fields, when)
 
 
 def test_a_mail_that_was_scheduled_before_is_neither_lost_nor_sent_on_a_guess(

@@ -223,6 +223,67 @@ def test_what_is_no_event_is_refused(desk: Desk, body: dict[str, Any]) -> None:
     assert desk.post({"triggerEvent": "BOOKING_CREATED", "createdAt": "now", "payload": {"uid": "1"}}) == 422
 
 
+NAMELESS = {
+    "no uri": invitee("invitee_no_show.created", "a@b.ca", scheduled_event=None, uri=None),
+    "a uri that is no text": invitee("invitee.created", "a@b.ca", scheduled_event=None, uri={"a": 1}),
+    "an empty uri": invitee("invitee.created", "a@b.ca", scheduled_event=None, uri=" "),
+    "no uid": booking("BOOKING_CREATED", "a@b.ca") | {"payload": {"uid": None, "bookingUid": None, "attendees": []}},
+    "a uid that is no text": booking("BOOKING_CREATED", "a@b.ca", uid=[]),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("body", NAMELESS.values(), ids=NAMELESS)
+def test_a_booking_without_a_name_is_refused_and_not_called_none(body: dict[str, Any]) -> None:
+    """Two of one person would be the same: of two no-shows one would be enrolled, and `None` stand in its mails."""
+    body["payload"]["attendees"] = [{"email": "a@b.ca", "name": "Ada"}]
+    with pytest.raises(ValueError, match=r"name|event of"):
+        bookings.understood("calcom" if "triggerEvent" in body else "calendly", body)
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "answers that are a text": {"questions_and_answers": "x"},
+    "an answer that is nothing": {"questions_and_answers": [None]},
+    "an answer that is a list": {"questions_and_answers": [{"question": "Business?", "answer": ["a", "b"]}]},
+    "a question that is nothing": {"questions_and_answers": [{"question": None, "answer": "a"}]},
+    "responses that are a text": {"responses": "x"},
+    "responses that are a list": {"responses": ["business"]},
+    "an event that is a text": {"scheduled_event": "x"},
+    "a name that is a list": {"name": ["Ada"], "first_name": {}},
+    "a title that is an object": {"title": {"a": 1}, "startTime": 5},
+}
+
+
+@pytest.mark.parametrize("more", ODD.values(), ids=ODD)
+def test_an_odd_form_loses_no_booking(more: dict[str, Any]) -> None:
+    """Of what is optional nothing is known then; that it was booked stops the mails all the same."""
+    odd = "responses" in more or "title" in more
+    body = booking("BOOKING_CREATED", "a@b.ca", **more) if odd else invitee("invitee.created", "a@b.ca", **more)
+    (one,) = bookings.understood("calcom" if odd else "calendly", body)
+    assert (one["email"], one["status"]) == ("a@b.ca", "Booked")
+    assert one["details"].get("business_name") in {None, "Salon"}
+
+
+def test_a_guest_whose_address_is_none_loses_nobody_elses_booking() -> None:
+    guests: list[Any] = [{"email": "bad"}, None, {"email": None, "name": "Bo"}]
+    body = booking("BOOKING_CREATED", "", attendees=[*guests, {"email": "a@b.ca"}])
+    assert [one["email"] for one in bookings.understood("calcom", body)] == ["a@b.ca"]
+    with pytest.raises(ValueError, match="without the attendee's address"):
+        bookings.understood("calcom", booking("BOOKING_CREATED", "", attendees=guests))
+
+
+def test_of_what_is_null_nothing_is_kept() -> None:
+    absent_: dict[str, Any] = dict.fromkeys(("name", "first_name", "reschedule_url", "questions_and_answers"))
+    event = {"uri": f"{URI}1", "name": None, "start_time": None}
+    (one,) = bookings.understood("calendly", invitee("invitee.created", "a@b.ca", **absent_, scheduled_event=event))
+    attendee = {"email": "a@b.ca", "name": None, "firstName": None}
+    more: dict[str, Any] = {"title": None, "type": None, "startTime": None, "responses": {"business": None}}
+    (two,) = bookings.understood("calcom", booking("BOOKING_CREATED", "a@b.ca", attendees=[attendee], **more))
+    assert one["details"] == {"calendly_event_uri": f"{URI}1"}
+    assert two["details"] == {"calendly_event_uri": "https://app.cal.com/booking/u1"}
+    found = find_sequence("christmas", "noshow")
+    assert found.key_of({"email": "a@b.ca", "calendly_event_uri": None}) == found.key_of({"email": "a@b.ca"})
+
+
 @pytest.mark.parametrize(
     "body", [{"event": "routing_form_submission.created", "payload": {}}, {"triggerEvent": "PING"}]
 )

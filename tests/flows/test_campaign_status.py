@@ -112,6 +112,12 @@ def test_what_became_of_a_mail_is_its_runs_state(type_: str, name: str, became: 
     assert found is not None
     assert (found.where, found.template, found.email, found.outcome) == (("c", "s", 2), "t", "a@b.c", became)
     assert figures.mail(run | {"parameters": {"email": "a@b.c", "email_number": 2}}) is None  # the old production's
+    by_hand: tuple[dict[str, Any], ...] = (
+        {"enrolment": {}},
+        {"enrolment": "x", "step": 1},
+        {"enrolment": enrolment | {"plan": 5}, "step": 1},
+    )
+    assert [figures.mail(run | {"parameters": given}) for given in by_hand] == [None] * 3
 
 
 def test_late_is_what_is_due_for_long_and_has_not_gone() -> None:

@@ -77,6 +77,45 @@ def test_what_a_strange_mail_server_says_of_a_bounce_holds_nothing_up(world: Wor
     assert len(said) <= 2_000
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [("email_id", None), ("email_id", ""), ("email_id", 7), ("created_at", None), ("created_at", "yesterday")],
+)
+def test_an_event_without_its_mail_or_time_is_refused(place: str, value: Any) -> None:
+    """Called `None`, all of them would share a row; a time that is none Notion refuses, and it would wait for ever."""
+    body = event("mail-1", "a@b.ca")
+    (body["data"] if place in body["data"] else body)[place] = value
+    with pytest.raises(ValueError, match="not an event of Resend's"):
+        events.understood(body)
+
+
+@pytest.mark.parametrize("bounce", ["x", ["x"], 5, {"type": 5, "message": {"a": 1}}, None])
+def test_whatever_is_said_of_a_bounce_it_suppresses(bounce: Any) -> None:
+    body = event("mail-1", "a@b.ca", "email.bounced")
+    body["data"]["bounce"] = bounce
+    found = events.understood(body)
+    assert found
+    assert (events.cause(found), found["email"], found["detail"]) == ("Bounced", "a@b.ca", "")
+
+
+@pytest.mark.parametrize(("to", "email"), [("Ada <Ada@b.ca>", "ada@b.ca"), ("", None), (" ", None), (None, None)])
+def test_an_event_is_about_an_address(to: Any, email: str | None) -> None:
+    body = event("mail-1", to, "email.complained")
+    if email is None:
+        with pytest.raises(ValueError, match="not an event of Resend's"):
+            events.understood(body)
+    else:
+        assert (events.understood(body) or {})["email"] == email
+
+
+@pytest.mark.parametrize("step", [None, "x", "", "-1", "0", "99"])
+def test_an_event_of_a_step_that_no_mail_has_means_nothing(step: Any) -> None:
+    """Whoever else sends with the same account may use the same names for tags: it would wait in the spool for ever."""
+    body = event("mail-1", "a@b.ca")
+    body["data"]["tags"] |= {"step": step, "template": "theirs"}
+    assert events.understood(body) is None
+
+
 def test_a_row_that_was_thrown_away_is_made_anew(world: World, tmp_path: Path) -> None:
     email, mail = world.address(), f"mail-{time.time_ns()}"
     forwarder = spooled(tmp_path, [event(mail, email)])

@@ -140,6 +140,7 @@ WRONG = {
     '["Email Sequence"]\n"Segment" = ""': r"'Segment': name = '' is no property's name",
     '["Email Sequence"]\n"Segment" = { name = 3 }': r"'Segment': name = 3 is no property's name",
     '["Email Sequence"]\n"Email" = { kind = "number" }': r"kind = 'number' cannot stand for a email; it may be one of",
+    '["Email Sequence"]\n"Email" = { kind = ["email"] }': r"kind = \['email'\] cannot stand for a email",
     '["Email Sequence"]\n"Email" = { options = { a = "b" } }': r"'Email': options are for what is chosen from a list",
     '["Email Sequence"]\n"Segment" = { options = { a = 3 } }': r"'Segment': options = .* write our option = theirs",
     '["Email Sequence"]\n"Segment" = { options = { a = "x", b = "x" } }': r"two options are 'x'",

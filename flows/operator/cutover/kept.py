@@ -35,7 +35,7 @@ def of(facts: Facts, would: Iterable[Return] = ()) -> list[Kept]:
     for key, run in facts.ours.items():
         if why := _why(run):
             given, sequence = run.parameters, decide.named_by(key)
-            email = str((given.get("enrolment") or given.get("payload") or {}).get("email"))
+            email = str((given.get("enrolment") or given.get("payload") or {}).get("email") or "")
             name = f"{sequence.campaign}/{sequence.name}" if sequence else key
             found.append(Kept(email, name, int(given.get("step") or 0), why, done=True))
     calls = [(call, _why(call)) for call in facts.runs if not _goes_on(call, facts)]
