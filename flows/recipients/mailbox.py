@@ -5,9 +5,12 @@ Used to find who has left, so that in doubt two addresses are one: a mail too fe
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.campaigns.model import normalised
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # Other names of the same provider's mailboxes.
 ALIASES = {"googlemail.com": "gmail.com", "protonmail.com": "proton.me", "pm.me": "proton.me"}
@@ -15,6 +18,7 @@ ALIASES = {"googlemail.com": "gmail.com", "protonmail.com": "proton.me", "pm.me"
 DOTLESS = frozenset({"gmail.com", "proton.me"})
 # So many letters tell contacts apart well enough, and their writings with dots fit into a filter: 64, of 100.
 LETTERS = 7
+FEW = 3  # and so many, where many mailboxes are asked for at once: 4 writings each
 # Resend's domain for tests, where each +label is a mailbox of its own.
 LABELS_COUNT = frozenset({"resend.dev"})
 # Domains whose mailboxes belong to people who know nothing of each other: nobody is counted by them.
@@ -57,6 +61,15 @@ def conditions(email: str) -> dict[str, Any]:
     begins = _written(local[:LETTERS]) if domain in DOTLESS else [local]
     first = [{"property": "Email", "email": {"starts_with": one}} for one in begins]
     return {"and": [{"or": first}, {"or": anyway}]}
+
+
+def beginnings(emails: Iterable[str]) -> list[str]:
+    """How every address of these mailboxes begins, and others do: which is whose, `mailbox` tells."""
+    found = set[str]()
+    for email in emails:
+        local, _, domain = mailbox(email).rpartition("@")
+        found |= set(_written(local[:FEW])) if domain in DOTLESS else {f"{local}@", f"{local}+"}
+    return sorted(found)
 
 
 def _written(letters: str) -> list[str]:

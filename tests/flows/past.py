@@ -132,8 +132,8 @@ class Past:
         found = []
         for run in self.runs():
             given = run["parameters"]
-            address = given["enrolment"]["email"] if "enrolment" in given else given["email"]
-            if address.lower() == email.lower():
+            named = given["enrolment"] if isinstance(given.get("enrolment"), dict) else given
+            if str(named.get("email")).lower() == email.lower():
                 found.append(run)
         return found
 

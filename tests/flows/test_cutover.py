@@ -69,6 +69,22 @@ def test_the_plan_says_who_is_where_and_changes_nothing(past: Past, capsys: pyte
     assert bo not in one
 
 
+def test_the_plan_names_a_booking_on_any_page_of_the_mailbox_and_none_of_others(
+    past: Past, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = time.time_ns()
+    one, two, three = past.person(3, f"ada{now}@salon.ca"), past.person(3, f"bo{now}@gmail.com"), past.person(3)
+    past.contact(f"Ada{now}+call@Salon.CA", Booking_Status="Booked")
+    past.contact(f"b.o{now}+x@googlemail.com", Booking_Status="Booked")
+    past.contact(f"ada{now}0@salon.ca", Booking_Status="Booked")  # begins alike, and is somebody else
+    past.contact(f"bo{now}@gmail.org", Booking_Status="Booked")
+    doubts = {person["email"]: " | ".join(person["doubts"]) for person in planned(capsys)["people"]}
+    assert f"Booked (ada{now}+call@salon.ca, of the same mailbox): 4 mails will be skipped" in doubts[one]
+    assert f"Booked (b.o{now}+x@googlemail.com, of the same mailbox): 4 mails" in doubts[two]
+    assert [doubts[person].count("of the same mailbox") for person in (one, two, three)] == [1, 1, 0]
+    assert len(planned(capsys)["people"]) == 3
+
+
 def test_the_plan_names_what_is_in_the_way(past: Past, capsys: pytest.CaptureFixture[str]) -> None:
     past.api.post("/work_pools/default/workers/heartbeat", json={"name": "laptop"}).raise_for_status()
     past.api.delete("/work_pools/default/workers/hublab-1")
@@ -392,6 +408,41 @@ def test_the_plan_says_whom_another_page_of_the_mailbox_keeps_and_writes_nothing
     there = snapshot(past)
     assert "the way back would not hand over: 4 × a booking is made: Booked" in planned_words(capsys)
     assert snapshot(past) == there
+
+
+WHOLE = {"enrolment": {"key": "k", "campaign": "christmas", "sequence": "signup", "email": "a@b.ca", "page": "p"}}
+BY_HAND: dict[str, dict[str, Any]] = {
+    "no enrolment in it": {"enrolment": {}, "step": 1},
+    "a text": {"enrolment": "x", "step": 1},
+    "nothing": {"enrolment": None, "step": None},
+    "no step": WHOLE | {"step": "x"},
+    "a step that is none": WHOLE | {"step": 99},
+    "half": WHOLE | {"step": 1},
+    "a plan that is none": {"enrolment": WHOLE["enrolment"] | {"variables": {}, "plan": 5}, "step": 1},
+}
+
+
+def test_what_somebody_has_started_by_hand_stands_in_nobodys_way(
+    past: Past, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Prefect's own page has a button for it: such a run fails, and the way there and back go on without it."""
+    ada = past.person(3)
+    taken(past)
+    for given in BY_HAND.values():
+        path = f"/deployments/{past.ids[SEND]}/create_flow_run"
+        past.api.post(path, json={"parameters": given, "enforce_parameter_schema": False}).raise_for_status()
+    for given in ({"payload": "x"}, {"payload": None}, {"payload": {}, "received_at": 5}):
+        path = f"/deployments/{past.ids[SIGNUP]}/create_flow_run"
+        past.api.post(path, json={"parameters": given, "enforce_parameter_schema": False}).raise_for_status()
+    failed = [run["id"] for run in past.runs() if run["parameters"].get("enrolment") in ({}, "x")]
+    for one in failed:
+        past.end(one, "FAILED")
+    assert ada in planned_words(capsys)
+    taken(past)
+    back()
+    assert set(theirs(past, ada)) == {4, 5, 6, 7}
+    taken(past)
+    assert set(live(past, ada)) == {4, 5, 6, 7}
 
 
 def test_a_mail_that_is_out_and_not_recorded_is_not_handed_back(past: Past) -> None:

@@ -205,6 +205,21 @@ def test_what_is_written_is_not_written_again() -> None:
             "unsubscribed: 4 mails",
         ),
         (lambda f: replace(f, contacts={ADA: (Contact("c", "", "Lead, booked "),)}), "ooocccc", "booked: 4 mails"),
+        (
+            lambda f: replace(f, contacts=f.contacts | {"ada+call@salon.ca": (BOOKED,)}),
+            "ooocccc",
+            "Booked (ada+call@salon.ca, of the same mailbox): 4 mails will be",
+        ),
+        (
+            lambda f: replace(f, contacts=f.contacts | {"ada+x@salon.ca": (LEFT,)}),
+            "ooocccc",
+            "unsubscribed (ada+x@salon.ca, of the same mailbox): 4 mails",
+        ),
+        (
+            lambda f: replace(f, records=(replace(f.records[0], stopped=True),)),
+            "ooocccc",
+            "cancelled or completed in Notion: 4 mails",
+        ),
         (lambda f: replace(f, runs=f.runs[:3]), "ooowwww", "no run is there for it"),
     ],
 )  # fmt: skip
@@ -212,6 +227,19 @@ def test_each_doubt_has_a_rule_and_is_named(change: Any, becomes: str, says: str
     facts = change(world(START, 3))
     assert kinds(facts) == becomes
     assert says in " | ".join(only(facts).doubts)
+
+
+def test_a_booking_of_before_a_no_show_on_another_page_keeps_nobody() -> None:
+    """By the same rule as at each send: what has enrolled is a newer booking."""
+    noshow = find_sequence("christmas", "noshow")
+    since, key = NOW - HOUR, noshow.key(ADA, "uri")
+    records = (record(since, type="No-Show Recovery", key=key),)
+    for edited, said in ((since - HOUR, False), (since + HOUR, True)):
+        there: dict[str, tuple[Contact, ...]] = {ADA: (Contact("c", "", "No-Show"),)}
+        there |= {"ada+x@salon.ca": (replace(BOOKED, edited=edited),)}
+        (case,) = decide.cases(Facts(NOW, (), records, there, {}, since - 24 * HOUR, {}, SUBJECTS))
+        assert ("Booked (ada+x@salon.ca" in " | ".join(case.doubts)) is said
+        assert "c, of the same" not in " | ".join(case.doubts)
 
 
 @pytest.mark.parametrize(("hours", "becomes"), [(47, "ooccccc"), (49, "oowcccc")])

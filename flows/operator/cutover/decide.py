@@ -106,12 +106,14 @@ def named_by(key: str) -> Sequence | None:
 def cases(facts: Facts) -> list[Case]:
     """All of them, by address."""
     runs, records, strays = _grouped(facts)
+    named = [(one.email, sequence_of(one.campaign, one.type, one.key)) for one in facts.records if one.stopped]
+    boxes = doubts.Mailboxes(facts.contacts, [(email, sequence) for email, sequence in named if sequence])
     found = []
     for key in {**runs, **records}:
         sequence, email = _whose(runs[key], records[key])
         if _is_ours(facts, key, runs[key], records[key]):
             continue
-        found.append(_case(facts, key, sequence, email, runs[key], records[key], strays[email]))
+        found.append(_case(facts, key, sequence, email, runs[key], records[key], strays[email], boxes))
     return sorted((one for one in found if one), key=lambda one: (one.email, one.key))
 
 
@@ -157,6 +159,7 @@ def _case(  # noqa: PLR0913 - what an enrolment consists of
     runs: list[OldRun],
     records: list[Record],
     strays: list[Record],
+    boxes: doubts.Mailboxes,
 ) -> Case | None:
     record = _best(records)
     waiting = any(run.standing in {OPEN, BUSY} for run in runs)
@@ -170,7 +173,7 @@ def _case(  # noqa: PLR0913 - what an enrolment consists of
     variables = person.variables(sequence, given, runs, records)
     steps = tuple(_fates(facts, sequence, enrolled, variables.get("segment"), runs, [*records, *strays]))
     contacts = facts.contacts.get(email, ())
-    noted = tuple(doubts.of(sequence, email, runs, records, contacts, steps))
+    noted = tuple(doubts.of(sequence, email, enrolled, runs, records, boxes, steps))
     rule = WAIT if any(one.kind == fates.WAITS for one in steps) else TAKE
     return Case(
         key, sequence, email, rule, "", enrolled, steps, tuple(runs), record,

@@ -93,11 +93,12 @@ class Record:
 
 @dataclass(frozen=True)
 class Contact:
-    """A page of the contacts."""
+    """A page of the contacts, and when it was `edited`."""
 
     page: str
     status: str
     booking: str
+    edited: datetime | None = None
 
     @property
     def bookings(self) -> list[str]:
@@ -119,7 +120,8 @@ class Mail:
 class Facts:
     """Everything that the decision needs, as it was at `now`.
 
-    `records` are the oldest first; `contacts`, `mails` by normalised address; `ours` by idempotency key; `subjects` are
+    `records` are the oldest first; `contacts` (of every address of a mailbox, whichever of them is in a sequence) and
+    `mails` by normalised address; `ours` by idempotency key; `subjects` are
     the subject lines of every template by its name; `testers` the addresses that are only for tests.
     """
 

@@ -5,28 +5,32 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from datetime import datetime, timedelta
+from itertools import batched
 from typing import TYPE_CHECKING, Any
 
+from flows.campaigns import plan as plans
 from flows.campaigns.clock import instant
-from flows.campaigns.model import MAX_STEPS, normalised
+from flows.campaigns.model import MAX_STEPS, CampaignError, normalised
 from flows.campaigns.model import sequences as all_sequences
 from flows.operator.cutover import decide
 from flows.operator.cutover.facts import Contact, Facts, Mail, OldRun, OurRun, Record
 from flows.recipients import contact
+from flows.recipients.mailbox import beginnings, mailbox
+from flows.recipients.reading import CONDITIONS
 from flows.services import notion_schema as schema
 from flows.services.clients import resend_client
 from flows.services.prefect_api import MAIL_FLOW, NotRegisteredError, Prefect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from flows.services.notion_gateway import NotionGateway
     from flows.services.settings import Settings
 
 GENTLE_SECONDS = 0.4  # between two calls, before the shared limits are there
 MOST_MAILS = 100_000
-AT_ONCE = 40  # addresses in one filter of Notion's
 EARLIER = timedelta(days=1)
+PARTS = frozenset({"key", "email", "page", "variables"})  # of an enrolment, which nothing here can do without
 
 
 class Looking(Prefect):
@@ -83,12 +87,24 @@ def _runs(prefect: Prefect, ordinary: tuple[datetime, str] | None) -> tuple[list
     flows = {one["id"]: one["name"] for one in prefect.pages("/flows/filter", those)}
     for run in prefect.pages("/flow_runs/filter", those | {"sort": "ID_DESC"}):
         flow, key = flows.get(run["flow_id"], ""), str(run.get("idempotency_key") or "")
-        given = run.get("parameters") or {}
-        if "enrolment" in given or "payload" in given:
+        if _is_ours(run.get("parameters") or {}):
             ours[key] = _our_run(run)
         elif flow not in handlers or not _is_ordinary(run, ordinary):
             old.append(_old_run(run, key, handlers.get(flow)))
     return old, ours
+
+
+def _is_ours(given: dict[str, Any]) -> bool:
+    """Whether parameters are what this release gives; by hand anybody starts a run with others, which only fails."""
+    enrolment = given.get("enrolment")
+    if not isinstance(enrolment, dict):
+        return isinstance(given.get("payload"), dict)
+    try:
+        sequence = all_sequences().get((enrolment["campaign"], enrolment["sequence"]))
+        found = plans.planned(plans.of(sequence, enrolment), int(given["step"])) if sequence else True
+    except (CampaignError, KeyError, TypeError, ValueError):
+        return False
+    return bool(found) and enrolment.keys() >= PARTS
 
 
 def _is_ordinary(run: dict[str, Any], ordinary: tuple[datetime, str] | None) -> bool:
@@ -179,15 +195,17 @@ def _when(mark: Any, otherwise: datetime) -> datetime:
         return otherwise
 
 
-def _contacts(notion: NotionGateway, emails: Iterable[str]) -> dict[str, tuple[Contact, ...]]:
-    found = defaultdict[str, list[Contact]](list)
-    wanted = sorted(emails)
-    for start in range(0, len(wanted), AT_ONCE):
+def _contacts(notion: NotionGateway, emails: Collection[str]) -> dict[str, tuple[Contact, ...]]:
+    boxes, pages = {mailbox(one) for one in emails}, dict[str, dict[str, Any]]()
+    for some in batched(beginnings(emails), CONDITIONS):
         # Notion compares without regard to case.
-        parts = [{"property": "Email", "email": {"equals": one}} for one in wanted[start : start + AT_ONCE]]
-        for page in notion.find(schema.CONTACTS, {"or": parts}):
-            said = contact.of([page])
-            one = Contact(page["id"], ", ".join(said.statuses), ", ".join(said.bookings))
+        parts = [{"property": "Email", "email": {"starts_with": one}} for one in some]
+        pages |= {page["id"]: page for page in notion.find(schema.CONTACTS, {"or": parts})}
+    found = defaultdict[str, list[Contact]](list)
+    for page in pages.values():
+        if mailbox(contact.address(page)) in boxes:
+            said, edited = contact.of([page]), instant(page["last_edited_time"])
+            one = Contact(page["id"], ", ".join(said.statuses), ", ".join(said.bookings), edited)
             found[normalised(contact.address(page))].append(one)
     return {email: tuple(those) for email, those in found.items()}
 
