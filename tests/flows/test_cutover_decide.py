@@ -252,6 +252,14 @@ def test_a_mail_that_was_lost_is_sent_for_two_days_after_its_time_and_then_no_mo
     assert ("it is not sent after so long" in " | ".join(only(facts).doubts)) is (hours > 48)
 
 
+@pytest.mark.parametrize("hours", [-10, 84])
+def test_of_several_runs_for_one_mail_the_first_that_waits_says_when(hours: int) -> None:
+    facts, due = world(START, 3), START + STEP[6].delay
+    facts = replace(facts, runs=(*facts.runs, run(6, due + hours * HOUR)))
+    assert only(facts).fates[5].due == due + min(hours, 0) * HOUR
+    assert [one.step for one in writes.of(only(facts), facts) if one.what == "create"].count(6) == 1
+
+
 def test_a_mark_that_notion_lacks_is_written_when_resend_has_the_mail() -> None:
     facts = replace(world(START, 3), records=(record(START, (1, 2)),))
     (page,) = [one for one in writes.of(only(facts), facts) if one.what == "page"]
@@ -263,6 +271,57 @@ def test_two_records_what_either_shows_as_sent_counts_and_the_fuller_one_goes_on
     facts = replace(world(START, 3), records=(*world(START, 3).records, other))
     assert kinds(facts) == "ooooccc"
     assert only(facts).record == facts.records[0]
+
+
+@pytest.mark.parametrize(
+    "better",
+    [
+        {"sent": {1: START, 2: START}, "started": START + HOUR},  # the fuller one, also where it is the younger
+        {"started": START - HOUR},  # of two that are as full, the older
+        {"key": KEY, "sent": {}, "started": START + HOUR},  # the one that a go before this has begun with
+    ],
+)
+def test_of_several_records_one_goes_on_and_it_is_the_same_at_each_go(better: dict[str, Any]) -> None:
+    plain = record(START, (1,))
+    wanted = replace(plain, page="page-2", **better)
+    for records in ((plain, wanted), (wanted, plain)):
+        found = only(replace(world(START, 1), records=records)).record
+        assert found
+        assert found.page == "page-2"
+
+
+def test_of_what_the_runs_say_the_latest_holds_and_the_segment_is_the_one_that_was_told() -> None:
+    facts = world(START, 3)
+    told = tuple(replace(one, parameters=one.parameters | {"gps_score": one.step}) for one in facts.runs)
+    urgent = tuple(replace(one, parameters=one.parameters | {"segment": "URGENT"}) for one in told)
+    for runs, segment in ((told, "CRITICAL"), (urgent, "URGENT")):  # two red systems, which are critical today
+        variables = only(replace(facts, runs=runs)).variables
+        assert (variables["gps_score"], variables["segment"], variables["red_systems"]) == (7, segment, 2)
+
+
+@pytest.mark.parametrize(("days", "becomes"), [(-300, "ooocccc"), (3, "ooooccc")])
+def test_what_another_campaigns_record_shows_counts_where_it_is_of_this_time(days: int, becomes: str) -> None:
+    """Theirs marked the first page of an address, whatever its campaign; last year's campaign is another matter."""
+    marks = {4: START + days * 24 * HOUR}
+    other = replace(record(START, campaign="Winter", page="page-2"), sent=marks)
+    assert kinds(replace(world(START, 3), records=(*world(START, 3).records, other))) == becomes
+
+
+@pytest.mark.parametrize(("hours", "kind"), [(-240, "comes"), (1, "out")])
+def test_the_mails_of_an_earlier_no_show_are_not_those_of_this_one(hours: int, kind: str) -> None:
+    since = NOW - 2 * HOUR
+    there = (record(since, type="No-Show Recovery", key=find_sequence("christmas", "noshow").key(ADA, "second")),)
+    mails: dict[str, tuple[Mail, ...]] = {ADA: (mail(1, since + hours * HOUR, "We missed you"),)}
+    (case,) = decide.cases(Facts(NOW, (), there, {}, mails, since - 300 * HOUR, {}, SUBJECTS))
+    assert case.fates[0].kind == kind
+
+
+@pytest.mark.parametrize(("subject", "becomes"), [("We missed you", "ooccccc"), ("Old words", "oowcccc")])
+def test_a_mail_of_another_sequence_is_not_taken_for_one_of_this(subject: str, becomes: str) -> None:
+    due = START + STEP[3].delay
+    mails: dict[str, tuple[Mail, ...]] = {ADA: (mail(1, START), mail(2, START + 24 * HOUR), mail(9, due, subject))}
+    facts = replace(world(START, 3), records=(record(START, (1, 2)),), mails=mails)
+    assert kinds(without(facts, 3, run(3, due, "COMPLETED"))) == becomes
 
 
 def test_minute_spaced_mails_are_left_over_from_a_test_and_days_apart_are_not() -> None:
