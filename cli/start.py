@@ -69,21 +69,33 @@ def campaign_files() -> dict[str, str]:
 
 
 def deciding() -> Path:
-    """The file that settings stand in, from whatever folder a command is typed."""
-    return Path(os.environ.get("HUBLAB_ENV_FILE") or CHECKOUT / ".env")
+    """The file that settings stand in, from whatever folder a command is typed; the sandbox's where there is no other.
+
+    Raises:
+        typer.Exit: that one is another user's.
+    """
+    if (named := Path(os.environ.get("HUBLAB_ENV_FILE") or CHECKOUT / ".env")).exists():
+        return named
+    try:
+        return env_file.sandbox_file(CHECKOUT) or named
+    except env_file.SettingsError as error:
+        refuse(error)
 
 
 def server(file: Path | None = None) -> dict[str, str]:
     """Prefect's address and credential: of the environment, of `file` where it names a server, else as for a deploy.
 
+    An address of the environment, where no file decides, has the credential of the environment: not the sandbox's.
+
     What is not there is empty, so that no profile of Prefect's own leads a command to a server that no deploy knows; an
     address that a deploy refuses is refused.
     """
     try:
-        env_file.decide(CHECKOUT)
+        sandbox = env_file.decide(CHECKOUT) is None
         named = os.environ | {"HUBLAB_ENV_FILE": str(file)} if file else os.environ
         environ = named if env_file.asked(SERVER[0], CHECKOUT, named) else os.environ
-        found = {key: env_file.asked(key, CHECKOUT, environ) for key in SERVER}
+        typed = sandbox and not file and os.environ.get(SERVER[0])
+        found = {key: os.environ.get(key, "") if typed else env_file.asked(key, CHECKOUT, environ) for key in SERVER}
     except env_file.SettingsError as error:
         refuse(error)
     read = Reader(found)

@@ -104,15 +104,16 @@ def _blank_lines(text: str) -> int:
 
 
 def asked(key: str, root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> str:
-    """What the environment says of a key, else the file that decides; for what commands without hosts need as well.
+    """What the environment says of a key, else the file that decides, else the sandbox's; where there is one.
 
     Raises:
         SettingsError: the file cannot be read.
     """
     if value := environ.get(key, "").strip():
         return value
-    named = Path(environ.get("HUBLAB_ENV_FILE") or root / ".env")
-    return (read(named).get(key) or "").strip() if named.is_file() else ""
+    named = environ.get("HUBLAB_ENV_FILE")
+    file = Path(named) if named else decide(root, environ) or sandbox_file(root)
+    return (read(file).get(key) or "").strip() if file and file.is_file() else ""
 
 
 def decide(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> Path | None:

@@ -99,7 +99,7 @@ class Lifecycle:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
             task_status.started()
             async for number in received:
-                _log.warning("%s: %d flow runs in flight", signal.Signals(number).name, len(self.worker.in_flight))
+                _log.warning("%s: %s", signal.Signals(number).name, self._in_flight())
                 self.worker.drain.signal()
 
     async def _poll(self) -> None:
@@ -210,10 +210,14 @@ class Lifecycle:
         """Whether the polling loop has gone round within the time that its slowest round may take."""
         return time.monotonic() - self._progress < REQUEST_LIMIT + self._query_seconds + _SLACK_SECONDS
 
+    def _in_flight(self) -> str:
+        count = len(self.worker.in_flight)
+        return f"{count} run{'' if count == 1 else 's'} in flight"
+
     def describe(self) -> str:
         """What the worker does, in one line, for `systemctl status`."""
         worker = self.worker
-        runs = f"{len(worker.in_flight)} run{'' if len(worker.in_flight) == 1 else 's'} in flight"
+        runs = self._in_flight()
         trouble, unfit = worker.health.describe(), worker.workplace.problem
         if worker.drain.requested.is_set():
             doing = f"draining, {runs}, {worker.drain.seconds_left:.0f} s left"

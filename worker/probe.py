@@ -50,7 +50,6 @@ class Verdict:
     prefect: str = ""
     release: str | None = None
     pid: str | None = None
-    invocation: str | None = None
     error: str | None = None
 
 
@@ -69,7 +68,6 @@ def probe(rest: Rest, verdict: Verdict, pool: str, since: datetime) -> None:
     labels = run.get("labels") or {}
     verdict.release = labels.get("hublab.release")
     verdict.pid = labels.get("hublab.pid")
-    verdict.invocation = labels.get("hublab.invocation") or None
     if verdict.state != "COMPLETED":
         raise GateError(f"the probe's flow run is {verdict.state}: {verdict.message}")
     verdict.ok = True

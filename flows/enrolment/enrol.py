@@ -21,6 +21,7 @@ from flows.services.clients import NOTION, notion_client
 from flows.services.log import log
 from flows.services.postpone import or_later
 from flows.services.prefect_api import MAIL_FLOW, Prefect
+from flows.services.words import counted
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, State
@@ -60,7 +61,9 @@ def enrol(campaign: str, name: str, payload: dict[str, Any], received_at: str | 
                 log().warning("%s: not enrolled: %s", sequence.key_of(details), reason)
                 return Completed(name="Skipped", message=f"not enrolled: {reason}")
             plan = _schedule(prefect, settings, sequence, details, page, enrolled, made)
-        return Completed(message=f"{len(plan)} mails of {sequence.name}, from {plan[0].due:%Y-%m-%d %H:%M} UTC")
+        return Completed(
+            message=f"{counted(len(plan), 'mail', 'mails')} of {sequence.name}, from {plan[0].due:%Y-%m-%d %H:%M} UTC"
+        )
 
     return or_later(work)
 

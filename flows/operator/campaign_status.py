@@ -22,6 +22,7 @@ from flows.services import notion_schema as schema
 from flows.services.clients import notion_client
 from flows.services.errors import NotionError
 from flows.services.prefect_api import MAIL_FLOW, Prefect
+from flows.services.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +124,8 @@ def remedies(status: Status) -> list[str]:
     if status.troubles:
         found.append(f"{len(status.troubles)} ended badly; once the cause is mended, `{RETRY}` runs them again")
     if status.late:
-        found.append(f"{status.late} mails are late: `./hublab campaign preflight` says whether a worker takes them")
+        late = counted(status.late, "mail is", "mails are")
+        found.append(f"{late} late: `./hublab campaign preflight` says whether a worker takes them")
     if status.untold:
         found.append(f"delivered, opened and bounced are not known: {status.untold}")
     if status.alerts:

@@ -19,6 +19,7 @@ from flows.recipients import edits
 from flows.recipients.suppression import TAG
 from flows.services.errors import NotionTooManyError
 from flows.services.prefect_api import ALARM
+from flows.services.words import counted
 
 if TYPE_CHECKING:
     from flows.services.prefect_api import Prefect
@@ -107,7 +108,8 @@ def silent(prefect: Prefect, pool: str, now: datetime) -> Concern:
         silence = now - instant(one["last_heartbeat_time"]) if one.get("last_heartbeat_time") else GONE
         if SILENT < silence < GONE and len(items) < MANY:
             items[one["name"][-30:]] = f"{one['name']}, for {int(silence.total_seconds() / 60)} minutes"
-    return Concern("silent", f"{len(items)} workers silent", items, "`./hublab status` says what became of them")
+    title = f"{counted(len(items), 'worker', 'workers')} silent"
+    return Concern("silent", title, items, "`./hublab status` says what became of them")
 
 
 def customers(prefect: Prefect) -> Concern:
@@ -148,7 +150,8 @@ def earlier(prefect: Prefect) -> Concern:
     """Mails that the system before this one has scheduled: this release refuses their parameters."""
     count = _count(prefect, {"tags": {"any_": [EARLIER]}})
     items = {"earlier": "`./hublab campaign cutover` takes them over: docs/cutover.md"} if count else {}
-    return Concern("earlier", f"{count} mails of the earlier system wait", items, "they need a decision")
+    title = counted(count, "mail of the earlier system waits", "mails of the earlier system wait")
+    return Concern("earlier", title, items, "they need a decision")
 
 
 def unread(prefect: Prefect, error: Exception | None, now: datetime) -> list[Concern]:

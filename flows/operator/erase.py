@@ -23,6 +23,7 @@ from flows.sending.frozen import place
 from flows.services import notion_schema as schema
 from flows.services.clients import notion_client
 from flows.services.prefect_api import MAIL_FLOW, Prefect
+from flows.services.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 PAGES = (schema.SEQUENCE, schema.CONTACTS, schema.PROJECTS, schema.ANALYTICS)
 IN_HAND = frozenset({"RUNNING", "PENDING", "CANCELLING"})
-AGAIN = "are in a worker's hands and stop by themselves; run this again in a few minutes"
+AGAIN = "in a worker's hands, to stop by themselves; run this again in a few minutes"
 LEFT = "Not reached from here: Resend's own list of mails, the calendar's bookings, and Notion's trash (30 days)."
 
 
@@ -139,7 +140,7 @@ def main(arguments: list[str] | None = None) -> int:
     what = ", ".join(f"{count} {name}" for name, count in done.counts.items()) or "nothing was there"
     sys.stdout.write(f"nothing more goes to this address{also}; removed: {what}\n{LEFT}\n")
     if done.busy:
-        sys.stderr.write(f"{done.busy} runs {AGAIN}\n")
+        sys.stderr.write(f"{counted(done.busy, 'run is', 'runs are')} {AGAIN}\n")
     return 1 if done.busy else 0
 
 

@@ -29,6 +29,7 @@ from flows.services.errors import (
 from flows.services.notion_mapping import NotionMapping
 from flows.services.notion_trouble import Trouble
 from flows.services.settings import environment_name
+from flows.services.words import counted
 
 if TYPE_CHECKING:
     import ssl
@@ -103,9 +104,10 @@ class NotionGateway:
         if found.get("truncated"):
             raise NotionError(f"the content of page {page_id} is too long: Notion cut it off; shorten it")
         if left_out := found.get("unknown_block_ids"):
+            blocks = counted(len(left_out), "block", "blocks")
             raise NotionError(
-                f"the content of page {page_id} has {len(left_out)} blocks that Notion does not show its integration: "
-                f"share them with it, or take them out"
+                f"the content of page {page_id} has {blocks} that Notion does not show its integration; "
+                "share all of the page with it, or take out what it may not see"
             )
         return str(found["markdown"])
 

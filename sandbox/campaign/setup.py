@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import secrets
 import time
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from sandbox.core import Sandbox
 
 PORT = 8080
+OWN_FILES = "HUBLAB_CAMPAIGNS"
+"""Kept in the campaign's `.env`, so that what is typed later compares the hosts with the same release."""
 _DEPLOY_SECONDS = 1800.0
 _PREFLIGHT_TRIES = 6
 
@@ -55,7 +58,9 @@ def prepare(
     """
     if speed <= 0:
         raise SandboxError(f"--speed: {speed} is not above 0")
-    return Campaign(sandbox, _environment(sandbox, notion_per_minute) | _pace(speed) | dict(settings or {}))
+    files = {OWN_FILES: os.environ[OWN_FILES]} if os.environ.get(OWN_FILES) else {}
+    known = _environment(sandbox, notion_per_minute)
+    return Campaign(sandbox, known | _pace(speed) | files | dict(settings or {}))
 
 
 def write(campaign: Campaign) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import os
 import re
 import subprocess
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL, PREFECT_CLOUD_API_URL, temporary_settings
 
 from cli import campaign, start
-from deploy import env_file
+from deploy import campaigns, env_file
 from flows.operator import preflight
 from flows.services.prefect_api import NotRegisteredError
 from flows.services.settings import MissingSettingError
@@ -233,6 +234,28 @@ def test_secrets_go_to_the_server_that_their_file_names(files: Path, typed: Type
     typed(f"campaign secrets --env {files / 'other'}")
     assert {key: typed.environment[key] for key in start.SERVER} == OTHER
     assert typed.programs == [["python", "-m", "flows.operator.secret_blocks", "--env", str(files / "other")]]
+
+
+def test_without_a_file_it_goes_to_the_sandbox_with_the_campaign_that_was_set_up_there(
+    files: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (files / ".env").unlink()
+    (folder := files / ".sandbox").mkdir()
+    (own := files / "campaigns").mkdir()
+    (folder / "env").write_text(f"{URL}=http://10.1.0.2:4200/api\n{AUTH}=user:sandbox\nHUBLAB_HOSTS=10.1.0.3\n")
+    (folder / "campaign.env").write_text((folder / "env").read_text() + f"HUBLAB_CAMPAIGNS={own}\n")
+    monkeypatch.delenv("HUBLAB_CAMPAIGNS", raising=False)
+    there = {URL: "http://10.1.0.2:4200/api", AUTH: "user:sandbox", KEY: ""}
+    typed("campaign secrets")
+    assert {key: typed.environment[key] for key in start.SERVER} == there
+    assert typed.programs == [["python", "-m", "flows.operator.secret_blocks", "--env", str(folder / "campaign.env")]]
+    monkeypatch.setattr(campaigns.folder, "__defaults__", (files, os.environ))
+    typed("campaign preview spring_1")
+    assert typed.environment["HUBLAB_CAMPAIGNS"] == str(own)
+    monkeypatch.setenv(URL, "https://typed.test/api")
+    assert start.server() == {URL: "https://typed.test/api", AUTH: "", KEY: ""}, (
+        "the sandbox's credential is no other's"
+    )
 
 
 def test_a_file_that_is_not_there_leads_nowhere(files: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,7 +139,7 @@ def test_stock_worker_is_found_replaced_and_can_be_started_again(past: Past) -> 
         "no deploy of this project has set",
     ):
         assert fault in seen.text
-    assert f"its worker: {WORKER}; 1 runs in flight" in seen.text
+    assert f"its worker: {WORKER}; 1 run in flight" in seen.text
     assert past.made == []
 
     stage.killed_at("after POST /applications/public", adopt, **past.env)

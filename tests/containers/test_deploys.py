@@ -42,7 +42,7 @@ def test_upgrade_under_load_drains_the_old_worker_and_the_way_back_leads_to_it(s
     serving.begun(old, "long")
     serving.desk.at(serving.second)
     with serving.desk.begin("deploy", "--yes") as upgrade:
-        wait_for(lambda: "SIGTERM: 1 flow runs in flight" in serving.log(old), "the old worker drains", every=0.5)
+        wait_for(lambda: "SIGTERM: 1 run in flight" in serving.log(old), "the old worker drains", every=0.5)
         during = [serving.short_run() for _ in range(3)]
         ended = [serving.api.wait_state(item, "COMPLETED", "FAILED", "CRASHED") for item in during]
         assert ended == ["COMPLETED"] * 3, "the new worker takes what is due while the old one drains"

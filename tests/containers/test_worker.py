@@ -75,7 +75,7 @@ def test_told_to_stop_it_lets_its_run_end_once_and_takes_no_other(
     run = api.start("until", container.queue, mark=MARK, gate=GATE)
     wait_for(lambda: container.run("test", "-s", MARK, check=False).returncode == 0, "the run has begun", every=0.5)
     stopping = subprocess.Popen(container.stop_in(900), env=daemon.environment, stdout=subprocess.DEVNULL)
-    container.says("SIGTERM: 1 flow runs in flight")
+    container.says("SIGTERM: 1 run in flight")
     other = api.start("until", container.queue, mark=MARK, gate=GATE)
     container.run("touch", GATE)
     assert stopping.wait(240) == 0

@@ -85,7 +85,7 @@ def failures(*keys: str) -> Concern:
     )
 
 
-SILENT = Concern("silent", "1 workers silent", {"w-1": "w-1, for 7 minutes"}, "`./hublab status`")
+SILENT = Concern("silent", "1 worker silent", {"w-1": "w-1, for 7 minutes"}, "`./hublab status`")
 
 
 def test_every_kind_of_concern_is_among_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,9 +131,9 @@ def worker(number: int) -> dict[str, Any]:
 
 
 def test_what_is_new_is_told_once_in_one_message(world: World, service: Service) -> None:
-    assert told(world, [failures("a", "b"), SILENT]) == "told: 2 failed, 1 workers silent"
+    assert told(world, [failures("a", "b"), SILENT]) == "told: 2 failed, 1 worker silent"
     (message,) = service.told
-    assert message["title"] == "Hublab: 2 failed; 1 workers silent"
+    assert message["title"] == "Hublab: 2 failed; 1 worker silent"
     assert all(
         part in message["message"]
         for part in ("mail a", "mail b", "w-1, for 7 minutes", "`./hublab campaign retry-failed`")
@@ -296,7 +296,7 @@ def test_mails_of_the_earlier_system_need_a_decision(world: World) -> None:
             due=datetime.now(UTC) + timedelta(days=2),
             tags=("christmas", "christmas-2025"),
         )
-        assert kinds()["earlier"].title == "1 mails of the earlier system wait"
+        assert kinds()["earlier"].title == "1 mail of the earlier system waits"
         prefect.client.delete_flow_run(run.id)
     assert "earlier" not in kinds()
 
@@ -348,7 +348,7 @@ LATE = Concern("late", "3 late", {"late": "due for long"}, "`./hublab campaign p
         ([], "", True, ""),
         ([failures("a")], "", True, ""),  # the operator was told
         ([failures("a")], "", False, "1 failed"),  # nobody was
-        ([failures("a"), LATE, SILENT], "", True, "3 late, 1 workers silent"),
+        ([failures("a"), LATE, SILENT], "", True, "3 late, 1 worker silent"),
         ([], "URL 1 did not take it", True, "an alert could not be delivered"),
         ([], "", False, ""),
     ],

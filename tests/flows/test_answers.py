@@ -67,7 +67,7 @@ def test_more_pages_than_one_query_answers_are_all_found_once(
         ({"markdown": "Dear", "truncated": True, "unknown_block_ids": []}, "is too long: Notion cut it off"),
         (
             {"markdown": "Dear", "truncated": False, "unknown_block_ids": ["b"]},
-            "has 1 blocks that Notion does not show",
+            "has 1 block that Notion does not show",
         ),
     ],
 )

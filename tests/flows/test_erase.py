@@ -105,7 +105,7 @@ def test_who_was_taken_over_is_gone_from_the_old_runs_too_and_the_others_can_go_
     monkeypatch.setattr(taking, "PATIENCE", 1.0)
     assert cutover.main(["--apply"]) == 1  # a worker of theirs has it
     assert erase.main([ada]) == 1
-    assert "1 runs are in a worker's hands" in capsys.readouterr().err
+    assert "1 run is in a worker's hands" in capsys.readouterr().err
     with Prefect() as prefect:
         assert [run["id"] for run in past.mails_of(ada)] == [lost]
         past.end(lost, "CRASHED")

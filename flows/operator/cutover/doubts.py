@@ -11,6 +11,7 @@ from flows.recipients.contact import BOOKING
 from flows.recipients.control import booked
 from flows.recipients.mailbox import mailbox
 from flows.recipients.suppression import ended_by
+from flows.services.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,7 +37,7 @@ class Mailboxes:
 
     def of(self, sequence: Mails, email: str, enrolled: datetime, coming: int) -> Iterator[str]:
         """Why so many mails of an enrolment will be skipped."""
-        will = f"{coming} mails will be skipped"
+        will = f"{counted(coming, 'mail', 'mails')} will be skipped"
         if email not in self._exact:
             yield f"no contact in Notion: {will}; create the contact if they are to go"
         for address, one in self._contacts[mailbox(email)]:

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from flows.operator.cutover import decide, fates, writes
+from flows.services.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -117,14 +118,15 @@ def _sums(plan: Plan) -> Iterator[str]:
     doubtful = sum(bool(one.doubts) for one in plan.cases)
     kinds = Counter(one.kind for case in plan.cases for one in case.fates)
     yield (
-        f"{len(plan.cases)} enrolments of the production before: "
+        f"{counted(len(plan.cases), 'enrolment', 'enrolments')} of the production before: "
         + (", ".join(f"{count} {rule}" for rule, count in sorted(people.items())) or "none")
         + f"; {doubtful} doubtful"
     )
     yield "mails: " + (", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "none")
     yield "to do: " + (", ".join(f"{count} × {SAYS[what]}" for what, count in todo.items()) or "nothing")
     if plan.unreadable:
-        yield f"{plan.unreadable} runs of theirs name no person or no mail that is known here: they are left alone"
+        runs = counted(plan.unreadable, "run of theirs names", "runs of theirs name")
+        yield f"{runs} no person or no mail that is known here: left alone"
 
 
 def document(plan: Plan, person: str = "") -> str:
