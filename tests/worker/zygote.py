@@ -26,6 +26,8 @@ import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from worker import fork_server, forked_engine
+from worker.fork_server import _PR_SET_PDEATHSIG
+from worker.system_calls import prctl
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -182,6 +184,7 @@ def serve(listener: socket.socket) -> dict[str, Any]:
 
 def main() -> None:
     """Import, listen, fork."""
+    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # whatever becomes of the tests
     warm()
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(sys.argv[1])
