@@ -47,7 +47,7 @@ def _elsewhere(host: WorkerHost, plan: Plan) -> Problem | None:
     for step in plan.workers:
         if line not in step.unit:
             return Problem(
-                f"RELEASE: {plan.release} spoke to another address than PREFECT_API_URL: {host.api_url}",
+                f"release {plan.release} spoke to another address than PREFECT_API_URL: {host.api_url}",
                 "put the address and the credential of that time into .env for the rollback, or deploy instead",
             )
     return None
@@ -61,7 +61,7 @@ def _unusable(state: HostState, target: str) -> Problem | None:
     if not target:
         return Problem("there is no release before this one", remedy)
     if target not in state.releases:
-        return Problem(f"RELEASE: {target} is not on the host", remedy)
+        return Problem(f"--to: {target} is not on the host", remedy)
     if not state.releases[target].intact:
-        return Problem(f"RELEASE: {target} is not whole, or was changed since it was built", remedy)
+        return Problem(f"release {target} is not whole, or was changed since it was built", remedy)
     return None

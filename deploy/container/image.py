@@ -44,7 +44,7 @@ def build(base: str, target: str, more: Sequence[str] = (), environ: Mapping[str
         SettingsError: HUBLAB_CAMPAIGNS cannot be used.
     """
     if target not in TARGETS:
-        raise ImageError(f"TARGET: {target!r} is none of {', '.join(TARGETS)}")
+        raise ImageError(f"--target: {target!r} is none of {', '.join(TARGETS)}")
     version, prefix = _docker(
         environ, "run", "--rm", "--network=none", "--entrypoint=python3", base, "-c", ABOUT
     ).split()

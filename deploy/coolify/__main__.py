@@ -43,7 +43,7 @@ def listed(client: Client) -> int:
 def adopt(client: Client, settings: Settings) -> int:
     """Replaces the worker of APP; with --list, says what it would do."""
     uuid, by = (os.environ.get(name, "").removeprefix(COOLIFY) for name in ("APP", "BY"))
-    for name, value in {"APP": uuid, "BY": by or uuid}.items():
+    for name, value in {"UUID": uuid, "--by": by or uuid}.items():
         if not APPLICATION.fullmatch(f"{COOLIFY}{value}"):
             sys.stderr.write(
                 f"{name}: {value!r} is not the uuid of an application; `./hublab coolify list` shows them\n"

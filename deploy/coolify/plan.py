@@ -121,7 +121,7 @@ def _target(state: ApplicationState, source: str) -> Kept | Problem:
         exact = [item for item in state.kept if item.source.startswith(source) or item.release == source]
         # A host's release has the host's Python in its id.
         named = exact or [item for item in state.kept if set_of(item.release) == set_of(source)]
-        return named[0] if named else Problem(f"RELEASE: {source} has not served here", remedy)
+        return named[0] if named else Problem(f"--to: {source} has not served here", remedy)
     past = state.kept if state.before else state.kept[1:]
     return past[0] if past else Problem("there is no release before this one", remedy)
 

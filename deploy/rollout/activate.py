@@ -59,10 +59,10 @@ class Rollout:
         """The one rollout of this run; pyinfra executes the deploy file once for each host, all of them meet here.
 
         Raises:
-            DeployError: `wave`, what WAVE= of the command line says, is not a number of hosts.
+            DeployError: `wave`, what --wave says, is not a number of hosts.
         """
         if not str(wave).isdecimal():
-            raise DeployError(f"WAVE: {wave} is not a number of hosts; leave it out for no bound")
+            raise DeployError(f"--wave: {wave} is not a number of hosts; leave it out for no bound")
         if state not in _SHARED:
             _SHARED[state] = rollout = cls(what, kept=kept, most=int(str(wave)), plan_file=plan_file)
             state.add_callback_handler(HangUp(rollout, table=table))  # type: ignore[no-untyped-call]

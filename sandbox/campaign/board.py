@@ -52,5 +52,7 @@ def watch(campaign: Campaign, keys: Sequence[str], seconds: float) -> list[Mail]
             mails = campaign.mails(keys)
             live.update(table(mails, datetime.now(UTC)), refresh=live.console.is_terminal)
             if all(mail.state == "delivered" for mail in mails) or time.monotonic() > deadline:
-                return mails
+                break
             time.sleep(_LOOK_EVERY)
+    sys.stdout.write("" if sys.stdout.isatty() else "\n")  # else what comes next would stand in its last line
+    return mails

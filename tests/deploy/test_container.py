@@ -52,7 +52,7 @@ def test_build_is_given_what_a_release_is_made_of_and_nothing_else() -> None:
 
 
 def test_target_that_is_none_of_ours_is_refused_before_docker_is_asked() -> None:
-    with pytest.raises(image.ImageError, match="TARGET: 'x' is none of worker, webhooks"):
+    with pytest.raises(image.ImageError, match="--target: 'x' is none of worker, webhooks"):
         image.build("base", "x", environ={"PATH": "/nowhere"})
 
 

@@ -59,5 +59,5 @@ def test_host_that_can_no_longer_be_deployed_to_stops_it(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("wave", ["two", "-1", 1.5])
 def test_wave_that_is_no_number_is_refused(wave: object) -> None:
-    with pytest.raises(DeployError, match=f"WAVE: {wave} is not a number of hosts"):
+    with pytest.raises(DeployError, match=f"--wave: {wave} is not a number of hosts"):
         Rollout.shared(cast("Any", SimpleNamespace()), wave=wave)

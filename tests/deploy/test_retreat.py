@@ -96,7 +96,7 @@ def test_release_of_another_server_is_not_gone_back_to_with_this_servers_credent
     text = unit.render(elsewhere, hostname="hublab-1", number=1, release=OLD, python_prefix="/usr/local")
     (problem,) = plan(kept={OLD: {"prefect-worker@1.service": text}}).problems
     assert problem.what == (
-        f"RELEASE: {OLD} spoke to another address than PREFECT_API_URL: https://prefect.example.com/api"
+        f"release {OLD} spoke to another address than PREFECT_API_URL: https://prefect.example.com/api"
     )
     assert "put the address and the credential of that time into .env" in problem.remedy
 
@@ -105,11 +105,11 @@ def test_what_stands_in_the_way_is_named_with_what_would_do() -> None:
     (nothing,) = plan(previous=None).problems
     assert nothing.what == "there is no release before this one"
     (absent,) = plan("3.1").problems
-    assert absent.what == "RELEASE: 3.1 is not on the host"
+    assert absent.what == "--to: 3.1 is not on the host"
     assert f"./hublab rollback --to {OLD} or {release_name()}" in absent.remedy
     broken = {OLD: finished(OLD, code_changed=True)}
     (changed,) = plan(releases=broken).problems
-    assert changed.what == f"RELEASE: {OLD} is not whole, or was changed since it was built"
+    assert changed.what == f"release {OLD} is not whole, or was changed since it was built"
     assert changed.remedy == "run `./hublab deploy`"
 
 

@@ -122,7 +122,7 @@ def test_rollback_and_forth(
     assert (last["what"], last["result"]) == ("rollback", "ok")
     unknown = deployed.run("pyinfra", "-y", "--data", "release=3.1", "deploy/inventory.py", "deploy/rollback.py")
     assert unknown.status != 0
-    assert "RELEASE: 3.1 is not on the host" in unknown.text
+    assert "--to: 3.1 is not on the host" in unknown.text
     assert left_behind(machine) == ""
     status, text = fleet(deployed, "history")
     assert status == 0

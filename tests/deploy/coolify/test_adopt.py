@@ -281,4 +281,4 @@ def test_what_is_no_uuid_reaches_no_address(
     monkeypatch.setenv("BY", by)
     nobody: Any = None
     assert adopt(nobody, nobody) == 2
-    assert capsys.readouterr().err.startswith(f"{'BY' if by else 'APP'}: {by or app!r} is not the uuid")
+    assert capsys.readouterr().err.startswith(f"{'--by' if by else 'UUID'}: {by or app!r} is not the uuid")

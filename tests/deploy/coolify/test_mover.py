@@ -426,7 +426,7 @@ def test_rollback_names_what_has_served() -> None:
     assert problem.what == "there is no release before this one"
     theatre.served(OLD)
     (problem,) = theatre.back("c" * 10).problems
-    assert problem.what.startswith("RELEASE: cccccccccc has not served here")
+    assert problem.what.startswith("--to: cccccccccc has not served here")
     assert OLD in problem.remedy
 
 
