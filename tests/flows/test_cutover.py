@@ -428,12 +428,12 @@ def test_what_somebody_has_started_by_hand_stands_in_nobodys_way(
     """Prefect's own page has a button for it: such a run fails, and the way there and back go on without it."""
     ada = past.person(3)
     taken(past)
-    for given in BY_HAND.values():
-        path = f"/deployments/{past.ids[SEND]}/create_flow_run"
-        past.api.post(path, json={"parameters": given, "enforce_parameter_schema": False}).raise_for_status()
-    for given in ({"payload": "x"}, {"payload": None}, {"payload": {}, "received_at": 5}):
-        path = f"/deployments/{past.ids[SIGNUP]}/create_flow_run"
-        past.api.post(path, json={"parameters": given, "enforce_parameter_schema": False}).raise_for_status()
+    signups: list[dict[str, Any]] = [{"payload": "x"}, {"payload": None}, {"payload": {}, "received_at": 5}]
+    started = [(SEND, given) for given in BY_HAND.values()] + [(SIGNUP, given) for given in signups]
+    for number, (name, given) in enumerate(started):
+        # The key tells them apart here: of runs without one, one stands for all.
+        body = {"parameters": given, "idempotency_key": f"by-hand-{number}", "enforce_parameter_schema": False}
+        past.api.post(f"/deployments/{past.ids[name]}/create_flow_run", json=body).raise_for_status()
     failed = [run["id"] for run in past.runs() if run["parameters"].get("enrolment") in ({}, "x")]
     for one in failed:
         past.end(one, "FAILED")
