@@ -139,7 +139,8 @@ class Reader:
         for part in filter(None, (part.strip() for part in self.raw(key).split(","))):
             target = (part, "", 0) if APPLICATION.fullmatch(part) else _ssh_target(part)
             if target is None:
-                kind = "coolify:<uuid of an application>" if part.startswith(COOLIFY) else "[user@]host[:port]"
+                ours = part.startswith(COOLIFY)
+                kind = f"{COOLIFY}<uuid>, as `./hublab coolify list` shows it" if ours else "[user@]host[:port]"
                 self.fault(key, part, f"is not {kind}")
                 continue
             if target[0] in targets:

@@ -16,7 +16,7 @@ from deploy.coolify.deployments import LOOK_SECONDS, Deployments, somebodys
 from deploy.coolify.errors import RolloutError
 from deploy.coolify.ledger import LEASE_SECONDS, Ledger, LockError
 from deploy.coolify.state import Before, Kept, Running
-from deploy.coolify.wanted import VOLUME, present
+from deploy.coolify.wanted import VOLUME, kind, present
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -89,7 +89,7 @@ class Mover:
         if ended.status != "finished":
             for line in words.log(ended.logs, self._secrets()):
                 self.say(f"  {line}")
-            raise RolloutError(f"its deployment {deployment} is {ended.status}; the old worker serves on")
+            raise RolloutError(f"its deployment {deployment} is {ended.status}; the old one serves on")
         if expected:
             self._confirm(deployment, expected, names)
 
@@ -106,16 +106,14 @@ class Mover:
             if other := self.deployments.other(deployment):
                 raise RolloutError(somebodys(other))
             if fresh and fresh[0].release in expected:
-                self.say(f"{fresh[0].name} is ONLINE with release {fresh[0].release}")
+                self.say(f"{fresh[0].name}: {kind(self.wanted).up}, release {fresh[0].release}")
                 return
             if self._clock() > deadline or (fresh and fresh[0].release):
                 break
             self._pause(LOOK_SECONDS)
-        runs = (
-            f"its worker {fresh[0].name} runs release {fresh[0].release or 'unknown'}"
-            if fresh
-            else "no new worker is ONLINE"
-        )
+        runs = f"the new one {kind(self.wanted).down}"
+        if fresh:
+            runs = f"{fresh[0].name} runs release {fresh[0].release or 'unknown'}"
         raise RolloutError(f"Coolify says that deployment {deployment} has finished, and {runs}")
 
     # -- back --------------------------------------------------------------------------------------------------

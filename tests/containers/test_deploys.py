@@ -23,7 +23,7 @@ def test_first_deploy_is_built_from_git_gated_and_then_all_is_as_planned(serving
     assert serving.planned.status == 2, serving.planned.text
     assert "will be started: new" in serving.planned.text
     assert serving.deployed.status == 0, serving.deployed.text
-    assert f"is ONLINE with release {first}" in serving.deployed.text
+    assert f": ONLINE, release {first}" in serving.deployed.text
     assert TOKEN not in serving.planned.text + serving.deployed.text
     assert serving.serves() == first
     again = serving.desk.hublab("plan")
@@ -76,7 +76,7 @@ def test_bad_release_never_takes_over(serving: Stage, files: dict[str, str], why
     done = serving.desk.hublab("deploy", "--yes", HUBLAB_GATE_SECONDS="15")
     assert done.status == 1, done.text
     assert why in done.text
-    assert "is failed; the old worker serves on; rolled back" in done.text
+    assert "is failed; the old one serves on; rolled back" in done.text
     assert (serving.container(), serving.app.app) == (old, fields)
     run = serving.short_run()
     assert serving.api.wait_state(run, "COMPLETED", "FAILED", "CRASHED") == "COMPLETED"

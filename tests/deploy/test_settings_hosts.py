@@ -184,7 +184,10 @@ def test_host_that_is_called_coolify_is_a_host() -> None:
         ({"HUBLAB_COOLIFY_TOKEN": ""}, "HUBLAB_COOLIFY_TOKEN: missing. Make one in Coolify"),
         ({"HUBLAB_COOLIFY_URL": "https://3|secret-c001@c.example.com"}, "HUBLAB_COOLIFY_URL: carries a credential"),
         ({"HUBLAB_COOLIFY_URL": "coolify.example.com"}, "'coolify.example.com' is not an address such as https://"),
-        ({"HUBLAB_HOSTS": "coolify:Worker_1"}, "'coolify:Worker_1' is not coolify:<uuid of an application>"),
+        (
+            {"HUBLAB_HOSTS": "coolify:Worker_1"},
+            "'coolify:Worker_1' is not coolify:<uuid>, as `./hublab coolify list` shows it",
+        ),
         ({"HUBLAB_HOSTS": f"coolify:{UUID},coolify:{UUID}"}, "is named twice"),
     ],
 )

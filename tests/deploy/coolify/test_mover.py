@@ -63,7 +63,7 @@ def test_what_was_is_recorded_before_anything_is_changed(theatre: Theatre) -> No
 
 def test_bad_release_leaves_the_old_worker_and_its_settings_come_back(theatre: Theatre) -> None:
     theatre.coolify.ends = ["failed"]
-    failed(theatre, "its deployment dep2 is failed; the old worker serves on")
+    failed(theatre, "its deployment dep2 is failed; the old one serves on")
     assert "  New container is unhealthy." in theatre.said
     assert TOKEN not in "".join(theatre.said)
     theatre.mover.undo()
@@ -74,7 +74,7 @@ def test_bad_release_leaves_the_old_worker_and_its_settings_come_back(theatre: T
 
 def test_finished_is_not_believed_when_another_release_runs(theatre: Theatre) -> None:
     theatre.coolify.lies = ["3.8.8-other"]
-    failed(theatre, "Coolify says that deployment dep2 has finished, and its worker .* runs release 3.8.8-other")
+    failed(theatre, "Coolify says that deployment dep2 has finished, and .* runs release 3.8.8-other")
     theatre.mover.undo()
     assert theatre.coolify.journal.count(DEPLOY) == 2, "the new one had taken over"
     assert serves(theatre) == RELEASES[OLD]
@@ -82,7 +82,7 @@ def test_finished_is_not_believed_when_another_release_runs(theatre: Theatre) ->
 
 def test_finished_is_not_believed_when_no_new_worker_is_online(theatre: Theatre) -> None:
     theatre.coolify.lies = [""]
-    failed(theatre, "and no new worker is ONLINE")
+    failed(theatre, "and the new one is not ONLINE at Prefect's server")
 
 
 def test_first_deploy_that_finished_wrongly_is_stopped_again() -> None:
@@ -255,7 +255,7 @@ def test_deployment_that_was_all_right_is_not_made_again(theatre: Theatre) -> No
     interrupted_at(theatre, "GET /deployments/dep2", done=True)
     assert "waiting" not in "".join(theatre.said)
     theatre.deploy()
-    assert "is ONLINE with release 3.8.8-new" in "".join(theatre.said)
+    assert ": ONLINE, release 3.8.8-new" in "".join(theatre.said)
     assert theatre.coolify.journal.count(DEPLOY) == 1
     assert (serves(theatre), theatre.plan().changes) == (RELEASES[NEW], False)
     assert theatre.back().release == OLD
@@ -511,7 +511,7 @@ def test_finished_deployment_that_left_the_old_container_is_not_taken_for_a_new_
     theatre.mover.ledger.take("token", OWNER)
     theatre.coolify.app["limits_memory"] = "1g"
     theatre.coolify.lies = [STAYS]
-    failed(theatre, "has finished, and no new worker is ONLINE")
+    failed(theatre, "has finished, and the new one is not ONLINE at Prefect's server")
 
 
 def test_way_back_of_a_second_try_leads_to_what_was_before_the_first(theatre: Theatre) -> None:

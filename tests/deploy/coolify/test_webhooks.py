@@ -155,7 +155,7 @@ def test_volume_that_somebody_made_is_taken(stage: Stage) -> None:
 
 def failed(stage: Stage) -> str:
     stage.coolify.ends = ["failed"]
-    return "is failed; the old worker serves on"
+    return "is failed; the old one serves on"
 
 
 def lied(stage: Stage) -> str:
@@ -165,7 +165,7 @@ def lied(stage: Stage) -> str:
 
 def silent(stage: Stage) -> str:
     stage.coolify.lies = [STAYS]
-    return "no new worker is ONLINE"
+    return "the new one does not run"
 
 
 @pytest.mark.parametrize("fault", [failed, lied, silent])
