@@ -89,7 +89,7 @@ class Reader:
         except (OSError, RuntimeError, ValueError):
             there = False
         if not there:
-            self.fault(key, value, "is not a file on this machine")
+            self.fault(key, value, "is not a file on this machine; correct the path, or leave it out")
         return value or None
 
     def names(self, key: str, default: str) -> tuple[str, ...]:

@@ -87,7 +87,7 @@ def _watch_job(verb: str, unit: str, label: str, limit: float) -> None:
     while job.poll() is None:
         if time.monotonic() > deadline:
             job.kill()
-            raise HostError(f"{unit} was not ready after {limit:.0f} s")
+            raise HostError(f"{unit} was not ready after {limit:.0f} s; its journal says why")
         shown = ask("systemctl", "show", "--property=StatusText,ActiveState", "--value", unit)
         status, _, state = shown.strip().rpartition("\n")
         if status and status != seen and state not in DOWN:

@@ -59,16 +59,18 @@ def pour_into(host: Host, receive: str, file: Path, silence: float = SILENCE_SEC
     try:
         channel = patiently(host.connector.client.get_transport().open_session)  # type: ignore[attr-defined]
     except (OSError, EOFError, SSHException) as error:
-        raise UploadError(f"the host grants no session ({error or 'it was silent'})") from error
+        raise UploadError(f"the host grants no session ({error or 'it was silent'}); deploy again") from error
     channel.settimeout(silence)
     try:
         channel.exec_command(command)
         _pour(file, channel)
         said = channel.makefile("r").read().decode().strip()
         if channel.recv_exit_status():
-            raise UploadError(channel.makefile_stderr("r").read().decode().strip()[-500:] or "the connection broke")
+            raise UploadError(
+                channel.makefile_stderr("r").read().decode().strip()[-500:] or "the connection broke; deploy again"
+            )
     except (OSError, EOFError, SSHException) as error:
-        raise UploadError(f"the connection broke ({error or 'it was silent'})") from error
+        raise UploadError(f"the connection broke ({error or 'it was silent'}); deploy again") from error
     finally:
         channel.close()
     return str(said)

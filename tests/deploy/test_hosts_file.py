@@ -117,7 +117,10 @@ def test_tables_are_the_hosts_where_env_names_none() -> None:
         ("[h1]\nwrite_paths = ['/etc/x']", "hosts.toml: h1: write_paths: '/etc/x' is not a plain absolute path"),
         ("[h1]\nport = 70000", "hosts.toml: h1: port: '70000' is not a whole number"),
         ("[h1]\nuser = '-oProxyCommand=x'", "hosts.toml: h1: user: '-oProxyCommand=x' is no user's name"),
-        ("[h1]\nssh_key = '/none'", "hosts.toml: h1: ssh_key: '/none' is not a file on this machine"),
+        (
+            "[h1]\nssh_key = '/none'",
+            "hosts.toml: h1: ssh_key: '/none' is not a file on this machine; correct the path, or leave it out",
+        ),
     ],
 )
 def test_what_cannot_be_meant(text: str, said: str) -> None:
