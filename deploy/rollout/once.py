@@ -34,7 +34,7 @@ class Once[T]:
             except BaseException:
                 # Whatever ends this greenlet is for it alone; the others must not take it for their own end.
                 self._result.set_exception(
-                    DeployError("the host that acted for all was interrupted -> ./hublab status, then deploy again")
+                    DeployError("the host that acted for all was interrupted -> run ./hublab status, then deploy again")
                 )
                 raise
         return cast("T", self._result.get())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from rich.console import Console
 
+from sandbox.campaign import setup
 from sandbox.campaign import table as storms
 from sandbox.campaign.aftermath import to_do
 from sandbox.campaign.board import table
@@ -19,6 +20,8 @@ from sandbox.campaign.verdict import Outcome, judge
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sandbox import Sandbox
 
 NOW = datetime(2025, 12, 1, 12, tzinfo=UTC)
 KEY = "christmas-noshow-0123456789abcdef01234567"
@@ -174,6 +177,13 @@ def test_what_is_wrong_at_the_end_of_a_storm_is_said() -> None:
         getattr(outcome, what).append("this one")
         assert not outcome.clean
         assert "this one" in outcome.text()
+
+
+def test_own_campaign_files_stay_a_part_of_what_is_deployed_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setup, "_environment", lambda *_: {"HUBLAB_CAMPAIGNS": "/before"})
+    for typed, kept in {"": "/before", "/own": "/own"}.items():
+        monkeypatch.setenv("HUBLAB_CAMPAIGNS", typed)
+        assert setup.prepare(cast("Sandbox", None)).environment["HUBLAB_CAMPAIGNS"] == kept
 
 
 def test_a_storm_is_a_row_of_the_table(tmp_path: Path) -> None:
