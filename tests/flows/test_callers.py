@@ -247,10 +247,12 @@ def test_an_hour_after_the_first_call_it_counts_anew_even_when_calls_go_on() -> 
 
 
 def test_what_was_refused_makes_no_counter_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "COUNTERS", 4)
-    counted = Counted(mailbox="1", hour="1", domain="4", caller="4")
+    monkeypatch.setattr(limits, "COUNTERS", 8)
+    counted = Counted(mailbox="1", hour="8", domain="1", caller="8")
     assert counted.admitted("victim@gmail.com")
-    assert not any(counted.admitted(f"{number}@gmail.com") for number in range(10))
+    assert counted.admitted("first@evil.example")
+    # Each of another mailbox, which would be a counter more: it is the domain that has had its one.
+    assert not any(counted.admitted(f"{number}@evil.example") for number in range(10))
     assert not counted.admitted("victim+again@gmail.com", "b"), "the mailbox has had its one"
 
 
