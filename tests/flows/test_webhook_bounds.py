@@ -64,6 +64,12 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
         listener.close()
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer may take for ever: what ends a connection is the time of a head, or of a body."""
+    monkeypatch.setattr(http.Bounded, "answer_seconds", 600)
+
+
 @contextmanager
 def connected(address: tuple[str, int], sent: bytes = b"") -> Iterator[socket.socket]:
     with socket.create_connection(address, timeout=30) as one:
@@ -91,13 +97,13 @@ def ended(one: socket.socket) -> bool:
         HEAD + b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n",
     ],
 )
-def test_who_is_silent_in_the_midst_is_let_go(address: tuple[str, int], sent: bytes) -> None:
+def test_who_is_silent_in_the_midst_is_let_go(address: tuple[str, int], patient: None, sent: bytes) -> None:
     with connected(address, sent) as one:
         assert ended(one)
 
 
 @pytest.mark.parametrize("start", [HEAD[:5], HEAD + b"content-length: 60000\r\n\r\n"])
-def test_who_trickles_is_let_go_all_the_same(address: tuple[str, int], start: bytes) -> None:
+def test_who_trickles_is_let_go_all_the_same(address: tuple[str, int], patient: None, start: bytes) -> None:
     with connected(address, start) as one:
         one.settimeout(0.05)
         while True:
