@@ -73,13 +73,13 @@ def _others(target: Target, found: Found) -> list[str]:
         soonest = min((run.due for run in others if run.due), default=None)
         when = f", the next is due at {soonest:%Y-%m-%d %H:%M} UTC" if soonest else ""
         problems.append(
-            f"TESTING_ADDRESS: {len(others)} runs at Prefect would write to other addresses{when}; "
+            f"TESTING_ADDRESS: runs at Prefect that would write to other addresses: {len(others)}{when}; "
             "wait for their end, or test against a Prefect server that has none"
         )
     if found.spooled is None:
         problems.append("HUBLAB_PUBLIC_URL: the webhooks do not say what they hold (/health); ./hublab status")
     elif found.spooled:
-        problems.append(f"HUBLAB_PUBLIC_URL: the webhooks hold {found.spooled} enrolments; wait until there is none")
+        problems.append(f"HUBLAB_PUBLIC_URL: the webhooks hold enrolments: {found.spooled}; wait until there is none")
     return problems
 
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from deploy.onhost.common import ask, say
+from deploy.onhost.common import ask, counted, say
 from deploy.onhost.prefect_api import Access, Event, FlowRun, events, flow_runs, server_now
 from deploy.onhost.wire import Query
 
@@ -101,11 +101,12 @@ def fault(mine: Tally, others: Tally) -> str:
     A crash is the worker's fault unless the others have them too; a failure may be the flow's, so it takes two, and a
     rate of more than twice the others'.
     """
+    ran = counted(mine.ended, "flow run", "flow runs")
     if mine.crashed and not others.crashed:
-        return f"{mine.crashed} of its {mine.ended} flow runs crashed, none of the others' {others.ended} did"
+        return f"{mine.crashed} of its {ran} crashed, none of the others' {others.ended} did"
     if mine.failed + mine.crashed > 1 and mine.rate > WORSE * others.rate:
         return (
-            f"{mine.failed + mine.crashed} of its {mine.ended} flow runs did not complete ({mine.rate:.0%}), "
+            f"{mine.failed + mine.crashed} of its {ran} did not complete ({mine.rate:.0%}), "
             f"of the others' {others.ended} it was {others.rate:.0%}"
         )
     return ""
@@ -148,7 +149,8 @@ def watch(query: WatchCanary, alive: Callable[[], str]) -> int:
         if time.monotonic() > deadline:
             break
         time.sleep(min(LOOK_SECONDS, max(deadline - time.monotonic(), 0.1)))
-    compared = f"{mine.rate:.0%} of its {mine.ended} runs failed, {others.rate:.0%} of the others' {others.ended}"
+    ran = counted(mine.ended, "run", "runs")
+    compared = f"{mine.rate:.0%} of its {ran} failed, {others.rate:.0%} of the others' {others.ended}"
     unjudged = "it stayed up, and had no flow runs to be judged by"
     say(f"{query.worker}: canary passed: {compared if mine.ended else unjudged}")
     return 0

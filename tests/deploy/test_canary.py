@@ -166,7 +166,7 @@ def test_whole_window_is_watched(window: Window, capsys: pytest.CaptureFixture[s
     window.answers = [[run("c", "COMPLETED"), run("d", "FAILED")]]
     assert window.watch() == 0
     assert window.now >= 20
-    assert "canary passed: 0% of its 1 runs failed, 100% of the others' 1" in capsys.readouterr().out
+    assert "canary passed: 0% of its 1 run failed, 100% of the others' 1" in capsys.readouterr().out
 
 
 def test_runs_are_asked_for_by_the_servers_clock_and_not_by_the_hosts(window: Window) -> None:
@@ -185,7 +185,7 @@ def test_fault_ends_it_at_once(window: Window, capsys: pytest.CaptureFixture[str
     window.answers = [[], [run("c", "CRASHED")]]
     assert window.watch() == 1
     assert window.now < 20
-    assert "c: FAILED as the canary: 1 of its 1 flow runs crashed" in capsys.readouterr().out
+    assert "c: FAILED as the canary: 1 of its 1 flow run crashed" in capsys.readouterr().out
 
 
 def test_crash_of_a_run_that_was_run_again_ends_it(window: Window, capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,7 +193,7 @@ def test_crash_of_a_run_that_was_run_again_ends_it(window: Window, capsys: pytes
     window.events[1] = replace(window.events[1], occurred=datetime.now(UTC).replace(year=2100))
     window.answers = [[run("d", "COMPLETED", name="again")]]
     assert window.watch() == 1
-    assert "1 of its 1 flow runs crashed, none of the others' 1 did" in capsys.readouterr().out
+    assert "1 of its 1 flow run crashed, none of the others' 1 did" in capsys.readouterr().out
 
 
 def test_restart_of_its_own_is_a_fault(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,12 +81,12 @@ def test_where_a_mail_could_go_to_another_address_it_is_refused(aim: Target, wel
     runs = (waiting("me+e2e-1@example.com"), waiting(to))
     (reason,) = guard.reasons(aim, replace(well, open_runs=runs))
     assert reason.startswith(
-        "TESTING_ADDRESS: 1 runs at Prefect would write to other addresses, the next is due at 2025"
+        "TESTING_ADDRESS: runs at Prefect that would write to other addresses: 1, the next is due at 2025"
     )
     assert "you@" not in reason
 
 
-@pytest.mark.parametrize(("spooled", "said"), [(2, "hold 2 enrolments"), (None, "do not say what they hold")])
+@pytest.mark.parametrize(("spooled", "said"), [(2, "hold enrolments: 2"), (None, "do not say what they hold")])
 def test_where_the_webhooks_hold_somebody_else_it_is_refused(
     aim: Target, well: Found, spooled: int | None, said: str
 ) -> None:
