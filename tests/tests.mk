@@ -68,7 +68,7 @@ test-chaos: .venv/ready ## a twentieth of `./hublab chaos`, with its verdict as 
 	@$(PYTEST) tests/hosts/test_6_chaos.py
 
 .PHONY: test-other-servers
-test-other-servers: .venv/ready ## what finds lost runs, against servers of Prefect 3.4.1 and 3.9.1 (also in `make test-all`)
+test-other-servers: .venv/ready ## what finds lost runs, against servers of Prefect 3.4.1 and 3.8.8 (also in `make test-all`)
 	@$(PYTEST) $(SPREAD) tests/worker/test_recovery_on_other_servers.py
 
 # Two lanes side by side, each with hosts of its own. HUBLAB_FAULTS names the run; by its name one is gone on with.
@@ -87,5 +87,5 @@ faults-many-hosts: .venv/ready
 .PHONY: servers
 servers: export HUBLAB_SERVERS ?= $(shell date -u +%Y-%m-%dT%H:%M:%SZ)
 servers: export HUBLAB_TEST_HOSTS := servers
-servers: .venv/ready ## deploy, drain, crash and campaign at Prefect servers of 3.4.1, 3.6.6 and the newest, and write docs/servers.md (root, half an hour)
+servers: .venv/ready ## deploy, drain, crash and campaign at Prefect servers of 3.4.1, 3.6.6, 3.8.8 and the workers' own version, and write docs/servers.md (root, forty minutes)
 	@$(FAULT) tests/hosts/test_9_servers.py

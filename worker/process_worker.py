@@ -13,7 +13,7 @@ import os
 import time
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 from prefect.client.schemas.responses import WorkerFlowRunResponse
@@ -22,7 +22,6 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPS
 from prefect.settings import get_current_settings
 from prefect.states import Pending
 from prefect.utilities.engine import propose_state
-from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from worker import adhoc, living, recovery, workspace
@@ -100,16 +99,11 @@ class HublabWorker(ProcessWorker):
         """A key of its own in Prefect's registry; its `type` is still that of an ordinary process pool."""
         return "hublab-process"
 
-    async def __aenter__(self) -> Self:
-        """Set up without ProcessWorker's `Runner`, which serves ad-hoc submissions only, by a websocket of its own."""
-        await BaseWorker.__aenter__(self)
-        return self
-
     async def __aexit__(self, *exc_info: object) -> None:
-        """Tear down what `__aenter__` set up, and let the last events leave. What was submitted is waited for."""
+        """Tear down, and let the last events leave. What was submitted is waited for."""
         while self.in_flight and not exc_info[0] and not self.drain.requested.is_set():
             await self.in_flight.change()
-        await BaseWorker.__aexit__(self, *exc_info)
+        await super().__aexit__(*exc_info)
         await cast("Awaitable[object]", EventsWorker.drain_all(timeout=EVENTS_SECONDS))
 
     @property
@@ -363,13 +357,18 @@ class HublabWorker(ProcessWorker):
                 job_variables=job_variables,
                 work_pool_name=self.settings.pool,
             )
+        else:
+            await self.client.set_flow_run_state(flow_run.id, Pending(), force=True)
         try:
             with self._in_hand(flow_run.id):
                 if task_status:
                     task_status.started(flow_run)
-                await adhoc.execute(self, flow, parameters, job_variables, flow_run)
-        except (Exception, PrefectSignal):  # noqa: BLE001 - as in _submit_run
+                await adhoc.execute(self, flow, job_variables, flow_run)
+        except (Exception, PrefectSignal) as error:  # noqa: BLE001 - as in _submit_run
             _log.exception("Flow run %s: what was submitted ended with an error", flow_run.id)
+            await self._propose_crashed_state(flow_run, f"Flow run could not be executed: {error}")
+        finally:
+            self.engines.forget(flow_run.id)
 
     async def hand_back(self, flow_run_id: UUID) -> bool:
         """End a run here and give it back to Prefect, to be run again. False when Prefect could not be told."""

@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-FLOORS = ("prefect>=3.6.6", "uvicorn>=0.36", "fastapi<0.151")
+FLOORS = ("prefect>=3.6.6", "uvicorn>=0.36")
 PIN = re.compile(
     r"^([A-Za-z0-9._-]+)==([^\s;\\]+)(?: ; ([^\\\n]+?))?(?: \\)?$(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL
 )

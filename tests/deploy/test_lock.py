@@ -128,7 +128,6 @@ def test_lock_that_is_not_what_is_installed_is_seen() -> None:
         ("prefect", "3.6.5", "prefect>=3.6.6 is locked at 3.6.5"),
         ("prefect", "3.4.1", "prefect>=3.6.6 is locked at 3.4.1"),
         ("uvicorn", "0.35.0", "uvicorn>=0.36 is locked at 0.35.0"),
-        ("fastapi", "0.151.0", "fastapi<0.151 is locked at 0.151.0"),
     ],
 )
 def test_version_under_a_floor_is_seen(name: str, version: str, floor: str) -> None:

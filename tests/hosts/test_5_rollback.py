@@ -63,5 +63,5 @@ def test_the_worker_that_had_passed_goes_back_too(deployed: Operator, machine: M
 def test_after_it_there_is_nothing_to_do(operator: Operator) -> None:
     plan = operator.plan()
     assert plan.status == 0, plan.text
-    assert "release 3.8.8" in plan.text
+    assert "release 3.9.1" in plan.text
     assert "will be drained" not in plan.text

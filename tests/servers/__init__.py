@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 
 from sandbox import server, venv
 
 _HERE = Path(__file__).parent
 _TOP = _HERE.parents[1]
-OLDEST, NEWEST = "3.4.1", "3.9.1"
+PREFECT = metadata.version("prefect")
+"""The workers' own."""
+OLDEST, BEFORE = "3.4.1", "3.8.8"
+"""What some server still is; and what most are when their workers are deployed with this release."""
 LOCKS = {
     OLDEST: _TOP / "sandbox/past/requirements.lock",
     "3.6.6": _HERE / "3.6.6/requirements.lock",
-    NEWEST: _HERE / "newest/requirements.lock",
+    BEFORE: _HERE / "3.8.8/requirements.lock",
+    PREFECT: _TOP / "requirements.lock",
 }
 """Version → what its environment is made of."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -108,10 +109,15 @@ async def main() -> None:
     async with HublabWorker(from_environment(os.environ), server) as worker:
         while not worker.has_synced:
             await worker.sync_with_backend()
-        good, bad = await worker.submit(seven), await worker.submit(raises)
-    for future in (good, bad):
-        await future.wait_async(timeout=60)
-        print("ended as", future.state.name, flush=True)
+        handed = [await worker.submit(seven), await worker.submit(raises)]
+        handed.append(await worker.submit(seven, job_variables={"env": "no variables"}))
+        while worker.in_flight:
+            await worker.in_flight.change()
+        for future in handed:
+            print("ended as", future.state.name, flush=True)
+        failed = await worker.client.read_flow_run(handed[1].flow_run_id)
+        again = await worker.submit(seven, flow_run=failed)
+    print("in the end", again.state.name, flush=True)
 
 asyncio.run(main())
 """
@@ -121,5 +127,10 @@ def test_flow_that_is_handed_to_the_worker_itself_is_run(execute: StartWorker) -
     # Prefect installs what the sender has installed, by uv, which finds all of it there.
     worker = execute(launch=SUBMITS, PYTHONPATH=f"{TOP}", VIRTUAL_ENV=sys.prefix, UV_OFFLINE="1")
     assert worker.exit() == 0, worker.log.read_text()
-    assert "ended as Completed" in worker.log.read_text()
-    assert "ended as Failed" in worker.log.read_text()
+    told = re.findall("^(ended as|in the end) (.*)", worker.log.read_text(), re.MULTILINE)
+    assert told == [
+        ("ended as", "Completed"),
+        ("ended as", "Failed"),
+        ("ended as", "Crashed"),  # its variables are none: it cannot be started
+        ("in the end", "Completed"),  # the failed run, handed over once more
+    ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from typing import Any
 
 import pytest
@@ -15,7 +16,6 @@ from worker.process_worker import HublabWorker
 
 # Overridden or called in worker/process_worker.py: name, parameters, whether it is a coroutine.
 BASE_WORKER = {
-    "__aenter__": (["self"], True),
     "__aexit__": (["self", "exc_info"], True),
     "__dispatch_key__": ([], False),
     "setup": (["self"], True),
@@ -152,11 +152,25 @@ def test_state_changes_carry_a_transition_id() -> None:
     assert "transition_id = uuid4()" in inspect.getsource(FlowRunAsyncClient.set_flow_run_state)
 
 
-def test_submitted_run_finds_its_runner_in_an_attribute() -> None:
-    """Which `worker.adhoc` sets on a copy."""
+def test_submitted_run_takes_no_steps_but_those_that_are_known() -> None:
+    """`worker.adhoc` and `HublabWorker._submit_adhoc_run` take Prefect's place, with an engine of the worker's own."""
     from prefect.workers.process import ProcessWorker  # noqa: PLC0415
 
-    assert "self._runner.execute_bundle(" in inspect.getsource(ProcessWorker._submit_adhoc_run)
+    source = inspect.getsource(ProcessWorker._submit_adhoc_run)
+    awaited = re.findall(r"(?:await|async with) (?:\w+\.)*(\w+)\(", source)
+    assert awaited == [
+        *("create_flow_run", "set_flow_run_state", "from_template_and_values", "_propose_crashed_state"),
+        *("FlowRunExecutorContext", "submit", "_propose_crashed_state"),
+    ]
+    for step in ("configuration.prepare_for_flow_run(", "create_bundle_for_flow_run(flow=flow, flow_run=flow_run)"):
+        assert step in source
+
+
+def test_worker_is_entered_without_a_runner_beside_it() -> None:
+    """Which Prefect's process worker had before 3.9, with a websocket of its own."""
+    from prefect.workers.base import BaseWorker  # noqa: PLC0415
+
+    assert HublabWorker.__aenter__ is BaseWorker.__aenter__
 
 
 def test_stopped_worker_says_so_when_it_said_that_it_started() -> None:

@@ -1,4 +1,4 @@
-"""No run is forgotten, whatever version the server has: the same tests at the oldest and at the newest."""
+"""No run is forgotten, whatever version the server has: the same tests at the oldest and at the one of before."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.local.server import UNSEEN, Api, prefect_server
-from tests.servers import NEWEST, OLDEST, program
+from tests.servers import BEFORE, OLDEST, program
 from tests.worker.test_recovery import *  # noqa: F403 - every test there is, now and later
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.long
 
 
-@pytest.fixture(scope="module", params=(OLDEST, NEWEST))
+@pytest.fixture(scope="module", params=(OLDEST, BEFORE))
 def version(request: pytest.FixtureRequest) -> str:
     """The server's."""
     return str(request.param)
