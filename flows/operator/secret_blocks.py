@@ -18,7 +18,7 @@ from flows.operator import register, server
 from flows.services.notion_mapping import FILE, MappingError, NotionMapping
 from flows.services.notion_mapping import VARIABLE as MAPPING
 from flows.services.prefect_api import Prefect
-from flows.services.settings import BLOCKS, PLAIN, SEVEN, VARIABLE, environment_name, from_environment
+from flows.services.settings import BLOCKS, PLAIN, SEVEN, VARIABLE, environment_name, from_environment, values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ def write(wanted: Mapping[str, str]) -> dict[str, str]:
     with Prefect() as prefect:
         asked = {"block_documents": {"name": {"any_": list(BLOCKS)}}, "include_secrets": True}
         answer = prefect.client.request("POST", "/block_documents/filter", json=asked).json()
-        there = {found["name"]: str(found["data"].get("value")) for found in answer}
+        there = values(answer)
         for one in answer:
             if one["name"] == TESTING and TESTING not in wanted:
                 prefect.client.request("DELETE", "/block_documents/{id}", path_params={"id": one["id"]})

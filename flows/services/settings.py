@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 SEVEN = (
     "notion-token",
@@ -235,6 +235,11 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: environment[key] for name, key in names.items() if environment.get(key)}
 
 
+def values(blocks: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """What Secret blocks hold, by name; one that holds nothing is as none, and no secret that reads `None`."""
+    return {one["name"]: str(held) for one in blocks if (held := one["data"].get("value")) is not None}
+
+
 def load(client: Any, *more: str) -> Settings:
     """The settings, from Prefect by a client of its, and from the environment what Prefect does not have.
 
@@ -242,10 +247,10 @@ def load(client: Any, *more: str) -> Settings:
     """
     wanted = {"block_documents": {"name": {"any_": list(BLOCKS)}}, "include_secrets": True}
     answer = client.request("POST", "/block_documents/filter", json=wanted)
-    blocks = {found["name"]: str(found["data"].get("value")) for found in answer.json()}
+    blocks = values(answer.json())
     wanted = {"variables": {"name": {"any_": [VARIABLE, PAUSED, *more]}}}
     kept = {one["name"]: one["value"] for one in client.request("POST", "/variables/filter", json=wanted).json()}
     plain = kept.get(VARIABLE)
-    shared = {key: str(value) for key, value in plain.items()} if isinstance(plain, dict) else {}
+    shared = {key: str(value) for key, value in plain.items() if value is not None} if isinstance(plain, dict) else {}
     found = from_environment(os.environ) | shared | blocks | ({PAUSED: "true"} if PAUSED in kept else {})
     return Settings(found, {name: kept.get(name) for name in more})

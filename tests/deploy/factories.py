@@ -71,7 +71,7 @@ def release_name() -> str:
 
 
 def finished(name: str, **changes: Any) -> Release:
-    return replace(Release(name, complete=True, prefect="3.8.8"), **changes)
+    return replace(Release(name, complete=True, prefect=release_name().partition("-")[0]), **changes)
 
 
 def file_fact(path: str, content: str = "", **changes: Any) -> FileFacts:

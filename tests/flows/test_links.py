@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from flows.operator import secret_blocks
 from flows.recipients import unsubscribe
 from flows.services.prefect_api import Prefect
-from flows.services.settings import Settings
+from flows.services.settings import Settings, values
 from flows.webhooks.app import build
 from tests.flows.test_callers import GIVEN
 
@@ -84,3 +84,10 @@ def test_rotations_do_not_pile_up_for_ever() -> None:
     kept = secret_blocks._with_older("new", ",".join(f"old{number}" for number in range(20)))
     assert kept.split(",")[:2] == ["new", "old0"]
     assert len(kept.split(",")) == secret_blocks.SECRETS_OF_LINKS
+
+
+@pytest.mark.parametrize("data", [{}, {"value": None}], ids=str)
+def test_a_block_without_a_value_is_no_secret_that_anybody_could_guess(data: dict[str, None]) -> None:
+    assert values([{"name": "unsubscribe-secret", "data": data}]) == {}
+    blocks = [{"name": "notion-token", "data": {"value": "x"}}, {"name": "more", "data": data}]
+    assert values(blocks) == {"notion-token": "x"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -20,6 +21,7 @@ from flows.services.notion_mapping import NotionMapping
 from flows.webhooks import events
 
 STATUS, BOOKING = contact.STATUS, contact.BOOKING
+EDITED = datetime(2026, 12, 1, 9, 30, tzinfo=UTC)
 
 
 class Notion:
@@ -193,9 +195,9 @@ ADDRESS = {"Email": {"type": "email", "email": "Ada@Salon.net"}}
 
 
 def test_a_cut_over_goes_by_the_same_rules() -> None:
-    page = person(option("Signed Up"), **{CALL: DATES[0]} | ADDRESS)
+    page = person(option("Signed Up"), **{CALL: DATES[0]} | ADDRESS) | {"last_edited_time": f"{EDITED:%Y-%m-%dT%H:%MZ}"}
     assert read._contacts(cast("Any", Notion(page)), ["ada@salon.net"]) == {
-        "ada@salon.net": (Contact("contact", "Signed Up", "Booked"),)
+        "ada@salon.net": (Contact("contact", "Signed Up", "Booked", EDITED),)
     }
     with pytest.raises(UnreadableRecordError, match=STATUS):
         read._contacts(cast("Any", Notion(person(DATES[0], **ADDRESS))), ["ada@salon.net"])
