@@ -70,8 +70,13 @@ def release_name() -> str:
     return identity.release_id(PYTHON, "/usr/local")
 
 
+def prefect_version() -> str:
+    """The lock's, which a release bears in front of its name."""
+    return release_name().partition("-")[0]
+
+
 def finished(name: str, **changes: Any) -> Release:
-    return replace(Release(name, complete=True, prefect=release_name().partition("-")[0]), **changes)
+    return replace(Release(name, complete=True, prefect=prefect_version()), **changes)
 
 
 def file_fact(path: str, content: str = "", **changes: Any) -> FileFacts:

@@ -12,7 +12,7 @@ from deploy.plan import make
 from deploy.rollout.machine import Outcome
 from deploy.rollout.member import Member
 from deploy.rollout.report import announce, as_data, render, row, warn
-from tests.deploy.factories import bare, converged, finished, legacy, release_name, running, wanted
+from tests.deploy.factories import bare, converged, finished, legacy, prefect_version, release_name, running, wanted
 
 if TYPE_CHECKING:
     from deploy.state import HostState
@@ -29,7 +29,7 @@ def test_deployed_host() -> None:
     assert row(member(bare(), converged(wanted()), outcome)) == (
         "hublab-1 (hublab-1.example.com)",
         release_name(),
-        "3.8.8",
+        prefect_version(),
         "absent",
         "3 of 3",
         "3 of 3 COMPLETED",
@@ -50,7 +50,7 @@ def test_failed_host_says_why_and_shows_what_still_serves() -> None:
     outcome = Outcome(ok=False, reached=True, gates=1, reason="hublab-1-2 failed its gate")
     assert row(member(before, after, outcome))[1:] == (
         " + ".join(sorted((name, "old"))),
-        "3.6.6 + 3.8.8",
+        f"3.6.6 + {prefect_version()}",
         "absent",
         "2 of 3",
         "1 of 3 COMPLETED",
