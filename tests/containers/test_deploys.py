@@ -89,7 +89,7 @@ def test_finished_that_left_another_container_is_not_believed(serving: Stage) ->
     serving.app.lies = [f"{APP}:{serving.first}"]
     done = serving.desk.hublab("deploy", "--yes")
     assert done.status == 1, done.text
-    assert "has finished, and its worker" in done.text
+    assert f"has finished, and {APP}-" in done.text
     assert f"runs release {first}; rolled back" in done.text
     assert (serving.app.app["git_commit_sha"], serving.serves()) == (serving.first, first)
     assert serving.desk.hublab("unlock").text.count("was not locked") == 1
