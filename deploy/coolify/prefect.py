@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from deploy.onhost.prefect_api import PAGE, ApiError, request, server_now
+from deploy.onhost.prefect_api import ApiError, paged, request, server_now
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -44,12 +44,7 @@ class Prefect:
 
     def pages(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
         """A filter's answer, all pages; nothing where what the path names is not there."""
-        found: list[dict[str, Any]] = []
-        while page := self.find(path, body | {"limit": PAGE, "offset": len(found)}):
-            found += page
-            if len(page) < PAGE:
-                break
-        return found
+        return paged(lambda part: self.find(path, body | part) or [])
 
     def now(self) -> datetime:
         """The clock by which it dates things."""

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from deploy.onhost.untrusted import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PAGE = 200
 EVENTS_PAGE = 50  # the most that the server gives at once
@@ -179,9 +179,14 @@ def flow_runs(access: Access, pool: str, wanted: dict[str, Any]) -> list[FlowRun
 
 def pages(access: Access, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
     """A filter's answer, all pages."""
+    return paged(lambda part: request(access, path, body | part))
+
+
+def paged(ask: Callable[[dict[str, int]], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """All pages of what is asked for a page at a time, by its `limit` and `offset`."""
     found: list[dict[str, Any]] = []
     while True:
-        page = request(access, path, {**body, "limit": PAGE, "offset": len(found)})
+        page = ask({"limit": PAGE, "offset": len(found)})
         found += page
         if len(page) < PAGE:
             return found

@@ -53,7 +53,7 @@ class ForkServerProcess:
             _keep(*pass_fds)
             os.chdir("/")
             sys.argv = command[command.index("-m") + 1 :]
-            _refresh()
+            forked_engine._refresh_prefect({})
             _end_by(fork_server.main)
 
     def wait(self, timeout: float | None = None) -> int:
@@ -98,16 +98,6 @@ def _keep(*descriptors: int) -> None:
     os.close(null)
 
 
-def _refresh() -> None:
-    """Read Prefect's settings, and set up its logging, as this environment has them."""
-    import prefect.context  # noqa: PLC0415 - by now it is there
-    import prefect.logging.configuration  # noqa: PLC0415
-
-    prefect.context.refresh_global_settings_context()
-    prefect.logging.configuration.PROCESS_LOGGING_CONFIG.clear()
-    prefect.logging.configuration.setup_logging()
-
-
 def _fork_the_first_server() -> None:
     """By then there is one thread; of later ones, several."""
     from worker import forking  # noqa: PLC0415 - after the fork server's modules
@@ -132,7 +122,7 @@ def _refresh_before_it_works() -> None:
     work = lifecycle.run
 
     def run(settings: WorkerSettings, notifier: Notifier, fork_server: ForkServer) -> int:
-        _refresh()
+        forked_engine._refresh_prefect({})
         return work(settings, notifier, fork_server)
 
     lifecycle.run = run
