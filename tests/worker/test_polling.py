@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -41,6 +42,11 @@ class Asked(HublabWorker):
     async def _count(self, method: str, path: str, json: dict[str, Any]) -> Any:
         assert (method, path) == ("POST", "/flow_runs/count")
         assert json["work_pools"] == {"name": {"any_": ["pool"]}}
+        wanted = json["flow_runs"]
+        assert wanted["state"] == {"type": {"any_": ["SCHEDULED"]}}
+        # As in a poll, a run that is due soon counts, and of those that are due later none.
+        ahead = datetime.fromisoformat(wanted["next_scheduled_start_time"]["before_"]) - datetime.now(UTC)
+        assert timedelta(0) < ahead <= timedelta(seconds=self._prefetch_seconds)
         queues = json["work_pool_queues"]["name"]["any_"]
         self.counted.append(queues)
         return SimpleNamespace(json=lambda: sum(len(self.due[name]) for name in queues))
