@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 NAME = "prefect_requests"
 AS_OFTEN = ("filter", "increment", "logs")  # the same once more is another question
-# What an engine asks besides, once its run is five seconds old: on a busy machine it may get that old.
+# What an engine asks besides, once its run is fifteen seconds old: on a busy machine it may get that old.
 LONG_RUNS = frozenset(
     {
         "GET /events/in",
@@ -68,6 +68,7 @@ TIMED = frozenset(
         "POST /work_pools/NAME/workers/filter",
         "GET /work_pools/NAME",
         "GET /work_pools/NAME/queues/NAME",
+        "POST /flow_runs/count",
         "POST /flow_runs/filter",
         "POST /variables/filter",
     }
