@@ -6,12 +6,16 @@ variable `mail-<enrolment>-<step>` decides: its name is unique at Prefect, and w
 itself is too large for a variable and lies in an artifact that the variable names. Once the mail is accepted, the
 variable has its id, which outlives Resend's 24 hours, and the content is dropped. Each try writes an artifact of its
 own, and nobody removes another's before the mail is accepted: so a name leads to its content.
+
+An hour later the id goes to an artifact and the variable goes (`archive`): Prefect's server reads all variables for
+each run that is asked of a deployment, which takes 40 ms more for each thousand of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import batched, islice
 from typing import TYPE_CHECKING, Any
 
 from flows.services.errors import UnavailableError
@@ -24,6 +28,11 @@ if TYPE_CHECKING:
 KIND = "hublab-mail"
 # In content that is a mail's once its variable names it; an earlier release knew a mail by the artifact alone.
 BY_NAME = "by_name"
+# For so long an accepted mail is known by its variable. A try that has read no variable and claims the name knows what
+# was kept meanwhile, if it took less; one that took longer than `SLOW` looks again.
+ARCHIVED_AFTER = timedelta(hours=1)
+SLOW = timedelta(minutes=10)
+BATCH = 50
 TRIES = 3  # others would have to let go of a mail each time in the same instant
 
 
@@ -106,6 +115,7 @@ def thaw(
     step: int,
     *,
     read: Mapping[str, Any] | None = None,
+    late: bool = True,
 ) -> FrozenMail | None:
     """The frozen mail of a step, if there is one.
 
@@ -114,6 +124,7 @@ def thaw(
         enrolment: the enrolment's key.
         step: the mail's number.
         read: variables that were read just now.
+        late: it may have been accepted so long ago that it is in the archive.
 
     Raises:
         ContentGoneError: as it says.
@@ -122,7 +133,7 @@ def thaw(
     for number in range(2):  # whoever has it accepted meanwhile writes that first, and drops the content then
         kept = read[name] if read and name in read and not number else prefect.variable(name)
         if kept is None:
-            return None
+            return archived(prefect, [name]).get(name) if late else None
         if kept.get("accepted"):
             return _accepted(name, kept)
         artifact = prefect.artifact_of(kept["artifact"])
@@ -131,14 +142,42 @@ def thaw(
     raise ContentGoneError(enrolment, step, kept["artifact"])
 
 
+def archived(prefect: Prefect, names: list[str]) -> dict[str, FrozenMail]:
+    """Those of these mails that were accepted so long ago that no variable knows them."""
+    found = prefect.artifacts(names)
+    return {name: _accepted(name, one.data) for name in names for one in found[name] if one.data.get("accepted")}
+
+
+def archive(prefect: Prefect, now: datetime, most: int = 1000) -> int:
+    """Have an artifact, and no variable any more, say that a mail was accepted, of up to so many; how many did.
+
+    Stopped at any point and run again, by two at once as well, each is known by one of them at least.
+    """
+    found = (one for one in prefect.tagged(KIND) if one[1].get("accepted"))
+    old = dict(islice((one for one in found if now - _instant(one[1]["accepted_at"]) > ARCHIVED_AFTER), most))
+    for names in batched(old, BATCH):
+        there = archived(prefect, list(names))
+        for name in names:
+            if name not in there:
+                prefect.keep(name, KIND, old[name])
+            prefect.forget(name)
+    return len(old)
+
+
 def freeze(  # noqa: PLR0913 - what a mail is kept by
-    prefect: Prefect, enrolment: str, step: int, payload: dict[str, Any], run: str | None, left: Iterable[Artifact]
+    prefect: Prefect,
+    enrolment: str,
+    step: int,
+    payload: dict[str, Any],
+    run: str | None,
+    left: Iterable[Artifact],
+    since: datetime,
 ) -> FrozenMail:
     """Keep a step's mail; of two tries at once, both get the one that was kept first, and what became of it.
 
-    `left` are the artifacts of the mail's name, as they were just read. Nobody has sent what is in them: their tries
-    were killed before they could claim the name, or are about to. But what an earlier release kept there was the mail
-    itself, and may have been sent: the same bytes are kept on.
+    `left` are the artifacts of the mail's name, as they were read after `since`. Nobody has sent what is in them: their
+    tries were killed before they could claim the name, or are about to. But what an earlier release kept there was the
+    mail itself, and may have been sent: the same bytes are kept on. What is in the archive was sent.
 
     Raises:
         ContentGoneError: what another try has kept has no content.
@@ -147,12 +186,12 @@ def freeze(  # noqa: PLR0913 - what a mail is kept by
     name = place(enrolment, step)
     data: dict[str, Any] = {"frozen_at": prefect.now().isoformat(), "payload": payload}
     others = list(left)
-    earlier = [one for one in others if not one.data.get(BY_NAME)]
+    # What was accepted before all else.
+    earlier = sorted((one for one in others if not one.data.get(BY_NAME)), key=lambda one: not one.data.get("accepted"))
     if earlier:
         data = earlier[0].data | {"frozen_at": _since(earlier[0].data, earlier[0]).isoformat()}
     ids = {"left": [one.id for one in others], "earlier": [one.id for one in earlier]}
     if data.get("accepted"):
-        prefect.claim(name, data, tags=(KIND,))
         return _accepted(name, data)
     for number in range(TRIES):
         artifact = prefect.keep(name, KIND, data | {BY_NAME: True}, run=run)
@@ -160,6 +199,8 @@ def freeze(  # noqa: PLR0913 - what a mail is kept by
         if prefect.claim(name, value, tags=(KIND,)):
             mine = _kept(name, artifact, value)
             mine.mine = number == 0 and not earlier
+            if prefect.now() - since > SLOW and (done := archived(prefect, [name]).get(name)):
+                mine.record(prefect, str(done.accepted), done.accepted_at or done.frozen_at)
             return mine
         found = thaw(prefect, enrolment, step)
         if found is None or found.artifact != artifact.id:  # else the answer to the claim was lost

@@ -95,7 +95,8 @@ class Sending:
     def run(self) -> State[Any]:
         """Look, freeze, send, record. Raises as `send`."""
         key, step, reason = self._enrolment["key"], self._mail.number, None
-        kept = frozen.thaw(self._prefect, key, step, read=self._settings.beside)
+        late = self._prefect.now() - self._mail.due > frozen.ARCHIVED_AFTER
+        kept = frozen.thaw(self._prefect, key, step, read=self._settings.beside, late=late)
         if kept is None or kept.accepted is None:
             reason = self._why_not()
             if reason is None:
@@ -165,13 +166,14 @@ class Sending:
         """The mail as it will be sent, however often; a template that fails is read again before it does."""
         key, number = self._enrolment["key"], self._mail.number
         name, shelf = frozen.place(key, number), template_store.shelf(self._sequence)
+        since = self._prefect.now()
         found = self._prefect.artifacts([name, shelf])
         templates = next(iter(found[shelf]), None)
         try:
             payload = self._compose(templates, fresh=False)
         except UnusableTemplateError:
             payload = self._compose(templates, fresh=True)
-        return frozen.freeze(self._prefect, key, number, payload, runtime.flow_run.id, found[name])
+        return frozen.freeze(self._prefect, key, number, payload, runtime.flow_run.id, found[name], since)
 
     def _compose(self, kept: Artifact | None, *, fresh: bool) -> dict[str, Any]:
         life = self._settings.number("HUBLAB_TEMPLATE_SECONDS")
@@ -204,7 +206,9 @@ class Sending:
         if self._mail != self._plan[-1]:
             return False
         known = self._prefect.variables(others) if others else {}
-        return all((known.get(name) or {}).get("accepted") for name in others)
+        missing = [name for name in others if name not in known]
+        old = frozen.archived(self._prefect, missing) if missing else {}
+        return all(name in old or (known.get(name) or {}).get("accepted") for name in others)
 
     def tell(self, error: Exception) -> None:
         """Put a failure into Email Analytics; when that fails too, the run's own error still is the first one."""

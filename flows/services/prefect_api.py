@@ -13,9 +13,10 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterIdempotencyKey,
 )
+from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
-from prefect.states import Scheduled
+from prefect.states import Scheduled, to_state_create
 
 from flows.services import settings
 from flows.services.errors import ServerError
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from uuid import UUID
 
-    from prefect.client.schemas.objects import FlowRun, State
+    from prefect.client.schemas.objects import State
+    from prefect.client.schemas.responses import DeploymentResponse
 
 LOCKED = 423
 MAIL_FLOW = "christmas-send-email"  # its runs are mails, those of another production as well
@@ -69,7 +71,7 @@ class Prefect:
         hooks = self._client._client.event_hooks["response"]  # noqa: SLF001 - one of its own would be another connection
         if clock.hear not in hooks:
             hooks.append(clock.hear)
-        self._deployments: dict[str, UUID] = {}
+        self._deployments: dict[str, DeploymentResponse] = {}
         self._had = set[str]()  # limits through which one more call may go without asking
 
     def __enter__(self) -> Self:
@@ -128,9 +130,12 @@ class Prefect:
         Raises:
             NotRegisteredError: there is none.
         """
+        return self._deployment(name).id
+
+    def _deployment(self, name: str) -> DeploymentResponse:
         if name not in self._deployments:
             try:
-                self._deployments[name] = self._client.read_deployment_by_name(name).id
+                self._deployments[name] = self._client.read_deployment_by_name(name)
             except ObjectNotFound:
                 raise NotRegisteredError(f"the deployment {name!r}") from None
         return self._deployments[name]
@@ -148,17 +153,27 @@ class Prefect:
     ) -> FlowRun:
         """The run of that idempotency key: a new one in `state` (to be run when `due`), or the one that has the key.
 
+        It is written as a run of the deployment, not asked of the deployment: asked, the server reads every variable
+        that there is, to fill in templates, and holds the run against its pool's schema, for each run anew. So no
+        `__prefect_kind` in a parameter is filled in either.
+
         Raises:
             NotRegisteredError: no such deployment.
         """
-        return self._client.create_flow_run_from_deployment(
-            self.deployment(deployment),
-            parameters=parameters,
-            state=state or (Scheduled(scheduled_time=due) if due else Scheduled()),
-            idempotency_key=key,
-            name=name,
-            tags=tags,
-        )
+        of = self._deployment(deployment)
+        wanted = state or (Scheduled(scheduled_time=due) if due else Scheduled())
+        body = {
+            "flow_id": str(of.flow_id),
+            "deployment_id": str(of.id),
+            "work_pool_name": of.work_pool_name,
+            "work_queue_name": of.work_queue_name,
+            "parameters": of.parameters | parameters,
+            "job_variables": {},
+            "state": to_state_create(wanted).model_dump(mode="json", exclude_unset=True),
+            "idempotency_key": key,
+            "tags": sorted({*of.tags, *tags}),
+        } | ({"name": name} if name else {})
+        return FlowRun.model_validate(self._client.request("POST", "/flow_runs/", json=body).json())
 
     def run_of(self, key: str) -> FlowRun | None:
         """The run that has an idempotency key, if there is one."""
@@ -197,6 +212,12 @@ class Prefect:
         wanted = {"variables": {"name": {"any_": names}}, "limit": len(names)}
         found = self._client.request("POST", "/variables/filter", json=wanted).json()
         return {one["name"]: one["value"] for one in found}
+
+    def tagged(self, tag: str) -> Iterator[tuple[str, Any]]:
+        """The variables with a tag, by name: name and value."""
+        asked = {"variables": {"tags": {"all_": [tag]}}, "sort": "NAME_ASC"}
+        for one in self.pages("/variables/filter", asked):
+            yield one["name"], one["value"]
 
     def variable(self, name: str) -> Any:
         """A variable's value; None where there is none of that name."""

@@ -20,13 +20,13 @@ from flows.campaigns import payloads
 from flows.campaigns.model import sequences
 from flows.recipients import confirmation, unsubscribe
 from flows.services.settings import BadSettingError, several
-from flows.webhooks import bookings, challenge, events, signatures
+from flows.webhooks import archive, bookings, challenge, events, reader, signatures
+from flows.webhooks.background import Repeated
 from flows.webhooks.bodies import Refusal, limited, parsed
 from flows.webhooks.callers import BOOKINGS, Callers, variable
 from flows.webhooks.forwarding import Forwarder, age
 from flows.webhooks.limits import HOUR, Limits
 from flows.webhooks.links import Links
-from flows.webhooks.reader import Reader
 from flows.webhooks.signatures import NotAuthenticError
 from flows.webhooks.spool import Spool, SpoolFullError
 
@@ -63,19 +63,24 @@ class Receiver:
             )
         # Who has left waits behind nothing that Notion could hold up.
         self._parts = {name: Forwarder(Spool(folder / name)) for name in PARTS}
-        self._reader = Reader()
+        self._repeated = (
+            Repeated("reader", reader.EVERY, reader.once, "Notion was not read ahead"),
+            Repeated("archive", archive.EVERY, archive.once, "what says that mails went out was not archived"),
+        )
 
     def start(self) -> None:
         """Begin to forward."""
         for forwarder in self._parts.values():
             forwarder.start()
-        self._reader.start()
+        for one in self._repeated:
+            one.start()
 
     def stop(self) -> None:
         """End; what waits stays on disk."""
         for forwarder in self._parts.values():
             forwarder.stop()
-        self._reader.stop()
+        for one in self._repeated:
+            one.stop()
 
     async def keep(
         self, part: str, key: str, entry: dict[str, Any], more: dict[str, str] | None = None

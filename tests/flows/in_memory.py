@@ -106,6 +106,7 @@ class Services:
         self.resend = ResendStore(clock=self.clock, domains={"hublab.test": "verified"})
         self.runs: dict[str, Run] = {}
         self.kept: dict[str, dict[str, Any]] = {}
+        self.tags: dict[str, tuple[str, ...]] = {}  # of what is kept
         self.artifacts: dict[str, tuple[str, dict[str, Any], datetime]] = {}
         self.tries: list[Try] = []
         self.current: list[Run] = []
@@ -201,15 +202,26 @@ class Prefect:
         def claim() -> bool:
             first = name not in self._all.kept
             self._all.kept.setdefault(name, value)
+            self._all.tags.setdefault(name, tags)
             return first
 
         return self._all.call(f"claim {tags}", claim)  # type: ignore[no-any-return]
 
     def remember(self, name: str, value: dict[str, Any], tags: tuple[str, ...] = ()) -> None:
-        self._all.call(f"remember {tags}", lambda: self._all.kept.__setitem__(name, value))
+        def remember() -> None:
+            self._all.kept[name] = value
+            self._all.tags.setdefault(name, tags)
+
+        self._all.call(f"remember {tags}", remember)
+
+    def tagged(self, tag: str) -> Iterator[tuple[str, Any]]:
+        def found() -> list[tuple[str, Any]]:
+            return [(name, value) for name, value in self._all.kept.items() if tag in self._all.tags.get(name, ())]
+
+        yield from self._all.call(f"tagged {tag}", found)
 
     def forget(self, name: str) -> None:
-        self._all.call("forget", lambda: self._all.kept.pop(name, None))
+        self._all.call("forget", lambda: (self._all.kept.pop(name, None), self._all.tags.pop(name, None)))
 
     def artifacts(self, keys: list[str]) -> dict[str, list[Artifact]]:
         def found() -> dict[str, list[Artifact]]:

@@ -10,7 +10,7 @@ import pytest
 from flows.campaigns.model import sequence as find_sequence
 from flows.recipients import edits
 from flows.recipients.contact import BOOKING, STATUS
-from flows.sending import ahead
+from flows.sending import ahead, frozen
 from flows.services import notion_schema as schema
 from flows.services.errors import NotionError
 from flows.services.prefect_api import Prefect
@@ -66,7 +66,8 @@ def campaign(monkeypatch: pytest.MonkeyPatch) -> Iterator[Read]:
         yield Read(services, prefect)
 
 
-def test_a_signup_of_seven_costs_ten_calls_beside_what_is_read_for_everybody(campaign: Read) -> None:
+@pytest.mark.parametrize("archives", [True, False])
+def test_a_signup_of_seven_costs_ten_calls_beside_what_is_read_for_everybody(campaign: Read, archives: bool) -> None:
     campaign.looks()
     started, mine = campaign.all.clock.now(), Try({})
     campaign.all.tries.append(mine)
@@ -75,6 +76,8 @@ def test_a_signup_of_seven_costs_ten_calls_beside_what_is_read_for_everybody(cam
     calls = [one for one in mine.calls if one.startswith("notion")]
     for step, delay in DELAYS.items():
         campaign.until(started + delay)
+        if archives:  # what says that the mails before this one went out
+            assert frozen.archive(campaign.prefect, campaign.all.clock.now()) == (step > 1)
         calls += [one for one in campaign.calls(enrolment, step) if step != 1 or one != "notion query"]  # the template
         campaign.all.runs[f"{enrolment['key']}:{step}"].state.type = "COMPLETED"
     queries = calls.count("notion query") - 6  # of the templates: once within five minutes

@@ -14,6 +14,7 @@ from flows.operator import erase
 from flows.operator.cutover import __main__ as cutover
 from flows.operator.cutover import taking
 from flows.recipients import confirmation, edits, suppression
+from flows.sending import frozen
 from flows.services import notion_schema as schema
 from flows.services.prefect_api import Prefect
 from sandbox.past.campaign import website_signup
@@ -44,6 +45,7 @@ def test_a_person_is_gone_and_the_others_are_not(world: World, capsys: pytest.Ca
     world.run(world.enrol("onboarding", world.payload("onboarding", email=email, first_name="Erased-Name")))
     assert world.send(runs_enrolment(email, world), 1).name in {"Completed", "Skipped"}
     with Prefect() as prefect:
+        frozen.archive(prefect, prefect.now() + timedelta(hours=2))
         confirmation.record(prefect, key := find_sequence("christmas", "onboarding").key(email), "now")
         kept = {"contact": {"at": "2025-12-01T10:00:00.000Z", "bookings": ["Booked"]}}
         prefect.remember(edits.booked_name(email), kept)

@@ -106,7 +106,7 @@ CALLS = ("resend send", "read suppression", "artifacts", "claim", "keep", "remem
 moments = st.tuples(
     st.integers(1, MOST_CALLS) | st.sampled_from(CALLS),
     st.sampled_from(("before", "after")),
-    st.sampled_from(("kill", "kill", "kill for a day", "again", "again", "leave", "lost", "long"))
+    st.sampled_from(("kill", "kill", "kill for a day", "again", "again", "leave", "lost", "long", "overtaken"))
     | st.sampled_from(("template", "record", "contact", "sender")),
 ) | st.tuples(  # where most hangs by a thread: Resend has it, and nobody has heard of that
     st.just("resend send"),
@@ -244,6 +244,7 @@ class Campaign(RuleBasedStateMachine):
             self.all.clock.at = when - timedelta(seconds=self.reader)
             self.look()
         self.all.clock.at = max(self.all.clock.at, when)
+        self.archives()
 
     def look(self) -> None:
         self.looked = self.all.clock.now()
@@ -425,16 +426,33 @@ class Campaign(RuleBasedStateMachine):
             "contact": lambda: self.edits_a_contact(0, left=False),
             "lost": lambda: setattr(mine, "lost", True),
             "sender": lambda: self.the_sender_is_wrong_or_mended(good=False),
-            "long": lambda: self.all.clock.advance(25 * 3600),  # the try hangs
+            "long": lambda: self.hangs(25),
+            "overtaken": lambda: self.is_overtaken(run),
         }
         # Nothing can be looked at between the last look and the call itself; who is asleep there for a day sends.
         asleep = what == "long" and mine.calls[-1] == "resend send"
         if (len(self.all.tries) == 1 and not asleep) or what in {"template", "lost"}:
-            saved, self.all.tries = self.all.tries, [] if what != "again" else self.all.tries
+            saved, self.all.tries = self.all.tries, [] if what not in {"again", "overtaken"} else self.all.tries
             try:
                 acts[what]()
             finally:
                 self.all.tries = saved
+
+    def hangs(self, hours: float) -> None:
+        """The try does, for so long; the world goes on."""
+        self.all.clock.advance(hours * 3600)
+        self.archives()
+
+    def is_overtaken(self, run: Run) -> None:
+        """Another try of the same run takes place in whole, and hours pass before this one goes on."""
+        self.attempt(run, [])
+        self.hangs(2)
+
+    def archives(self) -> None:
+        """As the webhooks' process does each ten minutes."""
+        saved, self.all.tries = self.all.tries, []
+        frozen.archive(self.prefect, self.all.clock.now())  # type: ignore[arg-type]
+        self.all.tries = saved
 
     def of(self, run: Run) -> str:
         given = run.parameters.get("enrolment") or run.parameters["payload"]

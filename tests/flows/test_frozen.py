@@ -10,12 +10,11 @@ import pytest
 
 from flows.operator import operate, server
 from flows.sending import frozen
+from tests.flows import in_memory
 from tests.flows.in_memory import Services, Try, installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from tests.flows import in_memory
 
 KEY, STEP = "winter-hello-0123", 2
 NAME = frozen.place(KEY, STEP)
@@ -33,8 +32,9 @@ def prefect(services: Services) -> Iterator[Any]:
 
 
 def freeze(prefect: in_memory.Prefect, subject: str = "ours") -> frozen.FrozenMail:
+    since = prefect.now()
     left = prefect.artifacts([NAME])[NAME]
-    return frozen.freeze(prefect, KEY, STEP, {"subject": subject}, None, left)  # type: ignore[arg-type]
+    return frozen.freeze(prefect, KEY, STEP, {"subject": subject}, None, left, since)  # type: ignore[arg-type]
 
 
 def thaw(prefect: in_memory.Prefect) -> frozen.FrozenMail | None:
@@ -148,3 +148,118 @@ def test_content_that_is_gone_is_an_error_until_the_operator_forgets_the_mail(
         assert f"forgotten: {KEY}:{STEP}" in capsys.readouterr().out
         assert thaw(prefect) is None
         assert operate.main(["forget", f"{KEY}:{STEP}"]) == 1
+
+
+def accepted(services: Services, prefect: in_memory.Prefect, hours: float = 2, name: str = "re_1") -> None:
+    """A whole try of the mail, which Resend takes, so many hours ago."""
+    freeze(prefect, "theirs").record(prefect, name, services.clock.now())  # type: ignore[arg-type]
+    services.clock.advance(hours * 3600)
+
+
+def archive(services: Services, prefect: in_memory.Prefect, **more: int) -> int:
+    return frozen.archive(prefect, services.clock.now(), **more)  # type: ignore[arg-type]
+
+
+def test_a_mail_that_went_out_an_hour_ago_is_known_without_a_variable(
+    services: Services, prefect: in_memory.Prefect, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accepted(services, prefect)
+    known = thaw(prefect)
+    assert archive(services, prefect) == 1
+    assert services.kept == {}
+    assert thaw(prefect) == freeze(prefect) == known
+    assert archive(services, prefect) == 0
+    assert len(services.artifacts) == 1
+    with patch.object(operate, "Prefect", lambda: prefect), patch.object(server, "check"):
+        assert operate.main(["forget", f"{KEY}:{STEP}"]) == 1
+    assert "Resend has accepted this mail (re_1)" in capsys.readouterr().err
+
+
+def test_a_mail_that_is_young_or_has_not_gone_out_keeps_its_variable(
+    services: Services, prefect: in_memory.Prefect
+) -> None:
+    freeze(prefect)
+    services.clock.advance(100 * 3600)
+    assert archive(services, prefect) == 0
+    services.kept.clear()
+    services.artifacts.clear()
+    accepted(services, prefect, 0.9)
+    assert archive(services, prefect) == 0
+    assert NAME in services.kept
+
+
+def test_of_many_mails_so_many_are_archived_at_a_time_whatever_stands_before_them(
+    services: Services, prefect: in_memory.Prefect
+) -> None:
+    at = services.clock.now().isoformat()
+    for number in range(130):
+        gone = {"accepted": f"re_{number}", "accepted_at": at} if number >= 5 else {"artifact": "x"}
+        prefect.claim(f"mail-{number:03}-1", {"frozen_at": at} | gone, tags=(frozen.KIND,))
+    prefect.claim("another", {"accepted": "yes", "accepted_at": at})
+    services.clock.advance(7200)
+    assert [archive(services, prefect, most=100), archive(services, prefect, most=100)] == [100, 25]
+    assert sorted(services.kept) == ["another", *(f"mail-{number:03}-1" for number in range(5))]
+    found = frozen.archived(prefect, [f"mail-{number:03}-1" for number in range(130)])  # type: ignore[arg-type]
+    assert [one.accepted for one in found.values()] == [f"re_{number}" for number in range(5, 130)]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("call", range(1, 5))
+def test_archiving_that_is_stopped_loses_nothing_and_comes_to_its_end(
+    services: Services, prefect: in_memory.Prefect, call: int, when: str
+) -> None:
+    def kill() -> None:
+        raise in_memory.Killed
+
+    accepted(services, prefect)
+    known = thaw(prefect)
+    services.tries = [Try({(call, when): [kill]})]
+    with pytest.raises(in_memory.Killed):
+        archive(services, prefect)
+    services.tries = []
+    assert thaw(prefect) == known
+    archive(services, prefect)
+    assert services.kept == {}
+    assert len(services.artifacts) == 1
+    assert thaw(prefect) == known
+
+
+@pytest.mark.parametrize("call", range(1, 5))
+def test_of_two_that_archive_at_once_none_loses_what_the_other_keeps(
+    services: Services, prefect: in_memory.Prefect, call: int
+) -> None:
+    accepted(services, prefect)
+    known = thaw(prefect)
+
+    def other() -> None:
+        archive(services, prefect)
+
+    with meanwhile(services, call, other):
+        archive(services, prefect)
+    assert services.kept == {}
+    assert thaw(prefect) == known
+
+
+@pytest.mark.parametrize("call", ["artifacts", "keep"])
+def test_a_try_that_was_asleep_while_another_sent_the_mail_and_it_was_archived_sends_nothing(
+    services: Services, prefect: in_memory.Prefect, call: str
+) -> None:
+    def sent_and_archived() -> None:
+        accepted(services, prefect)
+        archive(services, prefect)
+
+    with meanwhile(services, call, sent_and_archived):
+        kept = freeze(prefect)
+    found = thaw(prefect)
+    assert found is not None
+    assert kept.accepted == found.accepted == "re_1"
+    assert len(services.artifacts) == 1  # its own content is gone
+
+
+def test_what_was_accepted_counts_before_what_an_earlier_release_has_kept(
+    services: Services, prefect: in_memory.Prefect
+) -> None:
+    at = services.clock.now().isoformat()
+    prefect.keep(NAME, frozen.KIND, {"frozen_at": at, "payload": {"subject": "earlier"}})
+    prefect.keep(NAME, frozen.KIND, {"frozen_at": at, "accepted": "re_0", "accepted_at": at})
+    assert freeze(prefect).accepted == "re_0"
