@@ -202,13 +202,14 @@ class Sending:
 
     def _others_accepted(self) -> bool:
         """Of the last mail, whose record was not read: whether Resend has all others, as Prefect knows."""
-        others = [frozen.place(self._enrolment["key"], one.number) for one in self._plan[:-1]]
         if self._mail != self._plan[-1]:
             return False
-        known = self._prefect.variables(others) if others else {}
-        missing = [name for name in others if name not in known]
-        old = frozen.archived(self._prefect, missing) if missing else {}
-        return all(name in old or (known.get(name) or {}).get("accepted") for name in others)
+        key, late = self._enrolment["key"], self._prefect.now() - frozen.ARCHIVED_AFTER
+        others = {frozen.place(key, one.number): one.due for one in self._plan[:-1]}
+        old = [name for name, due in others.items() if due < late]
+        missing = sorted(others.keys() - (frozen.archived(self._prefect, old) if old else ()))
+        known = self._prefect.variables(missing) if missing else {}
+        return all((known.get(name) or {}).get("accepted") for name in missing)
 
     def tell(self, error: Exception) -> None:
         """Put a failure into Email Analytics; when that fails too, the run's own error still is the first one."""
