@@ -1,10 +1,15 @@
-"""`python -m docs.troubleshooting`: writes docs/troubleshooting.md from the messages that stand in the code."""
+"""`python -m docs.troubleshooting`: writes docs/troubleshooting.md from the messages that stand in the code.
+
+What to do is said by the message, or by docs/remedies.toml.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "troubleshooting.md"
+PAGE, REMEDIES = ROOT / "docs" / "troubleshooting.md", ROOT / "docs" / "remedies.toml"
 INTRO = """# Troubleshooting
 
 Look for a part of the message that does not change: a setting's name, or a few words. `…` stands for what differs.
@@ -128,6 +133,12 @@ def sections() -> list[Section]:
     ]
 
 
+@cache
+def _remedies() -> dict[str, str]:
+    """Of messages that do not say it themselves: what to do, by their words."""
+    return tomllib.loads(REMEDIES.read_text("utf-8"))
+
+
 def page() -> str:
     """The whole page."""
     found = sections()
@@ -139,7 +150,8 @@ def page() -> str:
             section = next((one for one in found if one.takes(name, maker)), None)
             if section and re.search(r"[A-Za-z]{3}.*[A-Za-z]{3}", said.replace(GAP, "")):
                 text, advice = (said, remedy) if remedy else _split(said)
-                section.rows.setdefault(_cell(text), _cell(advice))
+                text = _cell(text)
+                section.rows.setdefault(text, _cell(advice or _remedies().get(text, "")))
     return "\n".join([INTRO, *(line for section in found for line in _written(section))])
 
 
@@ -147,7 +159,7 @@ def _split(said: str) -> tuple[str, str]:
     """What is wrong, and the remedy that is said in the same breath."""
     for mark in (" -> ", ". ", "; "):
         text, found, remedy = said.partition(mark)
-        if found and re.match(r"[A-Za-z`]{2}", remedy.strip()):
+        if found and re.match(r"[A-Za-z`]", remedy.strip()):
             return text, remedy
     return said, ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,6 +31,13 @@ CODE = re.compile(r"`([^`\n]+)`|^( {4}|\t)(.+)$|^((?:\./hublab|make) .+)$", re.M
 
 def test_the_page_of_messages_is_what_the_code_says_today() -> None:
     assert troubleshooting.PAGE.read_text() == troubleshooting.page(), "python -m docs.troubleshooting"
+
+
+def test_each_message_says_what_to_do_or_the_page_does() -> None:
+    rows = re.findall(r"^\| (.+?) \| (.*) \|$", troubleshooting.PAGE.read_text(), re.MULTILINE)
+    assert [text for text, remedy in rows if not remedy] == [], "each a line in docs/remedies.toml"
+    known = tomllib.loads(troubleshooting.REMEDIES.read_text())
+    assert sorted(known.keys() - dict(rows)) == [], "no message has these words"
 
 
 def typed_lines(page: Path, program: str) -> list[str]:
