@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import batched, islice
+from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 from flows.services.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from flows.services.prefect_api import Artifact, Prefect
 
@@ -148,20 +148,29 @@ def archived(prefect: Prefect, names: list[str]) -> dict[str, FrozenMail]:
     return {name: _accepted(name, one.data) for name in names for one in found[name] if one.data.get("accepted")}
 
 
-def archive(prefect: Prefect, now: datetime, most: int = 1000) -> int:
-    """Have an artifact, and no variable any more, say that a mail was accepted, of up to so many; how many did.
+def archive(prefect: Prefect, now: datetime, ends: Callable[[], bool] = lambda: False) -> int:
+    """Have an artifact, and no variable any more, say that a mail was accepted; how many it was done for.
 
     Stopped at any point and run again, by two at once as well, each is known by one of them at least.
+
+    Args:
+        prefect: where they are kept.
+        now: by Prefect's clock.
+        ends: asked between two batches whether to stop; may take its time, so that the server is not kept busy.
     """
-    found = (one for one in prefect.tagged(KIND) if one[1].get("accepted"))
-    old = dict(islice((one for one in found if now - _instant(one[1]["accepted_at"]) > ARCHIVED_AFTER), most))
+    kept = ((name, value) for name, value in prefect.tagged(KIND) if value.get("accepted"))
+    old = {name: value for name, value in kept if now - _instant(value["accepted_at"]) > ARCHIVED_AFTER}
+    count = 0
     for names in batched(old, BATCH):
+        if count and ends():
+            break
         there = archived(prefect, list(names))
         for name in names:
             if name not in there:
                 prefect.keep(name, KIND, old[name])
             prefect.forget(name)
-    return len(old)
+        count += len(names)
+    return count
 
 
 def freeze(  # noqa: PLR0913 - what a mail is kept by

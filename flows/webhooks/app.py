@@ -64,7 +64,7 @@ class Receiver:
         # Who has left waits behind nothing that Notion could hold up.
         self._parts = {name: Forwarder(Spool(folder / name)) for name in PARTS}
         self._repeated = (
-            Repeated("reader", reader.EVERY, reader.once, "Notion was not read ahead"),
+            Repeated("reader", reader.EVERY, lambda _: reader.once(), "Notion was not read ahead"),
             Repeated("archive", archive.EVERY, archive.once, "what says that mails went out was not archived"),
         )
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
+# Waits so many seconds, or until the process is to end: then it is True.
+type Wait = Callable[[float], bool]
 log = logging.getLogger("hublab.webhooks")
 
 
@@ -24,7 +26,7 @@ def begun(name: str, work: Callable[[], None]) -> threading.Thread:
 class Repeated:
     """A thread that does something again and again."""
 
-    def __init__(self, name: str, every: timedelta, work: Callable[[], object], failed: str) -> None:
+    def __init__(self, name: str, every: timedelta, work: Callable[[Wait], object], failed: str) -> None:
         """Nothing is done before `start`, nor in the first `every`; `failed` says what is so when it has not worked."""
         self._name, self._every, self._work, self._failed = name, every, work, failed
         self._stop = threading.Event()
@@ -42,6 +44,6 @@ class Repeated:
     def _loop(self) -> None:
         while not self._stop.wait(self._every.total_seconds()):
             try:
-                self._work()
+                self._work(self._stop.wait)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
                 log.warning("%s: %s: %s", self._failed, type(error).__name__, error)

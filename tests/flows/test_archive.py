@@ -12,6 +12,7 @@ from flows.webhooks import app, archive
 from flows.webhooks.background import Repeated
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import pytest
@@ -42,7 +43,7 @@ def test_the_variables_of_mails_that_went_out_go_and_a_run_that_is_tried_again_k
 def test_what_is_done_again_and_again_goes_on_when_it_has_failed(caplog: pytest.LogCaptureFixture) -> None:
     done, enough = list[int](), threading.Event()
 
-    def work() -> None:
+    def work(_wait: object) -> None:
         done.append(1)
         if len(done) == 1:
             raise ValueError("not now")
@@ -63,7 +64,7 @@ def test_the_webhooks_process_reads_ahead_and_archives(
 ) -> None:
     began = {name: threading.Event() for name in ("reader", "archive")}
     for name, event in began.items():
-        monkeypatch.setattr(getattr(app, name), "once", event.set)
+        monkeypatch.setattr(getattr(app, name), "once", lambda *_, event=event: event.set())
         monkeypatch.setattr(getattr(app, name), "EVERY", timedelta(milliseconds=1))
     with Prefect() as prefect:
         receiver = app.Receiver(prefect.settings(), tmp_path)
@@ -72,3 +73,17 @@ def test_the_webhooks_process_reads_ahead_and_archives(
         assert all(event.wait(60) for event in began.values())
     finally:
         receiver.stop()
+
+
+def test_what_is_at_work_ends_with_its_process() -> None:
+    began = threading.Event()
+
+    def work(wait: Callable[[float], bool]) -> None:
+        began.set()
+        assert wait(600)
+
+    one = Repeated("work", timedelta(milliseconds=1), work, "it was not done")
+    one.start()
+    assert began.wait(60)
+    one.stop(60)
+    assert not one._thread.is_alive()
