@@ -39,7 +39,7 @@ def test_of_two_at_once_the_second_is_told_who_and_after_a_kill_the_third_goes_o
     ada = past.person(5)
     with contextlib.suppress(Stopped), stopped_after(24) as done:
         main(["--apply"])
-    assert "create_flow_run" in done[-1]  # in the midst of somebody
+    assert "POST /api/flow_runs/ " in done[-1]  # in the midst of somebody
     there = [(run["id"], run["state_id"]) for run in past.runs()]
     for way in ("--back", "--apply"):
         capsys.readouterr()
