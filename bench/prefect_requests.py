@@ -57,7 +57,10 @@ type Counts = dict[str, dict[str, float]]
 MAILS, CONCURRENCY = 7, 2
 FLOWS = ("christmas-signup-handler", "christmas-send-email")
 # The webhooks' reader: its first look at once, which theirs has a minute after their start, then as ever.
-READER = "import time\nfrom flows.webhooks import reader\nwhile True:\n    reader.once()\n    time.sleep(60)"
+READER = (
+    "from flows.webhooks import background, reader; reader.once(); "
+    "background.Repeated('reader', reader.EVERY, lambda _: reader.once(), 'not read ahead')._loop()"
+)
 MARK = "x-hublab-asks: engine"
 HEADERS = {"PREFECT_CLIENT_CUSTOM_HEADERS": json.dumps(dict([MARK.split(": ")]))}
 # By the clock, not by the mail: polls, heartbeats, looks for cancellations and lost runs, and what a worker asks once.

@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -20,18 +18,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
-
 from bench import results
-from flows.services.prefect_api import MAIL_FLOW, Prefect
-from sandbox.local.processes import AUTH, environment
-from sandbox.local.server import Api, prefect_server
-from sandbox.server import POOL
+from flows.services.prefect_api import MAIL_FLOW
+from sandbox.local.campaign import registered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-COUNTS, RUNS = (0, 1_000, 10_000), 10
+COUNTS, RUNS = (0, 1_000, 10_000, 50_000), 10
 DEPLOYMENT = f"{MAIL_FLOW}/{MAIL_FLOW}"
 LEFT = json.dumps(
     {"frozen_at": "2026-01-05T12:00:00+00:00", "accepted": "re", "accepted_at": "2026-01-05T12:00:01+00:00"}
@@ -62,30 +56,22 @@ def taken(create: Callable[[str], object]) -> float:
 
 def measure(folder: Path) -> dict[str, dict[str, float]]:
     """By number of variables: how long it takes each way."""
-    with prefect_server(folder) as port:
-        api = Api(port)
-        settings = {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "PREFECT_API_AUTH_STRING": AUTH}
-        api.post("/work_pools/", {"name": POOL, "type": "process"})
-        register = [sys.executable, "-m", "flows.operator.register", "--pool", POOL]
-        subprocess.run(register, env=environment(folder, **settings), check=True)
+    later, found = datetime.now(UTC) + timedelta(days=1), dict[str, dict[str, float]]()
+    with registered(folder) as (api, prefect):
         (database,) = folder.rglob("prefect.db")
-        later, found = datetime.now(UTC) + timedelta(days=1), dict[str, dict[str, float]]()
-        known = {PREFECT_API_URL: settings["PREFECT_API_URL"], PREFECT_API_AUTH_STRING: AUTH}
-        with temporary_settings(known), Prefect() as prefect:
-            identity = prefect.deployment(DEPLOYMENT)
+        identity, parameters = prefect.deployment(DEPLOYMENT), {"enrolment": {}, "step": 1}
+        state = {"type": "SCHEDULED", "state_details": {"scheduled_time": later.isoformat()}}
 
-            def asked(key: str) -> None:
-                state = {"type": "SCHEDULED", "state_details": {"scheduled_time": later.isoformat()}}
-                parameters = {"enrolment": {}, "step": 1}
-                body = {"parameters": parameters, "idempotency_key": key, "state": state}
-                api.post(f"/deployments/{identity}/create_flow_run", body)
+        def asked(key: str) -> None:
+            body = {"parameters": parameters, "idempotency_key": key, "state": state}
+            api.post(f"/deployments/{identity}/create_flow_run", body)
 
-            def written(key: str) -> None:
-                prefect.start_once(DEPLOYMENT, {"enrolment": {}, "step": 1}, key, due=later)
+        def written(key: str) -> None:
+            prefect.start_once(DEPLOYMENT, parameters, key, due=later)
 
-            for count in COUNTS:
-                fill(database, count)
-                found[str(count)] = {"asked": taken(asked), "written": taken(written)}
+        for count in COUNTS:
+            fill(database, count)
+            found[str(count)] = {"asked": taken(asked), "written": taken(written)}
     return found
 
 

@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows.sending import frozen
-from flows.services.prefect_api import Prefect
-from sandbox.local.processes import AUTH, environment
-from sandbox.local.server import Api, prefect_server
-from sandbox.server import POOL
+from sandbox.local.campaign import registered
 from tests.flows.test_runs_of_deployments import HANDLER, OWN, read
 from tests.servers import BEFORE, OLDEST, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from flows.services.prefect_api import Prefect
 
 pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module", params=(OLDEST, BEFORE))
 def prefect(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
-    folder: Path = tmp_path_factory.mktemp("server")
-    with prefect_server(folder, program(request.param)) as port:
-        api = Api(port)
+    home = tmp_path_factory.mktemp("server")
+    with registered(home, program(request.param)) as (api, found):
         assert api.get("/admin/version") == request.param
-        api.post("/work_pools/", {"name": POOL, "type": "process"})
-        there = {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "PREFECT_API_AUTH_STRING": AUTH}
-        register = [sys.executable, "-m", "flows.operator.register", "--pool", POOL]
-        subprocess.run(register, env=environment(folder, **there), check=True)
-        known = {PREFECT_API_URL: there["PREFECT_API_URL"], PREFECT_API_AUTH_STRING: AUTH}
-        with temporary_settings(known), Prefect() as found:
-            yield found
+        yield found
 
 
 def test_a_run_has_all_that_one_has_which_the_deployment_is_asked_for(prefect: Prefect) -> None:
