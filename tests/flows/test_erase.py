@@ -45,7 +45,6 @@ def test_a_person_is_gone_and_the_others_are_not(world: World, capsys: pytest.Ca
     world.run(world.enrol("onboarding", world.payload("onboarding", email=email, first_name="Erased-Name")))
     assert world.send(runs_enrolment(email, world), 1).name in {"Completed", "Skipped"}
     with Prefect() as prefect:
-        frozen.archive(prefect, prefect.now() + timedelta(hours=2))
         confirmation.record(prefect, key := find_sequence("christmas", "onboarding").key(email), "now")
         kept = {"contact": {"at": "2025-12-01T10:00:00.000Z", "bookings": ["Booked"]}}
         prefect.remember(edits.booked_name(email), kept)
@@ -120,6 +119,18 @@ def test_who_was_taken_over_is_gone_from_the_old_runs_too_and_the_others_can_go_
     assert cutover.main(["--apply"]) == 0
     assert set(live(past, bo)) == {4, 5, 6, 7}
     assert past.mails_of(ada) == []
+
+
+def test_what_says_that_a_mail_went_out_is_gone_from_the_archive(world: World) -> None:
+    email, runs = world.enrolled("signup")
+    enrolment = runs[0].parameters["enrolment"]
+    assert world.send(enrolment, 1).name == "Completed"
+    name = frozen.place(enrolment["key"], 1)
+    with Prefect() as prefect:
+        assert frozen.archive(prefect, prefect.now() + timedelta(hours=2)) >= 1
+        assert frozen.archived(prefect, [name])
+        assert erase.main([email]) == 0
+        assert name not in everything(prefect)
 
 
 def test_a_person_is_gone_under_every_writing_of_the_address(world: World, capsys: pytest.CaptureFixture[str]) -> None:
