@@ -87,6 +87,7 @@ class HublabWorker(ProcessWorker):
         self.workplace = Workplace(storage, settings)
         self._scopes: dict[UUID, set[anyio.CancelScope]] = {}
         self.alone_since: dt.datetime | None = None
+        self._heard = False  # whether a namesake was listened for; later one would hear oneself
         self.engine_crashed = False
         """Set when an engine has crashed, until its run has been looked for (`worker.reconciler`)."""
         self.claim = Claimed(Owner(settings.name, living.place()), living.token(os.getpid()))
@@ -135,7 +136,7 @@ class HublabWorker(ProcessWorker):
         """
         if not self.is_setup:
             return
-        if not self.has_synced:
+        if not self._heard:
             await self._look_for_namesake()
         self._ensure_worker_channel()
         if self._worker_channel:
@@ -147,7 +148,7 @@ class HublabWorker(ProcessWorker):
             self._started_event = await self._emit_worker_started_event()
 
     async def _look_for_namesake(self) -> None:
-        """Before the first heartbeat: whether anybody else has had this worker's name of late.
+        """Before the first heartbeat, and never again: whether anybody else has had this worker's name of late.
 
         A host that was installed anew has its runs of before under the same name at another place, as has a second host
         of that name, which lives.
@@ -155,7 +156,7 @@ class HublabWorker(ProcessWorker):
         beats, now = await self.pool_api.beats()
         last = beats.get(self.name)
         silent = not last or (now - dt.datetime.fromisoformat(last)).total_seconds() > recovery.SILENCE_SECONDS
-        self.alone_since = now if silent else None
+        self.alone_since, self._heard = now if silent else None, True
 
     async def _create_missing_queues(self) -> None:
         """A poll that names one unknown queue gets no runs at all, and no error."""

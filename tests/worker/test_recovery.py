@@ -183,7 +183,7 @@ def sub_flows(api: Api, run: str) -> list[str]:
 
 
 def test_host_that_was_installed_anew_answers_for_its_runs_and_a_second_of_that_name_does_not(
-    api: Api, pool: Pool, trial: Trial, tmp_path: Path
+    api: Api, pool: Pool, trial: Trial, proxy: Proxy
 ) -> None:
     """They are told apart by the machine's id alone."""
     first = pool.worker(HUBLAB_PLACE="first")
@@ -200,7 +200,10 @@ def test_host_that_was_installed_anew_answers_for_its_runs_and_a_second_of_that_
         return datetime.now(UTC) - last > timedelta(seconds=9)
 
     wait_for(silent, "nobody beats any more", every=1)
-    pool.worker(name=first.name, queue=first.queue, HUBLAB_PLACE="anew")
+    # Its first heartbeat is written down and its next question refused: when it begins once more, it hears itself.
+    broken = proxy.fail(rb"GET /api/work_pools/\S+/queues/", "400", lasting=False)
+    pool.worker(name=first.name, queue=first.queue, port=proxy.port, HUBLAB_PLACE="anew")
+    assert broken.times == 1
     trial.begun(times=2)
     trial.let_end()
     assert api.wait_state(run, "COMPLETED") == "COMPLETED"
