@@ -91,7 +91,8 @@ class Receiver:
             await asyncio.to_thread(forwarder.spool.put, key, entry)
         except (SpoolFullError, OSError) as error:
             raise Refusal(503, "cannot be kept now; try again") from error
-        forwarder.notify()
+        if part != "events":  # these wait for the forwarder's next round, and many share a query of Notion's
+            forwarder.notify()
         return JSONResponse({"status": "accepted", "key": key} | (more or {}), 202)
 
     def enrolment(self, sequence: Sequence) -> Callable[[Request], Any]:
