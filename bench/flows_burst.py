@@ -1,0 +1,93 @@
+"""Many sign up at once: `python -m bench.flows_burst [--signups 20,200] [--workers 3] [--notion 600]`.
+
+A sandbox (root) as for `bench.flows_workers`, at a sequence's usual pace: of each signup the first mail is due at once.
+Up to 20 are posted one after the other, more in ten seconds. Writes how soon all runs of a signup are at Prefect, and
+when Resend has the last first mail.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from typing import TYPE_CHECKING, Any
+
+from bench import results
+from bench.boxes import boot
+from bench.flows_workers import LONGEST, STEPS, looked, scheduling
+from sandbox import campaign
+from sandbox.campaign.contacts import address
+from sandbox.campaign.mails import accepted_by_place, runs_of
+from sandbox.waiting import wait_for
+
+if TYPE_CHECKING:
+    from sandbox.campaign import Campaign
+
+AT_ONCE, SECONDS = 20, 10.0
+PACE = 0.01  # a mail each hundred minutes
+
+
+def measure(running: Campaign, signups: int) -> dict[str, Any]:
+    """Enrol, and wait until Resend has every first mail."""
+    stamp, began = int(time.time()), time.monotonic()
+    keys = []
+    for number in range(signups):
+        if signups > AT_ONCE:
+            time.sleep(max(0.0, began + SECONDS * number / signups - time.monotonic()))
+        keys.append(running.enrol("signup", address(f"burst-{stamp}-{number}")))
+    posted = time.monotonic() - began
+
+    def first_mails() -> bool:
+        accepted = accepted_by_place(running.standin("resend")["mails"])
+        return all((key, 1) in accepted for key in keys)
+
+    wait_for(first_mails, "every first mail", LONGEST, every=1)
+    sent = time.monotonic() - began
+
+    def all_runs() -> bool:
+        with running.sandbox.api() as api:
+            return len(runs_of(api, keys)) == STEPS * signups
+
+    wait_for(all_runs, "all runs", LONGEST, every=2)
+    return {"posted": posted, "sent": sent, "scheduled": scheduling(running, keys)}
+
+
+def told(found: dict[str, Any]) -> list[str]:
+    """The figures of one burst. Pure."""
+    cuts = statistics.quantiles(found["scheduled"], n=20)
+    return [
+        f"{found['posted']:.1f} s",
+        f"{cuts[9]:.1f} s",
+        f"{cuts[18]:.1f} s",
+        f"{max(found['scheduled']):.1f} s",
+        f"{found['sent']:.0f} s",
+    ]
+
+
+HEADS = ["signups", "posted within", "scheduled, median", "p95", "the last", "Resend has every first mail after"]
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--signups", default="20,200")
+    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--notion", type=int, default=600)
+    asked = parser.parse_args()
+    box, found = boot("flows"), {}
+    try:
+        settings = {"HUBLAB_WORKERS": str(asked.workers), "HUBLAB_NOTION_LAG_SECONDS": "1"}
+        running = campaign.start(box, speed=PACE, settings=settings, notion_per_minute=asked.notion)
+        measure(running, 2)  # what is learnt once and kept for all is learnt here
+        wait_for(lambda: looked(running), "the reader's first look", LONGEST, every=1)
+        for signups in map(int, asked.signups.split(",")):
+            found[str(signups)] = measure(running, signups)
+    finally:
+        if not os.environ.get("HUBLAB_KEEP_SANDBOX"):
+            box.down()
+    results.write("flows_burst", results.Table(HEADS, [[size, *told(one)] for size, one in found.items()]), found)
+
+
+if __name__ == "__main__":
+    main()
