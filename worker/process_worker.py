@@ -87,7 +87,6 @@ class HublabWorker(ProcessWorker):
         self.workplace = Workplace(storage, settings)
         self._scopes: dict[UUID, set[anyio.CancelScope]] = {}
         self.alone_since: dt.datetime | None = None
-        self._heard = False  # whether a namesake was listened for; later one would hear oneself
         self.engine_crashed = False
         """Set when an engine has crashed, until its run has been looked for (`worker.reconciler`)."""
         self.claim = Claimed(Owner(settings.name, living.place()), living.token(os.getpid()))
@@ -136,7 +135,7 @@ class HublabWorker(ProcessWorker):
         """
         if not self.is_setup:
             return
-        if not self._heard:
+        if self._worker_channel is None:  # it sends the heartbeats: with one, a worker would hear itself
             await self._look_for_namesake()
         self._ensure_worker_channel()
         if self._worker_channel:
@@ -156,7 +155,7 @@ class HublabWorker(ProcessWorker):
         beats, now = await self.pool_api.beats()
         last = beats.get(self.name)
         silent = not last or (now - dt.datetime.fromisoformat(last)).total_seconds() > recovery.SILENCE_SECONDS
-        self.alone_since, self._heard = now if silent else None, True
+        self.alone_since = now if silent else None
 
     async def _create_missing_queues(self) -> None:
         """A poll that names one unknown queue gets no runs at all, and no error."""
