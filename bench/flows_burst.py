@@ -8,15 +8,12 @@ when Resend has the last first mail.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
 from bench import results
-from bench.boxes import boot
-from bench.flows_workers import LONGEST, STEPS, looked, scheduling
-from sandbox import campaign
+from bench.flows_workers import LONGEST, STEPS, campaign_at, scheduling
 from sandbox.campaign.contacts import address
 from sandbox.campaign.mails import accepted_by_place, runs_of
 from sandbox.waiting import wait_for
@@ -75,17 +72,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--notion", type=int, default=600)
     asked = parser.parse_args()
-    box, found = boot("flows"), {}
-    try:
-        settings = {"HUBLAB_WORKERS": str(asked.workers), "HUBLAB_NOTION_LAG_SECONDS": "1"}
-        running = campaign.start(box, speed=PACE, settings=settings, notion_per_minute=asked.notion)
+    found = {}
+    with campaign_at(PACE, asked.notion, asked.workers) as running:
         measure(running, 2)  # what is learnt once and kept for all is learnt here
-        wait_for(lambda: looked(running), "the reader's first look", LONGEST, every=1)
         for signups in map(int, asked.signups.split(",")):
             found[str(signups)] = measure(running, signups)
-    finally:
-        if not os.environ.get("HUBLAB_KEEP_SANDBOX"):
-            box.down()
     results.write("flows_burst", results.Table(HEADS, [[size, *told(one)] for size, one in found.items()]), found)
 
 

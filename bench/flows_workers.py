@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import statistics
 import time
 from collections import Counter
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from bench import results
 from bench.boxes import boot
+from bench.prefect_requests import kind
 from flows.sending import ahead
 from sandbox import campaign
 from sandbox.campaign.contacts import address
@@ -28,7 +29,7 @@ from sandbox.cgroup import Cgroup
 from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sandbox import Sandbox
     from sandbox.campaign import Campaign
@@ -84,12 +85,10 @@ def measure(running: Campaign, signups: int) -> dict[str, Any]:
 
 def kinds(calls: dict[str, int], before: dict[str, int]) -> dict[str, int]:
     """Calls to Notion since `before`, by method and path without ids. Pure."""
-    since = Counter(calls)
-    since.subtract(before)
     found: Counter[str] = Counter()
-    for call, count in since.items():
-        found[re.sub(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", "ID", call)] += count
-    return {call: count for call, count in found.most_common() if count}
+    for call, count in (Counter(calls) - Counter(before)).items():
+        found[kind(call)] += count
+    return dict(found.most_common())
 
 
 def scheduling(running: Campaign, keys: Sequence[str]) -> list[float]:
@@ -143,15 +142,15 @@ def looked(running: Campaign) -> bool:
         return bool(api.post("/variables/count", json={"variables": {"name": {"any_": [ahead.LIST]}}}).json())
 
 
-def at(per_minute: int, signups: int, workers: int) -> dict[str, Any]:
-    """What is found in a sandbox whose Notion allows so much."""
+@contextmanager
+def campaign_at(speed: float, per_minute: int, workers: int) -> Iterator[Campaign]:
+    """A sandbox whose Notion allows so much, with the reader at work, as in production."""
     box = boot("flows")
     try:
         settings = {"HUBLAB_WORKERS": str(workers), "HUBLAB_NOTION_LAG_SECONDS": "1"}
-        running = campaign.start(box, speed=AT_ONCE, settings=settings, notion_per_minute=per_minute)
-        measure(running, 1)  # what is learnt once and kept for all is learnt here
+        running = campaign.start(box, speed=speed, settings=settings, notion_per_minute=per_minute)
         wait_for(lambda: looked(running), "the reader's first look", LONGEST, every=1)
-        return measure(running, signups)
+        yield running
     finally:
         if not os.environ.get("HUBLAB_KEEP_SANDBOX"):
             box.down()
@@ -164,7 +163,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--notion", default="600,180")
     asked = parser.parse_args()
-    found = {limit: at(int(limit), asked.signups, asked.workers) for limit in asked.notion.split(",")}
+    found = {}
+    for limit in asked.notion.split(","):
+        with campaign_at(AT_ONCE, int(limit), asked.workers) as running:
+            measure(running, 1)  # what is learnt once and kept for all is learnt here
+            found[limit] = measure(running, asked.signups)
     results.write("flows_workers", table(found, asked.signups), found)
 
 

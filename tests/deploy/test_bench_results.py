@@ -73,7 +73,9 @@ def test_mails_a_minute_are_those_of_notions_limit() -> None:
     assert row("mails a minute, Notion at 600", flows_workers=found)[3] == "84"
     assert row("mails a minute, Notion at 180", flows_workers=found)[3] == "not measured"
     assert row("CPU a mail: worker host", flows_workers=found)[3] == "0.20 s"
-    assert row("calls to Notion, a signup with its deliveries", flows_workers=found)[3] == "17.0"
+    assert (
+        row("calls to Notion, a signup with its deliveries", flows_workers=found | {"raw": {"180": raw}})[3] == "17.0"
+    )
 
 
 def test_a_burst_is_told_by_its_own_size() -> None:
