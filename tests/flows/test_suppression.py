@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from flows.services import notion_schema as schema
 from flows.services.notion_mapping import NotionMapping
 from flows.services.prefect_api import RESEND_LIMIT, Prefect
 from flows.watch_flow import watch
-from flows.webhooks import events
+from flows.webhooks import app, events
 from flows.webhooks.forwarding import Forwarder
 from flows.webhooks.spool import Spool
 
@@ -356,6 +357,21 @@ def test_an_unsubscribe_waits_behind_nothing_that_notion_refuses(world: World, t
         eventually(known)
         assert client.get("/health").json()["events"]["waiting"] == 2
         world.services.notion.book.rules.clear()
+
+
+def test_what_became_of_a_mail_waits_for_others_and_who_has_left_for_nothing(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(Forwarder, "notify", lambda forwarder: told.append(forwarder.spool.folder.name))
+    with Prefect() as prefect:
+        receiver = app.Receiver(prefect.settings(), tmp_path)
+    for kind in ("delivered", "bounced"):
+        event = events.understood(resends(kind, world.address()))
+        assert event is not None
+        assert asyncio.run(receiver.keep_event(kind, event)).status_code == 202
+    assert told == ["suppressions"]
+    assert Spool(tmp_path / "events").waiting == 2
 
 
 def test_a_test_send_that_bounces_says_nothing_of_a_contact(world: World) -> None:
