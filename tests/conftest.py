@@ -13,7 +13,8 @@ os.umask(0o022)  # whoever runs them: a `.env` that its group can write is refus
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what asks for a Prefect server, so that the mutation tests can do without."""
+    """Mark what asks for a Prefect server, so that the mutation tests can do without, and what takes over a past."""
     for item in items:
-        if "server" in getattr(item, "fixturenames", ()):
-            item.add_marker("server")
+        for fixture, marker in (("server", "server"), ("past", "long")):
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(marker)

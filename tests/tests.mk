@@ -1,9 +1,9 @@
 # The suites. Included by the Makefile.
 takes.test := TESTS
 PYTEST = $(BIN)/pytest -q --durations=10
-# Tests that share nothing wait most of their time: three at once. Those with hosts share the hosts, so one at a time.
+# Tests that share nothing wait a part of their time: four at once. Those with hosts share the hosts, so one at a time.
 APART = tests/cli tests/deploy tests/worker tests/flows tests/standins
-SPREAD = --numprocesses=3 --dist=worksteal
+SPREAD = --numprocesses=4 --dist=worksteal
 LANES = $(MAKE) --no-print-directory --keep-going --output-sync=target
 # The sandboxes of one test run share their file trees.
 test test-all test-rest test-chaos faults servers: export HUBLAB_SANDBOX_TREES ?= $(CURDIR)/.hublab/trees

@@ -116,6 +116,7 @@ def test_webhooks_are_down(theatre: Theatre) -> None:
     assert [path.name for path in record.pictures.values()] == ["form-1.png", "form-2.png"]
 
 
+@pytest.mark.long
 def test_page_has_changed(theatre: Theatre) -> None:
     text = form.FILE.read_text().replace("seconds = 60", "seconds = 2")
     answers = sequences()["signup"].answers | {"email": "delivered+x@resend.dev"}
@@ -144,6 +145,7 @@ def test_page_says_what_it_does_not_like(theatre: Theatre) -> None:
     assert list(album.pictures) == ["filled in", "as it ended"]
 
 
+@pytest.mark.long
 def test_queue_is_paused(theatre: Theatre) -> None:
     pause("default", paused=True)
     try:
@@ -182,6 +184,7 @@ def test_a_service_refuses(theatre: Theatre, service: str, rule: dict[str, Any],
     assert words in record.diagnosis[0]
 
 
+@pytest.mark.long
 def test_a_mail_bounces(theatre: Theatre) -> None:
     record = theatre.play("noshow", patience=60, TESTING_ADDRESS="bounced@resend.dev")
     assert record.mails[0].lost_at == "delivery"

@@ -146,6 +146,7 @@ PARTS: dict[str, Any] = {
     "infrastructure_document_id": None,
     "schedules": [{"schedule": {"interval": 60.0}, "slug": "of-before"}],
 }
+QUICK = {"pull_steps", "job_variables", "schedules"}
 
 
 @pytest.fixture
@@ -156,7 +157,9 @@ def elsewhere(api: httpx.Client) -> Iterator[str]:
     api.delete("/work_pools/of-before").raise_for_status()
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    "part", [pytest.param(part, marks=[] if part in QUICK else pytest.mark.long) for part in PARTS]
+)
 def test_preflight_says_in_what_a_deployment_differs_and_register_puts_it_right(
     world: World, api: httpx.Client, elsewhere: str, part: str
 ) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flows.campaigns.clock import instant
 from flows.campaigns.model import sequence as find_sequence
 from flows.enrolment.takeover import CLAIMING
-from flows.operator.cutover import stage, taking
+from flows.operator.cutover import read, stage, taking
 from flows.operator.cutover.__main__ import main
 from flows.operator.register import register
 from flows.recipients import edits, suppression
@@ -99,8 +99,9 @@ def test_the_plan_names_what_is_in_the_way(past: Past, capsys: pytest.CaptureFix
 
 
 def test_the_plan_works_before_anything_is_registered_and_refuses_without_resends_list(
-    past: Past, capsys: pytest.CaptureFixture[str]
+    past: Past, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(read, "GENTLE_SECONDS", 0.01)
     past.person(2)
     with Prefect() as prefect:
         for limit in ("notion", "resend"):

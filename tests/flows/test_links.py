@@ -14,6 +14,7 @@ from flows.services.prefect_api import Prefect
 from flows.services.settings import Settings, values
 from flows.webhooks.app import build
 from tests.flows.test_callers import GIVEN
+from tests.flows.world import settings_at_prefect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,11 +29,8 @@ EMAIL = "delivered+links@resend.dev"
 def block(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No secret in the environment, and no block left behind."""
     monkeypatch.delenv("UNSUBSCRIBE_SECRET")
-    yield
-    with Prefect() as prefect:
-        wanted = {"block_documents": {"name": {"any_": ["unsubscribe-secret"]}}}
-        for one in prefect.client.request("POST", "/block_documents/filter", json=wanted).json():
-            prefect.client.request("DELETE", "/block_documents/{id}", path_params={"id": one["id"]})
+    with settings_at_prefect():
+        yield
 
 
 def signed(secret: str) -> str:

@@ -21,6 +21,7 @@ from flows.recipients import unsubscribe
 from flows.services import notion_schema as schema
 from flows.services.prefect_api import Prefect
 from flows.services.settings import BadSettingError, MissingSettingError
+from flows.webhooks import forwarding
 from flows.webhooks.app import build
 from flows.webhooks.bodies import MAX_BODY, Refusal, limited
 from flows.webhooks.spool import Spool
@@ -48,8 +49,9 @@ def opened(world: World, folder: Path) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def client(world: World, tmp_path: Path) -> Iterator[httpx.Client]:
-    """The app with an empty spool."""
+def client(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
+    """The app with an empty spool, whose rounds come soon."""
+    monkeypatch.setattr(forwarding, "PAUSE_MOST", 0.2)
     with opened(world, tmp_path / "spool") as client:
         yield client
 
