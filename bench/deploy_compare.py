@@ -4,7 +4,7 @@
 
 Root, on Debian: it boots its own sandbox hosts. All tools bring the same wheels, lock, code and units; all restart
 worker by worker through the same probe, in the same waves of hosts. Rounds alternate between the tools and begin with
-another each time, so that a busy machine is busy for all.
+another each time, so that a busy machine is busy for all. Beside them, what `./hublab status` of the hosts takes.
 """
 
 from __future__ import annotations
@@ -41,8 +41,10 @@ def table(found: Mapping[str, Mapping[str, list[float]]]) -> results.Table:
     names = list(next(iter(found.values())))
     rows = []
     for what, times in found.items():
-        middle = {name: statistics.median(times[name]) for name in names}
-        rows.append([what, *(f"{middle[name]:.2f} s, {middle[name] / middle[FLOOR]:.1f} ×" for name in names)])
+        middle = {name: statistics.median(seconds) for name, seconds in times.items()}
+        floor = middle.get(FLOOR)
+        told = {name: f"{took:.2f} s" + (f", {took / floor:.1f} ×" if floor else "") for name, took in middle.items()}
+        rows.append([what, *(told.get(name, "–") for name in names)])
     return results.Table([f"{artefacts.WORKERS} workers a host; waves of one, a quarter, the rest", *names], rows)
 
 
@@ -76,6 +78,9 @@ def compare(sandbox: Sandbox, count: int, first: int, noop: int, found: dict[str
                 times[name].append(timed(deploys[name]))
         assert tools.pids(made.hosts) == before, "a tool found something to do"
         found[f"{count} hosts, nothing to do (of {noop})"] = times
+        found[f"{count} hosts, `./hublab status` (of {noop})"] = {
+            "hublab": [timed(partial(tools.status, sandbox)) for _ in range(noop)]
+        }
 
 
 def main() -> None:

@@ -30,14 +30,20 @@ class Goal:
     now: Callable[[Found], str]
 
 
-def _no_op(hosts: int) -> Callable[[Found], str]:
+def _fleet(what: str, tell: Callable[[dict[str, float]], str]) -> Callable[[Found], str]:
+    """Of the measurement that is called so; `tell` is given each tool's median in seconds."""
+
     def now(found: Found) -> str:
-        for what, times in found["raw"].items():
-            if what.startswith(f"{hosts} hosts, nothing to do"):
-                return f"{statistics.median(times['hublab']) / statistics.median(times['bash']):.1f} × bash"
+        for name, times in found["raw"].items():
+            if name.startswith(what):
+                return tell({tool: statistics.median(seconds) for tool, seconds in times.items()})
         return ""
 
     return now
+
+
+def _no_op(hosts: int) -> Callable[[Found], str]:
+    return _fleet(f"{hosts} hosts, nothing to do", lambda median: f"{median['hublab'] / median['bash']:.1f} × bash")
 
 
 def _run(field: str, unit: str) -> Callable[[Found], str]:
@@ -143,6 +149,13 @@ GOALS = (
     Goal("memory an engine", "≤ 30 MB", "48 MB", "worker_start", _run("megabytes", " MB")),
     Goal("deploy with nothing to do, one host", "≤ 2 × bash", "2.8 × bash", "deploy_compare", _no_op(1)),
     Goal("deploy with nothing to do, ten hosts", "≤ 1.5 × bash", "2.0 × bash", "deploy_compare", _no_op(10)),
+    Goal(
+        "`./hublab status` of ten hosts",
+        "≤ 1.5 s",
+        "–",
+        "deploy_compare",
+        _fleet("10 hosts, `./hublab status`", lambda median: f"{median['hublab']:.1f} s"),
+    ),
     Goal("a worker's turn in a rolling restart, gate included", "≤ 4 s", "7.9 s", "scale", _turn),
     Goal("API away: after it, until every place is taken", "≤ 30 s", "52 to 95 s", "api_away", _longest),
 )

@@ -33,6 +33,15 @@ def hublab(sandbox: Sandbox) -> None:
     assert done.status == 0, done.text[-3000:]
 
 
+def status(sandbox: Sandbox) -> None:
+    """What the operator types to see how all hosts are."""
+    environment = os.environ | {"HUBLAB_ENV_FILE": str(sandbox.env_file)}
+    done = subprocess.run(
+        [str(ROOT / "hublab"), "status"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def bash(made: Artefacts) -> None:
     """The floor: what must be done, by one shell over one ssh per host and stage; the hosts activate in waves."""
     checks = [(host, f"bash -c {shlex.quote(made.check(host))}", None) for host in made.hosts]

@@ -57,6 +57,16 @@ def test_goal_stands_beside_what_was_found_and_how() -> None:
         assert other[3:] == ["not measured", "`python -m bench.deploy_compare`"], "another size is another figure"
 
 
+def test_what_has_no_rival_is_told_without_a_ratio() -> None:
+    found = {
+        "10 hosts, nothing to do": {"bash": [1.0], "hublab": [2.0]},
+        "10 hosts, `./hublab status`": {"hublab": [3.0]},
+    }
+    assert deploy_compare.table(found).rows[1] == ["10 hosts, `./hublab status`", "–", "3.00 s"]
+    under = {"date": "today", "load": "0.1, 0.1, 0.1", "command": "c", "raw": found}
+    assert row("`./hublab status` of ten hosts", deploy_compare=under)[3] == "3.0 s"
+
+
 def test_mails_a_minute_are_those_of_notions_limit() -> None:
     raw = {
         "sent": 100.0,
