@@ -314,6 +314,7 @@ def build(settings: Settings, folder: Path) -> FastAPI:
     app.add_api_route(
         "/health", receiver.health, methods=["GET"], responses={503: {"description": "an entry waits long"}}
     )
+    app.add_api_route("/health", receiver.health, methods=["HEAD"], include_in_schema=False)  # as many monitors ask
 
     @app.exception_handler(Refusal)
     async def refused(_: Request, refusal: Refusal) -> Response:

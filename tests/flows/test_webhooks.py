@@ -186,6 +186,7 @@ def test_health_tells_of_an_entry_that_waits_and_what_comes_after_it_goes(world:
     os.utime(spool.path("x"), (1, 1))
     with opened(world, tmp_path) as client:
         assert client.get("/health").status_code == 503
+        assert client.head("/health").status_code == 503, "as a monitor that wants no page asks"
         payload = world.payload("signup")
         assert client.post("/webhook/christmas-signup", json=payload, headers=SECRET).status_code == 202
         eventually(lambda: run_of("signup", payload["email"]))
