@@ -1,30 +1,26 @@
 # The suites. Included by the Makefile.
 takes.test := TESTS
 PYTEST = $(BIN)/pytest -q --durations=10
-# Tests that share nothing wait a part of their time: some at once. Those with hosts share the hosts, so one at a time.
+# Tests that share nothing wait a part of their time: four at once. Those with hosts share the hosts, so one at a time.
 APART = tests/cli tests/deploy tests/worker tests/flows tests/standins
-SPREAD = --dist=worksteal --numprocesses
+SPREAD = --numprocesses=4 --dist=worksteal
 LANES = $(MAKE) --no-print-directory --keep-going --output-sync=target
 # The sandboxes of one test run share their file trees.
 test test-all test-rest test-chaos faults servers: export HUBLAB_SANDBOX_TREES ?= $(CURDIR)/.hublab/trees
 
 .PHONY: test
 test: .venv/ready $(if $(TESTS),lint) ## what to run before a commit: lint, types, all that needs no host, and the essentials on a real one (root) [TESTS=folder]
-	@$(if $(TESTS),$(PYTEST) $(if $(filter-out $(APART:=%),$(TESTS)),,$(SPREAD)=3) $(TESTS),$(LANES) --jobs=4 lint test-here test-worker test-host)
+	@$(if $(TESTS),$(PYTEST) $(if $(filter-out $(APART:=%),$(TESTS)),,$(SPREAD)) $(TESTS),$(LANES) --jobs=3 lint test-here test-host)
 
 .PHONY: test-all
 test-all: test ## `make test`, and then the rest: every test on hosts, the sandbox, the whole way in a browser, a small chaos
 	@$(LANES) test-rest
 
-# Lanes side by side: what needs no host computes, the other waits for its host most of the time. A worker's tests and
-# the campaign's have Prefect servers of their own kind, one for each process: apart, half as many are started.
-.PHONY: test-here test-worker test-host
-ELSE = $(filter-out tests/worker,$(APART)) tests/e2e --ignore=tests/e2e/test_in_sandbox.py
-QUICK = -m "not long and not faults"
+# Lanes side by side: what needs no host computes, the other waits for its host most of the time.
+.PHONY: test-here test-host
+HERE = $(PYTEST) $(SPREAD) $(APART) tests/e2e --ignore=tests/e2e/test_in_sandbox.py
 test-here: .venv/ready
-	@$(PYTEST) $(SPREAD)=3 $(ELSE) $(QUICK)
-test-worker: .venv/ready
-	@$(PYTEST) $(SPREAD)=2 tests/worker $(QUICK)
+	@$(HERE) -m "not long and not faults"
 test-host: export HUBLAB_TEST_HOSTS := essential
 test-host: .venv/ready
 	@$(PYTEST) -m essential tests/hosts
@@ -37,7 +33,7 @@ ON_HOSTS = tests/hosts/test_
 test-rest: .venv/ready
 	@$(LANES) --jobs=4 $(addprefix test-rest-,upgrade rollout cure operator stock here containers sandbox)
 test-rest-here: .venv/ready
-	@$(PYTEST) $(SPREAD)=3 tests/worker $(ELSE) -m long
+	@$(HERE) -m long
 test-rest-containers: .venv/ready
 	@$(REST) tests/containers
 test-rest-sandbox: .venv/ready
@@ -65,7 +61,7 @@ mutants: .venv/ready ## does a test fail when the pure rooms of deploy, worker a
 
 .PHONY: coverage
 coverage: .venv/ready ## branch coverage of flows/ by its tests; 95 % at least
-	@$(BIN)/pytest -q $(SPREAD)=3 --cov=flows --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95 tests/flows
+	@$(BIN)/pytest -q $(SPREAD) --cov=flows --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95 tests/flows
 
 .PHONY: test-chaos
 test-chaos: .venv/ready ## a twentieth of `./hublab chaos`, with its verdict as a test (ten minutes, root)
@@ -73,7 +69,7 @@ test-chaos: .venv/ready ## a twentieth of `./hublab chaos`, with its verdict as 
 
 .PHONY: test-other-servers
 test-other-servers: .venv/ready ## what finds lost runs, against servers of Prefect 3.4.1 and 3.8.8 (also in `make test-all`)
-	@$(PYTEST) $(SPREAD)=3 tests/worker/test_recovery_on_other_servers.py
+	@$(PYTEST) $(SPREAD) tests/worker/test_recovery_on_other_servers.py
 
 # Two lanes side by side, each with hosts of its own. HUBLAB_FAULTS names the run; by its name one is gone on with.
 .PHONY: faults faults-one-host faults-many-hosts
