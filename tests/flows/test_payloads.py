@@ -53,6 +53,28 @@ def test_a_value_that_is_longer_than_a_mail_may_hold_is_refused(
         payloads.checked(made, base | {name: longer})
 
 
+@pytest.mark.parametrize(
+    ("systems", "wanted"),
+    [
+        ({"red_systems": 2}, "CRITICAL"),
+        ({"red_systems": 1}, "URGENT"),
+        ({"orange_systems": 2}, "URGENT"),
+        ({"red_systems": 0, "orange_systems": 1}, "OPTIMIZE"),
+        ({}, "OPTIMIZE"),
+    ],
+)
+def test_who_is_enrolled_has_the_segment_that_the_systems_tell(systems: dict[str, int], wanted: str) -> None:
+    given = accepted(**systems)
+    assert payloads.values(SIGNUP, given) == given | {"segment": wanted}
+    assert payloads.variables(SIGNUP, given) == SIGNUP.defaults | given | {"segment": wanted}
+
+
+def test_a_sequence_that_is_not_told_of_systems_has_no_segment() -> None:
+    onboarding = sequences()["christmas", "onboarding"]
+    assert "red_systems" not in onboarding.fields
+    assert payloads.values(onboarding, {"email": "ada@example.com"}) == {"email": "ada@example.com"}
+
+
 @pytest.mark.parametrize("control", ["\r\nBcc: x", "\x00", "\x1b[2J", "\x7f", "\x85", "\x9b"])
 def test_control_characters_are_in_no_line_and_in_no_prose(control: str) -> None:
     for name in ("first_name", "business_name"):
