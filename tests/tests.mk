@@ -33,7 +33,7 @@ ON_HOSTS = tests/hosts/test_
 test-rest: .venv/ready
 	@$(LANES) --jobs=4 $(addprefix test-rest-,upgrade rollout cure operator stock here containers sandbox)
 test-rest-here: .venv/ready
-	@$(HERE) -m long
+	@$(HERE) -m "long and not faults"
 test-rest-containers: .venv/ready
 	@$(REST) tests/containers
 test-rest-sandbox: .venv/ready
