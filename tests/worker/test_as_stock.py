@@ -126,8 +126,9 @@ asyncio.run(main())
 def test_flow_that_is_handed_to_the_worker_itself_is_run(execute: StartWorker, tmp_path: Path) -> None:
     # Prefect installs what the sender has, by uv, which finds all of it there but what pyproject.toml excludes.
     (without := tmp_path / "overrides.txt").write_text("rfc3987-syntax ; python_version < '3'\n")
-    uv = {"UV_OFFLINE": "1", "UV_OVERRIDE": str(without)}
-    worker = execute(launch=SUBMITS, PYTHONPATH=f"{TOP}", VIRTUAL_ENV=sys.prefix, **uv)
+    worker = execute(
+        launch=SUBMITS, PYTHONPATH=f"{TOP}", VIRTUAL_ENV=sys.prefix, UV_OFFLINE="1", UV_OVERRIDE=str(without)
+    )
     assert worker.exit() == 0, worker.log.read_text()
     told = re.findall("^(ended as|in the end) (.*)", worker.log.read_text(), re.MULTILINE)
     assert told == [
