@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.deploy.lock import excluded
 from tests.worker.world import TOP, Trial, wait_for
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ asyncio.run(main())
 
 def test_flow_that_is_handed_to_the_worker_itself_is_run(execute: StartWorker, tmp_path: Path) -> None:
     # Prefect installs what the sender has, by uv, which finds all of it there but what pyproject.toml excludes.
-    (without := tmp_path / "overrides.txt").write_text("rfc3987-syntax ; python_version < '3'\n")
+    names = excluded((TOP / "pyproject.toml").read_text())
+    (without := tmp_path / "overrides.txt").write_text("".join(f"{name} ; python_version < '3'\n" for name in names))
     worker = execute(
         launch=SUBMITS, PYTHONPATH=f"{TOP}", VIRTUAL_ENV=sys.prefix, UV_OFFLINE="1", UV_OVERRIDE=str(without)
     )
