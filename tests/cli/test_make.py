@@ -45,6 +45,7 @@ def test_what_make_cannot_pass_on_is_refused(line: tuple[str, ...], said: str) -
         (("deploy",), "./hublab deploy"),
         (("verify", "HUBLAB_ENV_FILE=/x"), "./hublab verify"),
         (("test", "TESTS=tests/deploy"), "pytest -q --durations=10 --numprocesses=4 --dist=worksteal tests/deploy"),
+        (("test-rest-here",), '-m "long and not faults"'),
         (("mutants", "ROOM=worker.drain*", "BUDGET=600"), 'timeout 600 nice .venv/bin/mutmut run "worker.drain*"'),
     ],
 )
