@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -197,7 +197,7 @@ def test_host_that_was_installed_anew_answers_for_its_runs_and_a_second_of_that_
 
     def silent() -> bool:  # the last beat of one that was killed may be written down later
         last = datetime.fromisoformat(api.heartbeat(first.name, pool.name))
-        return datetime.now(UTC) - last > timedelta(seconds=9)
+        return api.now() - last > timedelta(seconds=9)
 
     wait_for(silent, "nobody beats any more", every=1)
     # Its first heartbeat is written down and its next question refused: when it begins once more, it hears itself.
