@@ -33,6 +33,7 @@ import prefect.results
 from prefect._internal import version_checking as checking
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import get_current_settings
+from pydantic import BaseModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
     type _Setup = Callable[..., AbstractContextManager[Any]]
 
 LATER_SECONDS = 15.0
+_MODELS = (
+    *("prefect.client.schemas.actions", "prefect.client.schemas.objects", "prefect.client.schemas.responses"),
+    "prefect.events.schemas.events",
+)
 _ENTRYPOINT, _RUN = "PREFECT__FLOW_ENTRYPOINT", "PREFECT__FLOW_RUN_ID"
 
 
@@ -175,8 +180,17 @@ def _context(cafile: str) -> ssl.SSLContext:
 
 
 def warm() -> None:
-    """For the fork server: the context that Prefect's clients have where no setting says otherwise."""
+    """For the fork server: the context that Prefect's clients have where no setting says otherwise, and its models."""
     _context(certifi.where())
+    _complete(BaseModel)
+
+
+def _complete(kind: type[BaseModel]) -> None:
+    """Complete what the client sends and receives: pydantic leaves a model to its first use, which is in each run."""
+    if kind.__module__ in _MODELS:
+        kind.model_rebuild(raise_errors=False)
+    for other in kind.__subclasses__():
+        _complete(other)
 
 
 def _change(kind: Any, known: Known) -> None:

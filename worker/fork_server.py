@@ -34,6 +34,8 @@ PRELOAD = (
     "anyio._backends._asyncio",
     "encodings.idna",
     "prefect._internal.observers",
+    "prefect.task_engine",
+    "prefect.utilities.visualization",
     "pydantic.v1",
     "rich._emoji_codes",
     "runpy",
@@ -46,21 +48,22 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     """Serve; in each child, become the engine. Its exit status is the engine's own."""
+    gc.disable()  # as in `worker.__main__`; and what it would free, each child would fill, and copy the page of
     control = socket.socket(fileno=int(sys.argv[1]))
     # Also a server that is stopped or hangs must not outlive its worker; its children are not concerned.
     prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     set_dumpable(dumpable=False)
     _reset_signals()
     looked_at = preload()
-    from worker import engine_economy  # noqa: PLC0415 - as the next
+    from worker import engine_economy, engine_patience  # noqa: F401, PLC0415 - as the next
     from worker.forked_engine import run  # noqa: PLC0415 - it imports what is to be watched
 
     if fault := _plugins_fault():
         _refuse(fault)
     engine_economy.warm()
     own = preloaded.preload(os.environ)
-    gc.collect()
-    gc.freeze()  # else the first collection of each child would copy every page
+    gc.freeze()  # else the first collection of each child would copy all pages
+    gc.enable()
     if line := serve(control, looked_at):
         run(line, own)
 

@@ -7,11 +7,16 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from sandbox.local.processes import AUTH, environment
 from tests.worker.world import TOP
 from worker import fork_server
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
+
+    from sandbox.local.server import Api
 
 
 def test_a_child_holds_the_server_s_line_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,3 +67,32 @@ def test_who_goes_through_the_whole_environment_while_the_server_imports_is_know
     command = [sys.executable, "-c", WHO_READS_ALL]
     said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=TOP)
     assert said.stdout.split() == ["pydantic_settings.sources.utils", "wsgiref.handlers"]
+
+
+ONE_RUN = """
+import sys
+from pydantic import BaseModel
+from worker import engine_economy
+from worker.fork_server import preload
+preload()
+engine_economy.warm()
+from prefect import flow, task
+
+def left(kind):
+    for other in kind.__subclasses__():
+        yield from left(other)
+        if other.__module__.startswith("prefect.") and not other.__pydantic_complete__:
+            yield f"{other.__module__}.{other.__name__}"
+
+modules, models = set(sys.modules), set(left(BaseModel))
+task(lambda: None, name="step")
+flow(lambda: task(lambda: None, name="step")(), name="once")()
+print(*sorted({*sys.modules} - modules), *sorted(models - {*left(BaseModel)}))
+"""
+
+
+def test_run_finds_imported_and_completed_what_it_needs_of_prefect(api: Api, tmp_path: Path) -> None:
+    """Else each run would do by itself, and in memory of its own, what the server has done once for all."""
+    env = environment(tmp_path, PREFECT_API_URL=f"http://127.0.0.1:{api.port}/api", PREFECT_API_AUTH_STRING=AUTH)
+    said = subprocess.run([sys.executable, "-c", ONE_RUN], env=env, capture_output=True, text=True, check=True)
+    assert not said.stdout.split()
