@@ -53,8 +53,8 @@ def enrol(campaign: str, name: str, payload: dict[str, Any], received_at: str | 
         with Prefect() as prefect:
             if _came_without_key(sequence.key_of(details)):
                 return _hand_over(prefect, sequence, details, enrolled)
-            takeover.wait(prefect)
-            settings = prefect.settings(*NOTION)
+            settings = prefect.settings(*NOTION, takeover.VARIABLE)
+            takeover.wait(prefect, settings.beside[takeover.VARIABLE])
             try:
                 page, made = record(prefect, settings, sequence, details, enrolled)
             except NotEnrolledError as reason:

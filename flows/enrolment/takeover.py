@@ -7,7 +7,7 @@ person whom the other side has just enrolled would be enrolled twice.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flows.services.postpone import NotYetError
 
@@ -20,8 +20,8 @@ CLAIMING, CLAIMED, GOING_BACK = "claiming", "claimed", "going back"
 LOOK_AGAIN = timedelta(seconds=30)
 
 
-def wait(prefect: Prefect) -> None:
-    """Let a handler's run wait while it is not settled who enrols whom. Raises NotYetError."""
-    phase = (prefect.variable(VARIABLE) or {}).get("phase")
+def wait(prefect: Prefect, kept: dict[str, Any] | None) -> None:
+    """Let a handler's run wait while it is not settled who enrols whom, as the variable says. Raises NotYetError."""
+    phase = (kept or {}).get("phase")
     if phase in {CLAIMING, GOING_BACK}:
         raise NotYetError(prefect.now() + LOOK_AGAIN, f"another production is being taken over ({phase})")

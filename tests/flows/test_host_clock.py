@@ -83,9 +83,8 @@ def test_a_run_waits_as_long_as_it_should(campaign: Campaign, monkeypatch: pytes
         waits("paused", one_mail.PAUSE)
     campaign.all.quota = True
     waits("quota", timedelta(minutes=30))
-    campaign.all.kept[takeover.VARIABLE] = {"phase": takeover.CLAIMING}
     with pytest.raises(NotYetError) as caught:
-        takeover.wait(campaign.prefect)
+        takeover.wait(campaign.prefect, {"phase": takeover.CLAIMING})
     assert caught.value.when == campaign.all.clock.now() + takeover.LOOK_AGAIN
 
 
