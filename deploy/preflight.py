@@ -22,13 +22,24 @@ REMEDY = "HUBLAB_PREFLIGHT=off in .env deploys without it"
 
 
 def demand(wanted: WorkerHost) -> None:
-    """Lets a deploy go on when `./hublab campaign preflight` has nothing to say, or is not asked for.
+    """Lets a deploy go on when the campaign files can be used, and preflight has nothing to say or is not asked for.
 
     Raises:
-        DeployError: with the rows that are not as they must be.
+        DeployError: with what is wrong with a file, or the rows that are not as they must be.
     """
+    if fault := unusable():
+        raise DeployError(f"campaign files: {fault} -> put it right: every flow reads all of them, and would fail")
     if wanted.preflight and (complaint := ask(wanted.api_url, wanted.work_pool, wanted.auth_string, wanted.api_key)):
         raise DeployError(f"HUBLAB_PREFLIGHT: required, and the campaign is not ready ({REMEDY}):\n{complaint}")
+
+
+@cache
+def unusable() -> str:
+    """Why no flow of this release could read its campaign files, by a process of its own; empty when each could."""
+    environment = os.environ | {campaigns.KEY: str(campaigns.folder() or "")}
+    command = [sys.executable, "-m", "flows.campaigns"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return done.stderr.strip() if done.returncode else ""
 
 
 @cache

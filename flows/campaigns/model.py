@@ -213,6 +213,8 @@ def _sequence(data: dict[str, Any], name: str, table: dict[str, Any], source: st
 
 
 def _check_tables(where: str, table: dict[str, Any]) -> None:
+    if not isinstance(steps := table["steps"], list):
+        raise CampaignError(f"{where}.steps: {steps!r} is no list; write it as [{{ template = …, after = … }}]")
     _check_kinds(where, table)
     _check_names(where, table)
     for key in ("record", "contact", "project"):

@@ -13,6 +13,7 @@ import httpx
 from prefect.client.base import ServerType
 from prefect.settings import PREFECT_API_URL
 
+from flows.campaigns.model import CampaignError
 from flows.services.errors import NotionError, ResendFailedError, ServerError
 from flows.services.notion_mapping import MappingError
 from flows.services.prefect_api import NotRegisteredError, Prefect
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # What any of these commands may meet, and what says itself what to do.
-TOLD = (ServerError, MissingSettingError, BadSettingError, NotRegisteredError, MappingError, NotionError)
+TOLD = (
+    *(CampaignError, ServerError, MissingSettingError, BadSettingError),
+    *(NotRegisteredError, MappingError, NotionError),
+)
 REFUSED = frozenset({httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN})
 
 

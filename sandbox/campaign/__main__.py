@@ -16,6 +16,7 @@ from sandbox.command import status_of
 from sandbox.shell import say
 
 if TYPE_CHECKING:
+    from flows.campaigns.model import Sequence
     from sandbox.campaign.core import Campaign
 
 _SLACK_SECONDS = 300.0
@@ -28,8 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(asked: argparse.Namespace) -> int:
-    sandbox = Sandbox.up(root=asked.root)
-    return demo(sandbox, asked.speed, asked.campaign) if asked.command == "demo" else storm(sandbox, asked)
+    if asked.command == "demo":
+        sequences = own.of(asked.campaign)  # what cannot be shown is said before minutes of booting
+        return demo(Sandbox.up(root=asked.root), asked.speed, sequences)
+    return storm(Sandbox.up(root=asked.root), asked)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,9 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def demo(sandbox: Sandbox, speed: float, name: str) -> int:
+def demo(sandbox: Sandbox, speed: float, sequences: list[Sequence]) -> int:
     """One contact in each sequence through the real webhooks; shows the mails until all are delivered."""
-    sequences = own.of(name)
     campaign = start(sandbox, speed=speed)
     look(campaign)
     stamp = int(time.time())  # an address enters a sequence once: each demo has its own

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flows.campaigns.model import sequences
+from flows.campaigns import payloads
+from flows.campaigns.model import CampaignError, sequences
 from flows.operator.preflight import SAMPLES
 from flows.sending import template_store
 from flows.services import notion_schema as schema
@@ -23,10 +24,14 @@ def of(campaign: str) -> list[Sequence]:
     """The sequences of a campaign.
 
     Raises:
-        SandboxError: No campaign has that name.
-        CampaignError: A campaign's file cannot be used.
+        SandboxError: No campaign has that name, or a campaign's file cannot be used.
     """
-    found = [sequence for (name, _), sequence in sequences().items() if name == campaign]
+    try:
+        found = [sequence for (name, _), sequence in sequences().items() if name == campaign]
+        for sequence in found:
+            payloads.model(sequence)
+    except CampaignError as error:
+        raise SandboxError(str(error)) from None
     if not found:
         known = ", ".join(sorted({name for name, _ in sequences()}))
         raise SandboxError(

@@ -9,7 +9,7 @@ import pytest
 
 from flows.campaigns import model
 from flows.campaigns.model import parse, sequences
-from flows.operator import preflight
+from flows.operator import preflight, preview
 from flows.services import notion_schema as schema
 from sandbox.standins.workspace import put_template
 from tests.flows.in_memory import Services, installed
@@ -82,6 +82,8 @@ def test_a_file_that_cannot_be_read_is_a_row_and_no_traceback(
     model._loaded.cache_clear()
     assert preflight.main([]) == 1
     assert "spring.toml: sequences.hello: unknown key stpes" in capsys.readouterr().out
+    assert preview.main(["spring_1"]) == 1
+    assert capsys.readouterr().err == "spring.toml: sequences.hello: unknown key stpes\n"
 
 
 @pytest.mark.parametrize(

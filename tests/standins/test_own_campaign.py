@@ -14,6 +14,7 @@ from flows.sending.templates import render
 from flows.services.notion_gateway import NotionGateway
 from flows.services.settings import Settings
 from sandbox.campaign import own
+from sandbox.campaign.__main__ import main
 from sandbox.campaign.contacts import PAYLOADS
 from sandbox.errors import SandboxError
 
@@ -77,6 +78,18 @@ def test_the_projects_own_sequences_are_posted_as_ever() -> None:
 def test_a_campaign_that_is_none_is_refused_with_those_that_are() -> None:
     with pytest.raises(SandboxError, match=r"--campaign: sprnig is none of christmas, spring\. .*HUBLAB_CAMPAIGNS"):
         own.of("sprnig")
+
+
+def test_a_file_that_cannot_be_used_is_said_in_a_line_before_anything_is_booted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HUBLAB_CAMPAIGNS", str(tmp_path))
+    monkeypatch.setattr("sandbox.Sandbox.up", lambda **_: pytest.fail("booted"))
+    for line, fault in (('email = "adress!"', "'adress' is none of"), ("email = 5", "email = 5 is no name")):
+        (tmp_path / "spring.toml").write_text(FILE.replace('email = "address!"', line))
+        model._loaded.cache_clear()
+        assert main(["demo", "--campaign", "spring"]) == 1
+        assert fault in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("_spring")
