@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path  # noqa: TC003 - typer reads it at run time
 from typing import Annotated, NoReturn
 
@@ -12,7 +13,16 @@ from cli.start import become, campaign_files, deciding, module, refuse, server
 app = typer.Typer(help="The campaign: register it, look at its mails, see how it does.", no_args_is_help=True)
 
 Template = Annotated[str, typer.Argument(metavar="TEMPLATE", help="A template's name in Notion.")]
-Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="A person's address.")]
+
+
+def _address(given: str | None) -> str | None:
+    """An address, or what could be one: a typing error would stop, or erase, nobody, and say that it is done."""
+    if given is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+", given):
+        raise typer.BadParameter(f"{given!r} is no address; write it as ada@example.com")
+    return given
+
+
+Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="A person's address.", callback=_address)]
 
 
 def _operator(name: str, *arguments: str | Path, file: Path | None = None) -> NoReturn:
@@ -176,7 +186,9 @@ def alert_test() -> None:
 
 @app.command()
 def cutover(
-    person: Annotated[str | None, typer.Option("--person", metavar="ADDRESS", help="Show one person.")] = None,
+    person: Annotated[
+        str | None, typer.Option("--person", metavar="ADDRESS", help="Show one person.", callback=_address)
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     apply: Annotated[bool, typer.Option("--apply", help="Do it; again and again without harm.")] = False,
     back: Annotated[bool, typer.Option("--back", help="Give back what was taken over.")] = False,

@@ -127,6 +127,11 @@ def test_hosts_of_others_are_not_changed_unasked(production: Typed, line: str) -
         ("run-again 17", "valid UUID"),
         ("deploy --wave x", "as an integer"),
         ("campaign erase", "Missing argument"),
+        ("campaign stop ada", "'ada' is no address; write it as"),
+        ("campaign allow @example.com", "'@example.com' is no address"),
+        ("campaign erase ada@", "'ada@' is no address"),
+        ("campaign test-send christmas_email_2 ada", "'ada' is no address"),
+        ("campaign cutover --person ada", "'ada' is no address"),
         ("status --json --watch", "one of them at a time"),
     ],
 )
