@@ -46,7 +46,8 @@ def told(found: Iterable[Polled]) -> list[str]:
     return [
         f"ONLINE in the pool {pool}, and of no host in HUBLAB_HOSTS: {', '.join(map(printable, names))} -> "
         "where their hosts were taken out of .env, put them back, and take them out of service with `./hublab "
-        "decommission host`; where they are somebody else's, they take flow runs of yours and fail those whose code "
+        "decommission host` (an application of Coolify's: stop it there); where one was just stopped, Prefect forgets "
+        "it within two minutes; where they are somebody else's, they take flow runs of yours and fail those whose code "
         "they do not have: stop them, or name a pool of your own in HUBLAB_WORK_POOL"
         for pool, names in sorted(of_nobody(found).items())
     ]

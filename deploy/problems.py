@@ -15,6 +15,7 @@ NEEDED_BYTES = 700 * 1024 * 1024
 SPARE_BYTES = 50 * 1024 * 1024
 OLDEST_SYSTEMD = 250  # %d in Environment= came with 250
 HTTP_OK = 200
+REFUSED = (401, 403)
 MOST_SKEW = 60.0  # seconds; runs are due by the minute
 
 
@@ -106,13 +107,17 @@ def _wish(host: spec.WorkerHost) -> str:
     return " or ".join(spec.PYTHONS) if host.python == spec.AUTO else host.python
 
 
+def credential(host: spec.WorkerHost, status: int) -> Problem:
+    """One that Prefect's server refuses, or that it was not given."""
+    key = "PREFECT_API_AUTH_STRING" if host.auth_string or not host.api_key else "PREFECT_API_KEY"
+    return Problem(
+        f"{key}: {host.api_url} refuses it ({status})", "put the credential that the server was started with into .env"
+    )
+
+
 def _api_problem(host: spec.WorkerHost, state: HostState) -> Problem:
-    if state.api_status in (401, 403):
-        key = "PREFECT_API_AUTH_STRING" if host.auth_string or not host.api_key else "PREFECT_API_KEY"
-        return Problem(
-            f"{key}: {host.api_url} refuses it ({state.api_status})",
-            "put the credential that the server was started with into .env",
-        )
+    if state.api_status in REFUSED:
+        return credential(host, state.api_status)
     if state.api_status:
         seen = state.api_error or f"answered {state.api_status}"
     else:

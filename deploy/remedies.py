@@ -24,7 +24,10 @@ REMEDIES = {
         "The host's sshd refuses another session over the same connection, and the deploy needs several: see to "
         "MaxSessions in its sshd_config; sshd's own default, 10, is enough."
     ),
-    r"Could not resolve hostname": "The name in HUBLAB_HOSTS is known neither to DNS nor to /etc/hosts.",
+    r"Could not resolve hostname": (
+        "The name in HUBLAB_HOSTS is known neither to DNS nor to /etc/hosts. "
+        "An application of Coolify's is written coolify:<uuid>."
+    ),
     r"Could not connect|timed out|Connection refused|No route to host": (
         "Is the host up, is its address in HUBLAB_HOSTS right, is its SSH port open? "
         "`--exclude HOST` deploys to the others."

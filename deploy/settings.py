@@ -115,16 +115,17 @@ def load(path: Path | None = None) -> Settings:
     return replace(found, exposed=(*env_file.exposed(source), *found.exposed))
 
 
-def coolify_of(path: Path) -> Coolify:
-    """Where Coolify is, by a file that need not say anything else yet.
+def coolify_of(path: Path | None) -> Coolify:
+    """Where Coolify is, by a file that need not say anything else yet, or need not be there.
 
     Raises:
         SettingsError: it does not say that.
     """
-    read = Reader({key: value or "" for key, value in env_file.read(path).items()})
+    read = Reader({key: value or "" for key, value in (env_file.read(path) if path else {}).items()})
     found = read.coolify(needed=True)
     if found is None or read.faults:
-        raise SettingsError("\n".join(f"{path.name}: {fault}" for fault in read.faults))
+        name = path.name if path else ".env"
+        raise SettingsError("\n".join(f"{name}: {fault}" for fault in read.faults))
     return found
 
 

@@ -71,7 +71,7 @@ def warnings(host: WorkerHost, state: HostState) -> tuple[str, ...]:
         *allowances.told(host.allow),
         *deployments.warnings(host, state),
     )
-    if not state.api_open or _is_loopback(urlsplit(host.api_url).hostname or ""):
+    if not state.api_open or is_loopback(urlsplit(host.api_url).hostname or ""):
         return told
     what = f"the API at {host.api_url} answers without a credential"
     risk = "whoever reaches it starts code on these hosts and reads every secret"
@@ -97,7 +97,13 @@ def _is_up(worker: Worker | None) -> bool:
     return worker is not None and worker.pid > 0
 
 
-def _is_loopback(name: str) -> bool:
+def short(release: str) -> str:
+    """A commit by its first ten digits, which every command takes; what a host or an image calls its release, whole."""
+    return release[:10] if re.fullmatch(r"[0-9a-f]{40}", release) else release
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a name in an address leads whoever follows it to himself."""
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:

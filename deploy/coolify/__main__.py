@@ -6,6 +6,7 @@ import os
 import sys
 from dataclasses import replace
 
+from deploy import env_file
 from deploy.coolify.adopt import Adoption
 from deploy.coolify.client import Client
 from deploy.coolify.errors import CoolifyError, RolloutError
@@ -16,7 +17,7 @@ from deploy.fleet.connect import USAGE
 from deploy.hosts_file import Target
 from deploy.onhost.common import counted
 from deploy.rollout.activate import whoami
-from deploy.settings import Settings, SettingsError, coolify_of, find_env_file, load, worker_host
+from deploy.settings import Settings, SettingsError, coolify_of, load, worker_host
 from deploy.table import render
 
 FAULTS = (CoolifyError, RolloutError, LockError, OSError, ValueError)
@@ -71,7 +72,7 @@ def main(arguments: list[str]) -> int:
     try:
         # The uuids for HUBLAB_HOSTS are found by the list, so that it asks for none.
         settings = load() if arguments == ["adopt"] else None
-        where = coolify_of(find_env_file())
+        where = coolify_of(env_file.decide())
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return USAGE

@@ -42,11 +42,15 @@ class Client(Transport):
         Raises:
             CoolifyError: it is older than 4.2.0, or says no version.
         """
-        said = printable(str(self.read("/version")), 40)
+        said = "none"
         try:
+            said = printable(str(self.read("/version")), 40)
             found = Version(said)
-        except InvalidVersion:
-            raise CoolifyError(f"HUBLAB_COOLIFY_URL: {self.url} is no Coolify: its version is {said!r}") from None
+        except (InvalidVersion, NotFoundError):
+            raise CoolifyError(
+                f"HUBLAB_COOLIFY_URL: {self.url} is no Coolify: its version is {said!r} -> "
+                "write the address at which Coolify's own pages open, without a page's path"
+            ) from None
         if found < OLDEST:
             raise CoolifyError(
                 f"Coolify {said} cannot be told how long a worker drains (stop_grace_period by API) -> "
@@ -68,8 +72,19 @@ class Client(Transport):
         return [_one(Project, self.read(f"/projects/{item.uuid}")) for item in found]
 
     def application(self, uuid: str) -> Application:
-        """One application as it is set."""
-        return _one(Application, self.read(f"/applications/{uuid}"))
+        """One application as it is set.
+
+        Raises:
+            NotFoundError: no application of the token's team has the uuid.
+        """
+        try:
+            return _one(Application, self.read(f"/applications/{uuid}"))
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"{uuid!r} is the uuid of no application, or of another team's than the token's -> "
+                "`./hublab coolify list` shows them",
+                error.status,
+            ) from None
 
     def patch(self, uuid: str, fields: Mapping[str, Any]) -> None:
         """Sets fields of an application; what runs is not touched."""

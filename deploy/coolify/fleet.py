@@ -17,8 +17,10 @@ from deploy.onhost import report_host, run_again
 from deploy.onhost.api_facts import online, testing
 from deploy.onhost.common import harmless
 from deploy.onhost.left_runs import left_runs
+from deploy.onhost.prefect_api import ApiError
 from deploy.onhost.report_host import Report
 from deploy.onhost.untrusted import printable
+from deploy.problems import REFUSED, credential
 from deploy.words import mode
 
 if TYPE_CHECKING:
@@ -44,6 +46,9 @@ def told[**More, Answer](
         try:
             return question(wanted, *more, **named)
         except (OSError, ValueError) as error:
+            if isinstance(error, ApiError) and error.status in REFUSED:
+                refused = credential(wanted, error.status)
+                raise FleetError(f"{refused.what} -> {refused.remedy}") from None
             raise FleetError(f"did not answer: {printable(str(error))}") from None
 
     return asked

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from deploy.coolify import revision, running
 from deploy.coolify.client import Client
-from deploy.coolify.errors import CoolifyError
+from deploy.coolify.errors import CoolifyError, NotFoundError
 from deploy.coolify.ledger import Ledger
 from deploy.coolify.state import ApplicationState
 from deploy.coolify.wanted import kind
 from deploy.onhost.prefect_api import ApiError
 from deploy.onhost.untrusted import printable
+from deploy.problems import REFUSED, credential
 
 if TYPE_CHECKING:
     from deploy.coolify.prefect import Prefect
@@ -33,9 +34,14 @@ def look(wanted: WorkerHost, coolify: Client, prefect: Prefect) -> ApplicationSt
     """All of it; what could not be asked is the state's problem, with its remedy."""
     try:
         return _look(wanted, coolify, prefect)
+    except NotFoundError as error:
+        return ApplicationState(problem=f"{'HUBLAB_WEBHOOKS' if wanted.webhooks else 'HUBLAB_HOSTS'}: {error}")
     except CoolifyError as error:
         return ApplicationState(problem=str(error))
     except ApiError as error:
+        if error.status in REFUSED:
+            refused = credential(wanted, error.status)
+            return ApplicationState(problem=f"{refused.what} -> {refused.remedy}")
         return ApplicationState(problem=f"PREFECT_API_URL: {wanted.api_url} {error} -> see to the server, or to .env")
     except (OSError, ValueError) as error:
         reason = printable(str(error) or type(error).__name__)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from deploy.coolify import problems
 from deploy.coolify.wanted import environment, fields, kind, present
 from deploy.problem import Problem
 from deploy.release.identity import set_of
+from deploy.words import is_loopback, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,8 +20,7 @@ if TYPE_CHECKING:
     from deploy.coolify.state import ApplicationState, Kept
     from deploy.spec import WorkerHost
 
-SHORT = 10
-SOURCES = ("git_commit_sha", "docker_registry_image_tag")
+EARLIER = "check out what shall run, and `./hublab deploy`"
 # Names of what is something else tomorrow.
 MOVING = ("", "HEAD", "latest")
 
@@ -115,7 +116,7 @@ def back(wanted: WorkerHost, state: ApplicationState, source: str = "") -> Appli
 
 
 def _target(state: ApplicationState, source: str) -> Kept | Problem:
-    there = " or ".join(item.source for item in state.kept)
+    there = " or ".join(short(item.source) for item in state.kept)
     remedy = f"name one that has served: ./hublab rollback --to {there}" if there else "run `./hublab deploy`"
     if source:
         exact = [item for item in state.kept if item.source.startswith(source) or item.release == source]
@@ -123,7 +124,7 @@ def _target(state: ApplicationState, source: str) -> Kept | Problem:
         named = exact or [item for item in state.kept if set_of(item.release) == set_of(source)]
         return named[0] if named else Problem(f"--to: {source} has not served here", remedy)
     past = state.kept if state.before else state.kept[1:]
-    return past[0] if past else Problem("there is no release before this one", remedy)
+    return past[0] if past else Problem("there is no release before this one", EARLIER)
 
 
 def _towards(  # noqa: PLR0913 - all that a plan depends on
@@ -195,14 +196,10 @@ def _reasons(  # noqa: PLR0913 - all that it depends on
     for name, value in settings.items():
         if there[name] != value:
             was = there[name] if there[name] not in ("", None) else "none"
-            yield f"{name} {_short(name, was)} → {_short(name, value)}"
+            yield f"{name} {short(str(was))} → {short(str(value))}"
     yield from (f"{entry.key} {wrong}" for entry, wrong in entries)
     if state.before is not None and not state.arrived:
         yield "its rollout was cut off"
-
-
-def _short(name: str, value: object) -> str:
-    return str(value)[:SHORT] if name in SOURCES else str(value)
 
 
 def _with_words(
@@ -213,7 +210,7 @@ def _with_words(
 
 def _words(plan: ApplicationPlan, wanted: WorkerHost, state: ApplicationState, app: Application) -> Iterator[str]:
     if plan.switch:
-        yield f"release of record: {(plan.previous or 'none')[:SHORT]} → {plan.release[:SHORT]}"
+        yield f"release of record: {short(plan.previous or 'none')} → {short(plan.release)}"
     if plan.reasons:
         verb = "started" if plan.reasons[0] == "new" else "deployed, and the old one drained"
         where = f"image {app.docker_registry_image_name}" if app.image else f"{app.git_repository} by Coolify"
@@ -225,6 +222,11 @@ def _words(plan: ApplicationPlan, wanted: WorkerHost, state: ApplicationState, a
 
 def _exposure(wanted: WorkerHost, state: ApplicationState, app: Application) -> Iterator[str]:
     """What the operator had better know before this application is deployed."""
+    if is_loopback(urlsplit(wanted.api_url).hostname or ""):
+        yield (
+            f"PREFECT_API_URL: {wanted.api_url} is the container itself in there: "
+            "give an address that this machine and the containers both reach"
+        )
     if wanted.coolify and wanted.coolify.url.startswith("http://"):
         yield "HUBLAB_COOLIFY_URL: http, so the token travels in the clear: give Coolify a domain with TLS"
     if app.settings.is_auto_deploy_enabled and not app.image:

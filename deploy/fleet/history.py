@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from deploy.fleet import applications, report
 from deploy.fleet.connect import Reply, ask_all
 from deploy.table import render
+from deploy.words import short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +30,7 @@ def lines(replies: Iterable[Reply[Report]]) -> list[tuple[str, Line]]:
 def row(host: str, line: Line) -> tuple[str, ...]:
     """One line of a record in words. Pure."""
     took = "" if line.seconds is None else f"{line.seconds:.0f} s"
-    words = (line.at, host, line.who, line.what, line.previous, line.to, took, line.result)
+    words = (line.at, host, line.who, line.what, short(line.previous or ""), short(line.to), took, line.result)
     return tuple(word or "–" for word in words)
 
 

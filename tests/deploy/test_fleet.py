@@ -162,6 +162,8 @@ def test_history_of_all_hosts_in_the_order_of_time() -> None:
     lines = history.lines(replies)
     assert [(host, line.at[8:13]) for host, line in lines] == [("h1", "02T03"), ("h2", "02T12"), ("h1", "03T00")]
     assert history.row(*lines[0]) == ("2026-01-02T03:04:05Z", "h1", "ada@desk", "deploy", "–", "r2", "61 s", "ok")
+    commits = replace(LINE, previous="a" * 40, to="b" * 40)
+    assert history.row("coolify:app1", commits)[4:6] == ("a" * 10, "b" * 10)
     assert history.row(*lines[2])[6:] == ("–", "x failed its gate; rolled back")
 
 

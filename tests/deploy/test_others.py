@@ -121,6 +121,7 @@ def test_each_pool_has_strangers_of_its_own(caplog: pytest.LogCaptureFixture) ->
 
 def test_a_strangers_name_does_nothing_to_a_terminal() -> None:
     (line,) = others.told([others.Polled("default", ("lap\x1b[2Jtop\n",))])
+    assert "an application of Coolify's: stop it there" in line
     assert "lap?[2Jtop?" in line
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 try:
     SETTINGS = limited(deploy_settings.load())
 except deploy_settings.SettingsError as error:
-    raise pytest.UsageError(str(error)) from None
+    sys.stderr.write(f"{error}\n")  # an error of pytest's own would come with a traceback
+    sys.exit(2)
 APPLICATIONS = [target for target in SETTINGS.hosts if target.application and target.address not in SETTINGS.webhooks]
 SERVING = [target for target in SETTINGS.hosts if target.application and target.address in SETTINGS.webhooks]
 

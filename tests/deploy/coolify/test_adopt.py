@@ -247,7 +247,7 @@ def test_remote_that_takes_a_key_asks_for_one_made_by_hand(stage: Stage) -> None
 def test_coolify_that_does_not_know_the_application_says_so(stage: Stage) -> None:
     adoption = stage.adoption()
     adoption.wanted = replace(adoption.wanted, application="nobody")
-    with pytest.raises(CoolifyError, match="Coolify has none for GET /applications/nobody"):
+    with pytest.raises(CoolifyError, match="'nobody' is the uuid of no application"):
         adoption.find()
 
 

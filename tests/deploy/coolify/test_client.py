@@ -268,6 +268,17 @@ def test_conflict_is_one_of_its_own() -> None:
         )
 
 
+def test_address_of_something_else_is_named_with_its_key() -> None:
+    for answer in (says(404, "<html>"), says(200, "<!doctype html>")):
+        with pytest.raises(CoolifyError, match=r"HUBLAB_COOLIFY_URL: .* is no Coolify: .* -> write the address"):
+            Script().on("GET /version", answer).client.version()
+
+
+def test_uuid_that_nobody_has_is_named_with_where_to_find_others() -> None:
+    with pytest.raises(NotFoundError, match=r"^'nope' is the uuid of no application, .* -> `./hublab coolify list`"):
+        Script().on("GET /applications/nope").client.application("nope")
+
+
 @pytest.mark.parametrize(
     "answer", [says(200, {"message": "hello"}), says(200, [{"name": "no uuid"}]), says(200, "<html>")]
 )

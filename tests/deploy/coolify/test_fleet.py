@@ -5,17 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from deploy.coolify.fleet import judge
+import httpx
+import pytest
+
+from deploy.coolify.fleet import history, judge, unlock
 from deploy.coolify.plan import make
 from deploy.coolify.state import ApplicationState, Kept, Running
+from deploy.fleet.connect import FleetError
 from deploy.fleet.standing import LATE, UNTOLD
 from deploy.fleet.status import render
 from deploy.onhost.left_runs import LeftRun
 from deploy.onhost.record import Line
 from deploy.onhost.report_host import Queue
+from tests.answering import answering
 from tests.deploy.coolify.standin import APP
 from tests.deploy.coolify.test_plan import HOST, state
-from tests.deploy.coolify.theatre import NEW
+from tests.deploy.coolify.theatre import NEW, application
 
 if TYPE_CHECKING:
     from deploy.fleet.standing import Status
@@ -68,3 +73,11 @@ def test_application_that_cannot_be_looked_at_says_why() -> None:
 def test_deploy_that_failed_is_told() -> None:
     line = replace(LINE, result="its deployment d1 is failed; rolled back")
     assert judged(state(deploys=(line,))).last.startswith(f"FAILED: release {NEW}: ada@desk's deploy of ")
+
+
+def test_credential_that_prefect_refuses_is_named_by_history_and_unlock() -> None:
+    with answering(lambda _: httpx.Response(401, json={})) as url:
+        host = application(api_url=f"{url}/api")
+        for question in (history, unlock):
+            with pytest.raises(FleetError, match=r"^PREFECT_API_AUTH_STRING: .* refuses it \(401\) -> put the cred"):
+                question(host)

@@ -13,6 +13,7 @@ from deploy.coolify.ledger import LEASE_SECONDS, LockError
 from deploy.onhost.lock import Owner
 from deploy.onhost.prefect_api import Access, ApiError
 from deploy.onhost.record import Line
+from deploy.secret import Secret
 from tests.deploy.coolify.script import TOKEN
 from tests.deploy.coolify.standin import APP
 from tests.deploy.coolify.theatre import ACCESS, NEW, OLD, OWNER, RELEASES, STAYS, Theatre
@@ -425,9 +426,11 @@ def test_rollback_names_what_has_served() -> None:
     (problem,) = theatre.back().problems
     assert problem.what == "there is no release before this one"
     theatre.served(OLD)
+    (problem,) = theatre.back().problems
+    assert problem.remedy == "check out what shall run, and `./hublab deploy`"
     (problem,) = theatre.back("c" * 10).problems
     assert problem.what.startswith("--to: cccccccccc has not served here")
-    assert OLD in problem.remedy
+    assert OLD[:10] in problem.remedy
 
 
 def test_two_operators_one_gets_the_lock_and_the_other_is_told_who_has_it(theatre: Theatre) -> None:
@@ -522,3 +525,20 @@ def test_way_back_of_a_second_try_leads_to_what_was_before_the_first(theatre: Th
     failed(theatre, "is failed")
     theatre.mover.undo()
     assert theatre.coolify.app["git_commit_sha"] == OLD
+
+
+def test_uuid_that_nobody_has_is_told_with_its_key_in_env() -> None:
+    theatre = Theatre("nobody")
+    theatre.coolify.uuid = APP
+    (problem,) = theatre.plan().problems
+    assert problem.what.startswith("HUBLAB_HOSTS: 'nobody' is the uuid of no application")
+    assert "./hublab coolify list" in problem.remedy
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_credential_that_prefect_refuses_is_named(status: int) -> None:
+    theatre = Theatre(api_key=Secret("sentinel-key"), auth_string=None)
+    theatre.prefect.refuses = status
+    (problem,) = theatre.plan().problems
+    assert problem.what == f"PREFECT_API_KEY: https://prefect.example.com/api refuses it ({status})"
+    assert problem.remedy == "put the credential that the server was started with into .env"

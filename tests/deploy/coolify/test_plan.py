@@ -304,3 +304,18 @@ def test_container_that_passed_no_gate_is_not_what_serves() -> None:
     serves = Running(f"{APP}-1", online=True, release="r-new", created="1")
     assert reasons(running=(serves, failed)) == ()
     assert reasons(running=(failed,)) == ("runs release unknown",)
+
+
+def test_address_of_prefect_that_leads_the_container_to_itself_is_told() -> None:
+    for url in ("http://localhost:4200/api", "http://127.0.0.1:4200/api", "http://[::1]:4200/api"):
+        words = "\n".join(make(application(api_url=url), state()).words)
+        assert f"PREFECT_API_URL: {url} is the container itself in there" in words
+    assert "the container itself" not in "\n".join(make(HOST, state(app={"git_commit_sha": "HEAD"})).words)
+
+
+def test_tag_of_an_image_is_told_whole() -> None:
+    tags = [f"3.9.1-c3dffce85e-{end}" for end in ("3385db", "41fa02")]
+    found = state(app=IMAGE | {"docker_registry_image_tag": tags[0]}, releases=frozenset(tags[1:]))
+    words = "\n".join(make(with_image("r/w", tags[1]), found).words)
+    assert f"docker_registry_image_tag {tags[0]} → {tags[1]}" in words
+    assert f"release of record: none → {tags[1]}" in words

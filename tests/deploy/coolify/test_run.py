@@ -13,6 +13,7 @@ import pytest
 
 from deploy.env_file import ROOT
 from deploy.release import identity
+from deploy.settings import SettingsError, coolify_of
 from tests.deploy.coolify.script import TOKEN
 from tests.deploy.coolify.served import served
 from tests.deploy.coolify.standin import APP
@@ -135,9 +136,28 @@ def test_list_needs_no_host_since_the_uuids_to_name_are_found_by_it(run: Run) ->
     assert "HUBLAB_COOLIFY_URL: missing. Give Coolify's address" in done.stderr
 
 
+def test_list_without_an_env_file_asks_for_coolify_and_for_no_host() -> None:
+    with pytest.raises(SettingsError) as caught:
+        coolify_of(None)
+    assert str(caught.value).startswith(".env: HUBLAB_COOLIFY_URL: missing. Give Coolify's address")
+    assert "HUBLAB_HOSTS" not in str(caught.value)
+
+
 def test_log_is_shown_whole_and_line_by_line_and_does_nothing_to_a_terminal(run: Run) -> None:
     lines = [f"line {number} of a log, longer than a word of a message" for number in range(50)]
     run.theatre.coolify.log = lambda: "\n".join([*lines, "\x1b[2Jred"])  # type: ignore[method-assign]
     done = run(sys.executable, "-m", "deploy.fleet", "logs", "", "100", "")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [*lines, "?[2Jred"]
+
+
+def test_verify_says_what_is_wrong_in_the_env_file_and_no_more(run: Run) -> None:
+    run.file.write_text(f"HUBLAB_HOSTS=coolify:{APP}\n")
+    done = run(sys.executable, "-m", "pytest", "tests/infra")
+    assert done.returncode == 2
+    assert [line.split(":")[1].strip() for line in done.stderr.splitlines()] == [
+        "PREFECT_API_URL",
+        "HUBLAB_COOLIFY_URL",
+        "HUBLAB_COOLIFY_TOKEN",
+    ]
+    assert "Error" not in done.stdout

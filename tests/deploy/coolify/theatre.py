@@ -49,6 +49,7 @@ class FakePrefect(Prefect):
         self.workers: dict[str, dict[str, Any]] = {}
         self.time = datetime(2026, 1, 2, tzinfo=UTC)
         self.away = False
+        self.refuses = 0
         self.probe_queues: set[str] = set()
         self.keeps = False
 
@@ -58,6 +59,8 @@ class FakePrefect(Prefect):
     def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
         if self.away:
             raise ConnectionRefusedError("refused")
+        if self.refuses:
+            raise ApiError(self.refuses, "no")
         if path == "/admin/version":
             return "3.8.8"
         if path.endswith("/workers/filter"):
