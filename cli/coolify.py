@@ -38,7 +38,7 @@ def list_() -> None:
 
 @app.command()
 def adopt(
-    uuid: Annotated[str, typer.Argument(metavar="UUID", help="Of the stock worker's application or service.")] = "",
+    uuid: Annotated[str, typer.Argument(metavar="UUID", help="Of the stock worker's application.")] = "",
     by: Annotated[str, typer.Option("--by", metavar="UUID", help="Of an application that was made by hand.")] = "",
     only_list: Annotated[bool, typer.Option("--list", help="Only look.")] = False,
 ) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deploy.coolify import drain, revision, suspect
+from deploy.coolify.environment import MARK
 from deploy.coolify.errors import RolloutError
 from deploy.coolify.ledger import Ledger
 from deploy.coolify.look import look
@@ -68,11 +69,27 @@ class Adoption:
         self.ledger = Ledger(prefect, wanted.application)
 
     def find(self) -> Found:
-        """The old application and its faults; nothing is changed."""
+        """The old application and its faults; nothing is changed.
+
+        Raises:
+            RolloutError: it is none that may be stopped for this.
+        """
         self.coolify.version()
         app = self.coolify.application(self.wanted.application)
-        variables = {item.key for item in self.coolify.variables(app.uuid)}
+        there = self.coolify.variables(app.uuid)
+        variables = {item.key for item in there}
         text = "\n".join((app.docker_compose_raw, app.start_command, self.coolify.logs(app.uuid, LOG_LINES)))
+        if any(item.comment.startswith(MARK) for item in there):
+            raise RolloutError(
+                f"{app.name or app.uuid}: a deploy of this project has set it up -> "
+                "name it in HUBLAB_HOSTS or HUBLAB_WEBHOOKS, and `./hublab deploy`"
+            )
+        if "prefect" not in "\n".join((text, *variables)).lower():
+            raise RolloutError(
+                f"{app.name or app.uuid}: its compose file, start command, log and environment name no Prefect, and it "
+                "would be stopped -> is it the right uuid? `./hublab coolify list` shows them; a worker that hides it "
+                "so is stopped in Coolify, beside an application of its own in HUBLAB_HOSTS"
+            )
         compose = app.build_pack == "dockercompose"
         found = suspect.faults(text, variables, app.settings.stop_grace_period, compose=compose)
         worker = suspect.worker_name(text)

@@ -18,7 +18,7 @@ from tests.deploy.coolify.standin import APP
 from tests.deploy.coolify.theatre import NEW, RELEASES, Coolify, FakePrefect, Theatre
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from deploy.coolify.mover import Mover
 
@@ -73,11 +73,13 @@ class Host(Coolify):
     """The old application beside the one that is made."""
 
     old = "running:unhealthy"
+    told: Mapping[str, Any] = OLD
+    theirs: Sequence[Mapping[str, str]] = ({"key": "NOTION_TOKEN"},)
 
     def _route(self, method: str, path: str, body: Any) -> Any:
         routes: dict[str, Callable[[], Any]] = {
-            f"GET /applications/{OLD_APP}": lambda: {**OLD, "status": self.old},
-            f"GET /applications/{OLD_APP}/envs": lambda: [{"key": "NOTION_TOKEN"}],
+            f"GET /applications/{OLD_APP}": lambda: {**OLD, **self.told, "status": self.old},
+            f"GET /applications/{OLD_APP}/envs": lambda: list(self.theirs),
             f"GET /applications/{OLD_APP}/logs": lambda: {"logs": "raise NotImplementedError\nget_child_watcher"},
             f"POST /applications/{OLD_APP}/stop": self._stop,
             "GET /projects": lambda: [{"uuid": "prj1", "name": "p"}],
@@ -249,6 +251,26 @@ def test_coolify_that_does_not_know_the_application_says_so(stage: Stage) -> Non
     adoption.wanted = replace(adoption.wanted, application="nobody")
     with pytest.raises(CoolifyError, match="'nobody' is the uuid of no application"):
         adoption.find()
+
+
+def test_what_a_deploy_has_set_up_is_not_adopted(stage: Stage) -> None:
+    """A worker of ours, or the webhooks: it would be stopped, for nothing."""
+    stage.host.theirs = [{"key": "PREFECT_API_URL", "comment": "hublab:salt:digest"}]
+    with pytest.raises(RolloutError, match="perfect: a deploy of this project has set it up -> "):
+        stage.adoption().find()
+    assert stage.coolify.journal == []
+
+
+def test_application_without_a_trace_of_prefect_is_not_adopted(stage: Stage) -> None:
+    """A uuid in the wrong line of the list is that of somebody's website, which would be stopped."""
+    stage.host.told = {"docker_compose_raw": "services: {web: {image: nginx}}"}
+    with pytest.raises(
+        RolloutError, match="perfect: its compose file, start command, log and environment name no Prefect"
+    ):
+        stage.adoption().find()
+    assert stage.coolify.journal == []
+    stage.host.theirs = [{"key": "PREFECT_API_URL"}]
+    assert stage.adoption().find().worker == ""
 
 
 def test_healthy_application_of_ours_has_no_fault() -> None:
