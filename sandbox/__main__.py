@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from sandbox import Sandbox
+from sandbox import Sandbox, env_file
 from sandbox.command import status_of
 from sandbox.shell import say
 
@@ -59,7 +59,7 @@ def _run(arguments: argparse.Namespace) -> int:
             sandbox.down()
             say("gone")
         case "status":
-            return _status(sandbox)
+            return status(sandbox)
         case "boot":
             sandbox.machine(arguments.host).boot()
         case "kill":
@@ -73,16 +73,19 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _status(sandbox: Sandbox) -> int:
-    """Print one line per machine; exit status 3, as of ``systemctl status``, when the sandbox is not up."""
+def status(sandbox: Sandbox) -> int:
+    """Print a line per machine, and where to look; exit status 3, as of ``systemctl status``, when it is not up."""
     for machine in sandbox.machines:
         if machine.prepared:
             print(f"{machine.name:<12} {machine.address:<16} {'running' if machine.running else 'no power'}")
     if sandbox.is_up:
         user, _, password = sandbox.auth.partition(":")
         print(f"Prefect      {sandbox.api_url.removesuffix('/api')}  (user {user}, password {password})")
+        campaign = sandbox.layout.campaign_file
+        if inbox := (env_file.read(campaign) if campaign.is_file() else {}).get("HUBLAB_RESEND_URL"):
+            print(f"inbox        {inbox}/")
         return 0
-    print("not up; `python -m sandbox up` boots it")
+    print("not up; `./hublab sandbox up` boots it")
     return 3
 
 

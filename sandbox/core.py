@@ -156,7 +156,7 @@ class Sandbox:
                 return machine
         there = (
             ", ".join(machine.name for machine in self.machines if machine.prepared)
-            or "none; `python -m sandbox up` makes them"
+            or "none; `./hublab sandbox up` makes them"
         )
         raise SandboxError(f"no machine is called {name!r}; there are: {there}")
 

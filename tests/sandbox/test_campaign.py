@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from rich.console import Console
 
+from sandbox.__main__ import status
 from sandbox.campaign import setup
 from sandbox.campaign import table as storms
 from sandbox.campaign.aftermath import to_do
@@ -17,6 +19,7 @@ from sandbox.campaign.chaos import Plan
 from sandbox.campaign.leaving import too_late
 from sandbox.campaign.mails import Mail, mails
 from sandbox.campaign.verdict import Outcome, judge
+from sandbox.layout import layout
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,6 +66,20 @@ def row(template: str, status: str = "Delivered") -> dict[str, Any]:
 def found(*inbox: dict[str, Any], **runs: str) -> list[Mail]:
     known = {(KEY, int(step.removeprefix("step"))): run(state) for step, state in runs.items()}
     return mails([KEY], known, inbox)
+
+
+def test_status_says_where_the_inbox_of_a_campaign_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = layout(tmp_path / "sandbox")
+    up = SimpleNamespace(machines=(), is_up=True, auth="u:w", api_url="http://p:4200/api", layout=where)
+    assert status(cast("Sandbox", up)) == 0
+    assert "inbox" not in capsys.readouterr().out
+    where.root.mkdir()
+    where.campaign_file.write_text("HUBLAB_RESEND_URL=http://10.0.0.1:37147\n")
+    assert status(cast("Sandbox", up)) == 0
+    assert "inbox        http://10.0.0.1:37147/\n" in capsys.readouterr().out
+    up.is_up = False
+    assert status(cast("Sandbox", up)) == 3
+    assert capsys.readouterr().out == "not up; `./hublab sandbox up` boots it\n"
 
 
 def test_a_mail_goes_from_waiting_to_delivered() -> None:
