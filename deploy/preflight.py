@@ -21,13 +21,17 @@ LIMIT_SECONDS = 300
 REMEDY = "HUBLAB_PREFLIGHT=off in .env deploys without it"
 
 
-def demand(wanted: WorkerHost) -> None:
+def demand(wanted: WorkerHost, *, switches: bool) -> None:
     """Lets a deploy go on when the campaign files can be used, and preflight has nothing to say or is not asked for.
+
+    Args:
+        wanted: the host or application.
+        switches: its release becomes another; else the files are those that serve there.
 
     Raises:
         DeployError: with what is wrong with a file, or the rows that are not as they must be.
     """
-    if fault := unusable():
+    if switches and (fault := unusable()):
         raise DeployError(f"campaign files: {fault} -> put it right: every flow reads all of them, and would fail")
     if wanted.preflight and (complaint := ask(wanted.api_url, wanted.work_pool, wanted.auth_string, wanted.api_key)):
         raise DeployError(f"HUBLAB_PREFLIGHT: required, and the campaign is not ready ({REMEDY}):\n{complaint}")

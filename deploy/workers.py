@@ -14,7 +14,7 @@ from deploy.service.configure import configure
 # pyinfra's `host` is a stand-in that other greenlets do not see; the lock is kept fresh by one.
 member = to_deploy(state.inventory.get_host(host.name), host.data.spec)
 
-preflight.demand(member.wanted)
+preflight.demand(member.wanted, switches=member.plan.switch)
 rollout = Rollout.shared(state, wave=host.data.get("wave", 0), plan_file=host.data.get("plan_file") or "")
 rollout.join(state, member)
 

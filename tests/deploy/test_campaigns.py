@@ -82,10 +82,11 @@ def test_a_file_that_no_flow_could_use_is_refused_before_anything_is_changed(own
     good += "[sequences.hello.record]\n[sequences.hello.contact]\n"
     head = 'campaign = "spring"\nlabel = "Spring"\n[sequences.hello]\n'
     (own / "spring.toml").write_text(head + good)
-    preflight.demand(wanted())
+    preflight.demand(wanted(), switches=True)
     bad = [line if one.split()[0] == line.split(maxsplit=1)[0] else one for one in good.splitlines()]
     (own / "spring.toml").write_text(head + "\n".join(bad) + "\n")
     preflight.unusable.cache_clear()
     with pytest.raises(DeployError) as caught:
-        preflight.demand(wanted())
+        preflight.demand(wanted(), switches=True)
     assert str(caught.value).startswith(f"campaign files: {fault}"), caught.value
+    preflight.demand(wanted(), switches=False)  # they serve there already
