@@ -16,5 +16,5 @@ def seen(wanted: WorkerHost) -> ApplicationState:
     """What there is of it, which no problem keeps from being seen."""
     with client(wanted) as coolify:
         found = look(wanted, coolify, Prefect(wanted.api_access()))
-    assert found.problem == ""
+    assert not found.problem, found.problem
     return found
