@@ -91,14 +91,14 @@ def main() -> None:
     options.add_argument("--no-op", type=int, default=5, dest="noop")
     given = options.parse_args()
     tools.install_ansible()
-    found: dict[str, dict[str, list[float]]] = {}
     for count in sorted(int(item) for item in given.hosts.split(",")):
+        found: dict[str, dict[str, list[float]]] = {}
         box = boot("hosts", count)
         try:
             compare(box, count, given.first, given.noop, found)
         finally:
             box.down()
-    results.write("deploy_compare", table(found), found)
+        results.write("deploy_compare" if count == 1 else f"deploy_compare_{count}", table(found), found)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def write(name: str, table: Table, found: Any, folder: Path = FOLDER) -> Path:
     """Keep what a run has just found, and print the table; its path.
 
     Args:
-        name: The benchmark's.
+        name: The benchmark's, with the size behind it where each has a result of its own.
         table: What the docs show of it.
         found: Every single figure.
         folder: Where to.
@@ -56,7 +56,7 @@ def write(name: str, table: Table, found: Any, folder: Path = FOLDER) -> Path:
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "load": ", ".join(f"{one:.1f}" for one in os.getloadavg()),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Linux {'.'.join(platform.release().split('.')[:2])}",
-        "command": f"python -m bench.{name} {' '.join(sys.argv[1:])}".strip(),
+        "command": f"python -m bench.{goals.benchmark(name)} {' '.join(sys.argv[1:])}".strip(),
         "heads": table.heads,
         "rows": table.rows,
         "raw": found,
@@ -106,7 +106,7 @@ def renewed(text: str, folder: Path = FOLDER) -> str:
         elif name in found:
             made = shown(found[name])
         else:
-            made = f"Not measured: `python -m bench.{name}`.\n"
+            made = f"Not measured: `python -m bench.{goals.benchmark(name)}`.\n"
         return f"{block[1]}{made}{block[4]}"
 
     return _BLOCK.sub(table, text)
