@@ -99,7 +99,7 @@ def rollback(
 ) -> None:
     """Back to the release before; builds and downloads nothing. Asks once.
 
-    Example: ./hublab rollback --to 3.8.8-0f3a9c12
+    Example: ./hublab rollback --to 3.9.1-c3dffce85e-3385db
     """
     limit_to(limit)
     release = ["--data", f"release={to}"] if to else []

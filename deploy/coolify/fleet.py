@@ -102,9 +102,10 @@ def status(wanted: WorkerHost) -> Status:
         state = look(wanted, coolify, Prefect(access))
     left = left_runs(access, pool, online(access, pool)) if state.api_version else ()
     queue = report_host.queue(access, pool) if state.api_version else None
-    found = judge(wanted, make(wanted, state), state, queue, left or ())
+    plan = make(wanted, state)
+    found = judge(wanted, plan, state, queue, left or ())
     said = mode(wanted, on=testing(access) if state.api_version else None)
-    return replace(found, warnings=(*wanted.exposed, *said))
+    return replace(found, warnings=(*wanted.exposed, *plan.warnings, *said))
 
 
 @told

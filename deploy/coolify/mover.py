@@ -89,7 +89,7 @@ class Mover:
         if ended.status != "finished":
             for line in words.log(ended.logs, self._secrets()):
                 self.say(f"  {line}")
-            raise RolloutError(f"its deployment {deployment} is {ended.status}; the old one serves on")
+            raise RolloutError(f"its deployment {deployment} is {ended.status}; what served before serves on")
         if expected:
             self._confirm(deployment, expected, names)
 

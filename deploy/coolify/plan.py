@@ -55,6 +55,7 @@ class ApplicationPlan:
     switch: bool = False
     lock: str = field(default="", compare=False)
     words: tuple[str, ...] = field(default=(), compare=False)
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def content(self) -> str:
@@ -205,23 +206,23 @@ def _reasons(  # noqa: PLR0913 - all that it depends on
 def _with_words(
     plan: ApplicationPlan, wanted: WorkerHost, state: ApplicationState, app: Application
 ) -> ApplicationPlan:
-    return replace(plan, words=tuple(_words(plan, wanted, state, app)))
+    warnings = tuple(_warnings(wanted, state, app))
+    return replace(plan, words=tuple(_words(plan, app)), warnings=warnings)
 
 
-def _words(plan: ApplicationPlan, wanted: WorkerHost, state: ApplicationState, app: Application) -> Iterator[str]:
+def _words(plan: ApplicationPlan, app: Application) -> Iterator[str]:
     if plan.switch:
         yield f"release of record: {short(plan.previous or 'none')} → {short(plan.release)}"
     if plan.reasons:
         verb = "started" if plan.reasons[0] == "new" else "deployed, and the old one drained"
         where = f"image {app.docker_registry_image_name}" if app.image else f"{app.git_repository} by Coolify"
         yield f"{app.name or plan.address} ({where}) will be {verb}: {', '.join(plan.reasons)}"
-        yield from _exposure(wanted, state, app)
     if plan.unfinished:
         yield "a rollout that was cut off will be brought to its end"
 
 
-def _exposure(wanted: WorkerHost, state: ApplicationState, app: Application) -> Iterator[str]:
-    """What the operator had better know before this application is deployed."""
+def _warnings(wanted: WorkerHost, state: ApplicationState, app: Application) -> Iterator[str]:
+    """What the operator had better know, also where there is nothing to do."""
     if is_loopback(urlsplit(wanted.api_url).hostname or ""):
         yield (
             f"PREFECT_API_URL: {wanted.api_url} is the container itself in there: "

@@ -10,6 +10,7 @@ from pyinfra.api.state import StateStage
 
 from deploy.deployments import listed
 from deploy.onhost.common import counted
+from deploy.rollout.member import Member
 from deploy.state import HostState
 from deploy.table import grouped
 from deploy.table import render as table
@@ -147,11 +148,13 @@ def warn(members: Iterable[AnyMember]) -> None:
 
 
 def _noted(member: AnyMember) -> list[str]:
-    return [word] if isinstance(member.state, HostState) and (word := listed(member.wanted, member.state)) else []
+    return [word] if isinstance(member, Member) and (word := listed(member.wanted, member.state)) else []
 
 
 def _warned(member: AnyMember) -> tuple[str, ...]:
-    return warnings(member.wanted, member.state) if isinstance(member.state, HostState) else member.wanted.exposed
+    if isinstance(member, Member):
+        return warnings(member.wanted, member.state)
+    return (*member.wanted.exposed, *member.plan.warnings)
 
 
 def as_data(member: AnyMember) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def test_bad_release_never_takes_over(serving: Stage, files: dict[str, str], why
     done = serving.desk.hublab("deploy", "--yes", HUBLAB_GATE_SECONDS="15")
     assert done.status == 1, done.text
     assert why in done.text
-    assert "is failed; the old one serves on; rolled back" in done.text
+    assert "is failed; what served before serves on; rolled back" in done.text
     assert (serving.container(), serving.app.app) == (old, fields)
     run = serving.short_run()
     assert serving.api.wait_state(run, "COMPLETED", "FAILED", "CRASHED") == "COMPLETED"

@@ -102,7 +102,7 @@ def test_second_application_is_not_touched_when_the_gate_of_the_first_fails(sett
     stage.made(STARTS_NO_RUN, BOTH)
     done = settled.hublab("deploy", "--yes", "--limit", "coolify:*", **GATE)
     assert done.status == 1, done.text
-    assert "the old one serves on; rolled back" in done.text
+    assert "what served before serves on; rolled back" in done.text
     assert f"not started: the rollout stopped at {FIRST}" in done.text
     assert [line for line in settled.journal if TWIN in line] == []
     assert [stage.container(), stage.container(settled.twin)] == containers

@@ -83,7 +83,7 @@ def test_host_goes_back_when_an_application_after_it_fails() -> None:
     outcomes = conduct([fleet.ssh, fleet.application], "ada@desk")
     assert outcomes["h1"].reason == f"the rollout failed at {ADDRESS}; rolled back"
     assert "h1 roll_back" in fleet.journal
-    words = f"{ADDRESS}: its deployment dep2 is failed; the old one serves on; rolled back"
+    words = f"{ADDRESS}: its deployment dep2 is failed; what served before serves on; rolled back"
     assert outcomes[ADDRESS].reason == words
     assert fleet.serves == RELEASES[OLD]
 

@@ -64,7 +64,7 @@ def test_what_was_is_recorded_before_anything_is_changed(theatre: Theatre) -> No
 
 def test_bad_release_leaves_the_old_worker_and_its_settings_come_back(theatre: Theatre) -> None:
     theatre.coolify.ends = ["failed"]
-    failed(theatre, "its deployment dep2 is failed; the old one serves on")
+    failed(theatre, "its deployment dep2 is failed; what served before serves on")
     assert "  New container is unhealthy." in theatre.said
     assert TOKEN not in "".join(theatre.said)
     theatre.mover.undo()

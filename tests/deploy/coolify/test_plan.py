@@ -254,15 +254,23 @@ def test_words_say_what_is_built_from_where_and_what_is_worth_knowing() -> None:
         "pre_deployment_command": "true",
         "settings": SETTINGS.model_copy(update={"is_auto_deploy_enabled": True}),
     }
-    words = "\n".join(make(application(write_paths=("/srv/x",)), state(app=app)).words)
-    for part in ("eve/other by Coolify", "auto deploy is on", "its pre_deployment_command runs", "HUBLAB_WRITE_PATHS"):
-        assert part in words
-    assert "this checkout's remote is git@example.com:ada/hublab.git" in words
+    plan = make(application(write_paths=("/srv/x",)), state(app=app))
+    assert "eve/other by Coolify" in "\n".join(plan.words)
+    told = "\n".join(plan.warnings)
+    for part in ("auto deploy is on", "its pre_deployment_command runs", "HUBLAB_WRITE_PATHS"):
+        assert part in told
+    assert "this checkout's remote is git@example.com:ada/hublab.git" in told
+
+
+def test_what_is_worth_knowing_is_told_where_there_is_nothing_to_do() -> None:
+    plan = make(application(write_paths=("/srv/x",)), state())
+    assert not plan.reasons
+    assert "HUBLAB_WRITE_PATHS" in "\n".join(plan.warnings)
 
 
 def test_what_reaches_the_runs_of_a_host_alone_is_named() -> None:
     told = application(environment=(("SHOP_TOKEN", Secret("sentinel-9")),), allow=("jit",))
-    words = "\n".join(make(told, state(app={"git_commit_sha": "HEAD"})).words)
+    words = "\n".join(make(told, state()).warnings)
     assert "HUBLAB_ENVIRONMENT does not reach its container: set SHOP_TOKEN in Coolify" in words
     assert "HUBLAB_ALLOW does not hold there: jit" in words
     assert "sentinel-9" not in words
@@ -308,9 +316,9 @@ def test_container_that_passed_no_gate_is_not_what_serves() -> None:
 
 def test_address_of_prefect_that_leads_the_container_to_itself_is_told() -> None:
     for url in ("http://localhost:4200/api", "http://127.0.0.1:4200/api", "http://[::1]:4200/api"):
-        words = "\n".join(make(application(api_url=url), state()).words)
+        words = "\n".join(make(application(api_url=url), state()).warnings)
         assert f"PREFECT_API_URL: {url} is the container itself in there" in words
-    assert "the container itself" not in "\n".join(make(HOST, state(app={"git_commit_sha": "HEAD"})).words)
+    assert "the container itself" not in "\n".join(make(HOST, state()).warnings)
 
 
 def test_tag_of_an_image_is_told_whole() -> None:

@@ -107,7 +107,7 @@ def test_deploy_that_fails_says_why_and_leaves_what_served(run: Run) -> None:
     done = run.pyinfra("workers", "-y")
     assert done.returncode == 1
     assert "New container is unhealthy." in done.stderr
-    assert "its deployment dep1 is failed; the old one serves on; rolled back" in done.stdout + done.stderr
+    assert "its deployment dep1 is failed; what served before serves on; rolled back" in done.stdout + done.stderr
     assert coolify.app["settings"]["stop_grace_period"] == 30
     assert run.fleet("unlock").stdout.strip().endswith("was not locked")
     status = run.fleet("status")

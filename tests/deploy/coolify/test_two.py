@@ -91,7 +91,7 @@ def test_bad_release_of_the_second_takes_back_the_first() -> None:
     pair.image.coolify.ends = ["failed"]
     outcomes = pair.roll()
     assert outcomes[GIT].reason == f"the rollout failed at {IMAGE}; rolled back"
-    assert "is failed; the old one serves on; rolled back" in outcomes[IMAGE].reason
+    assert "is failed; what served before serves on; rolled back" in outcomes[IMAGE].reason
     assert pair.serves == [RELEASES[OLD]] * 2
     assert pair.git.coolify.app["git_commit_sha"] == OLD
     assert pair.image.coolify.app["docker_registry_image_tag"] == RELEASES[OLD]

@@ -155,7 +155,7 @@ def test_volume_that_somebody_made_is_taken(stage: Stage) -> None:
 
 def failed(stage: Stage) -> str:
     stage.coolify.ends = ["failed"]
-    return "is failed; the old one serves on"
+    return "is failed; what served before serves on"
 
 
 def lied(stage: Stage) -> str:
