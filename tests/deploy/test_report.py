@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from deploy.coolify.plan import ApplicationPlan
 from deploy.plan import make
 from deploy.rollout.machine import Outcome
 from deploy.rollout.member import Member
@@ -155,3 +156,12 @@ def test_what_several_hosts_are_warned_of_is_said_once_with_their_names(caplog: 
     assert f"warning for h1, h2, h3, 2 more: {readable[0]}" in said
     assert caplog.text.count("mode 0644") == 1
     assert [line for line in caplog.messages if "jit" in line and line.startswith("[h2] warning: ")]
+
+
+def test_application_is_warned_of_where_there_is_nothing_to_do(caplog: pytest.LogCaptureFixture) -> None:
+    plan = ApplicationPlan("coolify:app1", warnings=("auto deploy is on",))
+    found = SimpleNamespace(address="coolify:app1", wanted=wanted(), plan=plan, host=SimpleNamespace(print_prefix=""))
+    with caplog.at_level("INFO", logger="pyinfra"):
+        warn([cast("Any", found)])
+    assert not plan.changes
+    assert "warning: auto deploy is on" in caplog.messages
