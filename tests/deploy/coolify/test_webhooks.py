@@ -72,9 +72,8 @@ def stage() -> Stage:
 def test_first_deploy_sets_what_an_operator_would_have_to_and_then_all_is_as_planned(stage: Stage) -> None:
     plan = stage.plan()
     assert f"no volume is at {PATH}" in plan.reasons
-    assert (
-        "/webhook/onboarding-start stays closed (401) until .env has WEBHOOK_SECRET_ONBOARDING_START" in plan.warnings
-    )
+    told = "/webhook/onboarding-start stays closed (401) until .env has WEBHOOK_SECRET_ONBOARDING_START"
+    assert told in plan.warnings
     stage.deploy(plan)
     app = stage.coolify.app
     there = {key: app[key] for key in ("dockerfile_location", "dockerfile_target_build", "ports_exposes", "fqdn")}
