@@ -42,7 +42,7 @@ SAYS = [
     ("status", "christmas/signup"),
     ("cutover --back", "mail 4 was not handed back: a booking is made: Booked"),
     ("secrets", "unchanged notion-token"),
-    ("erase address", "nothing more goes to this address"),
+    ("erase <address>", "nothing more goes to this address"),
 ]
 
 
@@ -91,7 +91,7 @@ def test_the_page_is_typed_in_its_order_and_does_what_it_says(
             for number, (line, says) in enumerate(SAYS):
                 if line == "register":
                     continue
-                status, said = operator.types(line.replace("address", SARAH))
+                status, said = operator.types(line.replace("<address>", SARAH))
                 assert says in said, f"{number}: {line}: {said}"
                 assert status == 0 or line == "status", f"{number}: {line}: {said}"  # other tests' runs have failed
                 assert "BLOCKED" not in said
@@ -113,7 +113,7 @@ def after(past: Past, operator: Operator, line: str, booked: str) -> None:
         assert operator.types("cutover --apply")[0] == 0
         assert set(live(past, SARAH)) == set(live(past, booked)) == {4, 5, 6, 7}
         assert operator.types("cutover --back")[0] == 0
-    if line == "erase address":
+    if line == "erase <address>":
         assert past.mails_of(SARAH) == []
         assert theirs(past, booked) == {}
 
