@@ -40,9 +40,7 @@ def demand(wanted: WorkerHost, *, switches: bool) -> None:
 @cache
 def unusable() -> str:
     """Why no flow of this release could read its campaign files, by a process of its own; empty when each could."""
-    environment = os.environ | {campaigns.KEY: str(campaigns.folder() or "")}
-    command = [sys.executable, "-m", "flows.campaigns"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = _run("flows.campaigns")
     return done.stderr.strip() if done.returncode else ""
 
 
@@ -51,20 +49,25 @@ def ask(api_url: str, pool: str, auth: Secret | None, key: Secret | None) -> str
     """What is wrong, by `python -m flows.operator.preflight` in a process of its own; empty when nothing is."""
     credentials = {"PREFECT_API_AUTH_STRING": auth, "PREFECT_API_KEY": key}
     environment = {name: value.reveal() for name, value in credentials.items() if value}
-    command = [sys.executable, "-m", "flows.operator.preflight", "--pool", pool]
+    command = ("flows.operator.preflight", "--pool", pool)
     try:
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=os.environ | {"PREFECT_API_URL": api_url, campaigns.KEY: str(campaigns.folder() or "")} | environment,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_SECONDS,
-            check=False,
-        )
+        done = _run(*command, timeout=LIMIT_SECONDS, PREFECT_API_URL=api_url, **environment)
     except subprocess.TimeoutExpired:
         return f"it did not end within {LIMIT_SECONDS} s"
     if done.returncode == 0:
         return ""
     rows = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
     return "\n".join(rows or done.stderr.strip().splitlines()[-1:] or [f"status {done.returncode}"])
+
+
+def _run(*command: str, timeout: float | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A module of the flows' in a process of its own, with the operator's campaign files."""
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=os.environ | {campaigns.KEY: str(campaigns.folder() or "")} | environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )

@@ -11,3 +11,7 @@ class Problem:
 
     what: str
     remedy: str
+
+    def __str__(self) -> str:
+        """In one line."""
+        return f"{self.what} -> {self.remedy}"

@@ -184,7 +184,7 @@ class Adoption:
             state = self._see(wanted, self.coolify, self.prefect)
             plan = make(wanted, state)
             for problem in plan.problems:
-                raise RolloutError(f"{new}: {problem.what} -> {problem.remedy}")
+                raise RolloutError(f"{new}: {problem}")
             if plan.reasons:
                 mover.move(plan, state, who)
             mover.commit(plan)

@@ -47,8 +47,7 @@ def told[**More, Answer](
             return question(wanted, *more, **named)
         except (OSError, ValueError) as error:
             if isinstance(error, ApiError) and error.status in REFUSED:
-                refused = credential(wanted, error.status)
-                raise FleetError(f"{refused.what} -> {refused.remedy}") from None
+                raise FleetError(str(credential(wanted, error.status))) from None
             raise FleetError(f"did not answer: {printable(str(error))}") from None
 
     return asked
@@ -63,7 +62,7 @@ def judge(
 ) -> Status:
     """One application against its plan. Pure."""
     runs, app = kind(wanted), state.app
-    trouble = [f"{problem.what} -> {problem.remedy}" for problem in plan.problems]
+    trouble = [str(problem) for problem in plan.problems]
     if not (state.online or plan.problems):
         trouble.append(f"it {runs.down}")
     if app and app.status == UNHEALTHY:

@@ -40,8 +40,7 @@ def look(wanted: WorkerHost, coolify: Client, prefect: Prefect) -> ApplicationSt
         return ApplicationState(problem=str(error))
     except ApiError as error:
         if error.status in REFUSED:
-            refused = credential(wanted, error.status)
-            return ApplicationState(problem=f"{refused.what} -> {refused.remedy}")
+            return ApplicationState(problem=str(credential(wanted, error.status)))
         return ApplicationState(problem=f"PREFECT_API_URL: {wanted.api_url} {error} -> see to the server, or to .env")
     except (OSError, ValueError) as error:
         reason = printable(str(error) or type(error).__name__)

@@ -38,7 +38,7 @@ def judge(wanted: spec.WorkerHost, plan: Plan, now: Report) -> Status:
     """One host against its plan. Pure."""
     state = now.state
     names = {spec.unit_name(step.number): step.name for step in plan.workers}
-    trouble = [f"{problem.what} -> {problem.remedy}" for problem in plan.problems]
+    trouble = [str(problem) for problem in plan.problems]
     trouble += [
         f"{step.name} is not ONLINE at Prefect's server -> ./hublab logs {wanted.address} {step.number} says why"
         for step in plan.workers

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from deploy.onhost.common import say
 from deploy.onhost.prefect_api import Access, ApiError, request
 from deploy.onhost.wire import Query
-
-NOT_FOUND = 404
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +27,7 @@ def main(query: RunAgain) -> int:
             answer = request(query.access, f"/flow_runs/{run}/set_state", {"state": state})
             refused = "" if answer["status"] == "ACCEPT" else answer["details"].get("reason", answer["status"])
         except (OSError, ValueError) as error:
-            unknown = isinstance(error, ApiError) and error.status == NOT_FOUND
+            unknown = isinstance(error, ApiError) and error.status == HTTPStatus.NOT_FOUND
             refused = "Prefect has no run of this id; its page shows the ids" if unknown else str(error)
         say(f"flow run {run} {f'is not run again: {refused}' if refused else 'will be run again'}")
         failed |= bool(refused)
