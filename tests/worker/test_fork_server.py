@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from sandbox.local.processes import AUTH, environment
 from tests.worker.world import TOP
-from worker import fork_server
+from worker import fork_server, forked_engine
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from sandbox.local.server import Api
 
@@ -67,6 +68,19 @@ def test_who_goes_through_the_whole_environment_while_the_server_imports_is_know
     command = [sys.executable, "-c", WHO_READS_ALL]
     said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=TOP)
     assert said.stdout.split() == ["pydantic_settings.sources.utils", "wsgiref.handlers"]
+
+
+def test_folder_that_was_not_there_when_the_server_looked_is_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path / "later"))
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("only_there_later")
+    (tmp_path / "later").mkdir()
+    (tmp_path / "later/only_there_later.py").write_text("")
+    forked_engine._look_anew()
+    importlib.import_module("only_there_later")
+    monkeypatch.delitem(sys.modules, "only_there_later")
 
 
 ONE_RUN = """

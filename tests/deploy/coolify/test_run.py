@@ -92,6 +92,7 @@ def test_plan_deploy_status_history_and_the_way_back(run: Run) -> None:
     status = run.fleet("status")
     assert (status.returncode, status.stderr) == (0, "")
     assert f"worker (coolify:{APP})  as planned  release {HERE}" in status.stdout
+    assert "warning: HUBLAB_COOLIFY_URL: http, so the token travels in the clear" in status.stdout
     assert f"last: deploy of release {OLD} by" in status.stdout
     assert f"coolify:{APP}" in run.fleet("history").stdout
     assert "was not locked" in run.fleet("unlock").stdout
