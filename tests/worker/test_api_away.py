@@ -107,8 +107,11 @@ def test_engine_that_cannot_reach_the_api_at_its_start_is_no_crash(
     started = proxy.hold(rb'PATCH \S+/flow_runs/\S+ .*"infrastructure_pid"')
     run = api.start("until", worker.queue, **trial.files)
     assert started.seen.wait(LIMIT)
+    heard = len(worker.systemd.messages)
     with proxy.misbehaving("refuse"):
         wait_for(lambda: "flow_run_executor - Process exited" in worker.log.read_text(), "the engine gives up")
+        # The worker's own requests go by its clock: the engine, with four tries, may give up before one was refused.
+        worker.systemd.wait("STATUS=waiting for Prefect's API, 1 run in flight; API ", heard)
     started.go_on.set()
     assert api.wait_state(run, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
     assert len(trial.lines("begin")) == 1
