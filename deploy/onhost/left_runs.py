@@ -32,10 +32,9 @@ def left_runs(access: Access, name: str, online: Collection[str]) -> tuple[LeftR
 
     `name`: the pool's. `online`: names of those of its workers that are.
     """
-    begun = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
-    ended = {"type": {"any_": ["CRASHED"]}, "name": {"any_": ["Lost", "GaveUp", "Crashed"]}}
+    wanted = {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING", "CRASHED"]}}}
     try:
-        found = [run for state in (ended, begun) for run in flow_runs(access, name, {"state": state})]
+        found = flow_runs(access, name, wanted)
     except (OSError, ValueError):
         return None
     now = datetime.datetime.now(datetime.UTC)
