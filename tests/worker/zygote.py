@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from worker import fork_server, forked_engine
@@ -177,8 +178,9 @@ def main() -> None:
     prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # whatever becomes of the tests
     warm()
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind(sys.argv[1])
+        listener.bind(bound := f"{sys.argv[1]}.bound")
         listener.listen()
+        Path(bound).rename(sys.argv[1])  # who finds the name can connect
         asked = serve(listener)
     become(asked)
 
