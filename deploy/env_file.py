@@ -52,7 +52,7 @@ def read(path: Path) -> dict[str, str | None]:
     """
     try:
         text = path.read_bytes().decode("utf-8-sig") if stat.S_ISREG(path.stat().st_mode) else None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # no UTF-8, or a path with a NUL in it
         raise SettingsError(f"{path}: cannot be read ({error}). It must be a text file in UTF-8.") from error
     if text is None:
         raise SettingsError(f"{path}: cannot be read. It must be a text file in UTF-8.")

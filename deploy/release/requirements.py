@@ -82,7 +82,7 @@ def added(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> str:
     path = root / os.path.expanduser(value)  # noqa: PTH111 - of the root, unless it is absolute or a home's
     try:
         found = blocks(path.read_text("utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # no UTF-8, or a path with a NUL in it
         raise SettingsError(f"{KEY}: {value!r} cannot be read ({error}); name a lock with hashes") from error
     ours = locked_versions()
     faults = [f"{KEY}: {fault}" for block in found if (fault := _fault(block, ours))]

@@ -193,6 +193,13 @@ def test_a_url_with_a_password_is_not_shown() -> None:
     assert "carries a password" in message
 
 
+@pytest.mark.parametrize("path", ["~nosuchuser/own", "own\0", "/" + "x" * 5000], ids=["no home", "NUL", "too long"])
+@pytest.mark.parametrize("key", ["HUBLAB_CAMPAIGNS", "HUBLAB_EXTRA_REQUIREMENTS", "HUBLAB_ENVIRONMENT"])
+def test_what_can_be_no_path_is_refused_by_its_key(key: str, path: str) -> None:
+    (message,) = refusal(**{key: path}).splitlines()
+    assert message.startswith(f".env: {key}: ")
+
+
 def test_hosts_that_are_only_a_comma_are_missing() -> None:
     assert "HUBLAB_HOSTS: missing" in refusal(HUBLAB_HOSTS=",")
 
