@@ -200,6 +200,29 @@ def test_what_can_be_no_path_is_refused_by_its_key(key: str, path: str) -> None:
     assert message.startswith(f".env: {key}: ")
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"PREFECT_API_AUTH_STRING": "admin:x", "PREFECT_API_KEY": "pnu_1"},
+            "PREFECT_API_KEY: set together with PREFECT_API_AUTH_STRING. Keep the one that the server asks for.",
+        ),
+        (
+            {"PREFECT_API_AUTH_STRING": "admin"},
+            "PREFECT_API_AUTH_STRING: has no colon. The server expects user:password.",
+        ),
+    ],
+)
+def test_credential_that_no_server_takes_is_refused(values: dict[str, str], said: str) -> None:
+    assert refusal(**values) == f".env: {said}"
+
+
+def test_what_this_file_leaves_out_is_asked_of_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checkout's own `.env`, where another file decides, has no say in it, and no fault of its own to be told."""
+    monkeypatch.setattr("deploy.env_file.decide", lambda *_: pytest.fail("another file was looked for"))
+    parse(GOOD, SOURCE)
+
+
 def test_hosts_that_are_only_a_comma_are_missing() -> None:
     assert "HUBLAB_HOSTS: missing" in refusal(HUBLAB_HOSTS=",")
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.hosts_file import Target
-from deploy.settings import Settings, SettingsError, find_env_file, load, parse, worker_host
+from deploy.secret import Secret
+from deploy.settings import Settings, SettingsError, coolify_of, find_env_file, load, parse, worker_host
 from deploy.ssh import connection
 
 URL = "https://prefect.example.com/api"
@@ -148,6 +149,22 @@ def test_each_host_gets_its_part() -> None:
     assert [(part.address, part.workers, part.api_url) for part in parts] == [("a", 2, URL), ("b", 2, URL)]
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "name", "given"),
+    [
+        ("HUBLAB_WHEELS", "index", "wheels", "index"),
+        ("PREFECT_API_AUTH_STRING", "admin:a", "auth_string", Secret("admin:a")),
+        ("PREFECT_API_KEY", "pnu_1", "api_key", Secret("pnu_1")),
+        ("HUBLAB_CANARY_SECONDS", "60", "canary_seconds", 60),
+        ("TESTING_MODE", "true", "testing", True),
+        ("TESTING_MODE", "", "testing", False),
+    ],
+)
+def test_what_is_said_for_all_is_every_hosts(key: str, value: str, name: str, given: object) -> None:
+    found = parse({"HUBLAB_HOSTS": "a,b", "PREFECT_API_URL": URL, key: value}, Path(".env"))
+    assert [getattr(worker_host(found, target), name) for target in found.hosts] == [given, given]
+
+
 COOLIFY = {"HUBLAB_COOLIFY_URL": "https://coolify.example.com/api/v1/", "HUBLAB_COOLIFY_TOKEN": "3|secret-c001"}
 UUID = "gd3kivrdbflldxblwb2scqxn"
 
@@ -196,3 +213,37 @@ def test_coolify_that_is_half_named_is_refused_without_showing_the_token(changes
         mixed(**changes)
     assert words in str(refusal.value)
     assert "secret-c001" not in str(refusal.value)
+
+
+def test_coolify_is_asked_by_a_file_that_names_no_host_yet(tmp_path: Path) -> None:
+    lines = "".join(f"{key}={value}\n" for key, value in COOLIFY.items())
+    found = coolify_of(write(tmp_path / "later.env", f"{lines}HUBLAB_HOSTS\nHUBLAB_COOLIFY_IMAGE\n"))
+    assert (found.url, found.token.reveal()) == ("https://coolify.example.com", "3|secret-c001")
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("", ["URL: missing. Give", "TOKEN: missing. Make"]),
+        ("HUBLAB_COOLIFY_URL\nHUBLAB_COOLIFY_TOKEN\n", ["URL: missing. Give", "TOKEN: missing. Make"]),
+        ("HUBLAB_COOLIFY_URL=https://coolify.example.com\n", ["TOKEN: missing. Make"]),
+        (
+            "HUBLAB_COOLIFY_URL=https://c.example.com\nHUBLAB_COOLIFY_TOKEN=3|secret-c001\nHUBLAB_COOLIFY_IMAGE=x\n",
+            ["IMAGE: 'x' is not registry/name:tag"],
+        ),
+    ],
+)
+def test_what_such_a_file_does_not_say_of_coolify_is_told_a_line_for_each(
+    tmp_path: Path, text: str, keys: list[str]
+) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        coolify_of(write(tmp_path / "later.env", text))
+    lines = str(refusal.value).splitlines()
+    assert len(lines) == len(keys)
+    for line, key in zip(lines, keys, strict=True):
+        assert line.startswith(f"later.env: HUBLAB_COOLIFY_{key}")
+
+
+def test_without_any_file_env_is_where_coolify_is_to_be_named() -> None:
+    with pytest.raises(SettingsError, match=r"^\.env: HUBLAB_COOLIFY_URL: missing\."):
+        coolify_of(None)

@@ -85,6 +85,13 @@ def test_control_characters_are_in_no_line_and_in_no_prose(control: str) -> None
     assert all(one.isprintable() or one == "\n" for one in kept)
 
 
+@pytest.mark.parametrize("given", [{}, {"first_name": ""}, {"first_name": " \u200b"}, {"first_name": None}])
+def test_a_field_that_a_sequence_cannot_do_without_is_asked_for_by_its_name(given: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="first_name") as refusal:
+        payloads.checked(SIGNUP, {"email": "ada@example.com", "assessment_score": 61} | given)
+    assert [fault["loc"] for fault in refusal.value.errors()] == [("first_name",)]
+
+
 def test_an_unknown_field_is_ignored() -> None:
     assert "utm_source" not in accepted(utm_source="ad", payload={"email": "x"}, __class__="x")
 
