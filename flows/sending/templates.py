@@ -97,7 +97,7 @@ def _parsed(template: Template, part: str, source: str) -> tuple[frozenset[str],
     try:
         tree = _environment(UTC, escape=False).parse(source)
     except TemplateError as error:
-        problem = f"its {part} cannot be read: {error.message}"
+        problem = f"its {part} cannot be read: {(error.message or '').rstrip('.')}"
         raise UnusableTemplateError(template.name, problem, "Correct it in Notion") from None
     for node in [tree, *tree.find_all(nodes.Node)]:
         if not _plain(node):

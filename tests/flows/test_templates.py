@@ -95,3 +95,171 @@ def test_a_value_that_is_too_long_is_an_error() -> None:
 
 def test_a_code_block_in_a_page_is_the_mails_html() -> None:
     assert templates.from_markdown("A note.\n\n```html\n<p>{{first_name}}</p>\n```\n") == "<p>{{first_name}}</p>\n"
+
+
+FIRST = frozenset({"first_name", "link"})
+
+
+@pytest.mark.parametrize(
+    ("subject", "body", "told"),
+    [
+        ("", "<p>x</p>", "its Subject Line is empty. Fill in its Subject Line in Notion"),
+        ("x", " \n", "its Email Body HTML is empty. Fill in its Email Body HTML in Notion"),
+        (
+            "{{ first_name",
+            "<p>x</p>",
+            (
+                "its Subject Line cannot be read: unexpected end of template, expected 'end of print statement'. "
+                "Correct it in Notion"
+            ),
+        ),
+        (
+            "x",
+            "<p>\n{{ first_name.name }}</p>",
+            (
+                "its Email Body HTML has, in line 2, more than a plain {{variable}}. Only {{variable}} is allowed, "
+                "and one of | date, | default, | number, | time; correct it in Notion"
+            ),
+        ),
+        (
+            "x",
+            "{{ name }} {{ frist_name }} {{ frist_name | default('you') }}",
+            "it names {{frist_name}}, which its sequence does not supply. Use one of first_name, link",
+        ),
+        (
+            "x" * 201,
+            "<p>x</p>",
+            "its subject is not one line of 1..200 characters. Shorten its Subject Line in Notion",
+        ),
+        (
+            "x",
+            "<p>{{ first_name | date }}</p>",
+            (
+                "a filter cannot show its variable: Invalid isoformat string: 'Ada'. "
+                "Use the filter only where it fits; see it in Notion"
+            ),
+        ),
+        (
+            "x",
+            "<p>{{ link }}</p>",
+            (
+                "{{link}} has no value for this enrolment. "
+                """Correct the enrolment's data, or write {{link | default("…")}} in the template"""
+            ),
+        ),
+        ("x", "<p></p>", "its body shows no text. Fill in its Email Body HTML in Notion"),
+        # Half a character, as some editors leave it.
+        (
+            "x",
+            "<p>\ud83c</p>",
+            (
+                "its CSS cannot be inlined: 'utf-8' codec can't encode character '\\ud83c' in position 3: "
+                "surrogates not allowed. Correct it in Notion"
+            ),
+        ),
+    ],
+)
+def test_an_author_is_told_which_template_what_is_wrong_and_what_to_do(subject: str, body: str, told: str) -> None:
+    with pytest.raises(UnusableTemplateError) as refusal:
+        render(Template("welcome", subject, body), {"first_name": "Ada"}, FIRST)
+    assert str(refusal.value) == f"template 'welcome' in the Notion database 'Email Templates': {told}"
+    assert refusal.value.template == "welcome"
+    assert told.startswith(f"{refusal.value.problem}. ")
+
+
+def test_the_names_that_a_template_uses_are_those_of_both_its_parts() -> None:
+    made = Template("t", "{{ first_name }}", "{{ link }} {{ gone | default('x') }}")
+    assert templates.variables(made) == {"first_name", "link", "gone"}
+
+
+def test_a_field_that_is_shown_with_words_in_one_place_and_without_in_another_must_have_a_value() -> None:
+    made = Template("t", "{{ first_name | default('you') }}", "<p>{{ first_name }}</p>")
+    with pytest.raises(UnusableTemplateError, match="first_name}} has no value"):
+        render(made, {}, FIRST)
+    assert render(Template("t", "Hi {{ first_name | default('you') }}", "<p>x</p>"), {}, FIRST).subject == "Hi you"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("A" * 60, "A" * 60), ("A" * 61, "A" * 59 + "…"), ("A" * 58 + " BCD", "A" * 58 + "…"), ("Ada\n  Co", "Ada Co")],
+)
+def test_a_value_in_a_subject_is_one_line_and_its_first_words_where_it_is_long(value: str, shown: str) -> None:
+    mail = render(Template("t", "For {{first_name}}", "<pre>{{first_name}}</pre>"), {"first_name": value}, FIRST)
+    assert mail.subject == f"For {shown}"
+    assert f"<pre>{value}</pre>" in mail.html
+
+
+def test_only_an_authors_own_words_count_for_the_length_of_a_subject() -> None:
+    for words in ("x" * 199, "{{ link }}" + "x" * 199):
+        mail = render(
+            Template("t", f"{words}{{{{first_name}}}}!", "<p>x</p>"), VALUES | {"first_name": "A" * 60}, FIRST
+        )
+        assert mail.subject.endswith("x" + "A" * 60 + "!")
+    with pytest.raises(UnusableTemplateError, match=r"not one line of 1\.\.200"):
+        render(Template("t", "x" * 200 + "{{first_name}}!", "<p>x</p>"), VALUES, FIRST)
+
+
+def test_a_body_is_measured_in_the_bytes_that_are_sent() -> None:
+    around = len(render(Template("t", "x", "<p>x"), {}, FIRST).html) - 1
+    longest = render(Template("t", "x", "<p>" + "x" * (100_000 - around)), {}, FIRST)
+    assert len(longest.html) == 100_000
+    for more in ("x" * (100_001 - around), "é" * 50_000):
+        with pytest.raises(UnusableTemplateError, match=r"its body has 1000\d\d bytes, over 100000. Shorten its Email"):
+            render(Template("t", "x", f"<p>{more}"), {}, FIRST)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("x" * 5_000, "x" * 5_000),
+        (" Ada ", "Ada"),
+        (0, "0"),
+        (False, "False"),
+        (2.0, "2"),
+        (2.5, "2.5"),
+        (["a", 1, "b"], "a, 1, b"),
+    ],
+)
+def test_a_value_is_shown_as_it_would_be_written(value: Any, shown: str) -> None:
+    assert f"<p>{shown}</p>" in render(Template("t", "x", "<p>{{link}}</p>"), {"link": value}, FIRST).html
+
+
+@pytest.mark.parametrize("empty", [None, "", "  ", []])
+def test_what_is_empty_is_shown_by_the_templates_own_words(empty: Any) -> None:
+    made = Template("t", "x", "<p>{{ link | default('none yet') }}</p>")
+    assert "<p>none yet</p>" in render(made, {"link": empty}, FIRST).html
+
+
+def test_a_time_is_shown_in_utc_where_nothing_is_said_of_a_zone() -> None:
+    made = Template("t", "At {{ link | time }}", "<p>{{ link | date }}</p>")
+    mail = render(made, {"link": "2025-12-01T23:30:00-05:00"}, FIRST)
+    assert (mail.subject, mail.text) == ("At 4:30 AM", "Tuesday, December 2, 2025")
+
+
+def test_the_text_part_has_lines_of_any_length_and_no_pictures() -> None:
+    words = ("word " * 60).strip()
+    mail = render(Template("t", "x", f"<img src='a.png' alt='Logo'><p>{words}</p>\n<p>end</p>\n"), {}, FIRST)
+    assert mail.text == f"{words}\n\nend"
+
+
+@pytest.mark.parametrize("sheet", ["file:///nowhere/sheet.css", "/nowhere/sheet.css"])
+def test_a_style_sheet_that_lies_elsewhere_is_never_fetched(sheet: str) -> None:
+    mail = render(Template("t", "x", f"<link rel='stylesheet' href='{sheet}'><p>x</p>"), {}, FIRST)
+    assert mail.text == "x"
+
+
+@pytest.mark.parametrize(
+    ("written", "html"),
+    [
+        ("# Hello {{first_name}}", "<h1>Hello {{first_name}}</h1>\n"),
+        ("[go]({{link}})", '<p><a href="{{link}}">go</a></p>\n'),
+        ("a <b>b</b>", "<p>a &lt;b&gt;b&lt;/b&gt;</p>\n"),
+        ("```\n<p>a</p>\n```\na note\n```html\n<p>b</p>\n```", "<p>a</p>\n<p>b</p>\n"),
+    ],
+)
+def test_a_page_without_a_code_block_is_converted(written: str, html: str) -> None:
+    assert templates.from_markdown(written) == html
+
+
+def test_a_table_in_a_page_is_one_in_the_mail() -> None:
+    assert "<td>1</td>" in templates.from_markdown("|a|\n|-|\n|1|")
