@@ -34,7 +34,7 @@ def make(host: spec.WorkerHost, state: HostState) -> Plan:
     if found:
         return Plan(host.address, found)
     release, build = identity.choose(identity.release_id(state.python_version, state.python_prefix), state.releases)
-    if build and state.free.get(spec.BASE, 0) < problems.NEEDED_BYTES:
+    if build and state.free[spec.BASE] < problems.NEEDED_BYTES:
         return Plan(host.address, (problems.disk(spec.BASE, state.free[spec.BASE], problems.NEEDED_BYTES),))
     return towards(host, state, release, build=build)
 

@@ -19,6 +19,7 @@ import pytest
 from deploy import remote, spec
 from deploy.onhost.wire import decode
 from deploy.plan import make
+from deploy.planned import Plan
 from deploy.release import bring, interpreter, movable, scratch, wheels
 from deploy.state import HostState
 from tests.deploy.factories import bare, wanted
@@ -78,7 +79,7 @@ def test_host_without_any_python_is_brought_one_first() -> None:
     answer = '{"problem": "python", "found": "sh: 1: python3: not found", "machine": "x86_64", "libc": "glibc-2.41"}'
     plan = make(wanted(python="auto"), interpreter.settle(decode(HostState, answer), "auto"))
     assert plan.changes
-    assert not plan.problems
+    assert plan == Plan("hublab-1.example.com", brings=plan.brings), "the host is looked at anew with it"
     assert plan.words[0].endswith("to /opt/hublab/python: it has none")
     assert "what else is to be done is seen when it is there" in plan.words
 

@@ -157,7 +157,6 @@ def test_each_host_gets_its_part() -> None:
         ("PREFECT_API_KEY", "pnu_1", "api_key", Secret("pnu_1")),
         ("HUBLAB_CANARY_SECONDS", "60", "canary_seconds", 60),
         ("TESTING_MODE", "true", "testing", True),
-        ("TESTING_MODE", "", "testing", False),
     ],
 )
 def test_what_is_said_for_all_is_every_hosts(key: str, value: str, name: str, given: object) -> None:
@@ -213,6 +212,13 @@ def test_coolify_that_is_half_named_is_refused_without_showing_the_token(changes
         mixed(**changes)
     assert words in str(refusal.value)
     assert "secret-c001" not in str(refusal.value)
+
+
+def test_application_asks_for_coolifys_address_and_token() -> None:
+    with pytest.raises(SettingsError) as refusal:
+        mixed(HUBLAB_COOLIFY_URL="", HUBLAB_COOLIFY_TOKEN="")
+    keys = [line.split(": ")[1] for line in str(refusal.value).splitlines()]
+    assert keys == ["HUBLAB_COOLIFY_URL", "HUBLAB_COOLIFY_TOKEN"]
 
 
 def test_coolify_is_asked_by_a_file_that_names_no_host_yet(tmp_path: Path) -> None:
