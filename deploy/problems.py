@@ -28,9 +28,9 @@ def find(host: spec.WorkerHost, state: HostState) -> list[Problem]:
         ),
         "python": Problem(
             f"HUBLAB_PYTHON: no Python {_wish(host)} on the host (found: {state.found or 'none'})",
-            "install Python 3.12 or 3.13 there, or give the interpreter's absolute path in HUBLAB_PYTHON"
-            if host.python.startswith("/") or not state.libc.startswith("glibc-")
-            else "`./hublab deploy` brings one",
+            "`./hublab deploy` brings one"
+            if state.brings
+            else "install Python 3.12 or 3.13 there, or give the interpreter's absolute path in HUBLAB_PYTHON",
         ),
         "silent": Problem("the host answered nothing to the first question", "run with -vvv to see what it printed"),
     }

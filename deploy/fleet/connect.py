@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from deploy import problems
 from deploy.limit import limited
 from deploy.onhost.wire import WireError, decode
+from deploy.release.interpreter import settle
 from deploy.remedies import remedy_for
 from deploy.remote import last_line, launcher, program
 from deploy.settings import SettingsError, load, worker_host
@@ -74,7 +75,8 @@ class Host:
         if done.returncode:
             raise FleetError(f"did not answer: {said[-1] if said else f'status {done.returncode}'}")
         if last_line(done.stdout).startswith('{"problem"'):
-            (problem,) = problems.find(self.wanted, decode(HostState, last_line(done.stdout)))
+            state = settle(decode(HostState, last_line(done.stdout)), self.wanted.python)
+            (problem,) = problems.find(self.wanted, state)
             raise FleetError(f"{problem.what}\n    -> {problem.remedy}")
         return done.stdout
 

@@ -64,6 +64,17 @@ def test_interpreter_that_is_not_there_is_told_with_its_remedy(ssh: Path) -> Non
         unlock.unlock(host("/nowhere/python"))
 
 
+@pytest.mark.parametrize(
+    ("machine", "remedy"),
+    [("x86_64", "`./hublab deploy` brings one"), ("s390", "install Python 3.12 or 3.13 there, or give the .*")],
+)
+def test_host_without_any_python_is_told_what_brings_it_one(ssh: Path, machine: str, remedy: str) -> None:
+    answer = f'{{"problem": "python", "found": "", "machine": "{machine}", "libc": "glibc-2.41"}}'
+    ssh.write_text(f"#!/bin/sh\necho '{answer}'\n")
+    with pytest.raises(FleetError, match=rf"HUBLAB_PYTHON: no Python .*\n    -> {remedy}$"):
+        unlock.unlock(host("auto"))
+
+
 def test_host_that_cannot_be_reached_stops_no_other(ssh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ssh.write_text(f"#!/bin/sh\ncase $* in *h1*) {REFUSED};; esac\n{RUN}\n")
     settings = Settings(tmp_path, (Target("h1"), Target("h2")), "http://x/api", python=sys.executable)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deploy import remote, spec
+from deploy import remote, retreat, spec
 from deploy.onhost.wire import decode
 from deploy.plan import make
 from deploy.planned import Plan
@@ -73,6 +73,21 @@ def test_path_that_is_named_is_never_replaced() -> None:
     plan = make(wanted(python="/opt/own/python"), interpreter.settle(refused, "/opt/own/python"))
     assert not plan.brings
     assert plan.problems[0].what.startswith("HUBLAB_PYTHON: no Python /opt/own/python on the host")
+
+
+@pytest.mark.parametrize(("machine", "wish"), [("s390", "auto"), ("x86_64", "3.12.999")])
+def test_host_without_any_python_is_not_promised_one_that_nobody_knows(machine: str, wish: str) -> None:
+    refused = HostState(problem="python", found="sh: 1: python3: not found", machine=machine, libc="glibc-2.41")
+    (problem,) = make(wanted(python=wish), interpreter.settle(refused, wish)).problems
+    assert problem.remedy == (
+        "install Python 3.12 or 3.13 there, or give the interpreter's absolute path in HUBLAB_PYTHON"
+    )
+
+
+def test_rollback_and_status_of_a_host_without_any_python_name_the_command_that_brings_it() -> None:
+    refused = HostState(problem="python", machine="x86_64", libc="glibc-2.41")
+    (problem,) = retreat.make(wanted(python="auto"), interpreter.settle(refused, "auto")).problems
+    assert problem.remedy == "`./hublab deploy` brings one"
 
 
 def test_host_without_any_python_is_brought_one_first() -> None:
