@@ -16,7 +16,7 @@ PROFILES = "/etc/hublab/profiles.toml"
 
 def test_bare_host_gets_everything() -> None:
     plan = make(wanted(), bare())
-    assert plan.problems == ()
+    assert (plan.address, plan.problems) == ("hublab-1.example.com", ())
     assert (plan.build, plan.switch, plan.previous) == (True, True, None)
     assert plan.create_users == ("hublab", "hublab-worker-1", "hublab-worker-2", "hublab-worker-3")
     assert set(plan.fix_paths) == {

@@ -40,6 +40,7 @@ def plan_with(host: WorkerHost | None = None, **worker: Any) -> Plan:
         ({"enabled": ""}, "does not start at boot"),
         ({"active": "inactive", "pid": 0}, "is inactive"),
         ({"active": "failed", "pid": 0}, "is failed"),
+        ({"active": "failed", "pid": 0, "restarts": 1}, "is failed"),
         ({"active": "activating"}, "is activating"),
         ({"active": "active", "pid": 0}, "is active"),
         ({"active": "activating", "pid": 0, "restarts": 7}, "is activating, started 7 times by systemd"),

@@ -12,7 +12,7 @@ import pytest
 
 from deploy.onhost.roll_webhooks import gate_url, release_of
 from deploy.onhost.worker_unit import verify
-from deploy.plan import make
+from deploy.plan import make, towards
 from deploy.rollout import report
 from deploy.rollout.conductor import conduct
 from deploy.rollout.member import Member
@@ -142,6 +142,22 @@ def test_why_they_are_restarted(change: dict[str, Any], reason: str) -> None:
     verb = "started" if change.get("pid") == 0 else "restarted"
     assert plan.words == (f"hublab-webhooks.service will be {verb}: {reason}",)
     assert not plan.restarts
+
+
+def test_a_way_back_gives_them_the_unit_that_was_kept_with_its_release() -> None:
+    kept = text(replace(WEBHOOKS, port=8081), "old")
+    units = {"hublab-webhooks.service": kept, "prefect-worker@1.service": "another"}
+    step = towards(with_webhooks(), replace(serving(), kept={"old": units}), "old").webhooks
+    assert step is not None
+    assert step.unit == kept
+    assert step.reasons == (f"runs release {release_name()}",)
+
+
+def test_an_api_in_a_private_network_is_open_to_them_and_to_the_workers() -> None:
+    plan = plan_for(replace(serving(), reach=("10.9.8.7",)))
+    assert plan.webhooks is not None
+    for step in (plan.webhooks, *plan.workers):
+        assert "IPAddressAllow=10.9.8.7/32" in step.unit, step.name
 
 
 def test_a_rotated_secret_restarts_them_and_no_worker() -> None:
