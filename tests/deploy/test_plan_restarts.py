@@ -43,7 +43,7 @@ def plan_with(host: WorkerHost | None = None, **worker: Any) -> Plan:
         ({"active": "failed", "pid": 0, "restarts": 1}, "is failed"),
         ({"active": "activating"}, "is activating"),
         ({"active": "active", "pid": 0}, "is active"),
-        ({"active": "activating", "pid": 0, "restarts": 7}, "is activating, started 7 times by systemd"),
+        ({"active": "activating", "pid": 0, "restarts": 2}, "is activating, started 2 times by systemd"),
         ({"uvloop": True}, "has uvloop loaded"),
         ({"credentials": {}}, "the credential or the API's address changed"),
         ({"credentials": {"profiles.toml": "0" * 64}}, "the credential or the API's address changed"),
