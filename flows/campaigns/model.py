@@ -36,6 +36,7 @@ KINDS = ("marketing", "transactional")
 SEGMENTS = ("CRITICAL", "URGENT", "OPTIMIZE")
 LISTED = ("stop_on_booking", "retired", "signed")
 SINGLE = {"webhook": str, "handler": str, "type": str, "started": str, "round": int, "testing_first_minute": int}
+TABLES = ("fields", "record", "contact", "project", "defaults")
 REQUIRED = frozenset({"webhook", "steps", "fields", "record", "contact"})
 
 
@@ -171,12 +172,28 @@ def parse(text: str, source: str) -> dict[str, Sequence]:
     """
     try:
         data = tomllib.loads(text)
-        sequences = data["sequences"]
-        return {name: _sequence(data, name, table, source) for name, table in sequences.items()}
+        _check_head(data, source)
+        return {name: _sequence(data, name, table, source) for name, table in data["sequences"].items()}
     except tomllib.TOMLDecodeError as error:
         raise CampaignError(f"{source}: not TOML: {error}") from None
     except KeyError as error:
         raise CampaignError(f"{source}: the key {error} is missing") from None
+
+
+def _check_head(data: dict[str, Any], source: str) -> None:
+    for key in ("campaign", "label"):
+        if not isinstance(data[key], str):
+            raise CampaignError(f"{source}: {key}: {data[key]!r} is no name; write it in quotes")
+    _check_table(source, "sequences", data["sequences"])
+    for name, table in data["sequences"].items():
+        _check_table(source, f"sequences.{name}", table)
+        for key in TABLES:
+            _check_table(source, f"sequences.{name}.{key}", table.get(key, {}))
+
+
+def _check_table(source: str, name: str, found: Any) -> None:
+    if not isinstance(found, dict):
+        raise CampaignError(f"{source}: {name}: {found!r} is no table; write it as [{name}]")
 
 
 def _sequence(data: dict[str, Any], name: str, table: dict[str, Any], source: str) -> Sequence:

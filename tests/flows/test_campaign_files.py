@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -121,6 +122,29 @@ def test_what_a_file_cannot_mean_is_named_in_full(more: str, tables: str, said: 
     with pytest.raises(CampaignError) as caught:
         hello(more, tables)
     assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("key", ["campaign", "label"])
+def test_name_of_a_campaign_that_is_none_is_named(key: str) -> None:
+    with pytest.raises(CampaignError) as caught:
+        parse(re.sub(f"^{key} = .*$", f"{key} = 2026", written(), flags=re.MULTILINE), "spring.toml")
+    assert str(caught.value) == f"spring.toml: {key}: 2026 is no name; write it in quotes"
+
+
+@pytest.mark.parametrize("key", ["sequences", "sequences.hello"])
+def test_sequences_that_are_none_are_named(key: str) -> None:
+    with pytest.raises(CampaignError) as caught:
+        parse(f"{key} = 5\n{written().replace('[sequences.', '[others.')}", "spring.toml")
+    assert str(caught.value) == f"spring.toml: {key}: 5 is no table; write it as [{key}]"
+
+
+@pytest.mark.parametrize("key", ["fields", "record", "contact", "project", "defaults"])
+def test_table_of_a_sequence_that_is_none_is_named(key: str) -> None:
+    lines = {"fields": 'fields = { email = "address!" }', "record": "record = {}", "contact": "contact = {}"}
+    text = written().partition("[sequences.hello.fields]")[0] + "\n".join((lines | {key: f"{key} = 5"}).values())
+    with pytest.raises(CampaignError) as caught:
+        parse(text, "spring.toml")
+    assert str(caught.value) == f"{WHERE}.{key}: 5 is no table; write it as [sequences.hello.{key}]"
 
 
 @pytest.mark.parametrize("table", ["record", "contact"])
