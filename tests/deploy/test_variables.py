@@ -158,6 +158,14 @@ def test_worker_that_was_started_before_it_changed_is_restarted_though_the_file_
     assert {step.number: step.reasons for step in plan.restarts} == {2: ("HUBLAB_ENVIRONMENT changed",)}
 
 
+def test_worker_that_is_restarted_for_another_reason_is_told_of_the_variables_too() -> None:
+    host = wanted(environment=THEIRS)
+    stale = running(host, 2, credentials=running(wanted(), 2).credentials, release="old")
+    state = converged(host)
+    plan = make(host, replace(state, workers=state.workers | {2: stale}))
+    assert plan.restarts[0].reasons == ("runs release old", "HUBLAB_ENVIRONMENT changed")
+
+
 def test_worker_of_a_release_that_knows_no_variables_is_not_restarted_for_them() -> None:
     """After a roll-back its unit loads none: it would be drained at each deploy, for nothing."""
     host, name = wanted(workers=1), release_name()
