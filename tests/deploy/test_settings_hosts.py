@@ -117,8 +117,12 @@ def test_campaign_of_the_sandbox_decides_as_it_was_deployed_by_it(tmp_path: Path
 
 
 def test_nothing_to_deploy_to_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"HUBLAB_HOSTS.*./hublab deploy"):
+    with pytest.raises(SettingsError) as refusal:
         find_env_file(tmp_path, {})
+    assert str(refusal.value) == (
+        "No host to deploy to: .env names none and no sandbox is up. "
+        "Copy .env.example to .env and fill in HUBLAB_HOSTS, or run `./hublab deploy`, which boots a sandbox."
+    )
 
 
 def test_the_file_is_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
