@@ -53,11 +53,11 @@ test-rest-rollout: .venv/ready
 test-rest-operator: .venv/ready
 	@$(REST) $(filter-out $(addprefix $(ON_HOSTS),6_chaos.py 9_stock.py 9_upgrade.py),$(wildcard $(ON_HOSTS)[6-9]_*.py))
 
-# What the budget leaves is gone on with by the next call. One at a time where the machine has other work.
-takes.mutants := ROOM BUDGET
+# What the budget leaves is gone on with by the next call. One at a time where the machine has other work: CHILDREN=1.
+takes.mutants := ROOM BUDGET CHILDREN
 .PHONY: mutants
-mutants: .venv/ready ## does a test fail when the pure rooms of deploy, worker and flows say something else? [ROOM="flows.webhooks.signatures*"] [BUDGET=seconds: 3600]
-	@timeout $(or $(BUDGET),3600) nice $(BIN)/mutmut run $(if $(ROOM),"$(ROOM)"); $(BIN)/python -m tests.mutants
+mutants: .venv/ready ## does a test fail when the pure rooms of deploy, worker and flows say something else? [ROOM="flows.webhooks.signatures*"] [BUDGET=seconds: 3600] [CHILDREN=at a time: one for each core]
+	@timeout $(or $(BUDGET),3600) nice $(BIN)/mutmut run$(if $(CHILDREN), --max-children $(CHILDREN))$(if $(ROOM), "$(ROOM)"); $(BIN)/python -m tests.mutants
 
 .PHONY: coverage
 coverage: .venv/ready ## branch coverage of flows/ by its tests; 95 % at least

@@ -47,6 +47,7 @@ def test_what_make_cannot_pass_on_is_refused(line: tuple[str, ...], said: str) -
         (("test", "TESTS=tests/deploy"), "pytest -q --durations=10 --numprocesses=4 --dist=worksteal tests/deploy"),
         (("test-rest-here",), '-m "long and not faults"'),
         (("mutants", "ROOM=worker.drain*", "BUDGET=600"), 'timeout 600 nice .venv/bin/mutmut run "worker.drain*"'),
+        (("mutants", "CHILDREN=1"), "timeout 3600 nice .venv/bin/mutmut run --max-children 1;"),
     ],
 )
 def test_what_it_can_is_done(line: tuple[str, ...], does: str) -> None:
