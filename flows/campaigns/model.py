@@ -290,7 +290,8 @@ def _step(where: str, number: int, raw: dict[str, Any]) -> Step:
         raise CampaignError(f"{where}.steps[{number}].at: {error}") from None
     if isinstance(template, str):
         return Step(number, template, delay, at=at)
-    if not isinstance(template, dict) or set(template) != set(SEGMENTS):
+    named = isinstance(template, dict) and all(one and isinstance(one, str) for one in template.values())
+    if not named or set(template) != set(SEGMENTS):
         raise CampaignError(f"{where}.steps[{number}].template: a name, or one for each of {', '.join(SEGMENTS)}")
     return Step(number, "", delay, dict(template), at)
 

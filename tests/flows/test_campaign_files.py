@@ -178,6 +178,13 @@ NEEDS = f"{WHERE}.steps[1]: needs template and after (as 5min, 48h or 2d), and m
             '{ template = { URGENT = "a" }, after = "1d" }',
             f"{WHERE}.steps[1].template: a name, or one for each of CRITICAL, URGENT, OPTIMIZE",
         ),
+        *(
+            (
+                f'{{ template = {{ CRITICAL = {name}, URGENT = "b", OPTIMIZE = "c" }}, after = "1d" }}',
+                f"{WHERE}.steps[1].template: a name, or one for each of CRITICAL, URGENT, OPTIMIZE",
+            )
+            for name in ("5", '""')
+        ),
         (", ".join(['{ template = "a", after = "1d" }'] * 8), f"{WHERE}.steps: 8 is not 1..7"),
     ],
 )
