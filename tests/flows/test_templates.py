@@ -143,6 +143,14 @@ FIRST = frozenset({"first_name", "link"})
             ),
         ),
         (
+            "{{ first_name | time }}",
+            "<p>x</p>",
+            (
+                "a filter cannot show its variable: Invalid isoformat string: 'Ada'. "
+                "Use the filter only where it fits; see it in Notion"
+            ),
+        ),
+        (
             "x",
             "<p>{{ link }}</p>",
             (
@@ -207,7 +215,9 @@ def test_a_body_is_measured_in_the_bytes_that_are_sent() -> None:
     longest = render(Template("t", "x", "<p>" + "x" * (100_000 - around)), {}, FIRST)
     assert len(longest.html) == 100_000
     for more in ("x" * (100_001 - around), "é" * 50_000):
-        with pytest.raises(UnusableTemplateError, match=r"its body has 1000\d\d bytes, over 100000. Shorten its Email"):
+        with pytest.raises(
+            UnusableTemplateError, match=r"^template 't' in .*: its body has 1000\d\d bytes, over 100000\. Short"
+        ):
             render(Template("t", "x", f"<p>{more}"), {}, FIRST)
 
 
