@@ -75,12 +75,12 @@ def test_folder_that_flows_are_to_have_and_that_is_not_there() -> None:
     assert barred(bare(), write_paths=("/srv/out",))[0] == "HUBLAB_WRITE_PATHS: there is no /srv/out on the host"
 
 
-def test_unit_of_somebody_else_by_the_name_of_a_worker_that_is_wanted() -> None:
-    name = "prefect-worker@3.service"
-    what, remedy = barred(bare(strangers=(name, "prefect-worker@4.service")))
-    assert (
-        what
-        == f"{name} on the host goes by the name of a unit of this deploy; it is neither that nor a worker's own unit"
+@pytest.mark.parametrize("number", [1, 3])
+def test_unit_of_somebody_else_by_the_name_of_a_worker_that_is_wanted(number: int) -> None:
+    name = f"prefect-worker@{number}.service"
+    what, remedy = barred(bare(strangers=(name, "prefect-worker@0.service", "prefect-worker@4.service")))
+    assert what == (
+        f"{name} on the host goes by the name of a unit of this deploy; it is neither that nor a worker's own unit"
     )
     assert remedy == f"remove it, or give it another name: systemctl cat {name}"
 
