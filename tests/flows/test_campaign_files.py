@@ -156,6 +156,14 @@ def test_property_that_is_filled_from_no_field_is_named(table: str) -> None:
     assert str(caught.value) == f"{WHERE}.{table}: 'y' is no field of the sequence, nor a fixed =value"
 
 
+@pytest.mark.parametrize("table", ["fields", "record", "contact"])
+def test_entry_of_a_table_that_is_no_name_is_named(table: str) -> None:
+    head = f"[sequences.hello.{table}]\n"
+    with pytest.raises(CampaignError) as caught:
+        parse(written().replace(head, f"{head}X = 5\n"), "spring.toml")
+    assert str(caught.value) == f"{WHERE}.{table}: X = 5 is no name; write it in quotes"
+
+
 NEEDS = f"{WHERE}.steps[1]: needs template and after (as 5min, 48h or 2d), and may have at (as 09:00), not "
 
 
