@@ -164,6 +164,12 @@ def test_entry_of_a_table_that_is_no_name_is_named(table: str) -> None:
     assert str(caught.value) == f"{WHERE}.{table}: X = 5 is no name; write it in quotes"
 
 
+def test_steps_that_are_no_list_are_named() -> None:
+    with pytest.raises(CampaignError) as caught:
+        parse(written().replace(f"[{STEPS}]", "5"), "spring.toml")
+    assert str(caught.value) == f"{WHERE}.steps: 5 is no list; write it as [{{ template = …, after = … }}]"
+
+
 NEEDS = f"{WHERE}.steps[1]: needs template and after (as 5min, 48h or 2d), and may have at (as 09:00), not "
 
 
