@@ -212,8 +212,7 @@ def _sequence(data: dict[str, Any], name: str, table: dict[str, Any], source: st
         raise CampaignError(f"{where}.steps: {len(steps)} is not 1..{MAX_STEPS}")
     if any(step.by_segment for step in steps) and "red_systems" not in table["fields"]:
         raise CampaignError(f"{where}.steps: a template by segment needs the field red_systems")
-    read = {"steps", "expires", "quiet", *LISTED}
-    rest: dict[str, Any] = {key: value for key, value in table.items() if key not in read}
+    rest: dict[str, Any] = {key: value for key, value in table.items() if key != "steps"}
     rest |= {key: tuple(table.get(key, ())) for key in LISTED}
     if "expires" in table and (expires := _delay(table["expires"])) is None:
         raise CampaignError(f"{where}.expires: {table['expires']!r} is no time such as 5min, 48h or 2d")

@@ -244,6 +244,14 @@ def test_step_is_due_after_its_delay_at_its_hour_and_while_testing_by_minutes() 
             found.step(number)
 
 
+def test_key_of_an_enrolment_is_the_same_for_ever() -> None:
+    """Of any release: under another key everybody could enrol anew, and would get every mail once more."""
+    # printf 'ada@resend.dev' | sha256sum, and printf 'ada@resend.dev\nx' | sha256sum
+    assert hello().key("ada@resend.dev") == "spring-hello-9b8a99663034547c06855cf5"
+    found = hello('occasion = "event"')
+    assert found.key_of({"email": "ada@resend.dev", "event": "x"}) == "spring-hello-20d18e4179f50b77aea28d63"
+
+
 def test_occasion_is_part_of_the_key() -> None:
     found, plain = hello('occasion = "event"'), hello()
     keys = {found.key_of({"email": "a@b.example", "event": event}) for event in ("x", "y")}
