@@ -131,7 +131,14 @@ def test_body_that_was_changed_on_its_way_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("secret", "usable"),
-    [(SVIX_SECRET, True), ("dGVzdA==", True), ("whsec_", False), ("whsec_not base64", False), ("whsec_dGV", False)],
+    [
+        (SVIX_SECRET, True),
+        ("dGVzdA==", True),
+        ("whsec_", False),
+        ("whsec_not base64", False),
+        ("whsec_dGV", False),
+        ("whsec_dGVz dA==", False),
+    ],
 )
 def test_secret_that_cannot_be_one_of_resends_is_told_apart(secret: str, usable: bool) -> None:
     assert signatures.is_svix_secret(secret) is usable
