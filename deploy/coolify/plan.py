@@ -216,7 +216,9 @@ def _words(plan: ApplicationPlan, app: Application) -> Iterator[str]:
     if plan.reasons:
         verb = "started" if plan.reasons[0] == "new" else "deployed, and the old one drained"
         where = f"image {app.docker_registry_image_name}" if app.image else f"{app.git_repository} by Coolify"
-        yield f"{app.name or plan.address} ({where}) will be {verb}: {', '.join(plan.reasons)}"
+        name, (first, *more) = app.name or plan.address, plan.reasons
+        yield f"{name} ({where}) will be {verb}: {first}"
+        yield from (f"{name}: {reason}" for reason in more)
     if plan.unfinished:
         yield "a rollout that was cut off will be brought to its end"
 

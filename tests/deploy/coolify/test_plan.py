@@ -18,7 +18,7 @@ from deploy.coolify.words import NO_LOG, log
 from deploy.release import identity
 from deploy.secret import Secret
 from tests.deploy.coolify.standin import APP
-from tests.deploy.coolify.theatre import NEW, OLD, application
+from tests.deploy.coolify.theatre import NEW, OLD, Theatre, application
 from tests.deploy.factories import SENTINEL
 
 if TYPE_CHECKING:
@@ -260,6 +260,18 @@ def test_words_say_what_is_built_from_where_and_what_is_worth_knowing() -> None:
     for part in ("auto deploy is on", "its pre_deployment_command runs", "HUBLAB_WRITE_PATHS"):
         assert part in told
     assert "this checkout's remote is git@example.com:ada/hublab.git" in told
+
+
+def test_plan_of_a_new_application_has_a_line_for_each_setting() -> None:
+    plan = Theatre().plan()
+    assert plan.words[1:4] == (
+        "worker (ada/hublab by Coolify) will be started: new",
+        "worker: git_commit_sha HEAD → bbbbbbbbbb",
+        "worker: dockerfile_location none → /deploy/container/Dockerfile",
+    )
+    assert "worker: HUBLAB_WORK_POOL is missing" in plan.words
+    assert len(plan.words) == 1 + len(plan.reasons)
+    assert max(map(len, plan.words)) < 100
 
 
 def test_what_is_worth_knowing_is_told_where_there_is_nothing_to_do() -> None:
