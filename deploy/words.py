@@ -65,18 +65,23 @@ def describe(plan: Plan, state: HostState) -> tuple[str, ...]:
 
 def warnings(host: WorkerHost, state: HostState) -> tuple[str, ...]:
     """What is not as it should be, and keeps no deploy from its work."""
-    told = (
+    return (
+        *open_api(host, state),
         *host.exposed,
         *mode(host, on=state.testing),
         *allowances.told(host.allow),
         *deployments.warnings(host, state),
     )
-    if not state.api_open or is_loopback(urlsplit(host.api_url).hostname or ""):
-        return told
-    what = f"the API at {host.api_url} answers without a credential"
-    risk = "whoever reaches it starts code on these hosts and reads every secret"
+
+
+def open_api(wanted: WorkerHost, state: HostState | ApplicationState) -> tuple[str, ...]:
+    """That Prefect's server asks nobody for a credential; not of one that this machine alone can reach."""
+    if not state.api_open or is_loopback(urlsplit(wanted.api_url).hostname or ""):
+        return ()
+    what = f"the API at {wanted.api_url} answers without a credential"
+    risk = "whoever reaches it starts code on the workers and reads every secret"
     remedy = "start the server with PREFECT_SERVER_API_AUTH_STRING, and put it into .env as PREFECT_API_AUTH_STRING"
-    return (f"{what}: {risk} -> {remedy}", *told)
+    return (f"{what}: {risk} -> {remedy}",)
 
 
 def mode(host: WorkerHost, *, on: bool | None) -> tuple[str, ...]:

@@ -72,5 +72,6 @@ def _look(wanted: WorkerHost, coolify: Client, prefect: Prefect) -> ApplicationS
         revision=revision.revision(),
         releases=revision.releases(),
         api_version=api_version,
+        api_open=prefect.is_open(),
         others=frozenset() if wanted.webhooks else running.others(prefect, wanted.work_pool, app.uuid),
     )

@@ -10,7 +10,7 @@ from deploy.coolify import problems
 from deploy.coolify.wanted import environment, fields, kind, present
 from deploy.problem import Problem
 from deploy.release.identity import set_of
-from deploy.words import is_loopback, short
+from deploy.words import is_loopback, open_api, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -225,6 +225,7 @@ def _words(plan: ApplicationPlan, app: Application) -> Iterator[str]:
 
 def _warnings(wanted: WorkerHost, state: ApplicationState, app: Application) -> Iterator[str]:
     """What the operator had better know, also where there is nothing to do."""
+    yield from open_api(wanted, state)
     if is_loopback(urlsplit(wanted.api_url).hostname or ""):
         yield (
             f"PREFECT_API_URL: {wanted.api_url} is the container itself in there: "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from deploy.onhost.api_facts import is_open
 from deploy.onhost.prefect_api import ApiError, paged, request, server_now
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ class Prefect:
     def now(self) -> datetime:
         """The clock by which it dates things."""
         return server_now(self._access)
+
+    def is_open(self) -> bool:
+        """Whether it answers without any credential."""
+        return is_open(self._access)
 
     def version(self) -> str:
         """Its version.

@@ -75,6 +75,7 @@ class ApplicationState:
     `problem`: why it could not be looked at, with the remedy behind an arrow. `lock`: who holds it, in words.
     `kept`: what has served, the latest first. `releases`: the ids that this checkout has, whatever Python an image is
     built with. `deployments`: the latest first. `others`: the workers ONLINE in its pool that are not its own.
+    `api_open`: Prefect's server answers without a credential.
     """
 
     problem: str = ""
@@ -93,6 +94,7 @@ class ApplicationState:
     revision: Revision = field(default_factory=Revision)
     releases: frozenset[str] = frozenset()
     api_version: str = ""
+    api_open: bool = False
     others: frozenset[str] = frozenset()
 
     @property

@@ -42,7 +42,7 @@ def api(access: Access, name: str) -> Server:
     try:
         return Server(
             version="" if is_cloud(access) else version(access),
-            open=not is_cloud(access) and is_open(access),
+            open=is_open(access),
             pool=pool(access, name),
             online=online(access, name),
             automations=automations(access),
@@ -66,6 +66,8 @@ def is_cloud(access: Access) -> bool:
 
 def is_open(access: Access) -> bool:
     """Whether it answers without any credential."""
+    if is_cloud(access):
+        return False
     if not (access.auth or access.key):
         return True
     try:

@@ -17,9 +17,10 @@ from deploy.coolify.wanted import environment, fields
 from deploy.coolify.words import NO_LOG, log
 from deploy.release import identity
 from deploy.secret import Secret
+from deploy.words import warnings
 from tests.deploy.coolify.standin import APP
 from tests.deploy.coolify.theatre import NEW, OLD, Theatre, application
-from tests.deploy.factories import SENTINEL
+from tests.deploy.factories import SENTINEL, converged
 
 if TYPE_CHECKING:
     from deploy.spec import WorkerHost
@@ -331,6 +332,17 @@ def test_address_of_prefect_that_leads_the_container_to_itself_is_told() -> None
         words = "\n".join(make(application(api_url=url), state()).warnings)
         assert f"PREFECT_API_URL: {url} is the container itself in there" in words
     assert "the container itself" not in "\n".join(make(HOST, state()).warnings)
+
+
+def test_prefect_that_asks_nobody_for_a_credential_is_told_as_of_a_host() -> None:
+    theatre = Theatre()
+    assert theatre.plan().warnings == ()
+    theatre.prefect.open = True
+    (told,) = theatre.plan().warnings
+    assert told.startswith("the API at https://prefect.example.com/api answers without a credential: whoever reaches")
+    assert told == warnings(theatre.wanted, converged(theatre.wanted, api_open=True))[0], "so that it is said once"
+    near = Theatre(api_url="http://127.0.0.1:4200/api", prefect=theatre.prefect)
+    assert "without a credential" not in "".join(near.plan().warnings)
 
 
 def test_tag_of_an_image_is_told_whole() -> None:

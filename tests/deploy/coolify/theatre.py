@@ -52,6 +52,10 @@ class FakePrefect(Prefect):
         self.refuses = 0
         self.probe_queues: set[str] = set()
         self.keeps = False
+        self.open = False
+
+    def is_open(self) -> bool:
+        return self.open
 
     def now(self) -> datetime:
         return self.time
