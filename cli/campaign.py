@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli.start import become, campaign_files, deciding, module, refuse, server
+from cli.start import become, campaign_files, deciding, module, refuse, server, settings_file
 
 app = typer.Typer(help="The campaign: register it, look at its mails, see how it does.", no_args_is_help=True)
 
@@ -27,7 +27,7 @@ Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="A person's addr
 
 def _operator(name: str, *arguments: str | Path, file: Path | None = None) -> NoReturn:
     """One of the operator's programs takes over, at the server that `file` names, or else a deploy's."""
-    become(module(f"flows.operator.{name}", *arguments), **campaign_files(), **server(file))
+    become(module(f"flows.operator.{name}", *arguments), **campaign_files(), **server(file), **settings_file(file))
 
 
 @app.command()

@@ -82,6 +82,11 @@ def deciding() -> Path:
         refuse(error)
 
 
+def settings_file(file: Path | None = None) -> dict[str, str]:
+    """The environment by which a program of the campaign knows what its remedies are to name."""
+    return {"HUBLAB_ENV_FILE": env_file.shown(file or deciding(), CHECKOUT)}
+
+
 def server(file: Path | None = None) -> dict[str, str]:
     """Prefect's address and credential: of the environment, of `file` where it names a server, else as for a deploy.
 

@@ -37,6 +37,11 @@ class SettingsError(ValueError):
     """One or more settings are wrong; the message has a line for each, with key, value and remedy."""
 
 
+def shown(path: Path, root: Path = ROOT) -> str:
+    """A file as one types its name in the checkout: `.env`, or the sandbox's `.sandbox/campaign.env`."""
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
 def hint(word: str, known: Sequence[str]) -> str:
     """What is proposed in the place of a word that nobody knows: the one that it resembles, else all."""
     near = difflib.get_close_matches(word, known, n=1)

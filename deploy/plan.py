@@ -66,7 +66,7 @@ def towards(host: spec.WorkerHost, state: HostState, release: str, *, build: boo
         lock=state.lock,
         automations=lost_runs.to_remove(host.work_pool, state.automations),
     )
-    told = (*words.describe(plan, state), *words.given(host, state), *words.closed(plan, host.webhooks))
+    told = (*words.describe(plan, state), *words.given(host, state), *words.closed(plan, host))
     return replace(plan, words=told)
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from deploy.spec import WorkerHost
 
 LIMIT_SECONDS = 300
-REMEDY = "HUBLAB_PREFLIGHT=off in .env deploys without it"
 
 
 def demand(wanted: WorkerHost, *, switches: bool) -> None:
@@ -34,7 +33,10 @@ def demand(wanted: WorkerHost, *, switches: bool) -> None:
     if switches and (fault := unusable()):
         raise DeployError(f"campaign files: {fault} -> put it right: every flow reads all of them, and would fail")
     if wanted.preflight and (complaint := ask(wanted.api_url, wanted.work_pool, wanted.auth_string, wanted.api_key)):
-        raise DeployError(f"HUBLAB_PREFLIGHT: required, and the campaign is not ready ({REMEDY}):\n{complaint}")
+        raise DeployError(
+            f"HUBLAB_PREFLIGHT: required, and the campaign is not ready (HUBLAB_PREFLIGHT=off in {wanted.env_file} "
+            f"deploys without it):\n{complaint}"
+        )
 
 
 @cache

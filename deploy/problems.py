@@ -111,7 +111,8 @@ def credential(host: spec.WorkerHost, status: int) -> Problem:
     """One that Prefect's server refuses, or that it was not given."""
     key = "PREFECT_API_AUTH_STRING" if host.auth_string or not host.api_key else "PREFECT_API_KEY"
     return Problem(
-        f"{key}: {host.api_url} refuses it ({status})", "put the credential that the server was started with into .env"
+        f"{key}: {host.api_url} refuses it ({status})",
+        f"put the credential that the server was started with into {host.env_file}",
     )
 
 

@@ -48,7 +48,8 @@ def _elsewhere(host: WorkerHost, plan: Plan) -> Problem | None:
         if line not in step.unit:
             return Problem(
                 f"release {plan.release} spoke to another address than PREFECT_API_URL: {host.api_url}",
-                "put the address and the credential of that time into .env for the rollback, or deploy instead",
+                f"put the address and the credential of that time into {host.env_file} for the rollback, or deploy "
+                "instead",
             )
     return None
 

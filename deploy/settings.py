@@ -244,4 +244,5 @@ def worker_host(settings: Settings, target: Target) -> WorkerHost:
         application=target.application,
         coolify=settings.coolify if target.application else None,
         exposed=settings.exposed,
+        env_file=env_file.shown(settings.source),
     )

@@ -73,7 +73,8 @@ class WorkerHost(Workers):
     """One host of the inventory and all that is wanted there. Times in seconds.
 
     `application`: the uuid of what is an application of Coolify's, and no host that SSH reaches; else empty.
-    `exposed`: files with secrets that others on the operator's machine can read, in words.
+    `exposed`: files with secrets that others on the operator's machine can read, in words. `env_file`: where all of it
+    was read, as a remedy names it.
     """
 
     address: str
@@ -89,6 +90,7 @@ class WorkerHost(Workers):
     campaign_queues: tuple[str, ...] = ()
     testing: bool = False
     exposed: tuple[str, ...] = ()
+    env_file: str = ".env"
 
     @property
     def queues(self) -> tuple[str, ...]:

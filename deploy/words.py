@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from deploy.planned import Plan
     from deploy.spec import WorkerHost
     from deploy.state import HostState, Release, Worker
-    from deploy.webhooks import Webhooks
 
 NOT_HELD = {
     1: "writing in folders of other runs and reading the memory of its worker",
@@ -80,21 +79,22 @@ def open_api(wanted: WorkerHost, state: HostState | ApplicationState) -> tuple[s
         return ()
     what = f"the API at {wanted.api_url} answers without a credential"
     risk = "whoever reaches it starts code on the workers and reads every secret"
-    remedy = "start the server with PREFECT_SERVER_API_AUTH_STRING, and put it into .env as PREFECT_API_AUTH_STRING"
+    there = f"put it into {wanted.env_file} as PREFECT_API_AUTH_STRING"
+    remedy = f"start the server with PREFECT_SERVER_API_AUTH_STRING, and {there}"
     return (f"{what}: {risk} -> {remedy}",)
 
 
 def mode(host: WorkerHost, *, on: bool | None) -> tuple[str, ...]:
     """The campaign's testing mode: lasts at Prefect until `campaign secrets` takes it out. `on`: None if unknown."""
     if on and host.testing:
-        remedy = "when the test is over, take TESTING_MODE out of .env and run `./hublab campaign secrets`"
+        remedy = f"when the test is over, take TESTING_MODE out of {host.env_file} and run `./hublab campaign secrets`"
         return (f"testing mode is on: mails to TESTING_ADDRESS go out minutes apart -> {remedy}",)
     if on:
         remedy = "`./hublab campaign secrets` takes it out there"
-        return (f"testing mode is on at Prefect, and .env does not have it -> {remedy}",)
+        return (f"testing mode is on at Prefect, and {host.env_file} does not have it -> {remedy}",)
     if on is False and host.testing:
         remedy = "`./hublab campaign secrets`"
-        return (f"TESTING_MODE of .env is not at Prefect: nobody's mails go out minutes apart -> {remedy}",)
+        return (f"TESTING_MODE of {host.env_file} is not at Prefect: nobody's mails go out minutes apart -> {remedy}",)
     return ()
 
 
@@ -191,11 +191,12 @@ def given(host: WorkerHost, state: HostState) -> tuple[str, ...]:
     )
 
 
-def closed(plan: Plan, webhooks: Webhooks | None) -> tuple[str, ...]:
+def closed(plan: Plan, host: WorkerHost) -> tuple[str, ...]:
     """The routes that stay closed where the webhooks are started: their callers get 401, and nobody else hears."""
-    if webhooks is None or not plan.restarts_webhooks:
+    if host.webhooks is None or not plan.restarts_webhooks:
         return ()
-    return tuple(f"{route} stays closed (401) until .env has {key}" for key, route in webhooks.closed.items())
+    routes = host.webhooks.closed.items()
+    return tuple(f"{route} stays closed (401) until {host.env_file} has {key}" for key, route in routes)
 
 
 def _prefect_change(plan: Plan, state: HostState) -> str:

@@ -41,6 +41,8 @@ class Reader:
     def _part(self, node: ast.expr) -> list[str]:
         """Of an f-string: what stands there as it is, or either of two texts."""
         inner = node.value if isinstance(node, ast.FormattedValue) else node
+        if "env_file" in ast.unparse(inner):
+            return [".env"]
         constant = isinstance(inner, ast.Name) and inner.id.isupper()
         return self.texts(inner) if constant or isinstance(inner, ast.IfExp | ast.Constant) else [GAP]
 

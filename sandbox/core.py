@@ -219,7 +219,7 @@ class Sandbox:
             # The stand-ins for Notion and Resend are there; what else is near, flows do not reach.
             "HUBLAB_ALLOW_NETWORKS": self.layout.operator_address,
         }
-        env_file.write(self.env_file, lines)
+        env_file.write(self.env_file, (env_file.read(self.env_file) if self.env_file.exists() else {}) | lines)
         if (campaign := self.layout.campaign_file).exists():
             now = {key: lines[key] for key in ("HUBLAB_HOSTS", "PREFECT_API_AUTH_STRING")}
             env_file.write(campaign, env_file.read(campaign) | now)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.operator import server
 from flows.services.prefect_api import Prefect
+from flows.services.words import env_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -113,7 +114,7 @@ def trouble(prefect: Prefect, settings: Settings, now: datetime, silence: timede
     kept: dict[str, Any] = prefect.variable(VARIABLE) or {}
     if wrong := kept.get("undelivered"):
         return (
-            f"an alert could not be delivered: {wrong}; correct it in .env, "
+            f"an alert could not be delivered: {wrong}; correct ALERT_URLS in {env_file()}, "
             "`./hublab campaign secrets`, `./hublab campaign alert-test`"
         )
     looked = datetime.fromisoformat(kept["looked_at"]) if kept.get("looked_at") else None

@@ -22,7 +22,7 @@ from flows.services import notion_schema as schema
 from flows.services.clients import notion_client
 from flows.services.errors import NotionError
 from flows.services.prefect_api import MAIL_FLOW, Prefect
-from flows.services.words import counted
+from flows.services.words import counted, env_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,7 +139,8 @@ def remedies(status: Status) -> list[str]:
         found.append("the campaign is paused: mails wait until `./hublab campaign resume`")
     if status.testing:
         found.append(
-            "testing mode is on, for TESTING_ADDRESS alone; take TESTING_MODE out of .env, `./hublab campaign secrets`"
+            f"testing mode is on, for TESTING_ADDRESS alone; take TESTING_MODE out of {env_file()}, "
+            "`./hublab campaign secrets`"
         )
     if status.exposed:
         found.append(deployments.ANSWERS_ANYBODY)

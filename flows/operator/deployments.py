@@ -11,6 +11,7 @@ from prefect.utilities.callables import parameter_schema
 from flows.campaigns.model import sequences
 from flows.enrolment import flat
 from flows.operator import watch_schedule
+from flows.services.words import env_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -29,7 +30,7 @@ NOT_OURS = "is not what this release registers"
 EMPTY: tuple[Any, ...] = (None, [], {}, "")
 ANSWERS_ANYBODY = (
     "Prefect's API answers without a credential: whoever reaches it runs code on the workers and reads every secret; "
-    "set PREFECT_SERVER_API_AUTH_STRING at the server and PREFECT_API_AUTH_STRING in .env"
+    f"set PREFECT_SERVER_API_AUTH_STRING at the server and PREFECT_API_AUTH_STRING in {env_file()}"
 )
 
 

@@ -16,6 +16,7 @@ from flows.services import notion_schema as schema
 from flows.services.clients import notion_client
 from flows.services.notion_mapping import FILE, TITLE
 from flows.services.prefect_api import Prefect
+from flows.services.words import env_file
 
 if TYPE_CHECKING:
     from flows.operator.notion_fit import Fit
@@ -64,7 +65,9 @@ class WrongDatabaseError(LookupError):
     def __init__(self, block: str, count: int, whole: int) -> None:
         """`count` of its `whole` properties are missing."""
         setting = block.upper().replace("-", "_")
-        super().__init__(f"{schema.TITLES[block]!r} lacks {count} of {whole} properties: is {setting} its id in .env?")
+        super().__init__(
+            f"{schema.TITLES[block]!r} lacks {count} of {whole} properties: is {setting} its id in {env_file()}?"
+        )
 
 
 def in_words(block: str, name: str, kind: str) -> str:

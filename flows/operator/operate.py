@@ -19,6 +19,7 @@ from flows.services.clients import NOTION, notion_client, resend_client
 from flows.services.errors import NotionError, ResendFailedError
 from flows.services.prefect_api import Prefect
 from flows.services.settings import PAUSED, MissingSettingError
+from flows.services.words import env_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -217,7 +218,7 @@ def main(arguments: list[str] | None = None) -> int:
             done = f"queue {queue!r} is {state}"
             if others:
                 remedy = (
-                    "a queue of the campaign's own (HUBLAB_CAMPAIGN_QUEUE in .env, "
+                    f"a queue of the campaign's own (HUBLAB_CAMPAIGN_QUEUE in {env_file()}, "
                     "`./hublab campaign secrets`, `./hublab campaign register`)"
                 )
                 done += f"; with it {', '.join(others)}, not the campaign's: {remedy} spares them"

@@ -26,6 +26,7 @@ from flows.services.notion_mapping import FILE, MappingError
 from flows.services.notion_mapping import VARIABLE as MAPPING
 from flows.services.prefect_api import NOTION_LIMIT, RESEND_LIMIT, NotRegisteredError, Prefect
 from flows.services.settings import BLOCKS, DEFAULTS, SEVEN, BadSettingError, MissingSettingError
+from flows.services.words import env_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,8 +175,8 @@ def testing(settings: Settings) -> Row:
         return Row("mode", "production: delays as the campaign's file has them")
     what = "testing mode: minutes apart, for TESTING_ADDRESS alone"
     there = settings.has("TESTING_ADDRESS")
-    remedy = "TESTING_ADDRESS is not set, so that it is for nobody; set it, or take TESTING_MODE out of .env"
-    return Row("mode", what, "" if there else f"{remedy}; `./hublab campaign secrets`")
+    remedy = f"set it in {env_file()}, or take TESTING_MODE out there, then `./hublab campaign secrets`"
+    return Row("mode", what, "" if there else f"TESTING_ADDRESS is not set, so that it is for nobody: {remedy}")
 
 
 # The kinds of field that a property of a kind takes; one that is not named here takes any.
@@ -259,7 +260,7 @@ def deployments(prefect: Prefect, settings: Settings, pool: str) -> Iterator[Row
         )
     for worker in at_prefect.strangers(prefect, pool):
         remedy = "it takes runs of the campaign and fails them: stop it, or give the campaign a pool of its own"
-        yield Row("Prefect", f"worker {worker}", f"{remedy} (HUBLAB_WORK_POOL in .env, `./hublab deploy`)")
+        yield Row("Prefect", f"worker {worker}", f"{remedy} (HUBLAB_WORK_POOL in {env_file()}, `./hublab deploy`)")
 
 
 def queue(prefect: Prefect, pool: str, name: str) -> Row:

@@ -18,6 +18,7 @@ from flows.services.errors import NotionError, ResendFailedError, ServerError
 from flows.services.notion_mapping import MappingError
 from flows.services.prefect_api import NotRegisteredError, Prefect
 from flows.services.settings import BadSettingError, MissingSettingError
+from flows.services.words import env_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +66,7 @@ def check() -> None:
     try:
         client = Prefect()
     except httpx.InvalidURL:
-        remedy = "write the server's, such as https://prefect.example.com/api, in .env"
+        remedy = f"write the server's, such as https://prefect.example.com/api, in {env_file()}"
         raise ServerError(f"PREFECT_API_URL: {_shown()!r} is no address; {remedy}") from None
     with client as prefect:
         try:
@@ -82,12 +83,12 @@ def check() -> None:
     if status in REFUSED:
         raise ServerError(
             f"PREFECT_API_URL: {_shown()}: refuses the credential ({status}); set PREFECT_API_AUTH_STRING or "
-            "PREFECT_API_KEY in .env"
+            f"PREFECT_API_KEY in {env_file()}"
         )
     if not known:
         raise ServerError(
             f"PREFECT_API_URL: {_shown()}: what answers there is not Prefect's API ({status}); write the server's "
-            "address, …/api, in .env"
+            f"address, …/api, in {env_file()}"
         )
 
 

@@ -21,6 +21,7 @@ from prefect.states import Scheduled, to_state_create
 from flows.services import settings
 from flows.services.errors import ServerError
 from flows.services.server_clock import clock
+from flows.services.words import env_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +67,7 @@ class Prefect:
         """The API that Prefect's own settings name. Raises ServerError: none is named."""
         if not PREFECT_API_URL.value():
             # Prefect's client would start a server of its own, on which nobody has been enrolled.
-            raise ServerError("PREFECT_API_URL: is not set; write the server's address, …/api, in .env")
+            raise ServerError(f"PREFECT_API_URL: is not set; write the server's address, …/api, in {env_file()}")
         self._client = get_client(sync_client=True)
         hooks = self._client._client.event_hooks["response"]  # noqa: SLF001 - one of its own would be another connection
         if clock.hear not in hooks:

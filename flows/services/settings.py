@@ -6,6 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from flows.services.words import env_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -94,7 +96,7 @@ class MissingSettingError(LookupError):
         variable = environment_name(name)
         where = f"neither the Prefect Secret block {name!r} nor" if name in BLOCKS else f"neither {VARIABLE!r} nor"
         super().__init__(
-            f"{name}: {where} the environment variable {variable} is set; add {variable} to .env, "
+            f"{name}: {where} the environment variable {variable} is set; add {variable} to {env_file()}, "
             "`./hublab campaign secrets`"
         )
 
@@ -168,7 +170,8 @@ class Settings:
             value = -1.0
         if not 0 <= value < float("inf"):
             raise BadSettingError(
-                f"{name}: {text!r} is not a number from 0; correct it in .env and run `./hublab campaign secrets`"
+                f"{name}: {text!r} is not a number from 0; correct it in {env_file()} and run "
+                "`./hublab campaign secrets`"
             )
         return value
 
@@ -199,7 +202,7 @@ class Settings:
             return ZoneInfo(name).key
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise BadSettingError(
-                f"HUBLAB_TIMEZONE: {name!r} is no time zone; write one as America/Toronto in .env, "
+                f"HUBLAB_TIMEZONE: {name!r} is no time zone; write one as America/Toronto in {env_file()}, "
                 "`./hublab campaign secrets`"
             ) from None
 

@@ -252,6 +252,7 @@ def test_without_a_file_it_goes_to_the_sandbox_with_the_campaign_that_was_set_up
     monkeypatch.setattr(campaigns.folder, "__defaults__", (files, os.environ))
     typed("campaign preview spring_1")
     assert typed.environment["HUBLAB_CAMPAIGNS"] == str(own)
+    assert typed.environment["HUBLAB_ENV_FILE"] == ".sandbox/campaign.env", "which its remedies name in .env's place"
     monkeypatch.setenv(URL, "https://typed.test/api")
     assert start.server() == {URL: "https://typed.test/api", AUTH: "", KEY: ""}, (
         "the sandbox's credential is no other's"

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from deploy.hosts_file import Target
 from deploy.secret import Secret
-from deploy.settings import Settings, SettingsError, coolify_of, find_env_file, load, parse, worker_host
+from deploy.settings import ROOT, Settings, SettingsError, coolify_of, find_env_file, load, parse, worker_host
 from deploy.ssh import connection
+from deploy.words import mode
 
 URL = "https://prefect.example.com/api"
 
@@ -166,6 +167,14 @@ def test_each_host_gets_its_part() -> None:
 def test_what_is_said_for_all_is_every_hosts(key: str, value: str, name: str, given: object) -> None:
     found = parse({"HUBLAB_HOSTS": "a,b", "PREFECT_API_URL": URL, key: value}, Path(".env"))
     assert [getattr(worker_host(found, target), name) for target in found.hosts] == [given, given]
+
+
+@pytest.mark.parametrize("file", [".env", ".sandbox/campaign.env"])
+def test_remedies_name_the_file_that_the_settings_were_read_from(file: str) -> None:
+    values = {"HUBLAB_HOSTS": "a", "PREFECT_API_URL": URL, "TESTING_MODE": "true"}
+    found = parse(values, ROOT / file)
+    (told,) = mode(worker_host(found, found.hosts[0]), on=True)
+    assert f"take TESTING_MODE out of {file} and run" in told
 
 
 COOLIFY = {"HUBLAB_COOLIFY_URL": "https://coolify.example.com/api/v1/", "HUBLAB_COOLIFY_TOKEN": "3|secret-c001"}

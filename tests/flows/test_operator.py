@@ -106,7 +106,11 @@ def test_secrets_says_what_is_missing(
     assert "resend-api-key: add RESEND_API_KEY" in capsys.readouterr().err
 
 
-def test_a_missing_or_wrong_setting_is_named_with_the_command_that_sets_it() -> None:
+def test_a_missing_or_wrong_setting_is_named_with_the_command_that_sets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUBLAB_ENV_FILE", ".sandbox/campaign.env")
+    with pytest.raises(MissingSettingError, match=r"NOTION_TOKEN to \.sandbox/campaign\.env, `./hublab campaign sec"):
+        Settings({}).get("notion-token")
+    monkeypatch.delenv("HUBLAB_ENV_FILE")
     with pytest.raises(MissingSettingError, match=r"notion-token.*NOTION_TOKEN to \.env, `./hublab campaign secrets`"):
         Settings({}).get("notion-token")
     with pytest.raises(BadSettingError, match="testing-mode: 'maybe' is neither true nor false"):

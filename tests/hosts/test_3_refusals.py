@@ -108,7 +108,7 @@ def test_api_refuses_the_credential(operator: Operator, machine: Machine) -> Non
     said = (
         "PREFECT_API_AUTH_STRING",
         "refuses it (401)",
-        "put the credential that the server was started with into .env",
+        f"put the credential that the server was started with into {operator.env_file}",
     )
     refused(operator, machine, *said, PREFECT_API_AUTH_STRING="hublab:wrong")
 

@@ -20,8 +20,8 @@ def test_a_deploy_is_refused_with_every_row_and_changes_nothing(deployed: Operat
     result = deployed.deploy(HUBLAB_CONCURRENCY="7", HUBLAB_PREFLIGHT="required")
     assert result.status != 0
     assert "HUBLAB_PREFLIGHT: required, and the campaign is not ready" in result.text
-    assert "HUBLAB_PREFLIGHT=off in .env deploys without it" in result.text
-    assert "add NOTION_TOKEN to .env, `./hublab campaign secrets`" in result.text
+    assert f"HUBLAB_PREFLIGHT=off in {deployed.env_file} deploys without it" in result.text
+    assert f"add NOTION_TOKEN to {deployed.env_file}, `./hublab campaign secrets`" in result.text
     assert "christmas-send-email/christmas-send-email" in result.text
     assert main_pids(machine) == pids
     assert machine.ssh(UNITS).stdout == units

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from rich.console import Console
 
+from sandbox import Sandbox, env_file, server
 from sandbox.__main__ import status
 from sandbox.campaign import setup
 from sandbox.campaign import table as storms
@@ -23,8 +24,6 @@ from sandbox.layout import layout
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from sandbox import Sandbox
 
 NOW = datetime(2025, 12, 1, 12, tzinfo=UTC)
 KEY = "christmas-noshow-0123456789abcdef01234567"
@@ -201,6 +200,17 @@ def test_own_campaign_files_stay_a_part_of_what_is_deployed_there(monkeypatch: p
     for typed, kept in {"": "/before", "/own": "/own"}.items():
         monkeypatch.setenv("HUBLAB_CAMPAIGNS", typed)
         assert setup.prepare(cast("Sandbox", None)).environment["HUBLAB_CAMPAIGNS"] == kept
+
+
+def test_settings_that_were_added_to_a_sandbox_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remedies name its file where there is no `.env`, and each deploy writes it."""
+    sandbox = Sandbox(layout(tmp_path))
+    monkeypatch.setattr(server, "credential", lambda _: "user:new")
+    for file in (sandbox.env_file, sandbox.layout.campaign_file):
+        env_file.write(file, {"HUBLAB_WORKERS": "2", "PREFECT_API_AUTH_STRING": "user:old"})
+        sandbox.write_env()
+        found = env_file.read(file)
+        assert (found["HUBLAB_WORKERS"], found["PREFECT_API_AUTH_STRING"]) == ("2", "user:new")
 
 
 def test_a_storm_is_a_row_of_the_table(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from flows.operator import preflight, register
 from flows.operator.cutover import lock
 from flows.operator.cutover.decide import sequences
 from flows.services.prefect_api import MAIL_FLOW
+from flows.services.words import env_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,7 +141,7 @@ def look(prefect: Prefect, notion: NotionGateway, settings: Settings, pool: str)
 def _blockers(prefect: Prefect, notion: NotionGateway, settings: Settings, pool: str) -> Iterator[str]:
     strangers, online = at_prefect.strangers(prefect, pool), at_prefect.online(prefect, pool)
     remedy = (
-        "stop it, or give the campaign a pool of its own: HUBLAB_WORK_POOL in .env, "
+        f"stop it, or give the campaign a pool of its own: HUBLAB_WORK_POOL in {env_file()}, "
         "`./hublab deploy`, `./hublab campaign secrets`"
     )
     yield from (f"worker {one} polls the pool {pool} and would fail our runs: {remedy}" for one in strangers)
