@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 from deploy.env_file import ROOT
-from deploy.release import identity
 from deploy.settings import SettingsError, coolify_of
 from tests.deploy.coolify.script import TOKEN
 from tests.deploy.coolify.served import served
@@ -22,7 +21,7 @@ from tests.deploy.coolify.theatre import OLD, RELEASES, Theatre
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-HERE = identity.release_id("3.12.1", "/usr/local")
+RELEASE = "from deploy.release import identity; print(identity.release_id('3.12.1', '/usr/local'))"
 DEPLOY = "POST /deploy"
 
 
@@ -30,16 +29,18 @@ class Run:
     """An operator's machine with a `.env`, whose application serves this checkout's release with a grace of 30 s."""
 
     def __init__(self, folder: Path) -> None:
+        self.file = folder / "env"
+        # As a command has it, which reads its `.env` alone: a sandbox of the checkout may have a campaign of its own.
+        self.release = self(sys.executable, "-c", RELEASE).stdout.strip()
         self.theatre = Theatre()
         coolify = self.theatre.coolify
         coolify.app |= {"git_commit_sha": OLD, "status": "running:healthy"}
         coolify.app["settings"] = {"stop_grace_period": 30}
-        coolify.serve(HERE)
-        coolify.lies = [HERE] * 9
+        coolify.serve(self.release)
+        coolify.lies = [self.release] * 9
         # A deployment has ended when it is looked at.
         advance = coolify.advance
         coolify.advance = lambda found: (advance(found), advance(found))[0]  # type: ignore[method-assign]
-        self.file = folder / "env"
 
     def write(self, coolify: str, prefect: str) -> None:
         self.file.write_text(
@@ -81,7 +82,7 @@ def test_plan_deploy_status_history_and_the_way_back(run: Run) -> None:
     assert coolify.journal[-1] == DEPLOY
     assert coolify.app["settings"]["stop_grace_period"] == 930
     (row,) = [line for line in done.stdout.splitlines() if line.startswith("worker (coolify:")]
-    assert row.split()[2:3] == [HERE]
+    assert row.split()[2:3] == [run.release]
     assert "1 of 1 COMPLETED" in row
     assert row.endswith("deployed")
     assert TOKEN not in done.stdout + done.stderr
@@ -91,7 +92,7 @@ def test_plan_deploy_status_history_and_the_way_back(run: Run) -> None:
     assert coolify.journal.count(DEPLOY) == 1
     status = run.fleet("status")
     assert (status.returncode, status.stderr) == (0, "")
-    assert f"worker (coolify:{APP})  as planned  release {HERE}" in status.stdout
+    assert f"worker (coolify:{APP})  as planned  release {run.release}" in status.stdout
     assert "warning: HUBLAB_COOLIFY_URL: http, so the token travels in the clear" in status.stdout
     assert f"last: deploy of release {OLD} by" in status.stdout
     assert f"coolify:{APP}" in run.fleet("history").stdout
