@@ -12,12 +12,15 @@ from cli.start import become, campaign_files, deciding, module, refuse, server, 
 
 app = typer.Typer(help="The campaign: register it, look at its mails, see how it does.", no_args_is_help=True)
 
+# One address, bare: with a name or brackets around it nobody would have it.
+PART = r'[^@\s<>()\[\]:;,"]+'
+PLAIN = re.compile(rf"{PART}@{PART}\.{PART}")
 Template = Annotated[str, typer.Argument(metavar="TEMPLATE", help="A template's name in Notion.")]
 
 
 def _address(given: str | None) -> str | None:
     """An address, or what could be one: a typing error would stop, or erase, nobody, and say that it is done."""
-    if given is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+", given):
+    if given is not None and not PLAIN.fullmatch(given):
         raise typer.BadParameter(f"{given!r} is no address; write it as ada@example.com")
     return given
 
@@ -155,7 +158,7 @@ def forget(
 
 @app.command()
 def erase(person: Address) -> None:
-    """Remove what is kept of a person.
+    """Remove what is kept of a person, to whom nothing goes from then on.
 
     Example: ./hublab campaign erase ada@example.com
     """
