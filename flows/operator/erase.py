@@ -135,10 +135,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Remove a person, and say what went; 1 while something is left."""
     parser = argparse.ArgumentParser(prog="python -m flows.operator.erase", description=__doc__)
     parser.add_argument("email")
-    done = erase(parser.parse_args(arguments).email)
+    email = normalised(parser.parse_args(arguments).email)
+    done = erase(email)
     also = f", nor to {', '.join(sorted(done.addresses))}, which are of the same mailbox" if done.addresses else ""
-    what = ", ".join(f"{count} {name}" for name, count in done.counts.items()) or "nothing was there"
-    sys.stdout.write(f"nothing more goes to this address{also}; removed: {what}\n{LEFT}\n")
+    what = ", ".join(f"{count} {name}" for name, count in done.counts.items()) or "nothing yet"
+    said = f"nothing more goes to this address{also}; removed: {what}"
+    if not (done.counts or done.busy):
+        undo = f"mistyped? `./hublab campaign allow {email}` undoes that"
+        said = f"nobody has this address, so nothing was removed; it is suppressed from now on ({undo})"
+    sys.stdout.write(f"{said}\n{LEFT}\n")
     if done.busy:
         sys.stderr.write(f"{counted(done.busy, 'run is', 'runs are')} {AGAIN}\n")
     return 1 if done.busy else 0

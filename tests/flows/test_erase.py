@@ -64,7 +64,19 @@ def test_a_person_is_gone_and_the_others_are_not(world: World, capsys: pytest.Ca
     assert "pages of Customer Projects" in told
     assert "Resend's own list" in told
     assert erase.main([email]) == 0
-    assert "nothing was there" in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith("nobody has this address")
+
+
+def test_whom_nobody_knows_gets_nothing_either_and_the_operator_is_told_so(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    email = world.address()
+    assert erase.main([email.title()]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("nobody has this address, so nothing was removed; it is suppressed from now on")
+    assert f"mistyped? `./hublab campaign allow {email}`" in told
+    with Prefect() as prefect:
+        assert suppression.causes(prefect, email) == ["Cancelled"]
 
 
 def runs_enrolment(email: str, world: World) -> dict[str, Any]:
@@ -86,7 +98,9 @@ def test_a_run_in_hand_is_waited_for_and_its_records_stay_until_then(
     with Prefect() as prefect:
         prefect.client.set_flow_run_state(runs[0].id, Running(), force=True)
         assert erase.main([email]) == 1
-        assert "in a worker's hands" in capsys.readouterr().err
+        told = capsys.readouterr()
+        assert "in a worker's hands" in told.err
+        assert "nobody has this address" not in told.out
         assert [run.id for run in world.mails(email)] == [runs[0].id]
         assert not world.record(email)["in_trash"]
         prefect.client.set_flow_run_state(runs[0].id, Completed(), force=True)
