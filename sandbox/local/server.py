@@ -8,7 +8,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,6 @@ from sandbox.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from datetime import datetime
 
 PREFECT = str(Path(sys.executable).parent / "prefect")
 UNSEEN = {
@@ -128,10 +126,6 @@ class Api:
     def cancel(self, flow_run: str) -> None:
         """As the button in Prefect's pages does."""
         self.post(f"/flow_runs/{flow_run}/set_state", {"state": {"type": "CANCELLING"}})
-
-    def now(self) -> datetime:
-        """By the clock that workers go by, the one in the server's answers: up to two seconds slow."""
-        return parsedate_to_datetime(self._http.get("/health").headers["date"])
 
     def workers(self, pool: str = POOL) -> list[Any]:
         """Those of the pool; none before the first has created it."""

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deploy.onhost.prefect_api import Access, server_now
+from sandbox.local.processes import AUTH
 from tests.worker.world import Trial, alive, wait_for
 
 if TYPE_CHECKING:
@@ -195,9 +197,11 @@ def test_host_that_was_installed_anew_answers_for_its_runs_and_a_second_of_that_
     kill(second)
     kill(first, engine)
 
+    there = Access(f"http://127.0.0.1:{api.port}/api", AUTH)
+
     def silent() -> bool:  # the last beat of one that was killed may be written down later
         last = datetime.fromisoformat(api.heartbeat(first.name, pool.name))
-        return api.now() - last > timedelta(seconds=9)
+        return server_now(there) - last > timedelta(seconds=9)
 
     wait_for(silent, "nobody beats any more", every=1)
     # Its first heartbeat is written down and its next question refused: when it begins once more, it hears itself.
