@@ -52,5 +52,7 @@ def files(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> dict[st
     found = {f"{PLACE}/{path.name}": path.read_bytes() for path in sorted(there.glob("*.toml")) if path.is_file()}
     for name in found:
         if (root / name).exists():
-            raise SettingsError(f"{KEY}: {Path(name).name} has the name of a campaign that is there; name it otherwise")
+            raise SettingsError(
+                f"{KEY}: {Path(name).name} is the name of a file in {PLACE} as well; give it another one"
+            )
     return found

@@ -89,8 +89,8 @@ def refuse_writable(path: Path) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & _OTHERS_WRITE:
         raise SettingsError(
-            f"{path}: mode {mode:04o}: its group or everybody can write it, and say what becomes of the hosts -> "
-            f"chmod 600 {path}"
+            f"{path}: mode {mode:04o}: its group or everybody can write to it, and so decide what is done to the hosts "
+            f"-> chmod 600 {path}"
         )
 
 

@@ -111,7 +111,7 @@ class Reader:
         found = [part.strip() for part in self.raw(key).split(",") if part.strip()]
         for word in found:
             if word not in known:
-                self.fault(key, word, f"is none of its words; choose among them: {hint(word, known)}")
+                self.fault(key, word, f"is none of the words that it takes; {hint(word, known)}")
         return tuple(word for word in known if word in found)
 
     def networks(self, key: str) -> tuple[str, ...]:

@@ -107,7 +107,7 @@ def own(
         for key in OF_UNITS if address.startswith(COOLIFY) else ():
             if key in table:
                 said.faults.append(
-                    f"{NAME}: {address}: {key}: is of a host's units; set it in Coolify, and leave it out"
+                    f"{NAME}: {address}: {key}: does nothing for an application of Coolify's; set it there, not here"
                 )
         read = _reader(table, OF_WORKERS, said)
         found[address] = of_workers(read)

@@ -32,7 +32,10 @@ def find(host: spec.WorkerHost, state: HostState) -> list[Problem]:
             if state.brings
             else "install Python 3.12 or 3.13 there, or give the interpreter's absolute path in HUBLAB_PYTHON",
         ),
-        "silent": Problem("the host answered nothing to the first question", "run with -vvv to see what it printed"),
+        "silent": Problem(
+            "the host answered nothing to the first question",
+            "see what it printed: .venv/bin/pyinfra -vvv --dry deploy/inventory.py deploy/workers.py",
+        ),
     }
     if state.problem:
         return [early[state.problem]]

@@ -30,7 +30,7 @@ REMEDIES = {
     ),
     r"Could not connect|timed out|Connection refused|No route to host": (
         "Is the host up, is its address in HUBLAB_HOSTS right, is its SSH port open? "
-        "`--exclude HOST` deploys to the others."
+        "`./hublab deploy --limit` with the names of the others leaves it out."
     ),
 }
 

@@ -55,9 +55,9 @@ def read(reader: Reader, root: Path = env_file.ROOT) -> Variables:
 
 def _fault(name: str, value: str | None) -> str:
     if not NAME.fullmatch(name):
-        return "is no name of a variable; letters, digits and _, no digit first"
+        return "is not a variable's name; write letters, digits and _, and no digit first"
     if name.upper() in NAMES or name.upper().startswith(PREFIXES):
-        return "steers the worker, Prefect, Python or the system, and is not a flow's to be given; take it out"
+        return "is one that the worker, Prefect, Python or the system goes by, and no flow run is given it; take it out"
     if value is None:
         return f"a line without a value. Write {name}=value, or remove it."
     if "\0" in value or len(value.encode(errors="surrogateescape")) > LONGEST:

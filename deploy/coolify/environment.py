@@ -65,7 +65,7 @@ def fault(entry: Entry) -> str:
     """Why a value would not reach the container as it is, without showing it; empty when it does."""
     value = entry.value.reveal()
     if not KEY.fullmatch(entry.key):
-        return f"{entry.key!r}: is no name of a variable; letters, digits and _"
+        return f"{entry.key!r}: is not a variable's name; write letters, digits and _, and no digit first"
     if "'" in value:
         return f"{entry.key}: has a single quote, which breaks Coolify's deployment; choose a value without one"
     if not value.isprintable():

@@ -126,7 +126,7 @@ def again(wanted: WorkerHost, runs: list[str]) -> str:
         FleetError: one could not be scheduled.
     """
     if run_again.main(run_again.RunAgain(runs=tuple(runs), access=wanted.api_access())):
-        raise FleetError("not each of the flow runs could be scheduled")
+        raise FleetError("some of the flow runs could not be scheduled")
     return ""
 
 

@@ -128,7 +128,9 @@ class Ledger:
                 raise
             found = self.lock()
             if found is None or found.token != token:
-                raise LockError(found.words if found else "somebody else was faster") from None
+                raise LockError(
+                    found.words if found else "another deploy has taken the lock in the same moment"
+                ) from None
             self._held = found.id
         self._value = value
         return taken

@@ -41,11 +41,13 @@ def look(wanted: WorkerHost, coolify: Client, prefect: Prefect) -> ApplicationSt
     except ApiError as error:
         if error.status in REFUSED:
             return ApplicationState(problem=str(credential(wanted, error.status)))
-        return ApplicationState(problem=f"PREFECT_API_URL: {wanted.api_url} {error} -> see to the server, or to .env")
+        remedy = f"is the address in {wanted.env_file} right, and is the server well?"
+        return ApplicationState(problem=f"PREFECT_API_URL: {wanted.api_url} {error} -> {remedy}")
     except (OSError, ValueError) as error:
         reason = printable(str(error) or type(error).__name__)
         return ApplicationState(
-            problem=f"PREFECT_API_URL: {wanted.api_url} does not answer ({reason}) -> see to the server"
+            problem=f"PREFECT_API_URL: {wanted.api_url} does not answer ({reason}) -> is the address right, is the "
+            "server up, and may this machine reach it?"
         )
 
 

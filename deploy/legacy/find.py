@@ -158,7 +158,9 @@ def everyone(units: str, base: str) -> tuple[tuple[Legacy, ...], tuple[Claim, ..
     workers = [item for item in found if isinstance(item, Legacy)]
     if len(workers) > MOST_WORKERS:
         users = ", ".join(sorted({item.user for item in workers}))
-        raise HostError(f"{len(workers)} processes are Prefect workers, of users {users}: end those that are not meant")
+        raise HostError(
+            f"{len(workers)} processes of {users} are Prefect workers, too many to take over: end those nobody needs"
+        )
     leaves = {one.site for item in workers for one in item.uvloop if not one.stays}
 
     def decided(item: Legacy) -> Legacy:  # one environment, several workers: it is enough that one of them may decide

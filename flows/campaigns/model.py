@@ -129,7 +129,9 @@ class Sequence:
             CampaignError: the sequence has no such step.
         """
         if not 1 <= number <= len(self.steps):
-            raise CampaignError(f"{self.campaign}/{self.name}: step {number} is not 1..{len(self.steps)}")
+            raise CampaignError(
+                f"{self.campaign}/{self.name}: there is no step {number}; it has 1 to {len(self.steps)}"
+            )
         return self.steps[number - 1]
 
     def due(self, number: int, enrolled: datetime, *, testing: bool, minute: float = 60, zone: str = "UTC") -> datetime:
@@ -198,8 +200,10 @@ def _check_table(source: str, name: str, found: Any) -> None:
 
 def _sequence(data: dict[str, Any], name: str, table: dict[str, Any], source: str) -> Sequence:
     where = f"{source}: sequences.{name}"
-    if not _NAME.match(name) or not _NAME.match(data["campaign"]):
-        raise CampaignError(f"{where}: names of campaigns and sequences are lower-case letters and digits")
+    if misnamed := [one for one in (data["campaign"], name) if not _NAME.match(one)]:
+        raise CampaignError(
+            f"{where}: {misnamed[0]!r}: a campaign's or sequence's name is lower-case letters and digits"
+        )
     unknown, missing = set(table) - KEYS, REQUIRED - set(table)
     if unknown or missing:
         wrong = f"unknown key {min(unknown)}" if unknown else f"the key {min(missing)} is missing"
@@ -209,13 +213,13 @@ def _sequence(data: dict[str, Any], name: str, table: dict[str, Any], source: st
     _check_tables(where, table)
     steps = tuple(_step(where, number, raw) for number, raw in enumerate(table["steps"], 1))
     if not 1 <= len(steps) <= MAX_STEPS:
-        raise CampaignError(f"{where}.steps: {len(steps)} is not 1..{MAX_STEPS}")
+        raise CampaignError(f"{where}.steps: there are {len(steps)}, and must be 1 to {MAX_STEPS}")
     if any(step.by_segment for step in steps) and "red_systems" not in table["fields"]:
         raise CampaignError(f"{where}.steps: a template by segment needs the field red_systems")
     rest: dict[str, Any] = {key: value for key, value in table.items() if key != "steps"}
     rest |= {key: tuple(table.get(key, ())) for key in LISTED}
     if "expires" in table and (expires := _delay(table["expires"])) is None:
-        raise CampaignError(f"{where}.expires: {table['expires']!r} is no time such as 5min, 48h or 2d")
+        raise CampaignError(f"{where}.expires: {table['expires']!r} is no length of time; write 5min, 48h or 2d")
     rest |= {"expires": expires} if "expires" in table else {}
     if "quiet" in table:
         try:
@@ -224,7 +228,10 @@ def _sequence(data: dict[str, Any], name: str, table: dict[str, Any], source: st
             raise CampaignError(f"{where}.quiet: {error}") from None
         if never := [step for step in steps if step.at is not None and rest["quiet"].has(step.at)]:
             at = f"{never[0].at:%H:%M}"
-            raise CampaignError(f"{where}.steps[{never[0].number}].at: {at!r} is within quiet; move one of the two")
+            raise CampaignError(
+                f"{where}.steps[{never[0].number}].at: {at!r} is within the hours of quiet, when no mail goes; change "
+                "one of the two"
+            )
     return Sequence(data["campaign"], data["label"], name, steps=steps, **rest)
 
 
@@ -302,7 +309,11 @@ def _loaded(folder: str) -> dict[tuple[str, str], Sequence]:
         for sequence in parse(path.read_text("utf-8"), path.name).values():
             taken = [s for s in found.values() if s.webhook == sequence.webhook or _same(s, sequence)]
             if taken:
-                raise CampaignError(f"{path.name}: sequences.{sequence.name}: its name or webhook is taken")
+                other = f"{taken[0].campaign}/{taken[0].name}"
+                raise CampaignError(
+                    f"{path.name}: sequences.{sequence.name}: its name or its webhook {sequence.webhook!r} is that of "
+                    f"{other}; give it another one"
+                )
             found[sequence.campaign, sequence.name] = sequence
     return found
 

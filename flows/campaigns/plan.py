@@ -55,7 +55,7 @@ def planned(plan: tuple[Planned, ...], number: int) -> Planned:
     for one in plan:
         if one.number == number:
             return one
-    raise CampaignError(f"step {number} is not 1..{len(plan)}")
+    raise CampaignError(f"there is no step {number}; it has 1 to {len(plan)}")
 
 
 def written(plan: tuple[Planned, ...]) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ class NotionTooManyError(NotionError):
         """`where` is its title."""
         super().__init__(
             f"query {where}: Notion's answer is incomplete: more than 10,000 pages match that were created within one "
-            "minute; delete the duplicates, where it was an import"
+            "minute, more than it ever answers; delete what an import has made twice"
         )
 
 

@@ -218,5 +218,7 @@ def _options(where: str, kind: str, given: Any) -> dict[str, str | None]:
     theirs = [one for one in given.values() if one is not False]
     for one in theirs:
         if theirs.count(one) > 1:
-            raise MappingError(f"{where}: two options are {one!r}: which is meant could not be read; make one false")
+            raise MappingError(
+                f"{where}: two options are written as {one!r}, and could not be told apart; make one false"
+            )
     return {ours: None if one is False else one for ours, one in given.items()}

@@ -120,7 +120,9 @@ class ResendOperations:
             if not page["has_more"]:
                 return
             after = page["data"][-1]["id"]
-        raise ResendFailedError(f"list: over {most} mails since {since:%Y-%m-%d %H:%M}; look by hand")
+        raise ResendFailedError(
+            f"over {most} mails went out since {since:%Y-%m-%d %H:%M}, too many to search; look at Resend"
+        )
 
     def _same(self, mail: dict[str, Any], payload: dict[str, Any]) -> bool:
         to = mail["to"] if isinstance(mail["to"], list) else [mail["to"]]

@@ -66,9 +66,11 @@ def read_secrets(path: Path) -> Settings:
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise BadSettingError(f"--secrets: {path} cannot be read ({type(error).__name__}); `./hublab deploy`") from None
+        raise BadSettingError(
+            f"--secrets: {path} cannot be read ({type(error).__name__}); `./hublab deploy` writes it anew"
+        ) from None
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise BadSettingError(f"--secrets: {path} is not a JSON object of strings; `./hublab deploy`")
+        raise BadSettingError(f"--secrets: {path} is not a JSON object of strings; `./hublab deploy` writes it anew")
     return Settings(found)
 
 

@@ -67,4 +67,4 @@ def test_plan_and_status_say_what_is_open_and_what_it_costs() -> None:
 @pytest.mark.parametrize(("word", "hint"), [("jti", "did you mean jit?"), ("everything", "there are: jit, proc, ca.")])
 def test_word_that_is_none_is_refused_with_the_nearest(word: str, hint: str) -> None:
     told = refusal(HUBLAB_ALLOW=f"proc,{word}")
-    assert told == f".env: HUBLAB_ALLOW: '{word}' is none of its words; choose among them: {hint}"
+    assert told == f".env: HUBLAB_ALLOW: '{word}' is none of the words that it takes; {hint}"

@@ -58,7 +58,7 @@ def test_the_environment_comes_first_and_a_relative_path_is_the_checkouts(own: P
 
 def test_a_name_that_is_taken_and_a_folder_that_is_none_are_refused(own: Path) -> None:
     (own / "christmas.toml").write_text("")
-    with pytest.raises(SettingsError, match=r"christmas\.toml has the name of a campaign that is there"):
+    with pytest.raises(SettingsError, match=r"christmas\.toml is the name of a file in flows/campaigns"):
         shipped_code.__wrapped__(ROOT)
     for value in (own / "gone", own / "spring.toml"):
         with pytest.raises(SettingsError, match=r"HUBLAB_CAMPAIGNS: .* is not a folder on this machine"):

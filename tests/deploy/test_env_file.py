@@ -127,7 +127,7 @@ def test_one_that_this_user_may_not_read_is_an_error() -> None:
 def test_one_that_others_can_write_is_refused(tmp_path: Path, mode: int, content: str) -> None:
     env = write(tmp_path, content)
     env.chmod(mode)
-    who = f"mode {mode:04o}: its group or everybody can write it, and say what becomes of the hosts"
+    who = f"mode {mode:04o}: its group or everybody can write to it, and so decide what is done to the hosts"
     with pytest.raises(SettingsError) as caught:
         env_file.decide(tmp_path, {})
     assert str(caught.value) == f"{env}: {who} -> chmod 600 {env}"

@@ -40,7 +40,7 @@ def wanted(found: Settings) -> dict[str, WorkerHost]:
 def test_application_is_not_promised_what_only_a_host_gets(line: str) -> None:
     key = line.partition(" ")[0]
     with pytest.raises(
-        SettingsError, match=rf"^hosts\.toml: coolify:h4sk\w+: {key}: is of a host's units; set it in Coo"
+        SettingsError, match=rf"^hosts\.toml: coolify:h4sk\w+: {key}: does nothing for an application of Coo"
     ):
         read(f'["coolify:h4sk0gcs8w0kk4go4o8scwcg"]\n{line}\n')
     read(f'["h1"]\n{line}\n')

@@ -164,7 +164,7 @@ def test_crowd_of_real_ones_is_not_planned_with(start: Callable[..., int], monke
     monkeypatch.setattr(find, "worker", lambda *_: legacy(user="nobody"))
     for _ in range(2):
         start("/bin/sh", ["python", "-c", "read line; :", *WORDS])
-    with pytest.raises(HostError, match="processes are Prefect workers, of users nobody: end those"):
+    with pytest.raises(HostError, match="processes of nobody are Prefect workers, too many to take over: end those"):
         everyone()
 
 

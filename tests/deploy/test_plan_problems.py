@@ -55,7 +55,7 @@ def test_python_that_does_not_fit_where_none_can_be_brought(libc: str, told: str
 def test_host_that_answers_nothing() -> None:
     what, remedy = barred(HostState(problem="silent"))
     assert what == "the host answered nothing to the first question"
-    assert remedy == "run with -vvv to see what it printed"
+    assert remedy == "see what it printed: .venv/bin/pyinfra -vvv --dry deploy/inventory.py deploy/workers.py"
 
 
 def test_what_could_not_be_looked_at_is_named() -> None:

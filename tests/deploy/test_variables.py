@@ -61,7 +61,7 @@ def test_it_is_read_as_env_is(tmp_path: Path) -> None:
 )
 def test_name_that_steers_something_else_is_refused(tmp_path: Path, name: str) -> None:
     told = refused(tmp_path, f"FINE=1\n{name}={SENTINEL}\n")
-    assert told.startswith(f".env: HUBLAB_ENVIRONMENT: flows.env: {name}: steers the worker, Prefect, Python")
+    assert told.startswith(f".env: HUBLAB_ENVIRONMENT: flows.env: {name}: is one that the worker, Prefect, Python")
     assert told.endswith("take it out")
     assert "FINE" not in told
 
@@ -73,8 +73,8 @@ def test_name_that_steers_something_else_is_refused(tmp_path: Path, name: str) -
         (f"A='{SENTINEL}\n", "line 1: is not KEY=value"),
         (f"A {SENTINEL}\n", "line 1: is not KEY=value"),
         ("A\n", "A: a line without a value. Write A=value, or remove it."),
-        (f"A-B={SENTINEL}\n", "A-B: is no name of a variable"),
-        (f"1A={SENTINEL}\n", "1A: is no name of a variable"),
+        (f"A-B={SENTINEL}\n", "A-B: is not a variable's name"),
+        (f"1A={SENTINEL}\n", "1A: is not a variable's name"),
         (b"A=\xff\n", "It must be a text file in UTF-8."),
         (f"A={SENTINEL}\0\n", "A: has a NUL in it"),
         (f"A={SENTINEL * 6000}\n", "A: has a NUL in it, or is longer than 65536 bytes"),
@@ -109,8 +109,8 @@ def test_file_that_others_can_write_is_refused_and_one_that_they_can_read_is_war
     with pytest.raises(SettingsError) as caught:
         parsed(file, table)
     assert str(caught.value) == (
-        f"hosts.toml: hublab.example.com: environment: {own}: mode 0620: its group or everybody can write it, "
-        f"and say what becomes of the hosts -> chmod 600 {own}"
+        f"hosts.toml: hublab.example.com: environment: {own}: mode 0620: its group or everybody can write to it, "
+        f"and so decide what is done to the hosts -> chmod 600 {own}"
     )
 
 
@@ -123,7 +123,7 @@ def test_host_has_its_own(tmp_path: Path) -> None:
     assert had == {"h1": ["B"], "h2": [], "h3": ["A"]}
     assert [found.of(target).allow for target in found.hosts] == [(), ("jit", "ca"), ()]
     (tmp_path / "one.env").write_text("PATH=/x\n")
-    with pytest.raises(SettingsError, match=r"hosts\.toml: h1: environment: one\.env: PATH: steers"):
+    with pytest.raises(SettingsError, match=r"hosts\.toml: h1: environment: one\.env: PATH: is one that the worker"):
         parsed(tmp_path / "all.env", hosts, HUBLAB_HOSTS="h1,h2,h3")
 
 

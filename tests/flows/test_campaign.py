@@ -111,7 +111,11 @@ def test_a_round_lets_every_address_in_once_more() -> None:
         ('campaign = "spring"', 'campaign = "Spring 1"', "lower-case"),
         ('campaign = "spring"', "", "'campaign' is missing"),
         ("[sequences.hello]", "[sequences.hello", "not TOML"),
-        ('{ template = "spring_1", after = "0h" }, { template = "spring_2", after = "2d" }', "", "0 is not 1..7"),
+        (
+            '{ template = "spring_1", after = "0h" }, { template = "spring_2", after = "2d" }',
+            "",
+            "steps: there are 0, and must be 1 to 7",
+        ),
     ],
 )
 def test_a_faulty_file_is_named_with_its_key(old: str, new: str, match: str) -> None:
@@ -122,7 +126,7 @@ def test_a_faulty_file_is_named_with_its_key(old: str, new: str, match: str) -> 
 def test_unknown_sequences_steps_and_field_types_are_errors() -> None:
     with pytest.raises(CampaignError, match=r"christmas/none: no such sequence; there are christmas/\w+, christmas/"):
         find_sequence("christmas", "none")
-    with pytest.raises(CampaignError, match=r"step 4 is not 1\.\.3"):
+    with pytest.raises(CampaignError, match="there is no step 4; it has 1 to 3"):
         find_sequence("christmas", "noshow").step(4)
     (sequence,) = parse(SECOND.replace('"text!"', '"texte!"'), "spring.toml").values()
     with pytest.raises(CampaignError, match="first_name: 'texte' is none of"):
@@ -147,7 +151,7 @@ def test_a_second_campaign_is_a_file_alone(world: World, tmp_path: Path) -> None
     assert [mail["payload"]["subject"] for mail in world.accepted(email)] == ["Spring 1", "Spring 2"]
     (tmp_path / "again.toml").write_text(SECOND)
     campaign._loaded.cache_clear()
-    with pytest.raises(CampaignError, match="its name or webhook is taken"):
+    with pytest.raises(CampaignError, match=r"its webhook .* is that of spring/hello"):
         campaign.sequences()
 
 

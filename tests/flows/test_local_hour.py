@@ -87,7 +87,11 @@ def test_a_step_keeps_its_delay_and_then_its_hour_and_is_not_overtaken() -> None
     [
         (HOURED.replace("09:00", "9"), "", r"steps\[2\]\.at: '9' is no time of day such as 09:00"),
         (HOURED.replace("09:00", "24:00"), "", r"steps\[2\]\.at: '24:00' is no time of day"),
-        (HOURED.replace("09:00", "22:00"), 'quiet = "21:00-08:00"', r"steps\[2\]\.at: '22:00' is within quiet"),
+        (
+            HOURED.replace("09:00", "22:00"),
+            'quiet = "21:00-08:00"',
+            r"steps\[2\]\.at: '22:00' is within the hours of quiet",
+        ),
         (HOURED.replace("at =", "hour ="), "", r"steps\[2\]: needs template and after .* may have at"),
     ],
 )

@@ -143,7 +143,7 @@ WRONG = {
     '["Email Sequence"]\n"Email" = { kind = ["email"] }': r"kind = \['email'\] cannot stand for a email",
     '["Email Sequence"]\n"Email" = { options = { a = "b" } }': r"'Email': options are for what is chosen from a list",
     '["Email Sequence"]\n"Segment" = { options = { a = 3 } }': r"'Segment': options = .* write our option = theirs",
-    '["Email Sequence"]\n"Segment" = { options = { a = "x", b = "x" } }': r"two options are 'x'",
+    '["Email Sequence"]\n"Segment" = { options = { a = "x", b = "x" } }': r"two options are written as 'x'",
     '["Email Sequence"]\n"First Name" = "Email"': r"'First Name' and 'Email' are both 'Email'",
     '["Email Sequence"]\n"Segment" = "s"\n"Campaign" = "s"': r"are both 's'; one is wrong",
 }

@@ -188,7 +188,7 @@ def test_a_template_by_segment_is_data(world: World, edit: Callable[[str], None]
     [
         (text('{ template = { CRITICAL = "a" }, after = "0h" }'), "one for each of CRITICAL, URGENT, OPTIMIZE"),
         (text(A, more='kind = "news"'), "'news' is none of marketing, transactional"),
-        (text(A, more='expires = "soon"'), "'soon' is no time"),
+        (text(A, more='expires = "soon"'), "'soon' is no length of time"),
         (text(A).replace('= "first_name"\n[', '= "frist_name"\n['), "'frist_name' is no field"),
         (text(A) + '[sequences.hello.defaults]\nlast_name = "x"\n', "'last_name' is no field"),
     ],

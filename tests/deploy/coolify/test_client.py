@@ -215,7 +215,7 @@ def test_value_that_would_not_arrive_is_refused_by_name_and_not_shown(value: str
 
 @pytest.mark.parametrize("key", ["bad key", "", "1A", "A-B", "Ä"])
 def test_name_that_coolify_refuses_is_refused(key: str) -> None:
-    with pytest.raises(ValueError, match="is no name of a variable"):
+    with pytest.raises(ValueError, match="is not a variable's name"):
         Script().client.set_variable("app1", Entry.plain(key, 1))
 
 
