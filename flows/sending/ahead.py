@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from flows.campaigns import plan as plans
+from flows.campaigns.clock import instant
 from flows.campaigns.model import CampaignError
 from flows.campaigns.model import sequence as find_sequence
 from flows.recipients import contact, control, edits
@@ -65,11 +66,18 @@ def due(prefect: Prefect, until: datetime) -> list[dict[str, Any]]:
 def cleared(kept: dict[str, Any] | None, enrolment: dict[str, Any], step: int, now: datetime) -> bool:
     """Whether a mail's record need not be read now, by the list as it is `kept`.
 
-    So it is where the record was only just made; but only while somebody looks: who has nobody to look reads it.
+    So it is where the record was only just made; but only while somebody looks: who has nobody to look reads it. A mail
+    that must wait for another of its enrolment reads it too: who signed up long ago, in an outage, has several due.
     """
     if not kept or not fresh(kept["looked"], now):
         return False
-    return fresh(enrolment.get("made"), now) or _mark(enrolment, step) in kept["mails"]
+    return (fresh(enrolment.get("made"), now) and _is_first(enrolment, step)) or _mark(enrolment, step) in kept["mails"]
+
+
+def _is_first(enrolment: dict[str, Any], step: int) -> bool:
+    """Whether no other mail goes before it; in testing mode none waits for another."""
+    dues = {one["number"]: instant(one["due"]) for one in enrolment["plan"]}
+    return bool(enrolment.get("testing")) or min(dues, key=lambda number: (dues[number], number)) == step
 
 
 def _is_ours(parameters: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flows.campaigns.model import sequence as find_sequence
+from flows.enrolment import enrol
 from flows.recipients import edits
 from flows.recipients.contact import BOOKING, STATUS
 from flows.sending import ahead, frozen
@@ -15,6 +16,7 @@ from flows.services import notion_schema as schema
 from flows.services.errors import NotionError
 from flows.services.prefect_api import Prefect
 from flows.webhooks import reader
+from sandbox.campaign.contacts import PAYLOADS
 from tests.flows.in_memory import LAG, Services, Try, installed
 from tests.flows.test_edits import EMAIL, Campaign
 
@@ -180,6 +182,24 @@ def test_a_mail_on_the_heels_of_another_waits(campaign: Read) -> None:
     assert campaign.send(enrolment, 1) == ""
     campaign.looks()
     assert "only just now" in campaign.send(enrolment, 2)
+
+
+@pytest.mark.parametrize("reader", [True, False])
+def test_who_signed_up_days_ago_in_an_outage_gets_the_mails_in_their_order_and_not_at_once(
+    campaign: Read, reader: bool
+) -> None:
+    """The record is new, and three mails are due: they go as after any outage."""
+    if reader:
+        campaign.looks()
+    received = campaign.all.clock.now() - timedelta(hours=73)
+    enrol.enrol("christmas", "signup", PAYLOADS["signup"] | {"email": EMAIL}, received.isoformat())
+    enrolment = next(iter(campaign.all.runs.values())).parameters["enrolment"]
+    assert "comes before it" in campaign.send(enrolment, 3)
+    assert "comes before it" in campaign.send(enrolment, 2)
+    assert campaign.send(enrolment, 1) == ""
+    assert "only just now" in campaign.send(enrolment, 2)
+    assert "only just now" in campaign.send(enrolment, 3)
+    assert len(campaign.all.resend.mails) == 1
 
 
 def test_a_look_costs_two_calls(campaign: Read) -> None:
