@@ -39,11 +39,13 @@ class Rows:
 
     def learn(self, notion: NotionGateway, identities: Iterable[str]) -> None:
         """Look up those that are not known, with one query for all. Raises NotionError."""
-        wanted = [{"property": "Resend Email ID", "rich_text": {"equals": one}} for one in self.unknown(identities)]
+        asked = set(identities)
+        wanted = [{"property": "Resend Email ID", "rich_text": {"equals": one}} for one in self.unknown(asked)]
         for row in notion.find(schema.ANALYTICS, {"or": wanted}) if wanted else ():
             self._known.setdefault(str(schema.read(row, "Resend Email ID")), row)
-        for oldest in list(self._known)[: max(0, len(self._known) - MOST_ROWS)]:
-            del self._known[oldest]
+        oldest = [one for one in self._known if one not in asked]
+        for one in oldest[: max(0, len(self._known) - MOST_ROWS)]:
+            del self._known[one]
 
     def get(self, identity: str) -> dict[str, Any] | None:
         """A mail's row; None: there is none, or it is not known."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from flows.sending import analytics
 from flows.services import notion_schema as schema
 from flows.services.errors import NotionError
 from flows.webhooks import events
@@ -60,6 +61,25 @@ def test_a_row_that_queries_do_not_show_yet_is_not_made_twice(world: World, tmp_
     assert spooled(tmp_path / "second", [event(mail, email, "email.clicked")]).once() == 1
     (row,) = world.rows(schema.ANALYTICS, email)
     assert schema.read(row, "Status") == "Clicked"
+
+
+def test_a_row_that_was_not_asked_for_in_a_long_time_is_not_forgotten_while_it_is(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many rows the oldest are forgotten: not that of a mail which is opened as a new one is delivered."""
+    monkeypatch.setattr(analytics, "MOST_ROWS", 2)
+    email, stamp = world.address(), time.time_ns()
+    old, *others, new = (f"mail-{number}-{stamp}" for number in range(4))
+    forwarder = spooled(tmp_path, [])
+    first = [[(one, "email.delivered")] for one in (old, *others)]
+    for at_once in (*first, [(new, "email.delivered"), (old, "email.opened")]):
+        for mail, kind in at_once:
+            told = {"kind": "event", "event": events.understood(event(mail, email, kind))}
+            forwarder.spool.put(f"{mail}-{kind}", told)
+        forwarder.once()
+    rows = {schema.read(row, "Resend Email ID"): row for row in world.rows(schema.ANALYTICS, email)}
+    assert len(world.rows(schema.ANALYTICS, email)) == len(rows) == 4
+    assert schema.read(rows[old], "Status") == "Opened"
 
 
 def test_what_a_strange_mail_server_says_of_a_bounce_holds_nothing_up(world: World, tmp_path: Path) -> None:
