@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flows.sending import frozen
-from flows.services.errors import ResendConflictError, ResendFailedError, WithheldError
+from flows.services.errors import ResendConflictError, ResendFailedError, ResendUnavailableError, WithheldError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -111,12 +111,26 @@ class Delivery:
             if not error.nothing_sent:
                 raise
             # A definite refusal: what was wrong (the sender, the address, a quota) may be put right, and then the mail
-            # is made anew. But a try before this one may have sent it.
-            found_id = None if kept.mine else self._resend.find(kept.payload, kept.frozen_at)
+            # is made anew. But a try before this one may have sent it, or one beside it.
+            found_id = self._sent_by_another(kept)
             if found_id is None:
                 kept.drop(self._prefect)
                 raise
             return found_id
+
+    def _sent_by_another(self, kept: FrozenMail) -> str | None:
+        """Resend's id of a mail that another try has sent. Raises as its client.
+
+        A key that may not list is no reason to hold on to a mail that only a try beside this one can have sent.
+        """
+        try:
+            return self._resend.find(kept.payload, kept.frozen_at)
+        except ResendUnavailableError:
+            raise
+        except ResendFailedError:
+            if not kept.mine:
+                raise
+            return None
 
     def _last(self, kept: FrozenMail, look: Look, *, sending: bool) -> str | None:
         """The last look before a call: a reason not to send. Judged behind all waiting: a host may sleep for a day."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from resend.exceptions import raise_for_code_and_type
 
 from flows.enrolment import enrol
 from flows.recipients import suppression
@@ -185,6 +186,32 @@ def test_a_mail_that_another_try_has_let_go_of_is_begun_anew_and_goes_once(campa
     assert one_mail.send(enrolment, 1).name == "Completed"
     assert len(campaign.all.resend.mails) == 1
     assert not [key for key, _, _ in campaign.all.artifacts.values() if key.startswith("mail-")]
+
+
+@pytest.mark.parametrize("lists", [True, False])
+def test_a_mail_that_a_try_beside_it_has_sent_is_not_let_go_of_at_a_refusal(campaign: Read, lists: bool) -> None:
+    """A run that was begun twice: the other try is killed once Resend has the mail, this one had frozen it."""
+    enrolment = campaign.enrols()
+
+    def other() -> None:
+        saved, campaign.all.tries = campaign.all.tries, []
+        killed_once_it_is_sent(campaign, enrolment)
+        campaign.all.tries = saved
+        campaign.all.resend.domains["hublab.test"] = "pending"
+
+    def away() -> None:
+        raise_for_code_and_type(503, "application_error", "Resend is away")
+
+    campaign.all.settings._values["HUBLAB_RETRY_SECONDS"] = "0"
+    campaign.all.tries.append(Try({("claim", "after"): [other]}))
+    if not lists:
+        campaign.all.tries[0].plan["resend list", "before"] = [away]
+    assert one_mail.send(enrolment, 1).name == ("Completed" if lists else "AwaitingRetry")
+    assert not campaign.all.tries.pop().plan
+    campaign.all.resend.domains["hublab.test"] = "verified"
+    campaign.all.clock.advance(86_400 * 2)  # Resend has forgotten the key
+    assert one_mail.send(enrolment, 1).name == "Completed"
+    assert len(campaign.all.resend.mails) == 1
 
 
 CHANGES: dict[str, Callable[[Read, dict[str, Any]], object]] = {
