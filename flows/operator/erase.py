@@ -16,7 +16,6 @@ from flows.campaigns.clock import instant
 from flows.campaigns.model import MAX_STEPS, normalised, sequences
 from flows.operator import server
 from flows.operator.cutover.fates import STALE
-from flows.operator.operate import stop
 from flows.recipients import confirmation, contact, edits, suppression
 from flows.recipients.mailbox import mailbox
 from flows.sending.frozen import place
@@ -51,8 +50,9 @@ class Erased:
 def erase(email: str) -> Erased:
     """Remove a person. Raises NotionError, and what Prefect's client raises; safe to run again."""
     done, wanted = Erased(), normalised(email)
-    stop(wanted)
     with Prefect() as prefect, notion_client(prefect, prefect.settings()) as notion:
+        # What Resend and the calendar tell later of mails and calls from before is not kept either.
+        suppression.erase(prefect, wanted, datetime.now(UTC).isoformat())
         pages = {block: contact.of_mailbox(notion, block, wanted) for block in PAGES}
         runs = list(_named(prefect, mailbox(wanted)))
         written = {normalised(str(schema.read(page, "Email"))) for found in pages.values() for page in found}

@@ -32,6 +32,7 @@ ENDS = {
     "Cancelled": frozenset({MARKETING, TRANSACTIONAL}),
 }
 TAG = "hublab-suppression"
+ERASED = "erased"  # the source of a cause that was recorded because the person is to be forgotten
 
 
 class SuppressionUnreadableError(UnavailableError):
@@ -71,6 +72,19 @@ def booking_name(email: str) -> str:
 def record(prefect: Prefect, email: str, cause: str, at: str, source: str) -> None:
     """Keep that an address gets no more mail; done twice it is the same as once. Raises httpx.HTTPError."""
     prefect.claim(record_name(email, cause), {"cause": cause, "at": at, "source": source}, tags=(TAG,))
+
+
+def erase(prefect: Prefect, email: str, at: str) -> None:
+    """Keep that a person is forgotten, to whom nothing more goes. Raises httpx.HTTPError."""
+    prefect.remember(record_name(email, "Cancelled"), {"cause": "Cancelled", "at": at, "source": ERASED}, tags=(TAG,))
+
+
+def erased(prefect: Prefect, emails: Iterable[str]) -> dict[str, str]:
+    """Those of these addresses whose person is forgotten, and since when. Raises httpx.HTTPError."""
+    names = {email: record_name(email, "Cancelled") for email in emails}
+    there = prefect.variables(sorted(set(names.values()))) if names else {}
+    found = {email: there.get(name) or {} for email, name in names.items()}
+    return {email: str(one["at"]) for email, one in found.items() if one.get("source") == ERASED}
 
 
 def convert(prefect: Prefect, email: str, campaign: str, at: str) -> None:

@@ -164,12 +164,13 @@ def archive(prefect: Prefect, now: datetime, ends: Callable[[], bool] = lambda: 
     for names in batched(old, BATCH):
         if count and ends():
             break
-        there = archived(prefect, list(names))
-        for name in names:
+        left = prefect.variables(list(names))  # of whom was erased since, nothing is kept
+        there = archived(prefect, list(left))
+        for name in left:
             if name not in there:
                 prefect.keep(name, KIND, old[name])
             prefect.forget(name)
-        count += len(names)
+        count += len(left)
     return count
 
 

@@ -37,7 +37,7 @@ def apply(prefect: Prefect, notion: NotionGateway, booking: dict[str, Any], wait
     """
     name = suppression.booking_name(booking["email"])
     known = prefect.variable(name)
-    if not bookings.newer(known, booking):
+    if not bookings.newer(known, booking) or _is_forgotten(prefect, known, booking):
         return
     if booking["status"] == bookings.NO_SHOW:
         _enrol(prefect, bookings.payload(known, booking), booking["at"])
@@ -45,6 +45,12 @@ def apply(prefect: Prefect, notion: NotionGateway, booking: dict[str, Any], wait
     kept = {part: booking[part] for part in ("booking", "status", "at")}
     earlier = known["details"] if known and known["booking"] == booking["booking"] else {}
     prefect.remember(name, kept | {"details": earlier | booking["details"]})
+
+
+def _is_forgotten(prefect: Prefect, known: dict[str, Any] | None, booking: dict[str, Any]) -> bool:
+    """Whether it is of a person who was erased, and has not booked anew since."""
+    since = suppression.erased(prefect, [booking["email"]]).get(booking["email"])
+    return since is not None and (booking["at"] <= since or (known is None and booking["status"] != BOOKED))
 
 
 def _show(notion: NotionGateway, booking: dict[str, Any], wait: Callable[[], Any]) -> None:

@@ -13,7 +13,7 @@ import httpx
 
 from flows.campaigns.model import sequence as find_sequence
 from flows.enrolment import handlers
-from flows.recipients import confirmation
+from flows.recipients import confirmation, suppression
 from flows.sending.analytics import Rows
 from flows.services.clients import NOTION, notion_client
 from flows.services.errors import UnavailableError
@@ -116,8 +116,8 @@ class Forwarder:
         if not happened:
             yield lambda entry: to_prefect(prefect, entry)
             return
-        settings = prefect.settings(*NOTION)
-        mails = {event["email_id"] for event in happened if "email_id" in event}
+        settings, gone = prefect.settings(*NOTION), suppression.erased(prefect, {one["email"] for one in happened})
+        mails = {one["email_id"] for one in happened if "email_id" in one and one["email"] not in gone}
         with notion_client(prefect, settings) as notion:
             if self._rows.unknown(mails):
                 # A query does not show what was written just before.
@@ -127,7 +127,7 @@ class Forwarder:
 
             def deliver(entry: Entry) -> None:
                 to_prefect(prefect, entry)
-                if entry["kind"] == "event":
+                if entry["kind"] == "event" and entry["event"]["email"] not in gone:
                     events.apply(notion, self._rows, entry["event"])
 
             yield deliver

@@ -17,11 +17,16 @@ from flows.recipients import confirmation, edits, suppression
 from flows.sending import frozen
 from flows.services import notion_schema as schema
 from flows.services.prefect_api import Prefect
+from flows.webhooks import events
 from sandbox.past.campaign import website_signup
 from tests.flows.past import SIGNUP
+from tests.flows.test_bookings import Desk, invitee
 from tests.flows.test_cutover import live, theirs
+from tests.flows.test_events import event, spooled
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
 
     from tests.flows.past import Past
@@ -144,6 +149,50 @@ def test_what_says_that_a_mail_went_out_is_gone_from_the_archive(world: World) -
         assert frozen.archive(prefect, prefect.now() + timedelta(hours=2)) >= 1
         assert frozen.archived(prefect, [name])
         assert erase.main([email]) == 0
+        assert name not in everything(prefect)
+
+
+def test_what_is_told_later_of_a_person_who_is_gone_is_not_kept(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mail of before is opened or bounces, its link is clicked, and a call of before is cancelled or missed."""
+    email, runs = world.enrolled("signup")
+    assert world.send(runs[0].parameters["enrolment"], 1).name == "Completed"
+    desk = Desk(tmp_path / "desk")
+    desk.told(invitee("invitee.created", email))
+    assert erase.main([email]) == 0
+    (mail,) = world.accepted(email)
+    kinds = ("email.opened", "email.bounced", "email.complained")
+    forwarder = spooled(tmp_path, [event(mail["id"], email, kind) for kind in kinds])
+    forwarder.spool.put("unsubscribed", {"kind": "event", "event": events.unsubscribed(email)})
+    assert forwarder.once() == 4
+    late = ("invitee.created", "invitee.canceled", "invitee_no_show.created")
+    desk.told(*[invitee(kind, email, minute) for minute, kind in enumerate(late, 1)])
+    for block in erase.PAGES:
+        assert all(page["in_trash"] for page in world.rows(block, email)), block
+    with Prefect() as prefect:
+        assert email not in everything(prefect)
+        assert prefect.variable(suppression.booking_name(email)) is None
+        assert {"Bounced", "Complained", "Cancelled"} <= set(suppression.causes(prefect, email))
+    again = invitee("invitee.created", email, booking="new")
+    desk.told(again | {"created_at": f"{datetime.now(UTC) + timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ}"})
+    (page,) = [one for one in world.rows(schema.CONTACTS, email) if not one["in_trash"]]
+    assert schema.read(page, "Booking Status") == "Booked"
+
+
+def test_who_is_erased_while_mails_are_archived_is_not_kept_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which mails there are was read before; between two batches it waits."""
+    email, runs = world.enrolled("signup")
+    enrolment = runs[0].parameters["enrolment"]
+    assert world.send(enrolment, 1).name == "Completed"
+    name = frozen.place(enrolment["key"], 1)
+    with Prefect() as prefect:
+        kept = [(name, prefect.variable(name))]
+        monkeypatch.setattr(prefect, "tagged", lambda _: kept)
+        assert erase.main([email]) == 0
+        assert frozen.archive(prefect, prefect.now() + timedelta(hours=2)) == 0
         assert name not in everything(prefect)
 
 

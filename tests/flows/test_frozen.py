@@ -207,7 +207,7 @@ def test_of_many_mails_those_that_went_out_are_archived_until_it_is_told_to_end(
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("call", range(1, 5))
+@pytest.mark.parametrize("call", range(1, 6))
 def test_archiving_that_is_stopped_loses_nothing_and_comes_to_its_end(
     services: Services, prefect: in_memory.Prefect, call: int, when: str
 ) -> None:
@@ -227,7 +227,7 @@ def test_archiving_that_is_stopped_loses_nothing_and_comes_to_its_end(
     assert thaw(prefect) == known
 
 
-@pytest.mark.parametrize("call", range(1, 5))
+@pytest.mark.parametrize("call", range(1, 6))
 def test_of_two_that_archive_at_once_none_loses_what_the_other_keeps(
     services: Services, prefect: in_memory.Prefect, call: int
 ) -> None:
