@@ -174,7 +174,14 @@ def newer(known: dict[str, Any] | None, booking: dict[str, Any]) -> bool:
     other = known["booking"] != booking["booking"]
     if booking["status"] == CANCELLED and other and known["status"] == BOOKED:
         return False  # an earlier booking is cancelled; the one that counts is not
+    if booking["status"] == NO_SHOW and other and known["status"] == BOOKED and _is_to_come(known, booking["at"]):
+        return False  # who has missed an earlier call has another one before him
     return bool(known["at"] <= booking["at"])
+
+
+def _is_to_come(known: dict[str, Any], at: str) -> bool:
+    when = known["details"].get("scheduled_time")
+    return bool(when) and instant(when) > instant(at)
 
 
 def payload(known: dict[str, Any] | None, booking: dict[str, Any]) -> dict[str, Any]:

@@ -138,6 +138,31 @@ def test_events_in_any_order_leave_what_is_true(world: World, desk: Desk) -> Non
     assert shown(world, email)[0] == "Booked"
 
 
+@pytest.mark.parametrize("made", [invitee, booking])
+@pytest.mark.parametrize("hour", [12, 8])
+def test_who_has_missed_a_call_and_booked_another_since_is_no_no_show(
+    world: World, desk: Desk, made: Any, hour: int
+) -> None:
+    """Marked by the host an hour later; where the other call is over as well, it is one."""
+    enrolment = world.quickly("signup")
+    email, when = enrolment["email"], f"2025-11-20T{hour:02}:00:00Z"
+    if made is invitee:
+        first, uri = invitee("invitee.created", email), f"{URI}1"
+        event = {"uri": f"{URI}2", "name": "Call", "start_time": when}
+        second = invitee("invitee.created", email, 1, "2", scheduled_event=event)
+        missed = invitee("invitee_no_show.created", email, 9)
+    else:
+        first, uri = booking("BOOKING_CREATED", email), "https://app.cal.com/booking/u1"
+        second = booking("BOOKING_CREATED", email, 1, "u2", startTime=when)
+        missed = absent(email)
+        missed["payload"]["attendees"][0]["name"] = "Ada"
+    desk.told(first, second, missed)
+    comes = hour > 10
+    assert shown(world, email)[0] == ("Booked" if comes else "No-Show")
+    assert noshow_runs(email, uri) == (not comes and made is invitee)  # Cal.com's first is not known by then
+    assert (world.send(enrolment, 2).name == "Skipped") is comes
+
+
 def test_who_has_left_stays_as_he_is(world: World, desk: Desk) -> None:
     enrolment = world.quickly("signup")
     (page,) = world.rows(schema.CONTACTS, enrolment["email"])
