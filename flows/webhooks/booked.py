@@ -29,11 +29,17 @@ PREPARING = "Pre-Call Prep"
 log = logging.getLogger("hublab.webhooks")
 
 
-def apply(prefect: Prefect, notion: NotionGateway, booking: dict[str, Any], wait: Callable[[], Any]) -> None:
-    """Show a booking, and enrol who did not come. `wait` outlasts the lag of Notion's queries.
+class NotShownYetError(Exception):
+    """The booking's contact may be one that Notion's queries do not show yet: to be tried again."""
+
+
+def apply(prefect: Prefect, notion: NotionGateway, booking: dict[str, Any], waited: Callable[[], bool]) -> None:
+    """Show a booking, and enrol who did not come.
+
+    `waited` says whether what was there at the first try is shown by now, however Notion's queries lag.
 
     Raises:
-        NotionError, and what Prefect's client raises: it is to be tried again.
+        NotShownYetError, NotionError, and what Prefect's client raises: it is to be tried again.
     """
     name = suppression.booking_name(booking["email"])
     known = prefect.variable(name)
@@ -41,7 +47,7 @@ def apply(prefect: Prefect, notion: NotionGateway, booking: dict[str, Any], wait
         return
     if booking["status"] == bookings.NO_SHOW:
         _enrol(prefect, bookings.payload(known, booking), booking["at"])
-    _show(notion, booking, wait)
+    _show(notion, booking, waited)
     kept = {part: booking[part] for part in ("booking", "status", "at")}
     earlier = known["details"] if known and known["booking"] == booking["booking"] else {}
     prefect.remember(name, kept | {"details": earlier | booking["details"]})
@@ -53,12 +59,11 @@ def _is_forgotten(prefect: Prefect, known: dict[str, Any] | None, booking: dict[
     return since is not None and (booking["at"] <= since or (known is None and booking["status"] != BOOKED))
 
 
-def _show(notion: NotionGateway, booking: dict[str, Any], wait: Callable[[], Any]) -> None:
+def _show(notion: NotionGateway, booking: dict[str, Any], waited: Callable[[], bool]) -> None:
     email, values = booking["email"], {BOOKING: booking["status"]}
     contacts = records.find_contacts(notion, email)
-    if not contacts:
-        wait()  # who signed up just before may not be shown yet, and must not have two pages
-        contacts = records.find_contacts(notion, email)
+    if not contacts and not waited():  # who signed up just before must not have two pages
+        raise NotShownYetError
     for one in contacts:
         ended = has_left(one)
         more = {STATUS: PREPARING} if booking["status"] == BOOKED and not ended else {}

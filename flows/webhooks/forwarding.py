@@ -47,6 +47,7 @@ class Forwarder:
         self._rows = Rows()
         # When something may have been written that this process does not know: by the one before it, at the latest now.
         self._doubt = time.monotonic()
+        self._since: dict[str, float] = {}  # when bookings that wait for Notion's queries were first tried
 
     def start(self) -> None:
         """Begin, with the caller's context."""
@@ -90,6 +91,8 @@ class Forwarder:
                             return count
                         try:
                             deliver(entry)
+                        except booked.NotShownYetError:
+                            continue
                         except Exception as error:
                             self._doubt = time.monotonic()
                             if _away(error):
@@ -98,6 +101,7 @@ class Forwarder:
                             failed = failed or error
                             continue
                         self.spool.done(path)
+                        self._since.pop(entry["key"], None)
                         count += 1
         if failed is not None:
             raise failed
@@ -110,8 +114,13 @@ class Forwarder:
         if not happened and any(entry["kind"] == "booking" for _, entry in batch):
             settings = prefect.settings(*NOTION)
             lag = settings.number("HUBLAB_NOTION_LAG_SECONDS")
+
+            def waited(key: str) -> bool:
+                now = time.monotonic()
+                return now - self._since.setdefault(key, now) >= lag
+
             with notion_client(prefect, settings) as notion:
-                yield lambda entry: booked.apply(prefect, notion, entry["booking"], lambda: self._stop.wait(lag))
+                yield lambda entry: booked.apply(prefect, notion, entry["booking"], lambda: waited(entry["key"]))
             return
         if not happened:
             yield lambda entry: to_prefect(prefect, entry)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +16,7 @@ from flows.recipients import suppression
 from flows.services import notion_schema as schema
 from flows.services.prefect_api import Prefect
 from flows.services.settings import Settings
-from flows.webhooks import bookings
+from flows.webhooks import bookings, forwarding
 from flows.webhooks.app import build
 from flows.webhooks.forwarding import Forwarder
 from flows.webhooks.spool import Spool
@@ -118,6 +120,26 @@ def test_a_contact_is_made_where_there_is_none(world: World, desk: Desk) -> None
     other = world.address()
     desk.told(booking("BOOKING_CANCELLED", other))
     assert world.rows(schema.CONTACTS, other) == []
+
+
+def test_a_strangers_booking_holds_up_nobody_elses(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may book: whom no query shows yet is waited for, and who is in the campaign is shown meanwhile."""
+    world.setenv("HUBLAB_NOTION_LAG_SECONDS", "35")
+    later = [0.0]
+    monkeypatch.setattr(forwarding, "time", SimpleNamespace(monotonic=lambda: later[0], time=time.time))
+    enrolment, stranger = world.quickly("signup"), world.address()
+    forwarder = Forwarder(Spool(tmp_path))
+    for email in (stranger, enrolment["email"]):
+        (told,) = bookings.understood("calendly", invitee("invitee.created", email))
+        forwarder.spool.put(email, {"kind": "booking", "booking": told})
+    assert forwarder.once() == 1
+    assert shown(world, enrolment["email"])[0] == "Booked"
+    assert (forwarder.once(), forwarder.spool.waiting, world.rows(schema.CONTACTS, stranger)) == (0, 1, [])
+    later[0] = 35
+    assert (forwarder.once(), forwarder.spool.waiting) == (1, 0)
+    assert shown(world, stranger)[0] == "Booked"
 
 
 def test_events_in_any_order_leave_what_is_true(world: World, desk: Desk) -> None:
