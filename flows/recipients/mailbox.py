@@ -19,6 +19,7 @@ DOTLESS = frozenset({"gmail.com", "proton.me"})
 # So many letters tell contacts apart well enough, and their writings with dots fit into a filter: 64, of 100.
 LETTERS = 7
 FEW = 3  # and so many, where many mailboxes are asked for at once: 4 writings each
+ASCII = "xn--"  # how a part of a domain begins that is written in other letters than its own
 # Resend's domain for tests, where each +label is a mailbox of its own.
 LABELS_COUNT = frozenset({"resend.dev"})
 # Domains whose mailboxes belong to people who know nothing of each other: nobody is counted by them.
@@ -56,7 +57,7 @@ def conditions(email: str) -> dict[str, Any]:
     """A filter for Notion that finds every page of a mailbox, and others: which, `mailbox` of their addresses tells."""
     local, _, domain = mailbox(email).rpartition("@")
     domains = {domain, *(one for one, real in ALIASES.items() if real == domain)}
-    domains |= {one.encode("idna").decode() for one in domains if not one.isascii() and _encodes(one)}
+    domains |= {_ascii(one) for one in domains}
     anyway = [{"property": "Email", "email": {"contains": f"@{one}"}} for one in sorted(domains)]
     begins = _written(local[:LETTERS]) if domain in DOTLESS else [local]
     first = [{"property": "Email", "email": {"starts_with": one}} for one in begins]
@@ -80,16 +81,22 @@ def _written(letters: str) -> list[str]:
     return found
 
 
-def _encodes(domain: str) -> bool:
-    try:
-        return bool(domain.encode("idna"))
-    except UnicodeError:
-        return False
-
-
 def _shown(domain: str) -> str:
     """A domain in its own letters, as an enrolment has it, where it is written in ASCII (`xn--…`)."""
+    return ".".join(map(_letters, domain.split(".")))
+
+
+def _letters(label: str) -> str:
+    # Not by Python's codec `idna`, which knows no `ß`: the standard of 2003 wrote it as `ss`.
+    if not label.startswith(ASCII):
+        return label
     try:
-        return domain.encode("ascii").decode("idna") if "xn--" in domain else domain
+        return label.removeprefix(ASCII).encode("ascii").decode("punycode") or label
     except UnicodeError:
-        return domain
+        return label
+
+
+def _ascii(domain: str) -> str:
+    """A domain as programs write it."""
+    labels = domain.split(".")
+    return ".".join(one if one.isascii() else ASCII + one.encode("punycode").decode() for one in labels)

@@ -217,6 +217,8 @@ def test_where_resend_cannot_be_asked_no_mail_is_forgotten(
         ("adal@pm.me", "ada.l@proton.me"),
         ("ada@bücher.example", "ada+x@xn--bcher-kva.example"),
         ("ada@xn--bcher-kva.example", "ADA@BÜCHER.example"),
+        ("ada@straße.example", "ada@xn--strae-oqa.example"),
+        ("ada@xn--strae-oqa.example", "ada+x@STRAßE.example"),
         ("+x@salon.net", "+x@Salon.NET"),
         ("ada@xn--.example", "ada+y@xn--.example"),
     ],

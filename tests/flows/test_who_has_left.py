@@ -301,6 +301,9 @@ def test_what_says_nothing_of_a_mail_of_ours_is_none(kind: str) -> None:
         ("ada@gmail.com.", "a.da@gmail.com", True),
         ("ada@hotmail.com", "ada@outlook.com", False),
         ("ada@xn--.example", "ada@xn--.example", True),
+        ("ada@straße.example", "ada@XN--STRAE-OQA.example", True),
+        ("ada@straße.example", "ada@strasse.example", False),
+        ("ada@νους.example", "ada@xn--yxaejl.example", True),
         ("ada@bucher.example", "ada@bücher.example", False),
     ],
 )
