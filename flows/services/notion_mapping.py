@@ -170,8 +170,20 @@ def _as(kind: str, place: Place, found: Mapping[str, Any]) -> dict[str, Any]:
     if there in TEXTS and kind in TEXTS:
         return {"id": found.get("id"), "type": kind, kind: found[there]}
     value = schema.plain(there, found[there])
-    back = {theirs: ours for ours, theirs in place.options.items() if theirs is not None}
-    return {"id": found.get("id"), "type": kind, kind: schema.raw(kind, back.get(str(value), value))}
+    return {"id": found.get("id"), "type": kind, kind: schema.raw(kind, _ours(place, value) if value else value)}
+
+
+def _ours(place: Place, value: Any) -> Any:
+    """What the workspace calls otherwise by its name here: each of several too, and as people write it."""
+    if not place.options:
+        return value
+    exact = {theirs: ours for ours, theirs in place.options.items() if theirs is not None}
+    written = {theirs.strip().casefold(): ours for theirs, ours in exact.items()}
+
+    def ours(text: str) -> str | None:
+        return exact.get(text) or written.get(text.strip().casefold())
+
+    return ours(str(value)) or ", ".join(ours(part) or part.strip() for part in str(value).split(","))
 
 
 def _placed(block: str, given: Any) -> dict[str, Place | None]:

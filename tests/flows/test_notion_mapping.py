@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flows.operator import notion_setup
+from flows.recipients import contact
 from flows.services import notion_schema as schema
 from flows.services.errors import NotionError
 from flows.services.notion_mapping import FITS, NEEDED, MappingError, NotionMapping
@@ -63,6 +64,30 @@ def test_a_value_goes_into_every_kind_that_may_stand_for_its_own_and_comes_back(
         block, {"properties": {"elsewhere": {"id": "title" if there == "title" else "x", "type": there, there: empty}}}
     )
     assert not schema.read(page, name)
+
+
+@pytest.mark.parametrize("kind", ["select", "status", "multi_select", "rich_text", "title"])
+@pytest.mark.parametrize("shown", ["Abgemeldet", "abgemeldet ", "VIP, Abgemeldet", "abgemeldet,Gebucht, fest"])
+@pytest.mark.parametrize("rolled_up", [True, False])
+def test_who_has_left_or_booked_is_known_by_one_of_several_options_that_are_called_otherwise(
+    kind: str, shown: str, rolled_up: bool
+) -> None:
+    """As without a mapping: several at once, and however somebody has written it."""
+    options = {"Unsubscribed": "Abgemeldet", "Booked": "Gebucht"}
+    mapping = NotionMapping({"BusinessX contacts": {contact.STATUS: {"kind": kind, "options": options}}})
+    several = [{"name": part.strip()} for part in shown.split(",")]
+    values = {"select": {"name": shown}, "status": {"name": shown}, "multi_select": several}
+    there = {"id": "x", "type": kind, kind: values.get(kind, [{"plain_text": shown}])}
+    if rolled_up:
+        rollup = {"type": "rollup", "rollup": {"type": "array", "array": [there]}}
+        page = mapping.shown(schema.SEQUENCE, {"properties": {"Contact Status": rollup}})
+        (found,) = schema.read(page, "Contact Status")
+    else:
+        name = "its title" if kind == "title" else contact.STATUS
+        found = schema.read(mapping.shown(schema.CONTACTS, {"properties": {name: there}}), contact.STATUS)
+    assert "Unsubscribed" in found.split(", ")
+    assert ("Booked" in found.split(", ")) is ("Gebucht" in shown)
+    assert ("VIP" in found.split(", ")) is ("VIP" in shown)
 
 
 def test_a_filter_asks_in_the_workspaces_own_words() -> None:
