@@ -83,7 +83,8 @@ def _is_first(enrolment: dict[str, Any], step: int) -> bool:
 def _is_ours(parameters: dict[str, Any]) -> bool:
     """Whether a run is a mail of this release's, as `enrol.described` tells of it."""
     enrolment = parameters.get("enrolment")
-    return isinstance(enrolment, dict) and {"key", "page", "campaign", "sequence"} <= enrolment.keys()
+    known = isinstance(enrolment, dict) and {"key", "page", "campaign", "sequence"} <= enrolment.keys()
+    return known and isinstance(parameters.get("step"), int)
 
 
 def _may_go(page: dict[str, Any] | None, enrolment: dict[str, Any], step: int, now: datetime) -> bool:

@@ -225,13 +225,17 @@ def test_more_mails_than_one_query_asks_for(campaign: Read) -> None:
     assert "notion read page" not in campaign.calls(people[0], 1)
 
 
-@pytest.mark.parametrize("broken", ["no such step", "no such sequence", "a renamed property", "another's", "odd"])
+@pytest.mark.parametrize(
+    "broken", ["no such step", "no step", "no such sequence", "a renamed property", "another's", "odd"]
+)
 def test_a_mail_that_cannot_be_judged_is_not_on_the_list_and_the_others_are(campaign: Read, broken: str) -> None:
     campaign.enrols(email="bea@salon.net")
     enrolment = campaign.enrols()
     run = campaign.all.runs[f"{enrolment['key']}:1"]
     if broken == "no such step":
         run.parameters["step"] = 99
+    elif broken == "no step":
+        del run.parameters["step"]
     elif broken == "no such sequence":
         run.parameters["enrolment"] = enrolment | {"sequence": "gone"}
     elif broken in {"another's", "odd"}:
