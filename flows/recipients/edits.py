@@ -204,13 +204,19 @@ def _keep(prefect: Prefect, pages: list[tuple[dict[str, Any], dict[str, Any]]]) 
     known = _variables(prefect, shown)
     for name, those in shown.items():
         before = known.get(name) or {}
-        after = {one: said for one, said in (before | those).items() if said.get("bookings") or "stopped" in said}
+        # Of two looks at once, the one that began first may write last: what it has read is older.
+        newer = {one: said for one, said in those.items() if _instant(said) >= _instant(before.get(one, said))}
+        after = {one: said for one, said in (before | newer).items() if said.get("bookings") or "stopped" in said}
         while len(json.dumps(after)) > ROOM:
             del after[min(after, key=lambda identity: str(after[identity]["at"]))]
         if after and after != before:
             prefect.remember(name, after)
         elif before and not after:
             prefect.forget(name)
+
+
+def _instant(said: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(said["at"])
 
 
 def _variables(prefect: Prefect, names: Iterable[str]) -> dict[str, Any]:

@@ -109,6 +109,29 @@ def test_what_any_contact_of_the_mailbox_says_stops_the_mails(
     assert reason in campaign.send(enrolment, 2)
 
 
+def test_of_two_looks_at_once_the_one_that_read_first_takes_nothing_back(campaign: Campaign) -> None:
+    """As where many mails are due and nobody reads ahead: each looks, and waits for Notion's limit in between."""
+    enrolment = campaign.enrols()
+    other = campaign.contact(SAME[3])
+    campaign.look()
+    campaign.all.clock.advance(60)
+    mine = Try({("notion query", "after"): [lambda: campaign.all.clock.advance(60)]})
+
+    def booked_and_seen() -> None:
+        saved, campaign.all.tries = campaign.all.tries, []
+        campaign.edit(other, **{BOOKING: "Booked"})
+        campaign.look()
+        campaign.all.tries = saved
+
+    mine.plan["notion query", "after"].append(booked_and_seen)
+    campaign.all.tries.append(mine)
+    campaign.look()
+    assert not campaign.all.tries.pop().plan
+    assert other["id"] in campaign.all.kept[edits.booked_name(EMAIL)]
+    campaign.all.kept[edits.SEEN]["looked"] = campaign.all.clock.now().isoformat()  # the other's, which came last
+    assert "a booking is made" in campaign.send(enrolment, 1)
+
+
 @pytest.mark.parametrize("status", ["Unsubscribed", "bounced", "CANCELLED "])
 @pytest.mark.parametrize("last", [True, False])
 def test_of_two_contacts_of_an_address_either_keeps_it_from_being_enrolled(
