@@ -73,7 +73,7 @@ def enter(writable: Iterable[str], readable: Iterable[str], hidden: str, *, list
 
     Args:
         writable: files, and folders with all below them. What is not there is left out.
-        readable: the same, also where it lies below `hidden`.
+        readable: the same, also where it lies below `hidden`; paths without links, in whose place none may have come.
         hidden: a folder, its path without links, below which nothing else can be read.
         listen: whether TCP sockets may be bound. The kernel refuses no listen() of a socket that was not: it gets any
             free port. Nor are UDP sockets bounded.
@@ -96,7 +96,7 @@ def enter(writable: Iterable[str], readable: Iterable[str], hidden: str, *, list
         for path in writable:
             _allow(ruleset, path, handled)
         for path in (*readable, *_beside(hidden)):
-            _allow(ruleset, path, _READ, os.O_NOFOLLOW)
+            _allow(ruleset, path, _READ, follow=False)
         no_new_privileges()
         syscall(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0))
     finally:
@@ -104,15 +104,15 @@ def enter(writable: Iterable[str], readable: Iterable[str], hidden: str, *, list
     return version
 
 
-def _allow(ruleset: int, path: str, rights: int, flags: int = 0) -> None:
+def _allow(ruleset: int, path: str, rights: int, *, follow: bool = True) -> None:
     try:
-        target = os.open(path, os.O_PATH | os.O_CLOEXEC | flags)
+        target = os.open(path, os.O_PATH | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
     except OSError:
         return
     try:
         kind = os.fstat(target).st_mode
-        if stat.S_ISLNK(kind):
-            return
+        if not follow and (stat.S_ISLNK(kind) or os.readlink(f"/proc/self/fd/{target}") != path):  # noqa: PTH115
+            return  # a run may exchange what lies on the way to a folder that it can write
         if not stat.S_ISDIR(kind):
             rights &= _OF_FILES
         rule = _RULE.pack(rights, target)

@@ -27,6 +27,8 @@ PAUSE_SECONDS = 30.0
 """For so long no run is taken after a folder could not be had: others have the time to take them."""
 BACK_IN = timedelta(seconds=20)
 """When a run that found no folder here is due again."""
+_SUFFIX = "prefect"
+"""What the names of runs' folders end with."""
 
 _log = logging.getLogger("prefect.hublab")
 
@@ -80,18 +82,25 @@ def _keep_open(path: Path) -> None:
                 folder.chmod(stat.S_IMODE(found.st_mode) | stat.S_IRWXU)
 
 
+def _shows_others(folder: Path, places: Path) -> bool:
+    """Whether who may read this folder, with all below it, may read what belongs to other runs."""
+    if places.is_relative_to(folder):
+        return True
+    return folder.is_relative_to(places) and folder.relative_to(places).parts[0].endswith(_SUFFIX)
+
+
 class Place:
     """One run's own folders, which go when the context ends."""
 
     def __init__(self, parent: str, shared: Sequence[str], configured: Path | None, *, listen: bool) -> None:
         """Make them: `run` to work in, `tmp` for temporary files, `home` for what programs keep there."""
-        self._folder = tempfile.TemporaryDirectory("prefect", dir=parent, ignore_cleanup_errors=True)
+        self._folder = tempfile.TemporaryDirectory(_SUFFIX, dir=parent, ignore_cleanup_errors=True)
         own = Path(self._folder.name)
         for name in ("run", "tmp", "home"):
             (own / name).mkdir(mode=0o700)
         self.cwd = configured or own / "run"
         self.own = {"TMPDIR": str(own / "tmp"), "HOME": str(own / "home")}
-        readable = [str(own), *shared, str(self.cwd)]
+        readable = [str(own), *shared, *([] if _shows_others(self.cwd, Path(parent)) else [str(self.cwd)])]
         self.domain = Domain(writable=[str(own), *shared], readable=readable, hidden=parent, listen=listen)
 
     def variables(self, environment: Mapping[str, str]) -> dict[str, str]:

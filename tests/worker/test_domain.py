@@ -114,6 +114,48 @@ def test_run_reaches_no_process_and_no_file_of_others(
     assert api.wait_state(other, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
 
 
+def test_run_that_works_where_others_have_their_folders_reads_nothing_of_them(
+    api: Api, roomy: Worker, trial: Trial, tmp_path: Path
+) -> None:
+    """Whoever may start a run names the folder that it works in."""
+    other = api.start("until", roomy.queue, **trial.files)
+    place = os.readlink(f"/proc/{trial.begun()}/cwd")  # noqa: PTH115 - of a process, not a path
+    with open(note := f"{place}/note", "w") as file:  # noqa: PTH123
+        file.write("of another run")
+    folders = str(roomy.home / "tmp")
+    for number, works_in in enumerate(("/", str(roomy.home), folders, place)):
+        told = tmp_path / f"told-{number}"
+        run(api, roomy, "read", {"file": str(told), "paths": [note, folders]}, working_dir=works_in)
+        assert set(json.loads(told.read_text()).values()) == {"PermissionError"}, works_in
+    trial.let_end()
+    assert api.wait_state(other, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
+
+
+EXCHANGED = """
+import sys
+from worker import domain
+domain.enter({"writable": [], "readable": sys.argv[2:], "hidden": sys.argv[1], "listen": False})
+for path in sys.argv[2:]:
+    try:
+        print(open(f"{path}/note").read())
+    except PermissionError:
+        print("refused")
+"""
+
+
+def test_folder_on_whose_way_a_link_has_come_since_it_was_named_is_not_read(tmp_path: Path) -> None:
+    """A run may write some of the folders that another one is told to work in."""
+    (tmp_path / "all/other").mkdir(parents=True)
+    (tmp_path / "all/other/note").write_text("of another run")
+    (tmp_path / "all/shared/own").mkdir(parents=True)
+    (tmp_path / "all/shared/own/note").write_text("its own")
+    (tmp_path / "all/shared/exchanged").symlink_to(tmp_path / "all")
+    named = [str(tmp_path / "all/shared" / name) for name in ("own", "exchanged/other")]
+    command = [*PLAIN, sys.executable, "-c", EXCHANGED, str(tmp_path / "all"), *named]
+    done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, check=True, timeout=180)
+    assert done.stdout.splitlines() == ["its own", "refused"]
+
+
 def test_listening_is_allowed_by_one_setting(api: Api, start: StartWorker, tmp_path: Path) -> None:
     worker = start(HUBLAB_ALLOW_LISTEN="yes").ready()
     run(api, worker, "listen", {"file": str(tmp_path / "told")})

@@ -189,6 +189,23 @@ def listen(file: str) -> None:
 
 
 @flow
+def shut_the_output(mark: str, gate: str) -> None:
+    """Shut what the whole worker prints to, which is one socket; then wait as any run does."""
+    with socket.socket(fileno=os.dup(1)) as output:
+        output.shutdown(socket.SHUT_RDWR)
+    Path(mark).write_text(f"begin {os.getpid()}\n")
+    while not Path(gate).exists():
+        time.sleep(0.1)
+
+
+@flow
+def read(file: str, paths: list[str]) -> None:
+    """Try to, and write what came of it."""
+    told = {path: _outcome(lambda path=path: os.open(path, os.O_RDONLY)) for path in paths}  # type: ignore[misc]
+    Path(file).write_text(json.dumps(told))
+
+
+@flow
 def name_the_hooks_command(mark: str, gate: str, forbidden: str, out: str) -> None:
     """Have the command that starts its hooks, where it has packages of its own, write where it must not."""
     (manifest,) = Path(tempfile.gettempdir()).glob("prefect-workspace-*/workspace.json")
