@@ -49,15 +49,19 @@ def may_have_engine(flow_run_id: str, pid: int, seen: set[str]) -> bool:
 
 
 def _run_of(entry: Path) -> str:
-    """The run whose engine a process is: by its title, or by its environment when it leads its session, as all do."""
+    """The run whose engine a process is, by its title or its environment.
+
+    An engine leads its session. What it has forked has its title, and may outlive it.
+    """
+    pid = int(entry.name)
+    if os.getsid(pid) != pid or not token(pid):
+        return ""
     words = (entry / "cmdline").read_bytes().rstrip(b"\0").decode(errors="replace").split("\0")
-    if _ENGINE in words and token(int(entry.name)):
+    if _ENGINE in words:
         with contextlib.suppress(ValueError):
             return str(UUID(words[-1]))
     variables = (entry / "environ").read_bytes().split(b"\0")
-    run = next((entry[len(_RUN) :].decode() for entry in variables if entry.startswith(_RUN)), "")
-    leads = run and os.getsid(int(entry.name)) == int(entry.name)
-    return run if leads and token(int(entry.name)) else ""
+    return next((entry[len(_RUN) :].decode() for entry in variables if entry.startswith(_RUN)), "")
 
 
 def _is_hidden(pid: int) -> bool:

@@ -133,6 +133,21 @@ def test_engine_that_outlives_its_worker_is_not_started_twice_and_missed_when_it
     assert api.wait_state(run, "COMPLETED") == "COMPLETED"
 
 
+def test_run_whose_engine_died_is_run_again_though_something_that_it_forked_lives_on(
+    api: Api, pool: Pool, trial: Trial
+) -> None:
+    """As the workers of multiprocessing do, which have their engine's title, when the kernel's OOM killer ends it."""
+    worker = pool.worker()
+    run = pool.begin("forks", worker.queue, "run-again", **trial.files)
+    os.kill(trial.begun(), signal.SIGKILL)
+    trial.begun(times=2)
+    left = trial.child()
+    assert alive(left)
+    os.kill(left, signal.SIGKILL)
+    trial.let_end()
+    assert api.wait_state(run, "COMPLETED", "FAILED") == "COMPLETED"
+
+
 @pytest.mark.parametrize("name", ["Pending", "HublabSubmitting"])
 def test_claimed_by_its_worker_and_not_begun(api: Api, pool: Pool, trial: Trial, name: str) -> None:
     """The claim was written, and the worker died before its label, or before its engine."""

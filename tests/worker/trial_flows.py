@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, pause_flow_run, suspend_flow_run, task
+from prefect import flow, get_run_logger, pause_flow_run, suspend_flow_run, task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
@@ -93,6 +93,25 @@ def steps(mark: str, gate: str) -> None:
         _step()
         time.sleep(0.2)
     _note(mark, "end")
+
+
+@flow
+def forks(mark: str, gate: str) -> None:
+    """Have a process of the same title, as multiprocessing has them."""
+    if not (child := os.fork()):
+        signal.pause()
+    _note(mark, f"child {child} of")
+    _note(mark, "begin")
+    _wait(gate)
+    os.kill(child, signal.SIGKILL)
+
+
+@flow
+def logs(file: str) -> None:
+    """Log a line while a file of its own is open."""
+    with Path(file).open("w") as own:
+        get_run_logger().info("a line of the log")
+        own.write("a line of its own\n")
 
 
 @flow
