@@ -42,6 +42,7 @@ READY, GO = b"r", b"g"
 _ENGINE = "prefect.engine"
 _SETTINGS_FILES = (".env", "prefect.toml", "pyproject.toml")
 """What Prefect reads settings from, where a run works."""
+_HANDLERS = "prefect.logging.handlers."
 
 
 class Order(TypedDict):
@@ -186,14 +187,19 @@ def _refresh_prefect(environment: Mapping[str, str]) -> None:
 
     A worker gives its runs all settings that it has, so that variables alone tell whether `environment`, in which the
     server has imported, had the same. To read them and set up logging takes half of the CPU time of a short run.
+    Handlers of the operator's own are always made anew: the server's have files and connections, which are closed here,
+    so that they would write into whatever the run opens under the same number.
     """
     import prefect.context  # noqa: PLC0415 - preloaded by the server, and not for the worker, which imports this too
     import prefect.logging.configuration  # noqa: PLC0415
 
-    if _for_prefect(os.environ) == _for_prefect(environment) and not any(map(os.path.exists, _SETTINGS_FILES)):
+    logging = prefect.logging.configuration.PROCESS_LOGGING_CONFIG
+    plain = all(str(one.get("class")).startswith(_HANDLERS) for one in logging.get("handlers", {}).values())
+    same = _for_prefect(os.environ) == _for_prefect(environment) and not any(map(os.path.exists, _SETTINGS_FILES))
+    if plain and same:
         return
     prefect.context.refresh_global_settings_context()
-    prefect.logging.configuration.PROCESS_LOGGING_CONFIG.clear()
+    logging.clear()
     prefect.logging.configuration.setup_logging()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prefect.logging.configuration import DEFAULT_LOGGING_SETTINGS_PATH, load_logging_config
 
 from tests.worker.world import Trial, alive, survivors, title, wait_for
 
@@ -109,6 +110,25 @@ def test_settings_file_where_a_run_works_is_read(api: Api, worker: Worker, tmp_p
         assert (forked["own"]["parent"], forked["equal"]["levels"]["prefect"]) == (server, 10), name
     lower = facts(api, worker, env={"prefect_logging_level": "DEBUG"})
     assert lower["equal"]["levels"]["prefect"] == 10
+
+
+def test_log_that_goes_to_a_file_of_the_operators_does_not_go_where_a_run_writes(
+    api: Api, execute: StartWorker, tmp_path: Path
+) -> None:
+    """The fork server has that file open, and its engines do not: by its number they have other files, and sockets."""
+    log, own = tmp_path / "file.log", tmp_path / "own"
+    configuration = load_logging_config(DEFAULT_LOGGING_SETTINGS_PATH)
+    configuration["handlers"]["file"] = {"class": "logging.FileHandler", "filename": str(log)}
+    for logger in configuration["loggers"].values():
+        logger.setdefault("handlers", []).append("file")
+    (chosen := tmp_path / "logging.yml").write_text(json.dumps(configuration))
+    worker = execute(PREFECT_LOGGING_SETTINGS_PATH=str(chosen)).ready()
+    server = worker.fork_server()
+    run = api.start("logs", worker.queue, file=str(own))
+    assert api.wait_state(run, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED", worker.log.read_text()
+    assert alive(server)
+    assert own.read_text() == "a line of its own\n"
+    assert "a line of the log" in log.read_text()
 
 
 def test_proxy_that_leads_nowhere_cuts_no_run_off_from_prefect(api: Api, worker: Worker) -> None:
