@@ -113,25 +113,31 @@ def serve(control: socket.socket, looked_at: list[str]) -> socket.socket | None:
                 message, lines, _, _ = socket.recv_fds(control, 64, 1)
                 if not message:
                     return None
-                if not (pid := _fork(lines[0])):
+                child = _fork(lines[0])
+                if child == 0:
                     control.detach()  # else its end, when the engine exits, would close whatever has its number by then
                     return socket.socket(fileno=lines[0])
-                engines[watch := os.pidfd_open(pid)] = int(message), pid
-                poll.register(watch, select.POLLIN)
+                if child is not None:
+                    engines[watch := os.pidfd_open(child)] = int(message), child
+                    poll.register(watch, select.POLLIN)
     except ConnectionError:
         return None
 
 
-def _fork(line: int) -> int:
-    """Fork. Returns the child's process id, 0 in the child. Where it cannot, the worker sees its end of the line close.
+def _fork(line: int) -> int | None:
+    """Fork. Returns the child's process id, 0 in the child; None where it cannot: the worker sees its line close.
 
     The line is closed in the server: the worker alone holds its other end, so that it alone can say go.
     """
     threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208 - names alone, without building paths
     if threads != 1:
         _refuse(f"{threads} threads run here; an engine would inherit their locks")
-    pid = os.fork()
-    if pid:
+    pid: int | None = None
+    try:
+        pid = os.fork()
+    except OSError as error:  # no room for another process: there may be again, and those that run are still waited for
+        sys.stderr.write(f"worker.fork_server: it cannot fork: {error}\n")
+    if pid != 0:
         os.close(line)
     return pid
 

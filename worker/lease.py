@@ -56,7 +56,7 @@ class Lease:
     def _read(self, raw: dict[str, Any]) -> Term | None:
         try:
             number, value = int(str(raw["name"]).removeprefix(self._prefix)), raw["value"]
-            return Term(raw["name"], number, Owner(value["worker"], value["place"]), str(raw["updated"]))
+            return Term(raw["name"], number, Owner(str(value["worker"]), str(value["place"])), str(raw["updated"]))
         except (ValueError, KeyError, TypeError):
             return None  # somebody else's Variable
 

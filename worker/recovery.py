@@ -32,7 +32,10 @@ FOREIGN = timedelta(seconds=300)
 """The same for a claim of another project's worker that is gone."""
 ANYWHERE = "*"
 """The place of a worker of a release that did not say where it is."""
-_CLAIMED = re.compile(r"Claimed by worker (?P<worker>[^\s,]+) at (?P<place>\S+), process (?P<process>\d+\.\d+)")
+_PID = re.compile("[0-9]{1,9}")  # the kernel's calls take no other number, which whoever may use the API may write
+_CLAIMED = re.compile(
+    rf"Claimed by worker (?P<worker>[^\s,]+) at (?P<place>\S+), process (?P<process>{_PID.pattern}\.[0-9]+)"
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class Run:
             again=TAG in raw["tags"],
             owner=claim.owner if claim else _labelled(raw.get("labels") or {}),
             process=claim.process if claim else "",
-            pid=int(pid) if pid.isascii() and pid.isdigit() else 0,
+            pid=int(pid) if _PID.fullmatch(pid) else 0,
             due=datetime.fromisoformat(due) if (due := raw.get("expected_start_time")) else None,
         )
 

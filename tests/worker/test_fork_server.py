@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import socket
 import subprocess
 import sys
@@ -36,6 +38,25 @@ def test_a_child_holds_the_server_s_line_no_longer(monkeypatch: pytest.MonkeyPat
         line.close()
         assert control.fileno() == -1
         socket.close(number)
+
+
+def test_a_server_that_cannot_fork_closes_the_line_and_serves_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a run has begun as many processes as the worker may have."""
+
+    def refuse() -> int:
+        raise BlockingIOError(errno.EAGAIN, "no more processes")
+
+    monkeypatch.setattr(os, "fork", refuse)
+    monkeypatch.setattr(os, "listdir", lambda _: ["the only thread"])
+    worker, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    mine, engines = socket.socketpair()
+    with control, mine:
+        socket.send_fds(worker, [b"1"], [engines.fileno()])
+        engines.close()
+        worker.shutdown(socket.SHUT_WR)
+        with worker:
+            assert fork_server.serve(control, []) is None
+        assert mine.recv(1) == b""
 
 
 def test_a_server_whose_worker_has_gone_ends() -> None:

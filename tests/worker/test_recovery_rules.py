@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker import living
 from worker.reconciler import duty
 from worker.recovery import Beats, Claimed, Owner, Run, View, decide, owner_by, too_often
 
@@ -113,6 +114,16 @@ def test_claim_names_its_owner_in_the_state_itself() -> None:
     assert (found.owner, found.process) == (ME, "")
     taken_by_stock = {**stale, "prefect.worker.name": "stock"}
     assert Run.read({**raw, "state": {**state, "type": "RUNNING"}, "labels": taken_by_stock}).owner == STOCK
+
+
+@pytest.mark.parametrize("digits", ["9" * 20, "9" * 5000, "²"])
+def test_number_that_is_no_process_names_none(digits: str) -> None:
+    """One such run must not keep all others from being looked at."""
+    words = Claimed(OTHER, f"{digits}.1").words
+    state = {"id": "s", "type": "PENDING", "name": "Pending", "message": words, "timestamp": NOW.isoformat()}
+    found = Run.read({"id": "x", "state": state, "tags": [], "infrastructure_pid": f"host:{digits}"})
+    assert (found.owner, found.process, found.pid) == (None, "", 0)
+    assert living.may_have_engine(found.id, found.pid, set()) is False
 
 
 def state(name: str, message: str = "", ago: float = 0.0) -> dict[str, str]:
