@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import stat
-import subprocess
 import tempfile
 import time
 from datetime import timedelta
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 import anyio
 import anyio.to_thread
 
+from worker import removal
 from worker.domain import Domain
 
 if TYPE_CHECKING:
@@ -94,10 +94,14 @@ class Place:
 
     def __init__(self, parent: str, shared: Sequence[str], configured: Path | None, *, listen: bool) -> None:
         """Make them: `run` to work in, `tmp` for temporary files, `home` for what programs keep there."""
-        self._folder = tempfile.TemporaryDirectory(_SUFFIX, dir=parent, ignore_cleanup_errors=True)
-        own = Path(self._folder.name)
-        for name in ("run", "tmp", "home"):
-            (own / name).mkdir(mode=0o700)
+        own = Path(tempfile.mkdtemp(_SUFFIX, dir=parent))
+        self._folder = str(own)
+        try:
+            for name in ("run", "tmp", "home"):
+                (own / name).mkdir(mode=0o700)
+        except OSError:
+            removal.remove(self._folder)
+            raise
         self.cwd = configured or own / "run"
         self.own = {"TMPDIR": str(own / "tmp"), "HOME": str(own / "home")}
         readable = [str(own), *shared, *([] if _shows_others(self.cwd, Path(parent)) else [str(self.cwd)])]
@@ -114,10 +118,4 @@ class Place:
     async def __aexit__(self, *_: object) -> None:
         """Remove them, beside the event loop: a run may leave a million files."""
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._remove)
-
-    def _remove(self) -> None:
-        try:
-            self._folder.cleanup()
-        except RecursionError:  # folders within folders, more of them than Python's own way can follow
-            subprocess.run(["rm", "-rf", "--", self._folder.name], check=False, stderr=subprocess.DEVNULL)
+            await anyio.to_thread.run_sync(removal.remove, self._folder)
