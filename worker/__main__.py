@@ -1,7 +1,7 @@
 """`python -P -s -m worker`: one worker, told by its environment what to do (see `worker.settings`).
 
 Exit status: 0 after a drain; 78 when a setting is wrong or uvloop is importable; 70 when a foreign event-loop policy
-took over the running process; 75 when a run could not be handed back because the API was away.
+took over the running process, or its output was shut; 75 when a run could not be handed back because the API was away.
 """
 
 from __future__ import annotations

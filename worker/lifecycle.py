@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
+import select
 import signal
 import sys
 import time
@@ -41,6 +43,7 @@ HAND_BACK_LIMIT = 45.0
 _SLACK_SECONDS = 5.0
 _CANCEL_LOOK_SECONDS = 5.0
 _LEAST_SECONDS = 0.5
+_OUTPUT = 1  # a descriptor
 _EAGER_FOR = 60.0
 """A gate's probe follows a start at once, so the first minute polls every second."""
 
@@ -50,10 +53,20 @@ def run(settings: WorkerSettings, notifier: Notifier, fork_server: ForkServer) -
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         status = runner.run(Lifecycle(HublabWorker, settings, notifier, fork_server).run())
     fork_server.close()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # it may have been shut
+        sys.stdout.flush()
+        sys.stderr.flush()
     # Prefect's threads for logs and events would wait at exit for an API that may be away.
     os._exit(status)
+
+
+def _output_fault() -> str | None:
+    """Why nothing that is written here arrives: runs write where their worker does, and each can shut it for all."""
+    output = select.poll()
+    output.register(_OUTPUT, 0)
+    if not any(what & (select.POLLHUP | select.POLLERR) for _, what in output.poll(0)):
+        return None
+    return "standard output: it was shut; nothing that is logged arrives, and flows that print fail. It starts anew"
 
 
 class Lifecycle:
@@ -106,7 +119,7 @@ class Lifecycle:
         """Ask for work; during a drain only show that the loop is alive."""
         while True:
             self._progress = time.monotonic()
-            if fault := event_loop.policy_fault():
+            if fault := event_loop.policy_fault() or _output_fault():
                 _log.critical("%s", fault)
                 self.worker.drain.request(fault)
             if not self.worker.drain.requested.is_set() and self.worker.has_synced:

@@ -194,6 +194,32 @@ def test_run_that_crowds_the_control_socket_takes_no_files_from_its_worker(
         assert api.wait_state(one, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
 
 
+# As systemd has it, which gives a worker one end of a connection to the journal.
+WRITES_TO_A_SOCKET = """
+import os, socket, sys
+own, journal = socket.socketpair()
+os.dup2(own.fileno(), 1)
+from worker.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_worker_whose_output_a_run_has_shut_drains_and_is_started_anew(
+    api: Api, start: StartWorker, trial: Trial
+) -> None:
+    """All its runs write to the same connection, and nothing keeps one of them from that."""
+    worker = start(launch=WRITES_TO_A_SOCKET).ready()
+    deployment = api.deploy("trial_attacks.shut_the_output", "shut_the_output")
+    body = {"work_queue_name": worker.queue, "parameters": trial.files, "state": {"type": "SCHEDULED"}}
+    flow_run = str(api.post(f"/deployments/{deployment}/create_flow_run", body)["id"])
+    trial.begun()
+    worker.drains()
+    later = api.start("until", worker.queue, **trial.files)
+    trial.let_end()
+    assert worker.exit() == 70
+    assert (api.state(flow_run), api.state(later)) == ("COMPLETED", "SCHEDULED")
+
+
 def test_hooks_are_in_a_domain_too(api: Api, worker: Worker, trial: Trial, tmp_path: Path) -> None:
     out = tmp_path / "hook"
     flow_run = api.start("harmful_hook", worker.queue, **trial.files, forbidden=str(worker.home / "hook"), out=str(out))
