@@ -5,8 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 _ENGINE = "prefect.engine"
 _RUN = b"PREFECT__FLOW_RUN_ID="
@@ -33,17 +38,25 @@ def lives(process: str) -> bool:
     return token(pid) == process or _is_hidden(pid)
 
 
-def engines() -> set[str]:
-    """The flow runs that have an engine on this host, whoever started it."""
-    found = set()
+def engines() -> dict[str, int]:
+    """The flow runs that have an engine on this host, whoever started it; and its process id."""
+    found = {}
     for entry in _PROC.iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                found.add(_run_of(entry))
-    return found - {""}
+                if run := _run_of(entry):
+                    found[run] = int(entry.name)
+    return found
 
 
-def may_have_engine(flow_run_id: str, pid: int, seen: set[str]) -> bool:
+def end(flow_run_id: str, pid: int) -> None:
+    """End an engine of the run with its process group, if it still is one."""
+    with contextlib.suppress(OSError):
+        if _run_of(_PROC / str(pid)) == flow_run_id:
+            os.killpg(pid, signal.SIGKILL)
+
+
+def may_have_engine(flow_run_id: str, pid: int, seen: Container[str]) -> bool:
     """Whether a run may have an engine here: it was seen, or the process that was its engine hides from sight."""
     return flow_run_id in seen or (pid > 0 and _is_hidden(pid))
 

@@ -18,6 +18,7 @@ from worker.lease import Lease
 from worker.recovery import AGAIN, CRASHED, GAVE_UP, LOST, MOST_TIMES, TAG, Beats, View, decide, owner_by, too_often
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from datetime import datetime
 
     from worker.process_worker import HublabWorker
@@ -140,11 +141,15 @@ class Reconciler:
         due = [run for run in runs if self._judge(run, now) and self._refused.get(run.id, 0.0) < time.monotonic()]
         if due and self._lease.mine:
             await self._lease.look()  # it may have been taken over since
-        seen = await anyio.to_thread.run_sync(living.engines) if due else set()
+        seen = await anyio.to_thread.run_sync(living.engines) if due else {}
+        for run in due:
+            # Its worker has died, which would have ended it: nobody else hears that somebody wants it cancelled.
+            if run.type == "CANCELLING" and run.id in seen and self._judge(run, now):
+                living.end(run.id, seen[run.id])
         for run in [run for run in due if not self._lives(run, seen)][:_MOST_AT_ONCE]:
             await self._one(run)
 
-    def _lives(self, run: Run, seen: set[str]) -> bool:
+    def _lives(self, run: Run, seen: Container[str]) -> bool:
         """Whether an engine of the run lives here, or the process that claimed it, which is not this one."""
         if living.may_have_engine(run.id, run.pid, seen):
             return True

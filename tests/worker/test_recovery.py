@@ -133,6 +133,19 @@ def test_engine_that_outlives_its_worker_is_not_started_twice_and_missed_when_it
     assert api.wait_state(run, "COMPLETED") == "COMPLETED"
 
 
+def test_run_that_is_cancelled_when_its_engine_has_outlived_its_worker_is_ended(
+    api: Api, pool: Pool, trial: Trial
+) -> None:
+    worker = pool.worker()
+    run = pool.begin("until", worker.queue, "run-again", **trial.files)
+    engine = trial.begun()
+    kill(worker)
+    pool.worker(name=worker.name, queue=worker.queue)
+    api.cancel(run)
+    assert api.wait_state(run, "CANCELLED", "COMPLETED", "CRASHED") == "CANCELLED"
+    assert not alive(engine)
+
+
 def test_run_whose_engine_died_is_run_again_though_something_that_it_forked_lives_on(
     api: Api, pool: Pool, trial: Trial
 ) -> None:
