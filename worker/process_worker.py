@@ -232,7 +232,9 @@ class HublabWorker(ProcessWorker):
                 raise ObjectNotFound(http_exc=error) from error
             raise
         found = list(WorkerFlowRunResponse.model_validate_list(response.json()))
-        self.engines.knowledge.polled(asked, (entry.flow_run.id for entry in found))
+        # One that is in hand goes on as an earlier poll gave it.
+        taken = (entry.flow_run.id for entry in found if entry.flow_run.id not in self.in_flight)
+        self.engines.knowledge.polled(asked, taken)
         return found
 
     async def _submit_run(self, flow_run: FlowRun) -> None:

@@ -99,7 +99,10 @@ class Reports(StateProposer):
         if flow_run.deployment_id is None:  # submitted by hand: no worker could load its flow
             await super().propose_crashed(flow_run, f"{reason} It has no deployment, so it cannot be.")
             return True
-        again: State[None] = AwaitingRetry(message=reason, scheduled_time=datetime.now(UTC) + after)
+        due = datetime.now(UTC) + after
+        if not after:  # as early as before: it has its turn again, also where this host's clock is ahead
+            due = min(due, flow_run.expected_start_time or due)
+        again: State[None] = AwaitingRetry(message=reason, scheduled_time=due)
         return (await propose_state(self._client, again, flow_run_id=flow_run_id)).is_scheduled()
 
     async def _is_anothers(self, flow_run_id: UUID) -> bool:

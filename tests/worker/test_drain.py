@@ -74,7 +74,10 @@ def test_run_that_ignores_sigterm_is_ended_with_its_children_and_handed_back(
     assert worker.term().exit() == 0
     assert not alive(engine)
     assert not alive(child)
-    assert api.state(run) == "SCHEDULED"
+    first, *_, last = api.get(f"/flow_run_states/?flow_run_id={run}")
+    assert (last["type"], last["name"]) == ("SCHEDULED", "AwaitingRetry")
+    # It is due as early as it was, before all that came after it.
+    assert last["state_details"]["scheduled_time"] <= first["timestamp"]
 
 
 def test_run_claimed_in_the_moment_of_the_signal_is_carried_through(

@@ -11,6 +11,8 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import WorkerFlowRunResponse
 
 from worker.drain import Drain, InFlight
 from worker.process_worker import POLL_SECONDS, HublabWorker
@@ -90,6 +92,24 @@ def test_run_that_is_in_hand_or_was_put_off_hides_no_other(how: str) -> None:
     found = anyio.run(worker._get_scheduled_flow_runs)
     assert first not in [entry.flow_run.id for entry in found]
     assert len(found) == (1 if how == "in hand" else 2)
+
+
+async def test_run_that_is_in_hand_is_as_old_as_the_poll_that_gave_it() -> None:
+    """Its claim may take long; its engine reads anew what is too old."""
+    worker = Asked(2, 0, probe=False)
+    told: list[list[Any]] = []
+    knowledge = SimpleNamespace(polled=lambda _, ids: told.append(list(ids)))
+    worker.engines = SimpleNamespace(knowledge=knowledge)  # type: ignore[assignment]
+    runs = [WorkerFlowRunResponse(work_pool_id=uuid4(), work_queue_id=uuid4(), flow_run=FlowRun(flow_id=uuid4()))]
+
+    async def request(*_: Any, **__: Any) -> Any:
+        return SimpleNamespace(json=lambda: [run.model_dump(mode="json") for run in runs])
+
+    worker._client = SimpleNamespace(request=request)
+    await HublabWorker._scheduled(worker, ["q"], 2)
+    with worker.in_flight.hold(runs[0].flow_run.id):
+        await HublabWorker._scheduled(worker, ["q"], 2)
+    assert told == [[runs[0].flow_run.id], []]
 
 
 def test_second_probe_waits_for_the_first() -> None:
