@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from flows.campaigns.model import sequences
+from flows.campaigns.plan import Planned
 from flows.recipients.contact import ContactState, UnreadableRecordError
-from flows.recipients.control import why_not
+from flows.recipients.control import stopped, why_not
 
 GOOD = ContactState(("Active",), ("None",))
 
@@ -50,6 +52,28 @@ def test_record_that_says_stop(found: dict[str, Any], said: str) -> None:
     assert reason(found) == said
 
 
+NOON = datetime(2025, 12, 1, 12, tzinfo=UTC)
+BOTH = tuple(Planned(number, "t", NOON) for number in (1, 2))
+ALL = (*BOTH, Planned(3, "t", NOON))
+
+
+@pytest.mark.parametrize(
+    ("found", "plan", "said"),
+    [
+        (page(), ALL, None),
+        (page(Cancelled=True), ALL, "cancelled in Notion, on another record of the mailbox"),
+        (page(Cancelled=True), BOTH, "cancelled in Notion, on another record of the mailbox"),
+        (page(Sequence_Completed=True), ALL, "sequence completed in Notion, on another record of the mailbox"),
+        # Its mails have all gone out: nobody stopped it.
+        (page(Sequence_Completed=True), BOTH, None),
+    ],
+)
+def test_another_record_of_a_mailbox_that_a_person_stopped_stops_this_one(
+    found: dict[str, Any], plan: tuple[Planned, ...], said: str | None
+) -> None:
+    assert stopped(found, plan) == said
+
+
 def test_mail_that_was_sent_is_said_to_be_and_goes_before_every_other_reason() -> None:
     assert reason(page(), 2) == "already sent on 2025-12-02"
     assert reason(page(Cancelled=True, in_trash=True), 1) == "already sent on 2025-12-01"
@@ -65,6 +89,16 @@ def test_property_that_is_gone_is_no_permission(name: str) -> None:
         f"the database 'Email Sequence' has no property {name!r}: was it renamed? Say so in notion.toml; "
         "`./hublab campaign preflight` has the line"
     )
+
+
+@pytest.mark.parametrize(("name", "kind"), [("Email 3 Sent", "date"), ("Cancelled", "checkbox")])
+def test_property_of_another_kind_is_no_permission(name: str, kind: str) -> None:
+    found = page()
+    found["properties"][name] = {"type": "people", "people": []}
+    with pytest.raises(
+        UnreadableRecordError, match=rf"^the database 'Email Sequence': '{name}' is a people, which .*{kind}"
+    ):
+        reason(found)
 
 
 @pytest.mark.parametrize(
