@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 # How soon a mail looks again for one that must go before it.
 TURN = timedelta(minutes=5)
+LONGEST_WINDOW = 23  # hours: Resend keeps an idempotency key 24, whatever the setting says
 PAUSE = timedelta(minutes=15)  # the same for a run that finds the campaign paused: few do, see `operate.pause`
 
 
@@ -105,7 +106,7 @@ class Sending:
                 self._wait_for_its_turn()
                 kept = self._freeze()
         if kept is not None and kept.accepted is None:  # what another try has frozen may have been sent by it as well
-            window = timedelta(hours=self._settings.number("HUBLAB_RESEND_WINDOW_HOURS"))
+            window = timedelta(hours=min(self._settings.number("HUBLAB_RESEND_WINDOW_HOURS"), LONGEST_WINDOW))
             reason = Delivery(self._prefect, self._resend, key, step, window).deliver(kept, reason, self._last_look)
         if kept is None or kept.accepted is None:
             log().warning("%s skipped: %s", self._key, reason)

@@ -99,6 +99,15 @@ def test_a_host_that_slept_for_a_day_before_anybody_has_sent_sends(campaign: Rea
     assert len(campaign.all.resend.mails) == 1
 
 
+def test_a_window_that_is_set_longer_than_resend_keeps_a_key_sends_no_second_time(campaign: Read) -> None:
+    campaign.all.settings._values["HUBLAB_RESEND_WINDOW_HOURS"] = "48"
+    enrolment = campaign.enrols()
+    killed_once_it_is_sent(campaign, enrolment)
+    campaign.all.clock.advance(30 * 3_600)
+    assert one_mail.send(enrolment, 1).name == "Completed"  # found at Resend
+    assert len(campaign.all.resend.mails) == 1
+
+
 @pytest.mark.parametrize("ahead", [timedelta(minutes=30), timedelta(hours=2), timedelta(days=2)])
 def test_a_clock_that_was_ahead_when_the_mail_was_frozen_sends_it_no_second_time(
     campaign: Read, ahead: timedelta
