@@ -99,11 +99,11 @@ def status(wanted: WorkerHost) -> Status:
     access, pool = wanted.api_access(), wanted.work_pool
     with client(wanted) as coolify:
         state = look(wanted, coolify, Prefect(access))
-    left = left_runs(access, pool, online(access, pool)) if state.api_version else ()
-    queue = report_host.queue(access, pool) if state.api_version else None
+    left = left_runs(access, pool, online(access, pool)) if not state.problem else ()
+    queue = report_host.queue(access, pool) if not state.problem else None
     plan = make(wanted, state)
     found = judge(wanted, plan, state, queue, left or ())
-    said = mode(wanted, on=testing(access) if state.api_version else None)
+    said = mode(wanted, on=testing(access) if not state.problem else None)
     return replace(found, warnings=(*wanted.exposed, *plan.warnings, *said))
 
 

@@ -55,7 +55,7 @@ def _look(wanted: WorkerHost, coolify: Client, prefect: Prefect) -> ApplicationS
     said = coolify.version()
     app = coolify.application(wanted.application)
     where = app.destination.server.uuid
-    api_version = prefect.version()
+    prefect.version()  # whatever it is: what says none is none of Prefect's
     books = Ledger(prefect, wanted.application)
     lock = books.lock()
     return ApplicationState(
@@ -73,7 +73,6 @@ def _look(wanted: WorkerHost, coolify: Client, prefect: Prefect) -> ApplicationS
         lock_orphaned=bool(lock and lock.orphaned),
         revision=revision.revision(),
         releases=revision.releases(),
-        api_version=api_version,
         api_open=prefect.is_open(),
         others=frozenset() if wanted.webhooks else running.others(prefect, wanted.work_pool, app.uuid),
     )

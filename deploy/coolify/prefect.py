@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from deploy.onhost.api_facts import is_open
+from deploy.onhost.api_facts import is_cloud, is_open
 from deploy.onhost.prefect_api import ApiError, paged, request, server_now
 
 if TYPE_CHECKING:
@@ -56,11 +56,13 @@ class Prefect:
         return is_open(self._access)
 
     def version(self) -> str:
-        """Its version.
+        """Its version; empty for Prefect Cloud, which says none.
 
         Raises:
             ApiError: it says none, so it is none of Prefect's.
         """
+        if is_cloud(self._access):
+            return ""
         answer = self.ask("/admin/version")
         if not isinstance(answer, str):
             raise ApiError(None, "answers /admin/version with no version: it is not Prefect's")

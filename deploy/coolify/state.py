@@ -93,7 +93,6 @@ class ApplicationState:
     lock_orphaned: bool = False
     revision: Revision = field(default_factory=Revision)
     releases: frozenset[str] = frozenset()
-    api_version: str = ""
     api_open: bool = False
     others: frozenset[str] = frozenset()
 

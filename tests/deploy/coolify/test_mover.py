@@ -507,6 +507,12 @@ def test_server_whose_database_is_busy_is_asked_again_and_no_other_refusal(monke
     assert answers == []
 
 
+def test_prefect_cloud_says_no_version_and_is_never_open() -> None:
+    cloud = prefect.Prefect(Access("https://api.prefect.cloud/api/accounts/a/workspaces/w", key="pnu_1"))
+    assert cloud.version() == ""
+    assert not cloud.is_open()
+
+
 def test_finished_deployment_that_left_the_old_container_is_not_taken_for_a_new_one() -> None:
     """The release is the same when settings alone have changed: only a worker that was not there shows it."""
     theatre = Theatre()
