@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from flows.sending import frozen
+from flows.sending.frozen import LetGoError
 from flows.services.errors import ResendConflictError, ResendFailedError, ResendUnavailableError, WithheldError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import timedelta
 
     from flows.sending.frozen import FrozenMail
     from flows.services.prefect_api import Prefect
     from flows.services.resend_operations import ResendOperations
 
+
+# Who has frozen a mail and not begun to send it has slept where it is older; a window may be set shorter.
+SLEPT = timedelta(hours=1)
 
 type Look = Callable[[], tuple[str | None, Mapping[str, Any] | None]]
 
@@ -28,7 +32,14 @@ class _AcceptedError(Exception):
 
 
 class _KeyRunOutError(Exception):
-    """A try before may have sent the mail, so long ago that Resend's key holds no second one back."""
+    """Another try may have sent the mail, so long ago that Resend's key holds no second one back.
+
+    `unsent`: this one, which has frozen it, has not.
+    """
+
+    def __init__(self, *, unsent: bool) -> None:
+        super().__init__()
+        self.unsent = unsent
 
 
 class UncertainSendError(Exception):
@@ -58,17 +69,17 @@ class Delivery:
 
         Raises:
             UncertainSendError: an earlier try may have sent it, and Resend does not tell any more.
-            LetGoError: another try has let go of it before this one began to send.
+            LetGoError: another try has let go of it before this one began to send, or a day went by.
             ResendFailedError: as the client of Resend.
         """
-        sent, tried = None, not kept.mine
+        sent, tried, unsent = None, not kept.mine, False
         if reason is None:
             try:
                 sent = self._send(kept, look)
             except WithheldError as withheld:
                 reason, tried = withheld.reason, tried or withheld.tried
-            except _KeyRunOutError:
-                tried = True
+            except _KeyRunOutError as late:
+                tried, unsent = True, late.unsent
         if kept.accepted is not None:
             return None
         if sent is None and tried:
@@ -76,6 +87,9 @@ class Delivery:
         if sent is not None:
             kept.record(self._prefect, sent, self._prefect.now())
             return None
+        if unsent:  # a host slept for a day before it began to send, and nobody else has sent it
+            kept.drop(self._prefect)
+            raise LetGoError(f"{kept.name}: it was kept a day ago and nothing of it has been sent; it is made anew")
         if reason is None:
             raise UncertainSendError(
                 f"{self._key}: a try of {kept.frozen_at:%Y-%m-%d %H:%M} UTC may have been accepted, Resend's "
@@ -138,6 +152,7 @@ class Delivery:
         kept.follow(now, sending=sending)
         if kept.accepted is not None:
             raise _AcceptedError(kept.accepted)
-        if reason is None and (sending or not kept.mine) and self._prefect.now() - kept.frozen_at >= self._window:
-            raise _KeyRunOutError
+        age, unsent = self._prefect.now() - kept.frozen_at, kept.mine and not sending
+        if reason is None and age >= (max(self._window, SLEPT) if unsent else self._window):
+            raise _KeyRunOutError(unsent=unsent)
         return reason

@@ -94,8 +94,28 @@ def test_a_host_that_slept_for_a_day_in_the_midst_of_a_try_sends_no_second_time(
 def test_a_host_that_slept_for_a_day_before_anybody_has_sent_sends(campaign: Read) -> None:
     enrolment = campaign.enrols()
     campaign.all.tries.append(Try({("read suppression", "before"): [lambda: campaign.all.clock.advance(25 * 3_600)]}))
-    assert one_mail.send(enrolment, 1).name == "Completed"
+    assert one_mail.send(enrolment, 1).name == "AwaitingRetry"
     campaign.all.tries.clear()
+    assert campaign.all.resend.mails == []
+    assert one_mail.send(enrolment, 1).name == "Completed"
+    assert len(campaign.all.resend.mails) == 1
+
+
+def test_a_host_that_slept_for_a_day_while_another_try_has_sent_and_was_killed_sends_no_second_time(
+    campaign: Read,
+) -> None:
+    """The one that slept had frozen it; nobody has written down that Resend has it."""
+    enrolment = campaign.enrols()
+
+    def other() -> None:
+        saved, campaign.all.tries = campaign.all.tries, []
+        killed_once_it_is_sent(campaign, enrolment)
+        campaign.all.tries = saved
+        campaign.all.clock.advance(25 * 3_600)
+
+    campaign.all.tries.append(Try({("claim", "after"): [other]}))
+    assert one_mail.send(enrolment, 1).name == "Completed"  # found at Resend
+    assert not campaign.all.tries.pop().plan
     assert len(campaign.all.resend.mails) == 1
 
 
