@@ -43,14 +43,16 @@ def apply(prefect: Prefect, notion: NotionGateway, booking: dict[str, Any], wait
     """
     name = suppression.booking_name(booking["email"])
     known = prefect.variable(name)
+    if known and bookings.ends_before(known, booking):
+        prefect.remember(name, {part: value for part, value in known.items() if part != "before"})
+        return
+    booking = bookings.counting(known, booking)
     if not bookings.newer(known, booking) or _is_forgotten(prefect, known, booking):
         return
     if booking["status"] == bookings.NO_SHOW:
         _enrol(prefect, bookings.payload(known, booking), booking["at"])
     _show(notion, booking, waited)
-    kept = {part: booking[part] for part in ("booking", "status", "at")}
-    earlier = known["details"] if known and known["booking"] == booking["booking"] else {}
-    prefect.remember(name, kept | {"details": earlier | booking["details"]})
+    prefect.remember(name, bookings.kept(known, booking))
 
 
 def _is_forgotten(prefect: Prefect, known: dict[str, Any] | None, booking: dict[str, Any]) -> bool:

@@ -75,7 +75,10 @@ def _calendly(body: dict[str, Any]) -> list[dict[str, Any]]:
         "event_type": event.get("name"),
         "reschedule_url": told.get("reschedule_url"),
     }
-    return [_booking(told["email"], status, body["created_at"], uri, details)]
+    moved = str(told.get("old_invitee") or "").partition("/invitees/")[
+        0
+    ]  # an invitee's address begins with the event's
+    return [_booking(told["email"], status, body["created_at"], uri, details) | {"replaces": moved}]
 
 
 def _calcom(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -97,7 +100,8 @@ def _calcom(body: dict[str, Any]) -> list[dict[str, Any]]:
         came = status == NO_SHOW and one.get("noShow") is False
         more = {"first_name": one.get("firstName") or _first(one.get("name"))}
         try:
-            found.append(_booking(one.get("email"), BOOKED if came else status, at, uid, details | more))
+            booking = _booking(one.get("email"), BOOKED if came else status, at, uid, details | more)
+            found.append(booking | {"replaces": told.get("rescheduleUid")})
         except ValueError as error:  # of one guest: the others have booked
             fault = str(error)
     if fault and not found:
@@ -165,6 +169,35 @@ def _response(responses: Any) -> Any:
         if any(word in str(name).casefold() for word in _BUSINESS):
             return one.get("value") if isinstance(one, dict) else one
     return None
+
+
+def counting(known: dict[str, Any] | None, booking: dict[str, Any]) -> dict[str, Any]:
+    """The booking that an event leaves: where the latest is cancelled, the one before it if that is still to come."""
+    before: dict[str, Any] | None = known.get("before") if known and known["booking"] == booking["booking"] else None
+    if booking["status"] != CANCELLED or not before or not _is_to_come(before, booking["at"]):
+        return booking
+    return booking | before | {"status": BOOKED, "replaces": booking["booking"]}
+
+
+def kept(known: dict[str, Any] | None, booking: dict[str, Any]) -> dict[str, Any]:
+    """What is known of a person's bookings once this one counts; with the one `before` it, where both stand."""
+    found = {part: booking[part] for part in ("booking", "status", "at", "details")}
+    if known is None:
+        return found
+    before = known.get("before")
+    if known["booking"] == booking["booking"]:
+        found["details"] = known["details"] | booking["details"]
+    elif known["status"] == BOOKED and known["booking"] != booking.get("replaces"):
+        when = known["details"].get("scheduled_time")
+        before = {"booking": known["booking"], "details": {"scheduled_time": when}}
+    stand = booking["status"] == BOOKED and before and before["booking"] != booking["booking"]
+    return found | ({"before": before} if stand else {})
+
+
+def ends_before(known: dict[str, Any], booking: dict[str, Any]) -> bool:
+    """Whether an event cancels the booking before the one that counts."""
+    before = known.get("before")
+    return bool(before and booking["status"] == CANCELLED and booking["booking"] == before["booking"])
 
 
 def newer(known: dict[str, Any] | None, booking: dict[str, Any]) -> bool:

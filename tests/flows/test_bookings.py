@@ -185,6 +185,51 @@ def test_who_has_missed_a_call_and_booked_another_since_is_no_no_show(
     assert (world.send(enrolment, 2).name == "Skipped") is comes
 
 
+def two_calls(made: Any, email: str, when: str, *, moved: bool = False) -> list[dict[str, Any]]:
+    """A booking, another one since (the same call moved), and the cancellation of each."""
+    if made is invitee:
+        event = {"uri": f"{URI}1", "name": "Call", "start_time": when}
+        more = {"old_invitee": f"{URI}1/invitees/9"} if moved else {}
+        return [
+            invitee("invitee.created", email, 0, "1", scheduled_event=event),
+            invitee("invitee.created", email, 1, "2", **more),
+            invitee("invitee.canceled", email, 8, "1", scheduled_event=event),
+            invitee("invitee.canceled", email, 9, "2"),
+        ]
+    kind, more = ("BOOKING_RESCHEDULED", {"rescheduleUid": "u1"}) if moved else ("BOOKING_CREATED", {})
+    return [
+        booking("BOOKING_CREATED", email, 0, "u1", startTime=when),
+        booking(kind, email, 1, "u2", **more),
+        booking("BOOKING_CANCELLED", email, 8, "u1", startTime=when),
+        booking("BOOKING_CANCELLED", email, 9, "u2"),
+    ]
+
+
+@pytest.mark.parametrize("made", [invitee, booking])
+def test_who_cancels_the_later_of_two_calls_is_still_booked_for_the_first(world: World, desk: Desk, made: Any) -> None:
+    enrolment = world.quickly("signup")
+    email = enrolment["email"]
+    first, second, first_off, second_off = two_calls(made, email, "2025-12-02T10:00:00Z")
+    desk.told(first, second, second_off, second_off)
+    assert shown(world, email)[0] == "Booked"
+    assert world.send(enrolment, 2).name == "Skipped"
+    first_off |= {"created_at" if made is invitee else "createdAt": "2025-11-20T11:00:00Z"}
+    desk.told(first_off)
+    assert shown(world, email)[0] == "Cancelled"
+
+
+@pytest.mark.parametrize("made", [invitee, booking])
+def test_nothing_stands_once_both_calls_are_cancelled_or_over_or_were_one(world: World, desk: Desk, made: Any) -> None:
+    soon, over = "2025-12-02T10:00:00Z", "2025-11-20T10:05:00Z"
+    both, past, one = world.address(), world.address(), world.address()
+    desk.told(*two_calls(made, both, soon))
+    first, second, _, off = two_calls(made, past, over)
+    desk.told(first, second, off)
+    first, second, _, off = two_calls(made, one, soon, moved=True)
+    desk.told(first, second, off)
+    assert [shown(world, email)[0] for email in (both, past, one)] == ["Cancelled"] * 3
+
+
 def test_who_has_left_stays_as_he_is(world: World, desk: Desk) -> None:
     enrolment = world.quickly("signup")
     (page,) = world.rows(schema.CONTACTS, enrolment["email"])
