@@ -25,6 +25,7 @@ GENERIC_HANDLER = "campaign-enrolment-handler"
 _DELAY = re.compile(r"(\d{1,5})(min|h|d)")
 _UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _NAME = re.compile(r"[a-z][a-z0-9]*\Z")
+_ROUTE = re.compile(r"[a-z0-9][a-z0-9-]*")
 MAX_STEPS = 7  # the record has the properties `Email 1 Sent` to `Email 7 Sent`
 KEYS = frozenset(
     {"webhook", "handler", "type", "started", "testing_first_minute", "round", "steps", "stop_on_booking", "fields"}
@@ -35,7 +36,10 @@ SIGNERS = ("calendly", "calcom")
 KINDS = ("marketing", "transactional")
 SEGMENTS = ("CRITICAL", "URGENT", "OPTIMIZE")
 LISTED = ("stop_on_booking", "retired", "signed")
-SINGLE = {"webhook": str, "handler": str, "type": str, "started": str, "round": int, "testing_first_minute": int}
+NAMED = ("webhook", "handler", "type", "started", "occasion")
+NUMBERS = {"round": 1, "testing_first_minute": 0}  # and the least of each
+SERVICES = frozenset({"calcom-booking", "calendly", "resend"})
+"""Routes of the webhooks that no sequence may have."""
 TABLES = ("fields", "record", "contact", "project", "defaults")
 REQUIRED = frozenset({"webhook", "steps", "fields", "record", "contact"})
 
@@ -184,7 +188,7 @@ def parse(text: str, source: str) -> dict[str, Sequence]:
 
 def _check_head(data: dict[str, Any], source: str) -> None:
     for key in ("campaign", "label"):
-        if not isinstance(data[key], str):
+        if not isinstance(data[key], str) or not data[key].strip():
             raise CampaignError(f"{source}: {key}: {data[key]!r} is no name; write it in quotes")
     _check_table(source, "sequences", data["sequences"])
     for name, table in data["sequences"].items():
@@ -259,12 +263,16 @@ def _check_tables(where: str, table: dict[str, Any]) -> None:
 
 def _check_kinds(where: str, table: dict[str, Any]) -> None:
     """A value of another kind would only be met at the first signup, or never."""
-    for key, kind in SINGLE.items():
-        if key not in table or type(table[key]) is kind:
-            continue
-        if kind is int:
-            raise CampaignError(f"{where}.{key}: {table[key]!r} is no whole number; write it without quotes")
-        raise CampaignError(f"{where}.{key}: {table[key]!r} is no name; write it in quotes")
+    for key, least in NUMBERS.items():
+        if type(number := table.get(key, least)) is not int or number < least:
+            raise CampaignError(f"{where}.{key}: {number!r} is no whole number from {least}; write it without quotes")
+    for key in NAMED:
+        if not isinstance(name := table.get(key, key), str) or not name.strip():
+            raise CampaignError(f"{where}.{key}: {name!r} is no name; write it in quotes")
+    if not _ROUTE.fullmatch(route := table["webhook"]):
+        raise CampaignError(f"{where}.webhook: {route!r} is no route; write lower-case letters, digits and -")
+    if route in SERVICES:
+        raise CampaignError(f"{where}.webhook: {route!r} is the route of a service; give it another one")
     for key in LISTED:
         value = table.get(key, [])
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):

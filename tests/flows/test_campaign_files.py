@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flows.campaigns import model, plan
-from flows.campaigns.model import CampaignError, Sequence, parse
+from flows.campaigns.model import SERVICES, CampaignError, Sequence, parse
+from flows.webhooks.callers import BOOKINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,9 +103,17 @@ WHERE = "spring.toml: sequences.hello"
             (f'{key} = "abc"', "", f"{WHERE}.{key}: 'abc' is no list of names; write it as [\"…\"]")
             for key in ("retired", "stop_on_booking", "signed")
         ),
-        ('round = "2"', "", f"{WHERE}.round: '2' is no whole number; write it without quotes"),
-        ("round = true", "", f"{WHERE}.round: True is no whole number; write it without quotes"),
+        ('round = "2"', "", f"{WHERE}.round: '2' is no whole number from 1; write it without quotes"),
+        ("round = true", "", f"{WHERE}.round: True is no whole number from 1; write it without quotes"),
+        ("round = 0", "", f"{WHERE}.round: 0 is no whole number from 1; write it without quotes"),
+        (
+            "testing_first_minute = -1",
+            "",
+            f"{WHERE}.testing_first_minute: -1 is no whole number from 0; write it without quotes",
+        ),
         ("type = 5", "", f"{WHERE}.type: 5 is no name; write it in quotes"),
+        ("occasion = []", "", f"{WHERE}.occasion: [] is no name; write it in quotes"),
+        ('handler = " "', "", f"{WHERE}.handler: ' ' is no name; write it in quotes"),
         ("", "[sequences.hello.project]\nName = 5", f"{WHERE}.project: Name = 5 is no name; write it in quotes"),
         ("retired = [1]", "", f'{WHERE}.retired: [1] is no list of names; write it as ["…"]'),
         ('signed = ["stripe"]', "", f"{WHERE}.signed: 'stripe' is none of calendly, calcom"),
@@ -129,6 +139,17 @@ def test_name_of_a_campaign_that_is_none_is_named(key: str) -> None:
     with pytest.raises(CampaignError) as caught:
         parse(re.sub(f"^{key} = .*$", f"{key} = 2026", written(), flags=re.MULTILINE), "spring.toml")
     assert str(caught.value) == f"spring.toml: {key}: 2026 is no name; write it in quotes"
+
+
+@pytest.mark.parametrize("route", ["", "a/b", "Spring", "spring hello", "-", "spring\n", *sorted(SERVICES)])
+def test_webhook_that_no_caller_could_reach_or_that_is_a_services_is_refused(route: str) -> None:
+    said = r"sequences\.hello\.webhook: .*(write it in quotes|letters, digits and -|give it another one)$"
+    with pytest.raises(CampaignError, match=said):
+        parse(written().replace('"spring-hello"', json.dumps(route)), "spring.toml")
+
+
+def test_routes_of_services_are_those_that_the_webhooks_have() -> None:
+    assert {*BOOKINGS, "resend"} == SERVICES
 
 
 @pytest.mark.parametrize("key", ["sequences", "sequences.hello"])
