@@ -47,7 +47,8 @@ class Forwarder:
         self._rows = Rows()
         # When something may have been written that this process does not know: by the one before it, at the latest now.
         self._doubt = time.monotonic()
-        self._since: dict[str, float] = {}  # when bookings that wait for Notion's queries were first tried
+        # Bookings that wait for Notion's queries: whose each is, and since when.
+        self._since: dict[str, tuple[str, float]] = {}
 
     def start(self) -> None:
         """Begin, with the caller's context."""
@@ -101,11 +102,17 @@ class Forwarder:
                             failed = failed or error
                             continue
                         self.spool.done(path)
-                        self._since.pop(entry["key"], None)
+                        self._waits_no_more(entry["key"])
                         count += 1
         if failed is not None:
             raise failed
         return count
+
+    def _waits_no_more(self, key: str) -> None:
+        """It may have made its contact, which the person's others that wait must see, so that they wait anew."""
+        who, _ = self._since.pop(key, ("", 0.0))
+        others = [other for other, (whose, _) in self._since.items() if whose == who]
+        self._since |= dict.fromkeys(others, (who, time.monotonic()))
 
     @contextmanager
     def _delivery(self, prefect: Prefect, batch: tuple[tuple[Path, Entry], ...]) -> Iterator[Callable[[Entry], None]]:
@@ -115,12 +122,13 @@ class Forwarder:
             settings = prefect.settings(*NOTION)
             lag = settings.number("HUBLAB_NOTION_LAG_SECONDS")
 
-            def waited(key: str) -> bool:
+            def waited(entry: Entry) -> bool:
                 now = time.monotonic()
-                return now - self._since.setdefault(key, now) >= lag
+                _, since = self._since.setdefault(entry["key"], (entry["booking"]["email"], now))
+                return now - since >= lag
 
             with notion_client(prefect, settings) as notion:
-                yield lambda entry: booked.apply(prefect, notion, entry["booking"], lambda: waited(entry["key"]))
+                yield lambda entry: booked.apply(prefect, notion, entry["booking"], lambda: waited(entry))
             return
         if not happened:
             yield lambda entry: to_prefect(prefect, entry)

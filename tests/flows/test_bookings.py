@@ -142,6 +142,26 @@ def test_a_strangers_booking_holds_up_nobody_elses(
     assert shown(world, stranger)[0] == "Booked"
 
 
+@pytest.mark.parametrize("second", ["canceled", "created"])
+def test_what_a_stranger_does_next_waits_for_the_contact_that_was_just_made(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: str
+) -> None:
+    """Both wait from the start; the page that the first makes is shown later, and must not be missed, or doubled."""
+    world.setenv("HUBLAB_NOTION_LAG_SECONDS", "35")
+    later, store = [0.0], world.services.notion.store
+    monkeypatch.setattr(forwarding, "time", SimpleNamespace(monotonic=lambda: later[0], time=time.time))
+    forwarder, stranger = Forwarder(Spool(tmp_path)), world.address()
+    for number, (event, uid) in enumerate((("created", "1"), (second, "1" if second == "canceled" else "2"))):
+        (told,) = bookings.understood("calendly", invitee(f"invitee.{event}", stranger, number, uid))
+        forwarder.spool.put(f"{stranger}{number}", {"kind": "booking", "booking": told})
+    assert forwarder.once() == 0
+    later[0], store.lag = 35, 3600  # no query shows what is written from now on
+    assert (forwarder.once(), forwarder.spool.waiting) == (1, 1)
+    later[0], store.lag = 70, 0
+    assert (forwarder.once(), forwarder.spool.waiting) == (1, 0)
+    assert shown(world, stranger)[0] == ("Cancelled" if second == "canceled" else "Booked")
+
+
 def test_events_in_any_order_leave_what_is_true(world: World, desk: Desk) -> None:
     moved = [
         invitee("invitee.created", "", 1, "old"),
