@@ -25,7 +25,7 @@ GENERIC_HANDLER = "campaign-enrolment-handler"
 _DELAY = re.compile(r"(\d{1,5})(min|h|d)")
 _UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _NAME = re.compile(r"[a-z][a-z0-9]*\Z")
-_ROUTE = re.compile(r"[a-z0-9][a-z0-9-]*")
+_ROUTE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")  # what stands in an address as it is, of which callers have any
 MAX_STEPS = 7  # the record has the properties `Email 1 Sent` to `Email 7 Sent`
 KEYS = frozenset(
     {"webhook", "handler", "type", "started", "testing_first_minute", "round", "steps", "stop_on_booking", "fields"}

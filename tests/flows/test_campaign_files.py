@@ -141,11 +141,16 @@ def test_name_of_a_campaign_that_is_none_is_named(key: str) -> None:
     assert str(caught.value) == f"spring.toml: {key}: 2026 is no name; write it in quotes"
 
 
-@pytest.mark.parametrize("route", ["", "a/b", "Spring", "spring hello", "-", "spring\n", *sorted(SERVICES)])
+@pytest.mark.parametrize("route", ["", "a/b", "{any}", "spring hello", "-", "spring\n", *sorted(SERVICES)])
 def test_webhook_that_no_caller_could_reach_or_that_is_a_services_is_refused(route: str) -> None:
     said = r"sequences\.hello\.webhook: .*(write it in quotes|letters, digits and -|give it another one)$"
     with pytest.raises(CampaignError, match=said):
         parse(written().replace('"spring-hello"', json.dumps(route)), "spring.toml")
+
+
+@pytest.mark.parametrize("route", ["spring_hello", "Spring", "spring.v2", "2026"])
+def test_webhook_that_callers_reach_stays_a_route(route: str) -> None:
+    assert parse(written().replace("spring-hello", route), "spring.toml")["hello"].webhook == route
 
 
 def test_routes_of_services_are_those_that_the_webhooks_have() -> None:
