@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
 _ENGINE = "prefect.engine"
+_HOOKS = "worker.hooks"
 _RUN = b"PREFECT__FLOW_RUN_ID="
 _PROC = Path("/proc")
 
@@ -50,9 +51,10 @@ def engines() -> dict[str, int]:
 
 
 def end(flow_run_id: str, pid: int) -> None:
-    """End an engine of the run with its process group, if it still is one."""
+    """End an engine of the run with its process group, if it still is one; hooks have begun to clear up after one."""
+    entry = _PROC / str(pid)
     with contextlib.suppress(OSError):
-        if _run_of(_PROC / str(pid)) == flow_run_id:
+        if _run_of(entry) == flow_run_id and _HOOKS not in _words(entry):
             os.killpg(pid, signal.SIGKILL)
 
 
@@ -69,12 +71,16 @@ def _run_of(entry: Path) -> str:
     pid = int(entry.name)
     if os.getsid(pid) != pid or not token(pid):
         return ""
-    words = (entry / "cmdline").read_bytes().rstrip(b"\0").decode(errors="replace").split("\0")
+    words = _words(entry)
     if _ENGINE in words:
         with contextlib.suppress(ValueError):
             return str(UUID(words[-1]))
     variables = (entry / "environ").read_bytes().split(b"\0")
     return next((entry[len(_RUN) :].decode() for entry in variables if entry.startswith(_RUN)), "")
+
+
+def _words(entry: Path) -> list[str]:
+    return (entry / "cmdline").read_bytes().rstrip(b"\0").decode(errors="replace").split("\0")
 
 
 def _is_hidden(pid: int) -> bool:

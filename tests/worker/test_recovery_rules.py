@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -186,3 +191,21 @@ def test_each_look_comes_in_time() -> None:
         assert all("lease" in rounds[at : at + 16] for at in range(48))
     assert all("sub-flows" in leading[at : at + 16] for at in range(48))
     assert duty(6, leads=False, crashed=True) == "crashed"
+
+
+@pytest.mark.parametrize(("words", "ended"), [(["-m", "prefect.engine"], True), (["-m", "worker.hooks"], False)])
+def test_hooks_that_have_outlived_their_worker_come_to_their_end(words: list[str], ended: bool) -> None:
+    """The engine of a run that is cancelled is ended; what its worker had begun after that is not cut off."""
+    run, pause = str(uuid.uuid4()), "import time; time.sleep(60)"
+    environ = os.environ | {"PREFECT__FLOW_RUN_ID": run}
+    with subprocess.Popen([sys.executable, "-c", pause, *words], env=environ, start_new_session=True) as process:
+        try:
+            until = time.monotonic() + 10
+            while run not in living.engines() and time.monotonic() < until:
+                time.sleep(0.05)
+            assert living.engines()[run] == process.pid
+            living.end(run, process.pid)
+            time.sleep(0.3)
+            assert (process.poll() is not None) is ended
+        finally:
+            process.kill()
