@@ -27,8 +27,8 @@ PAUSE_SECONDS = 30.0
 """For so long no run is taken after a folder could not be had: others have the time to take them."""
 BACK_IN = timedelta(seconds=20)
 """When a run that found no folder here is due again."""
-_SUFFIX = "prefect"
-"""What the names of runs' folders end with."""
+_PREFIX, _SUFFIX = tempfile.gettempprefix(), "prefect"
+"""What the names of runs' folders begin and end with."""
 
 _log = logging.getLogger("prefect.hublab")
 
@@ -86,7 +86,8 @@ def _shows_others(folder: Path, places: Path) -> bool:
     """Whether who may read this folder, with all below it, may read what belongs to other runs."""
     if places.is_relative_to(folder):
         return True
-    return folder.is_relative_to(places) and folder.relative_to(places).parts[0].endswith(_SUFFIX)
+    first = folder.relative_to(places).parts[0] if folder.is_relative_to(places) else ""
+    return first.startswith(_PREFIX) and first.endswith(_SUFFIX)
 
 
 class Place:
@@ -94,7 +95,7 @@ class Place:
 
     def __init__(self, parent: str, shared: Sequence[str], configured: Path | None, *, listen: bool) -> None:
         """Make them: `run` to work in, `tmp` for temporary files, `home` for what programs keep there."""
-        own = Path(tempfile.mkdtemp(_SUFFIX, dir=parent))
+        own = Path(tempfile.mkdtemp(_SUFFIX, _PREFIX, parent))
         self._folder = str(own)
         try:
             for name in ("run", "tmp", "home"):

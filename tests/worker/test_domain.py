@@ -131,6 +131,24 @@ def test_run_that_works_where_others_have_their_folders_reads_nothing_of_them(
     assert api.wait_state(other, "COMPLETED", "CRASHED", "FAILED") == "COMPLETED"
 
 
+PLACED = """
+import sys
+from pathlib import Path
+from worker.workplace import Place
+all = Path(sys.argv[1])
+other = Place(str(all), [], None, listen=False)
+for folder in (all / "my-prefect/flows", all / "tmp", Path(other.cwd), all, all.parent):
+    print(str(folder) in Place(str(all), [], folder, listen=False).domain["readable"])
+"""
+
+
+def test_folder_of_the_operators_beside_those_of_runs_is_read_by_who_works_there(tmp_path: Path) -> None:
+    """Whatever its name: where TMPDIR is a folder with other things in it, a repository may be called my-prefect."""
+    command = [*PLAIN, sys.executable, "-c", PLACED, str(tmp_path)]
+    done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, check=True, timeout=180)
+    assert done.stdout.split() == ["True", "True", "False", "False", "False"]
+
+
 EXCHANGED = """
 import sys
 from worker import domain
