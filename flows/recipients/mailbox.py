@@ -53,6 +53,12 @@ def mailbox(email: str) -> str:
     return f"{local}@{domain}"
 
 
+def former(email: str) -> str:
+    """As earlier releases had it of an address whose domain was written in ASCII and has a letter such as `ß`."""
+    local, _, domain = mailbox(email).rpartition("@")
+    return f"{local}@{_ascii(domain)}"
+
+
 def conditions(email: str) -> dict[str, Any]:
     """A filter for Notion that finds every page of a mailbox, and others: which, `mailbox` of their addresses tells."""
     local, _, domain = mailbox(email).rpartition("@")

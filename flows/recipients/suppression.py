@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from flows.recipients.mailbox import mailbox
+from flows.recipients.mailbox import former, mailbox
 from flows.services.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -61,7 +61,16 @@ def _written(cause: str) -> str:
 
 def record_name(email: str, cause: str) -> str:
     """The variable that keeps one cause for one mailbox."""
-    return f"suppressed-{hashlib.sha256(mailbox(email).encode()).hexdigest()[:32]}-{cause.lower()}"
+    return _name(mailbox(email), cause)
+
+
+def _name(box: str, cause: str) -> str:
+    return f"suppressed-{hashlib.sha256(box.encode()).hexdigest()[:32]}-{cause.lower()}"
+
+
+def _names(email: str, causes: Iterable[str]) -> dict[str, str]:
+    """The variables that keep these causes for a mailbox, with those of an earlier release; which cause each keeps."""
+    return {_name(box, cause): cause for cause in causes for box in (mailbox(email), former(email))}
 
 
 def booking_name(email: str) -> str:
@@ -109,10 +118,10 @@ def causes(prefect: Prefect, email: str, *more: str) -> list[str]:
 def _read(
     prefect: Prefect, email: str, more: Iterable[str], beside: Iterable[str] = ()
 ) -> tuple[list[str], dict[str, Any]]:
-    names = {record_name(email, cause): cause for cause in (*ENDS, *more)}
+    names = _names(email, (*ENDS, *more))
     try:
         there = prefect.variables([*names, *beside])
-        return [cause for name, cause in names.items() if name in there], there
+        return list(dict.fromkeys(cause for name, cause in names.items() if name in there)), there
     except (httpx.HTTPError, ValueError, TypeError, KeyError) as error:
         raise SuppressionUnreadableError(f"suppression cannot be read at Prefect: {error!r}") from error
 
@@ -136,5 +145,5 @@ def look(prefect: Prefect, email: str, sequence: Sequence, *beside: str) -> tupl
 
 def lift(prefect: Prefect, email: str, lifted: Iterable[str]) -> None:
     """Let an address get mail again as far as these causes go, because a person says so. Raises httpx.HTTPError."""
-    for cause in lifted:
-        prefect.forget(record_name(email, cause))
+    for name in _names(email, lifted):
+        prefect.forget(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import time
 from datetime import UTC, datetime
@@ -399,3 +400,17 @@ def test_lifting_lets_an_address_get_mail_again(world: World) -> None:
         assert suppression.causes(prefect, email) == ["Bounced"]
         suppression.lift(prefect, email, ["Unsubscribed", "Bounced"])
         assert suppression.causes(prefect, email) == []
+
+
+def test_who_left_before_both_writings_of_a_domain_were_one_has_left_still(world: World) -> None:
+    """An earlier release kept an address in a domain with `ß` under the writing that was told."""
+    local = person()
+    told, own = f"{local}@xn--strae-oqa.example", f"{local}@straße.example"
+    kept = f"suppressed-{hashlib.sha256(told.encode()).hexdigest()[:32]}-unsubscribed"
+    with Prefect() as prefect:
+        prefect.claim(kept, {"cause": "Unsubscribed", "at": "2025-12-01T10:00:00+00:00", "source": "test"})
+        assert [suppression.causes(prefect, one) for one in (told, own)] == [["Unsubscribed"]] * 2
+        suppression.record(prefect, own, "Unsubscribed", "2025-12-02T10:00:00+00:00", "test")
+        assert suppression.causes(prefect, own) == ["Unsubscribed"]
+        suppression.lift(prefect, own, ["Unsubscribed"])
+        assert [suppression.causes(prefect, one) for one in (told, own)] == [[], []]
