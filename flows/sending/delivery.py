@@ -83,7 +83,7 @@ class Delivery:
         if kept.accepted is not None:
             return None
         if sent is None and tried:
-            sent = self._resend.find(kept.payload, kept.frozen_at)
+            sent = self._sent_by_another(kept) if unsent else self._resend.find(kept.payload, kept.frozen_at)
         if sent is not None:
             kept.record(self._prefect, sent, self._prefect.now())
             return None

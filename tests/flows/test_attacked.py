@@ -101,6 +101,21 @@ def test_a_host_that_slept_for_a_day_before_anybody_has_sent_sends(campaign: Rea
     assert len(campaign.all.resend.mails) == 1
 
 
+def test_a_host_that_slept_for_a_day_sends_by_a_key_that_may_not_list_too(campaign: Read) -> None:
+    """Resend has keys for sending alone; the mail is made anew, and none of its tries waits for a person."""
+    enrolment = campaign.enrols()
+
+    def refused() -> None:
+        raise_for_code_and_type(401, "restricted_api_key", "This API key is restricted to only send emails")
+
+    campaign.all.tries.append(Try({("read suppression", "before"): [lambda: campaign.all.clock.advance(25 * 3_600)]}))
+    campaign.all.tries[0].plan["resend list", "before"] = [refused]
+    assert one_mail.send(enrolment, 1).name == "AwaitingRetry"
+    campaign.all.tries.clear()
+    assert one_mail.send(enrolment, 1).name == "Completed"
+    assert len(campaign.all.resend.mails) == 1
+
+
 def test_a_host_that_slept_for_a_day_while_another_try_has_sent_and_was_killed_sends_no_second_time(
     campaign: Read,
 ) -> None:
