@@ -144,10 +144,23 @@ class Reconciler:
         seen = await anyio.to_thread.run_sync(living.engines) if due else {}
         for run in due:
             # Its worker has died, which would have ended it: nobody else hears that somebody wants it cancelled.
-            if run.type == "CANCELLING" and run.id in seen and self._judge(run, now):
-                living.end(run.id, seen[run.id])
+            if run.type == "CANCELLING" and run.id in seen:
+                await self._end(run, seen[run.id])
         for run in [run for run in due if not self._lives(run, seen)][:_MOST_AT_ONCE]:
             await self._one(run)
+
+    async def _end(self, run: Run, pid: int) -> None:
+        """End its engine, unless it is no more what it was, or another's: the one seen may be of another attempt."""
+        with anyio.move_on_after(_ONE_RUN_SECONDS):
+            try:
+                current, history, now = await self._api.again(run)
+            except Exception:  # noqa: BLE001 - one run's fault is not another's
+                _log.exception("Flow run %s could not be put right", run.id)
+                return
+            if current is None or current.state_id != run.state_id or _is_anothers(run, history):
+                return
+            if self._judge(current, now):
+                living.end(run.id, pid)
 
     def _lives(self, run: Run, seen: Container[str]) -> bool:
         """Whether an engine of the run lives here, or the process that claimed it, which is not this one."""
@@ -172,9 +185,8 @@ class Reconciler:
         if current is None or current.state_id != run.state_id or not (what := self._judge(current, now)):
             return  # deleted, or somebody was faster
         act, why = what
-        claimed_by = owner_by(history)
-        if act in {"lose", "cancel"} and claimed_by and run.owner and claimed_by.worker != run.owner.worker:
-            return  # its labels are those of an attempt before
+        if act in {"lose", "cancel"} and _is_anothers(run, history):
+            return
         if act == "cancel":
             await self._api.set_state(run, _state("CANCELLED", "Cancelled", why))
             return
@@ -196,6 +208,12 @@ class Reconciler:
         for run in await self._api.inside(flow_run_id):
             await self._lose_inside(run.id)
             await self._api.set_state(run, _state("CRASHED", LOST, "The run around it has no process."))
+
+
+def _is_anothers(run: Run, history: list[dict[str, Any]]) -> bool:
+    """Whether a run's labels are those of an attempt before: another worker has claimed it since."""
+    claimed_by = owner_by(history)
+    return bool(claimed_by and run.owner and claimed_by.worker != run.owner.worker)
 
 
 _TOO_OFTEN = (

@@ -9,14 +9,16 @@ import time
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from worker import living
-from worker.reconciler import duty
+from worker.reconciler import Reconciler, duty
 from worker.recovery import Beats, Claimed, Owner, Run, View, decide, owner_by, too_often
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -209,3 +211,31 @@ def test_hooks_that_have_outlived_their_worker_come_to_their_end(words: list[str
             assert (process.poll() is not None) is ended
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize(
+    ("state", "claimant", "ended"), [("s", "w-1", True), ("other", "w-1", False), ("s", "w-2", False)]
+)
+def test_engine_of_a_later_attempt_is_not_taken_for_that_of_a_run_that_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch, state: str, claimant: str, ended: bool
+) -> None:
+    """Another worker of this host may have begun it anew since it was read, or before it could write its labels."""
+    run = Run("a", "s", "CANCELLING", "Cancelling", NOW, owner=ME)
+    words = Claimed(Owner(claimant, "here"), "1.1").words
+    claim = {"type": "PENDING", "name": "Pending", "timestamp": NOW.isoformat(), "message": words}
+
+    async def again(_: Run) -> tuple[Run, list[dict[str, str]], datetime]:
+        return replace(run, state_id=state), [claim], NOW
+
+    worker: Any = SimpleNamespace(
+        claim=Claimed(ME, "2.2"),
+        pool_api=SimpleNamespace(again=again),
+        settings=SimpleNamespace(pool="p"),
+        in_flight=SimpleNamespace(ids=list),
+        alone_since=None,
+    )
+    killed: list[int] = []
+    monkeypatch.setattr(living, "engines", lambda: {"a": 7})
+    monkeypatch.setattr(living, "end", lambda _, pid: killed.append(pid))
+    anyio.run(Reconciler(worker)._put_right, [run], NOW)
+    assert killed == ([7] if ended else [])
