@@ -34,7 +34,7 @@ def folder(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> Path |
     value = env_file.asked(KEY, root, environ)
     if not value:
         return None
-    path = root / os.path.expanduser(value)  # noqa: PTH111 - of the root, unless it is absolute or a home's
+    path = env_file.named(value, root)
     if not os.path.isdir(path):  # noqa: PTH112 - says no as well of what can be no path at all
         raise SettingsError(f"{KEY}: {value!r} is not a folder on this machine; name one with campaign files (*.toml)")
     return path

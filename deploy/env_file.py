@@ -42,6 +42,11 @@ def shown(path: Path, root: Path = ROOT) -> str:
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
+def named(value: str, root: Path = ROOT) -> Path:
+    """The path that a setting names: of the root, unless it is absolute or a home's."""
+    return root / os.path.expanduser(value)  # noqa: PTH111 - pathlib's own raises where there is no such home
+
+
 def hint(word: str, known: Sequence[str]) -> str:
     """What is proposed in the place of a word that nobody knows: the one that it resembles, else all."""
     near = difflib.get_close_matches(word, known, n=1)

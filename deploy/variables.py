@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from typing import TYPE_CHECKING
 
@@ -41,7 +40,7 @@ def read(reader: Reader, root: Path = env_file.ROOT) -> Variables:
     named = reader.raw(KEY)
     if not named:
         return ()
-    path = root / os.path.expanduser(named)  # noqa: PTH111 - of the root, unless it is absolute or a home's
+    path = env_file.named(named, root)
     try:
         values = env_file.read(path)
     except env_file.SettingsError as error:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from deploy.env_file import ROOT, SettingsError, asked
+from deploy.env_file import ROOT, SettingsError, asked, named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +79,7 @@ def added(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> str:
     value = asked(KEY, root, environ)
     if not value:
         return ""
-    path = root / os.path.expanduser(value)  # noqa: PTH111 - of the root, unless it is absolute or a home's
+    path = named(value, root)
     try:
         found = blocks(path.read_text("utf-8-sig"))
     except (OSError, ValueError) as error:  # no UTF-8, or a path with a NUL in it
