@@ -75,9 +75,7 @@ def _calendly(body: dict[str, Any]) -> list[dict[str, Any]]:
         "event_type": event.get("name"),
         "reschedule_url": told.get("reschedule_url"),
     }
-    moved = str(told.get("old_invitee") or "").partition("/invitees/")[
-        0
-    ]  # an invitee's address begins with the event's
+    moved, _, _ = str(told.get("old_invitee") or "").partition("/invitees/")  # an invitee's address has the event's
     return [_booking(told["email"], status, body["created_at"], uri, details) | {"replaces": moved}]
 
 
