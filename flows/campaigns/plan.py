@@ -63,11 +63,14 @@ def written(plan: tuple[Planned, ...]) -> list[dict[str, Any]]:
     return [{"number": one.number, "template": one.template, "due": one.due.isoformat()} for one in plan]
 
 
+def read(found: list[dict[str, Any]]) -> tuple[Planned, ...]:
+    """A plan that a run's parameters have."""
+    return tuple(Planned(one["number"], one["template"], datetime.fromisoformat(one["due"])) for one in found)
+
+
 def of(sequence: Sequence, enrolment: dict[str, Any]) -> tuple[Planned, ...]:
     """The plan that an enrolment was given; without one, by the campaign's file as it is now."""
-    if "plan" not in enrolment:
-        segment = enrolment.get("variables", {}).get("segment")
-        return made(sequence, datetime.fromisoformat(enrolment["enrolled_at"]), segment)
-    return tuple(
-        Planned(one["number"], one["template"], datetime.fromisoformat(one["due"])) for one in enrolment["plan"]
-    )
+    if "plan" in enrolment:
+        return read(enrolment["plan"])
+    segment = enrolment.get("variables", {}).get("segment")
+    return made(sequence, datetime.fromisoformat(enrolment["enrolled_at"]), segment)

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from flows.campaigns import plan as plans
-from flows.campaigns.clock import instant
 from flows.campaigns.model import CampaignError
 from flows.campaigns.model import sequence as find_sequence
 from flows.recipients import contact, control, edits
@@ -76,8 +75,8 @@ def cleared(kept: dict[str, Any] | None, enrolment: dict[str, Any], step: int, n
 
 def _is_first(enrolment: dict[str, Any], step: int) -> bool:
     """Whether no other mail goes before it; in testing mode none waits for another."""
-    dues = {one["number"]: instant(one["due"]) for one in enrolment["plan"]}
-    return bool(enrolment.get("testing")) or min(dues, key=lambda number: (dues[number], number)) == step
+    first = min(plans.read(enrolment["plan"]), key=lambda one: (one.due, one.number))
+    return bool(enrolment.get("testing")) or first.number == step
 
 
 def _is_ours(parameters: dict[str, Any]) -> bool:
