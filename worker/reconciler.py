@@ -145,22 +145,9 @@ class Reconciler:
         for run in due:
             # Its worker has died, which would have ended it: nobody else hears that somebody wants it cancelled.
             if run.type == "CANCELLING" and run.id in seen:
-                await self._end(run, seen[run.id])
+                await self._one(run, seen[run.id])
         for run in [run for run in due if not self._lives(run, seen)][:_MOST_AT_ONCE]:
             await self._one(run)
-
-    async def _end(self, run: Run, pid: int) -> None:
-        """End its engine, unless it is no more what it was, or another's: the one seen may be of another attempt."""
-        with anyio.move_on_after(_ONE_RUN_SECONDS):
-            try:
-                current, history, now = await self._api.again(run)
-            except Exception:  # noqa: BLE001 - one run's fault is not another's
-                _log.exception("Flow run %s could not be put right", run.id)
-                return
-            if current is None or current.state_id != run.state_id or _is_anothers(run, history):
-                return
-            if self._judge(current, now):
-                living.end(run.id, pid)
 
     def _lives(self, run: Run, seen: Container[str]) -> bool:
         """Whether an engine of the run lives here, or the process that claimed it, which is not this one."""
@@ -169,23 +156,27 @@ class Reconciler:
         another = run.owner == self._me and run.process not in {"", self._worker.claim.process}
         return another and living.lives(run.process)
 
-    async def _one(self, run: Run) -> None:
-        """Put one run right. Whatever becomes of it, the others are seen to."""
+    async def _one(self, run: Run, engine: int = 0) -> None:
+        """Put one run right; where it is to be cancelled and has an engine, end that. The others are seen to anyway."""
         self._refused[run.id] = time.monotonic() + _REFUSED_SECONDS
         with anyio.move_on_after(_ONE_RUN_SECONDS):
             try:
-                await self._act(run)
+                await self._act(run, engine)
             except Exception:  # noqa: BLE001 - one run's fault is not another's
                 _log.exception("Flow run %s could not be put right", run.id)
                 return
             del self._refused[run.id]
 
-    async def _act(self, run: Run) -> None:
+    async def _act(self, run: Run, engine: int) -> None:
         current, history, now = await self._api.again(run)
         if current is None or current.state_id != run.state_id or not (what := self._judge(current, now)):
             return  # deleted, or somebody was faster
         act, why = what
-        if act in {"lose", "cancel"} and _is_anothers(run, history):
+        claimed_by = owner_by(history)
+        if act in {"lose", "cancel"} and claimed_by and run.owner and claimed_by.worker != run.owner.worker:
+            return  # its labels are those of an attempt before
+        if engine:
+            living.end(run.id, engine)
             return
         if act == "cancel":
             await self._api.set_state(run, _state("CANCELLED", "Cancelled", why))
@@ -208,12 +199,6 @@ class Reconciler:
         for run in await self._api.inside(flow_run_id):
             await self._lose_inside(run.id)
             await self._api.set_state(run, _state("CRASHED", LOST, "The run around it has no process."))
-
-
-def _is_anothers(run: Run, history: list[dict[str, Any]]) -> bool:
-    """Whether a run's labels are those of an attempt before: another worker has claimed it since."""
-    claimed_by = owner_by(history)
-    return bool(claimed_by and run.owner and claimed_by.worker != run.owner.worker)
 
 
 _TOO_OFTEN = (

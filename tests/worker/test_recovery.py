@@ -116,14 +116,20 @@ def test_killed_with_its_engine_the_run_is_found_by_the_next_start(
         assert len(trial.lines("begin")) == 1
 
 
-def test_engine_that_outlives_its_worker_is_not_started_twice_and_missed_when_it_dies(
-    api: Api, pool: Pool, trial: Trial
-) -> None:
+def outlived(pool: Pool, trial: Trial) -> tuple[str, int]:
+    """A run and its engine, whose worker was killed; another of its name is there."""
     worker = pool.worker()
     run = pool.begin("until", worker.queue, "run-again", **trial.files)
     engine = trial.begun()
     kill(worker)
     pool.worker(name=worker.name, queue=worker.queue)
+    return run, engine
+
+
+def test_engine_that_outlives_its_worker_is_not_started_twice_and_missed_when_it_dies(
+    api: Api, pool: Pool, trial: Trial
+) -> None:
+    run, engine = outlived(pool, trial)
     look(api, pool)
     assert api.state(run) == "RUNNING"
     assert alive(engine)
@@ -136,11 +142,7 @@ def test_engine_that_outlives_its_worker_is_not_started_twice_and_missed_when_it
 def test_run_that_is_cancelled_when_its_engine_has_outlived_its_worker_is_ended(
     api: Api, pool: Pool, trial: Trial
 ) -> None:
-    worker = pool.worker()
-    run = pool.begin("until", worker.queue, "run-again", **trial.files)
-    engine = trial.begun()
-    kill(worker)
-    pool.worker(name=worker.name, queue=worker.queue)
+    run, engine = outlived(pool, trial)
     api.cancel(run)
     assert api.wait_state(run, "CANCELLED", "COMPLETED", "CRASHED") == "CANCELLED"
     assert not alive(engine)
