@@ -42,7 +42,7 @@ MAILBOX = "delivered@resend.dev"
 MINUTE = 2.0
 TAG = "e2e-{}"
 _AHEAD = timedelta(seconds=1)
-_TAKEN_WITHIN = 180.0  # seconds
+_ENROLLED_WITHIN = 180.0  # seconds
 
 
 class Worker(threading.Thread):
@@ -151,18 +151,18 @@ class Theatre:
     def followed(self, aim: Target, *sequences: str, patience: float) -> Record:
         """They went in and were followed, although it was not permitted to start.
 
-        Patience is for what comes after the webhooks: however busy the machine, Prefect first gets what was taken.
+        Patience is for the mails: however busy the machine, the handlers first come to their end.
         """
         record = self.entered(aim, *sequences)
         with opened(aim) as outside:
             tag = record.enrolments[0].to.partition("+")[2].rpartition("-")[0]
             watch = Watch(outside, record, tag, run.say)
 
-            def taken() -> bool:
+            def enrolled() -> bool:
                 watch.look(notion=False)
-                return all(one.handler_id for one in record.enrolments)
+                return all(one.handler_ended for one in record.enrolments)
 
-            wait_for(taken, "Prefect has the handlers' runs", _TAKEN_WITHIN)
+            wait_for(enrolled, "the handlers' runs have ended", _ENROLLED_WITHIN)
             watch.until_settled(patience)
             record.diagnosis = diagnose.diagnose(record, watch.facts(aim))
         return record
