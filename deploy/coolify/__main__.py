@@ -50,6 +50,10 @@ def adopt(client: Client, settings: Settings) -> int:
                 f"{name}: {value!r} is not the uuid of an application; `./hublab coolify list` shows them\n"
             )
             return USAGE
+    if uuid == by:
+        said = f"--by: {by} is the old one itself; name the application that takes its place, or leave it out"
+        sys.stderr.write(f"{said}\n")
+        return USAGE
     wanted = replace(worker_host(settings, Target(f"{COOLIFY}{uuid}", "", 0)), coolify=settings.coolify)
     adoption = Adoption(wanted, client, Prefect(wanted.api_access()), say)
     found = adoption.find()

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deploy.coolify import drain, revision, suspect
-from deploy.coolify.environment import MARK
 from deploy.coolify.errors import RolloutError
 from deploy.coolify.ledger import Ledger
 from deploy.coolify.look import look
@@ -79,7 +78,7 @@ class Adoption:
         there = self.coolify.variables(app.uuid)
         variables = {item.key for item in there}
         text = "\n".join((app.docker_compose_raw, app.start_command, self.coolify.logs(app.uuid, LOG_LINES)))
-        if any(item.comment.startswith(MARK) for item in there):
+        if any(item.marked for item in there):
             raise RolloutError(
                 f"{app.name or app.uuid}: a deploy of this project has set it up -> "
                 "name it in HUBLAB_HOSTS or HUBLAB_WEBHOOKS, and `./hublab deploy`"

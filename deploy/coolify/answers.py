@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+# What the comment of a variable begins with that a deploy has set.
+MARK = "hublab:"
 RUNNING = frozenset({"queued", "in_progress"})
 
 
@@ -162,6 +164,11 @@ class Variable(Answer):
     is_runtime: Flag = True
     is_multiline: Flag = False
     is_preview: Flag = False
+
+    @property
+    def marked(self) -> bool:
+        """Whether a deploy of this project has set it."""
+        return self.comment.startswith(MARK)
 
 
 class Storage(Answer):

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from deploy.coolify.answers import MARK
 from deploy.secret import Secret
 
 KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-MARK = "hublab:"
 # A comment is read by whoever may read the application, so a guess at a secret must cost something.
 COST = {"n": 2**14, "r": 8, "p": 1, "dklen": 16}
 

@@ -35,7 +35,19 @@ def find(wanted: WorkerHost, state: ApplicationState) -> tuple[Problem, ...]:
     if any(item.key == "HUBLAB_WORKER_NAME" for item in state.variables):
         what = "its environment sets HUBLAB_WORKER_NAME: the old and the new worker would go by one name"
         found.append(Problem(what, "remove it in Coolify; each container has a name of its own"))
-    return (*found, *_others(state))
+    return (*(found or _theirs(wanted, state, state.app)), *_others(state))
+
+
+def _theirs(wanted: WorkerHost, state: ApplicationState, app: Application) -> Iterator[Problem]:
+    """What runs there and was never ours: a deploy would stop it as if it were."""
+    ours = state.kept or state.before or state.release or any(item.marked for item in state.variables)
+    if not (ours or app.status.startswith("exited")):
+        adopt = f"./hublab coolify adopt {app.uuid}, where it is a worker; else "
+        yield Problem(
+            f"it runs ({app.status or 'status unknown'}), and no deploy of this project has set it up: Coolify would "
+            "stop it, and whatever it is doing",
+            f"{'' if wanted.webhooks else adopt}stop it in Coolify, if it may be replaced",
+        )
 
 
 def _kind(app: Application) -> Iterator[Problem]:

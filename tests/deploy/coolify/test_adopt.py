@@ -304,3 +304,16 @@ def test_what_is_no_uuid_reaches_no_address(
     nobody: Any = None
     assert adopt(nobody, nobody) == 2
     assert capsys.readouterr().err.startswith(f"{'--by' if by else 'UUID'}: {by or app!r} is not the uuid")
+
+
+def test_application_that_takes_its_own_place_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be deployed over the stock worker and its runs, and then be stopped for the old one."""
+    monkeypatch.setenv("APP", OLD_APP)
+    monkeypatch.setenv("BY", f"coolify:{OLD_APP}")
+    nobody: Any = None
+    assert adopt(nobody, nobody) == 2
+    assert capsys.readouterr().err == (
+        f"--by: {OLD_APP} is the old one itself; name the application that takes its place, or leave it out\n"
+    )

@@ -12,11 +12,12 @@ from deploy.coolify import revision
 from deploy.coolify.answers import Application, ApplicationSettings, Deployment, Server, Variable
 from deploy.coolify.environment import Entry
 from deploy.coolify.plan import ApplicationPlan, make
-from deploy.coolify.state import ApplicationState, Before, Revision, Running
+from deploy.coolify.state import ApplicationState, Before, Kept, Revision, Running
 from deploy.coolify.wanted import environment, fields
 from deploy.coolify.words import NO_LOG, log
 from deploy.release import identity
 from deploy.secret import Secret
+from deploy.webhooks import Webhooks
 from deploy.words import warnings
 from tests.deploy.coolify.standin import APP
 from tests.deploy.coolify.theatre import NEW, OLD, Theatre, application
@@ -351,3 +352,31 @@ def test_tag_of_an_image_is_told_whole() -> None:
     words = "\n".join(make(with_image("r/w", tags[1]), found).words)
     assert f"docker_registry_image_tag {tags[0]} → {tags[1]}" in words
     assert f"release of record: none → {tags[1]}" in words
+
+
+WEBHOOKS = Webhooks("", 8080, {}, "https://hooks.example.com")
+THEIRS = (Variable(key="NOTION_TOKEN"),)
+
+
+def test_what_runs_there_and_is_none_of_ours_is_not_replaced_by_a_deploy() -> None:
+    """A stock worker, whose runs would be killed within 30 s; or, by a slip in a list of uuids, somebody's website."""
+    told = problem(variables=THEIRS, running=())
+    assert told.startswith("it runs (running:healthy), and no deploy of this project has set it up: Coolify would stop")
+    assert told.endswith(
+        f"-> ./hublab coolify adopt {APP}, where it is a worker; else stop it in Coolify, if it may be replaced"
+    )
+    assert "adopt" not in make(replace(HOST, webhooks=WEBHOOKS), state(variables=THEIRS, running=())).problems[0].remedy
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"app": {"status": "exited:unhealthy"}},
+        {"running": (Running(f"{APP}-1", online=True, release="r-old", created="1"),)},
+        {"kept": (Kept(OLD, "r-old", {}),)},
+        {"before": Before(OLD, "r-old", {}, ran=True)},
+        {"variables": state().variables},
+    ],
+)
+def test_what_does_not_run_or_is_ours_is_deployed_to(changes: dict[str, Any]) -> None:
+    assert make(HOST, state(**{"variables": THEIRS, "running": (), **changes})).problems == ()
