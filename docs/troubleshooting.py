@@ -62,7 +62,10 @@ def sections() -> list[Section]:
             frozenset({"Problem"}),
         ),
         Section(
-            "SSH", "The host was not looked at.", r"deploy/(remedies|fleet)", frozenset({"REMEDIES", "FleetError"})
+            "SSH",
+            "The host was not looked at.",
+            r"deploy/(remedies|fleet)",
+            frozenset({"REMEDIES", "FleetError", "UnreachableError"}),
         ),
         Section(
             "A deploy or a roll-back ends with",

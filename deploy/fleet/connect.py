@@ -38,6 +38,10 @@ class FleetError(RuntimeError):
     """A host could not be reached, or did not answer; the message says why, and what to do."""
 
 
+class UnreachableError(FleetError):
+    """The way to the host is cut, or its address is wrong."""
+
+
 @dataclass(frozen=True)
 class Reply[Answer]:
     """What one host answered, or why it did not."""
@@ -68,10 +72,11 @@ class Host:
         except subprocess.TimeoutExpired:
             raise FleetError(f"did not answer within {ANSWER_SECONDS} s") from None
         except OSError as error:
-            raise FleetError(f"cannot be reached: {error}. Install OpenSSH's client on this machine.") from error
+            raise UnreachableError(f"cannot be reached: {error}. Install OpenSSH's client on this machine.") from error
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         if done.returncode == SSH_FAILED:
-            raise FleetError(f"cannot be reached: {said[-1] if said else 'ssh gave no reason'}{_remedy(done.stderr)}")
+            why = said[-1] if said else "ssh gave no reason"
+            raise UnreachableError(f"cannot be reached: {why}{_remedy(done.stderr)}")
         if done.returncode:
             raise FleetError(f"did not answer: {said[-1] if said else f'status {done.returncode}'}")
         if last_line(done.stdout).startswith('{"problem"'):
