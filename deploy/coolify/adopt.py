@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from deploy.coolify import drain, revision, suspect
-from deploy.coolify.errors import RolloutError
+from deploy.coolify import drain, revision, running, suspect
+from deploy.coolify.errors import NotFoundError, RolloutError, UnclearError
 from deploy.coolify.ledger import Ledger
 from deploy.coolify.look import look
 from deploy.coolify.mover import Mover
@@ -91,7 +92,8 @@ class Adoption:
             )
         compose = app.build_pack == "dockercompose"
         found = suspect.faults(text, variables, app.settings.stop_grace_period, compose=compose)
-        worker = suspect.worker_name(text)
+        known = {str(item["name"]) for item in running.listed(self.prefect, self.wanted.work_pool)}
+        worker = suspect.worker_name(text, known)
         runs = drain.in_flight(self.prefect, self.wanted.work_pool, worker)
         return Found(app, worker, tuple(found), tuple(runs))
 
@@ -113,13 +115,19 @@ class Adoption:
         try:
             if progress.paused:
                 self._resume(progress)
-            new = by or progress.new or self._new(found.app, progress.name)
+            new = by or self._there(progress.new) or self._new(found.app, progress.name)
             self.ledger.note_adoption(Progress(new))
             self._deploy(new, who)
             self._retire(found, new)
         finally:
             self.ledger.release()
         return new
+
+    def _there(self, noted: str) -> str:
+        """The one that was made before, unless somebody has deleted it."""
+        with suppress(NotFoundError):
+            return self.coolify.application(noted).uuid if noted else ""
+        return ""
 
     def _new(self, old: Application, noted: str) -> str:
         """An application in its place; one that was made just before a cut is known by its name alone."""
@@ -218,7 +226,8 @@ class Adoption:
         Raises:
             RolloutError: it still runs.
         """
-        self.coolify.stop(old.uuid)
+        with suppress(UnclearError):  # it may have been done: its status says so
+            self.coolify.stop(old.uuid)
         waited = 0.0
         while not (status := self.coolify.application(old.uuid).status).startswith("exited"):
             if waited > STOP_SECONDS:

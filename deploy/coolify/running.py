@@ -51,7 +51,7 @@ def workers(prefect: Prefect, pool: str, uuid: str) -> tuple[Running, ...]:
     Raises:
         OSError: the server does not answer.
     """
-    found = [item for item in _listed(prefect, pool) if str(item["name"]).startswith(uuid)]
+    found = [item for item in listed(prefect, pool) if str(item["name"]).startswith(uuid)]
     return tuple(
         Running(str(item["name"]), item["status"] == "ONLINE", _release(prefect, item["name"]), str(item["created"]))
         for item in found
@@ -64,11 +64,11 @@ def others(prefect: Prefect, pool: str, uuid: str) -> frozenset[str]:
     Raises:
         OSError: the server does not answer.
     """
-    names = (str(item["name"]) for item in _listed(prefect, pool) if item["status"] == "ONLINE")
+    names = (str(item["name"]) for item in listed(prefect, pool) if item["status"] == "ONLINE")
     return frozenset(name for name in names if not name.startswith(uuid))
 
 
-def _listed(prefect: Prefect, pool: str) -> list[dict[str, Any]]:
+def listed(prefect: Prefect, pool: str) -> list[dict[str, Any]]:
     """The workers of a pool; none where there is no such pool, which the first worker creates."""
     return prefect.pages(f"/work_pools/{quote(pool)}/workers/filter", {})
 

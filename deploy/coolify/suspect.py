@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING
 from packaging.version import InvalidVersion, Version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 SAFE = {"prefect": Version("3.6.6"), "uvicorn": Version("0.36")}
 NAME = re.compile(r"--name[=\s]+[\"']?([A-Za-z0-9][A-Za-z0-9._-]{0,62})")
 PINNED = re.compile(r"\b(prefect|uvicorn)(?:\[[a-z]+\])?(?:\s*==\s*|\s+|:)v?(\d+\.\d+(?:\.\d+)?)", re.IGNORECASE)
 
 
-def worker_name(text: str) -> str:
-    """The name that a compose file or a command gives its worker; empty where it gives none."""
-    found = NAME.search(text)
-    return found[1] if found else ""
+def worker_name(text: str, known: Collection[str]) -> str:
+    """The name that a compose file or a command gives its one worker; empty where it gives none that can be read.
+
+    Args:
+        text: what may say it.
+        known: the names at Prefect: of one that a shell puts together, or that has blanks, a part is read.
+    """
+    (name, *more) = sorted(set(NAME.findall(text))) or [""]
+    return name if name in known and not more else ""
 
 
 def faults(text: str, variables: set[str], grace_seconds: int, *, compose: bool) -> Iterator[str]:

@@ -52,6 +52,8 @@ class Past(FakePrefect):
         self.queues = {"default": False, "mail": False, "closed": True, "probe-x": False}
         self.runs = ["one", "two"]
         self.seen: list[dict[str, bool]] = []
+        for name in ("perfect-worker", "second"):
+            self.workers[name] = {"name": name, "status": "ONLINE", "release": "", "created": "2026"}
 
     def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
         if path == "/work_pools/default/queues/filter":
@@ -282,7 +284,7 @@ def test_healthy_application_of_ours_has_no_fault() -> None:
     [("worker start --name a-1 --pool p", "a-1"), ("--name='b'", "b"), ('--name "c"', "c"), ("worker start", "")],
 )
 def test_name_of_a_worker(text: str, name: str) -> None:
-    assert worker_name(text) == name
+    assert worker_name(text, {"a-1", "b", "c"}) == name
 
 
 def test_run_that_was_polled_just_before_the_queues_were_paused_is_waited_for() -> None:
@@ -317,3 +319,46 @@ def test_application_that_takes_its_own_place_is_refused(
     assert capsys.readouterr().err == (
         f"--by: {OLD_APP} is the old one itself; name the application that takes its place, or leave it out\n"
     )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "prefect worker start --pool default --name perfect-worker-$HOSTNAME",
+        "prefect worker start --pool default --name 'perfect worker 1'",
+        "prefect worker start --pool default --name perfect-worker\nprefect worker start --pool default --name second",
+    ],
+    ids=["put together by the shell", "with blanks", "two workers"],
+)
+def test_runs_of_a_worker_whose_name_cannot_be_read_are_waited_for_with_those_of_all_others(
+    stage: Stage, command: str
+) -> None:
+    """A part of a name is nobody's, and nobody has runs in flight."""
+    stage.host.told = {"docker_compose_raw": command}
+    found = stage.adoption().find()
+    assert (found.worker, found.runs) == ("", ("one", "two"))
+
+
+def test_new_application_that_somebody_has_deleted_is_made_anew(stage: Stage) -> None:
+    stage.coolify.ends = ["failed"]
+    with pytest.raises(RolloutError):
+        stage.adopt()
+    adoption = stage.adoption()
+    adoption.ledger.note_adoption(replace(adoption.ledger.adoption(), new="deleted"))
+    assert stage.adopt() == APP
+    assert stage.host.old.startswith("exited")
+
+
+def test_queues_stay_paused_until_an_old_one_has_stopped_whose_stop_got_no_answer(stage: Stage) -> None:
+    """Open before, the stock worker would take a run, and be killed with it."""
+    stop, seen = stage.host._stop, list[bool]()
+
+    def lost() -> Any:
+        seen.append(stage.past.queues["default"])
+        stop()
+        raise httpx.ReadTimeout("slow")
+
+    stage.host._stop = lost  # type: ignore[method-assign]
+    assert stage.adopt() == APP
+    assert seen == [True]
+    assert stage.past.queues["default"] is False
