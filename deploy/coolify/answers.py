@@ -144,6 +144,7 @@ class Deployment(Answer):
     status: Text = ""
     commit: Text = ""
     created_at: Text = ""
+    pull_request_id: Number = 0
     logs: Text = Field(default="", repr=False)
 
     @property

@@ -158,9 +158,10 @@ class Client(Transport):
         return _list(Deployment, list(answer.values()) if isinstance(answer, dict) else answer)
 
     def deployments_of(self, uuid: str, take: int = 10) -> list[Deployment]:
-        """The latest deployments of an application, the newest first."""
+        """The latest deployments of an application, the newest first; a preview of a pull request is none of it."""
         answer = self.read(f"/deployments/applications/{uuid}", take=take)
-        return _list(Deployment, answer.get("deployments", []) if isinstance(answer, dict) else answer)
+        found = _list(Deployment, answer.get("deployments", []) if isinstance(answer, dict) else answer)
+        return [item for item in found if not item.pull_request_id]
 
     def logs(self, uuid: str, lines: int = 40) -> str:
         """What the running container of an application says; empty when none runs."""

@@ -87,9 +87,9 @@ class Deployments:
         Raises:
             RolloutError: Coolify made none, or another's came first.
         """
-        known = {item.deployment_uuid for item in self.latest()}
+        known, unclear = {item.deployment_uuid for item in self.latest()}, False
         for _ in range(TRIES):
-            pause, queued, unclear = LOOK_SECONDS, "", False
+            pause, queued = LOOK_SECONDS, ""
             try:
                 queued = self.coolify.deploy(self.uuid).deployment_uuid
                 self.ledger.open(replace(before, deployment=queued))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from deploy.coolify import running, words
@@ -89,6 +90,12 @@ class Mover:
         if ended.status != "finished":
             for line in words.log(ended.logs, self._secrets()):
                 self.say(f"  {line}")
+            passed = any(worker.release for worker in self._fresh(names))
+            if passed:
+                raise RolloutError(
+                    f"its deployment {deployment} is {ended.status}, after the new worker had passed its gate -> "
+                    "was it cancelled, or was its time up? Look at it in Coolify"
+                )
             raise RolloutError(f"its deployment {deployment} is {ended.status}; what served before serves on")
         if expected:
             self._confirm(deployment, expected, names)
@@ -99,10 +106,9 @@ class Mover:
         Raises:
             RolloutError: it says another, or there is none in the time of the gate.
         """
-        deadline, fresh = self._clock() + self.wanted.gate_seconds, list[Running]()
+        deadline = self._clock() + self.wanted.gate_seconds
         while True:
-            with suppress(OSError):  # who knows it is asked again
-                fresh = [worker for worker in newest(self.workers()) if worker.name not in names]
+            fresh = self._fresh(names)
             if other := self.deployments.other(deployment):
                 raise RolloutError(somebodys(other))
             if fresh and fresh[0].release in expected:
@@ -115,6 +121,12 @@ class Mover:
         if fresh:
             runs = f"{fresh[0].name} runs release {fresh[0].release or 'unknown'}"
         raise RolloutError(f"Coolify says that deployment {deployment} has finished, and {runs}")
+
+    def _fresh(self, names: Collection[str]) -> list[Running]:
+        """Those ONLINE that were not there before, the newest first; none where nobody says it just then."""
+        with suppress(OSError):
+            return [worker for worker in newest(self.workers()) if worker.name not in names]
+        return []
 
     # -- back --------------------------------------------------------------------------------------------------
 
@@ -129,23 +141,31 @@ class Mover:
         if before is None:
             return
         self.keep_lock()
-        self.deployments.settle(before)
-        ended = self._patiently(lambda: self.coolify.deployment(before.deployment)) if before.deployment else None
+        ended = self.deployments.settle(before)
+        if ended is None and before.deployment:
+            ended = self._patiently(lambda: self.coolify.deployment(before.deployment))
         fields = {key: value for key, value in before.fields.items() if value or value is False}
         self._patiently(lambda: self.coolify.patch(self.uuid, fields))
-        if ended is not None and ended.status == "finished" and not before.ran:
+        taken_over = self._is_taken_over(before, ended)
+        if taken_over and not before.ran:
             self._patiently(lambda: self.coolify.stop(self.uuid))
-        elif before.ran and not self._serves(before, ended):
+        elif before.ran and (taken_over or not self._serves(before)):
             names = {worker.name for worker in self.workers()}
             back = replace(before, to=before.source, deployment="")
             self.ledger.open(back)
             self._pass(self.deployments.start(back), {before.release} - {""}, names)
         self.ledger.close()
 
-    def _serves(self, before: Before, ended: Deployment | None) -> bool:
-        """Whether what was before still runs: the new one never took over."""
-        if ended is not None and ended.status == "finished":
-            return False
+    def _is_taken_over(self, before: Before, ended: Deployment | None) -> bool:
+        """Whether a new worker has passed its gate: Coolify stops the old one then, whatever it says at the end."""
+        began = datetime.fromisoformat(before.at)
+        return (ended is not None and ended.status == "finished") or any(
+            worker.release and worker.created and datetime.fromisoformat(worker.created) >= began
+            for worker in newest(self.workers())
+        )
+
+    def _serves(self, before: Before) -> bool:
+        """Whether what was before still runs."""
         return not before.release or any(item.online and item.release == before.release for item in self.workers())
 
     # -- the end -----------------------------------------------------------------------------------------------
@@ -161,7 +181,7 @@ class Mover:
         found = [worker for worker in newest(workers) if worker.release in plan.expected]
         self.ledger.keep(Kept(plan.release, found[0].release if found else "", dict(plan.fields)))
         self.ledger.close()
-        for worker in running.gone(workers, self.uuid):
+        for worker in running.gone(workers):
             running.forget(self.prefect, self.wanted.work_pool, worker.name)
 
     def workers(self) -> tuple[Running, ...]:

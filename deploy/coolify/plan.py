@@ -91,8 +91,7 @@ class ApplicationPlan:
 def make(wanted: WorkerHost, state: ApplicationState) -> ApplicationPlan:
     """What to do to an application, or why nothing can be done."""
     found = problems.find(wanted, state)
-    # A commit that changes nothing of the release is no reason to drain anybody.
-    settled = bool(state.app and state.release in state.releases and state.app.source not in MOVING)
+    settled = bool(state.app and state.release in state.releases and _is_settled(state, state.app.source))
     tag = wanted.coolify.image[1] if wanted.coolify else ""
     if state.app and not found and state.app.image:
         settled = settled and tag in ("", state.app.source)
@@ -103,6 +102,14 @@ def make(wanted: WorkerHost, state: ApplicationState) -> ApplicationPlan:
         return ApplicationPlan(wanted.address, found, lock=state.lock)
     source = state.app.source if settled else (tag if state.app.image else state.revision.commit)
     return _towards(wanted, state, state.app, source, fields(wanted, state.app, source), state.releases)
+
+
+def _is_settled(state: ApplicationState, source: str) -> bool:
+    """Whether what Coolify would start is what serves: a commit that changes nothing of the release drains nobody.
+
+    One that was set by hand, or by a rollout that was cut off, may never have been deployed.
+    """
+    return source not in MOVING and source in (state.current or source, state.revision.commit)
 
 
 def back(wanted: WorkerHost, state: ApplicationState, source: str = "") -> ApplicationPlan:

@@ -51,7 +51,7 @@ def workers(prefect: Prefect, pool: str, uuid: str) -> tuple[Running, ...]:
     Raises:
         OSError: the server does not answer.
     """
-    found = [item for item in listed(prefect, pool) if str(item["name"]).startswith(uuid)]
+    found = [item for item in listed(prefect, pool) if _is_of(str(item["name"]), uuid)]
     return tuple(
         Running(str(item["name"]), item["status"] == "ONLINE", _release(prefect, item["name"]), str(item["created"]))
         for item in found
@@ -65,7 +65,12 @@ def others(prefect: Prefect, pool: str, uuid: str) -> frozenset[str]:
         OSError: the server does not answer.
     """
     names = (str(item["name"]) for item in listed(prefect, pool) if item["status"] == "ONLINE")
-    return frozenset(name for name in names if not name.startswith(uuid))
+    return frozenset(name for name in names if not _is_of(name, uuid))
+
+
+def _is_of(name: str, uuid: str) -> bool:
+    """Whether it is a worker of an application's; one of a preview of a pull request is not."""
+    return name.startswith(uuid) and not name.startswith(f"{uuid}-pr-")
 
 
 def listed(prefect: Prefect, pool: str) -> list[dict[str, Any]]:
@@ -73,14 +78,13 @@ def listed(prefect: Prefect, pool: str) -> list[dict[str, Any]]:
     return prefect.pages(f"/work_pools/{quote(pool)}/workers/filter", {})
 
 
-def gone(workers: Collection[Running], uuid: str) -> list[Running]:
+def gone(workers: Collection[Running]) -> list[Running]:
     """Those whose container another one has taken the place of. Pure.
 
-    One that is merely silent is none: who polls a queue that was removed gets no runs at all. Nor is a preview's.
+    One that is merely silent is none: who polls a queue that was removed gets no runs at all.
     """
     latest = max((worker.created for worker in workers if worker.online), default="")
-    ours = re.compile(rf"{re.escape(uuid)}-\d+")
-    return [item for item in workers if not item.online and item.created < latest and ours.fullmatch(item.name)]
+    return [item for item in workers if not item.online and item.created < latest]
 
 
 def forget(prefect: Prefect, pool: str, worker: str) -> None:

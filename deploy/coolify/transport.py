@@ -24,7 +24,8 @@ TRIES = 4
 PAUSE_SECONDS = 1.0
 # A pause that Coolify asks for and that is longer than this ends the command: nobody waits for it.
 LONGEST_PAUSE_SECONDS = 120.0
-PASSING = frozenset({502, 503, 504})
+# Of a proxy, which may have passed the request on; those above 504 are Cloudflare's, which Coolify Cloud is behind.
+PASSING = frozenset({502, 503, 504, 520, 521, 522, 523, 524})
 
 
 class Transport:
@@ -96,7 +97,7 @@ class Transport:
         try:
             return self._once(method, path, body, params)
         except CoolifyError as error:
-            if error.status in PASSING:  # a proxy's answer: it may have passed the request on
+            if error.status in PASSING:
                 raise UnclearError(f"{error}; it may have been done", error.status) from None
             raise
 

@@ -548,3 +548,113 @@ def test_credential_that_prefect_refuses_is_named(status: int) -> None:
     (problem,) = theatre.plan().problems
     assert problem.what == f"PREFECT_API_KEY: https://prefect.example.com/api refuses it ({status})"
     assert problem.remedy == "put the credential that the server was started with into .env"
+
+
+def lingering(theatre: Theatre) -> None:
+    """Prefect calls a worker ONLINE for two minutes after it has drained."""
+    serve = theatre.coolify.serve
+
+    def served(release: str) -> None:
+        there = {name: dict(worker) for name, worker in theatre.prefect.workers.items()}
+        serve(release)
+        for name, worker in there.items():
+            theatre.prefect.workers[name]["status"] = worker["status"]
+
+    theatre.coolify.serve = served  # type: ignore[method-assign]
+
+
+def answered_with(theatre: Theatre, status: int) -> None:
+    """Coolify makes the deployment, and the answer says that something broke."""
+    deploy = theatre.coolify._deploy
+
+    def broken() -> httpx.Response:
+        theatre.coolify._deploy = deploy  # type: ignore[method-assign]
+        deploy()
+        return httpx.Response(status)
+
+    theatre.coolify._deploy = broken  # type: ignore[method-assign]
+
+
+def test_way_back_knows_a_deployment_whose_answer_was_an_error(theatre: Theatre) -> None:
+    lingering(theatre)
+    answered_with(theatre, 500)
+    failed(theatre, "Coolify answers 500", CoolifyError)
+    theatre.mover.undo()
+    assert [item["commit"] for item in theatre.coolify.deployments] == [OLD, NEW, OLD]
+    assert serves(theatre) == RELEASES[OLD]
+
+
+def test_deployment_that_a_proxy_was_too_impatient_for_is_found(theatre: Theatre) -> None:
+    answered_with(theatre, 524)
+    theatre.mover.move(theatre.plan(), theatre.look(), "ada@desk")
+    assert (len(theatre.coolify.deployments), serves(theatre)) == (2, RELEASES[NEW])
+
+
+def test_way_back_of_a_first_deploy_stops_what_an_unnoted_deployment_has_started() -> None:
+    theatre = Theatre()
+    theatre.mover.ledger.take("token", OWNER)
+    interrupted_at(theatre, DEPLOY, done=True)
+    theatre.mover.ledger.take("token", OWNER)
+    theatre.mover.undo()
+    assert theatre.coolify.journal[-1] == f"POST /applications/{APP}/stop"
+    assert theatre.look().online == ()
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled-by-user"])
+def test_deployment_that_ended_badly_after_the_new_worker_had_passed_goes_back_by_another(
+    theatre: Theatre, end: str
+) -> None:
+    """The time of the job ran out, or somebody cancelled it, while the old worker drained: it does not serve on."""
+    lingering(theatre)
+    advance = theatre.coolify.advance
+
+    def took_over(found: dict[str, object]) -> None:
+        advance(found)
+        if found["deployment_uuid"] == "dep2" and found["status"] == "finished":
+            found["status"] = end
+
+    theatre.coolify.advance = took_over  # type: ignore[method-assign]
+    failed(theatre, f"its deployment dep2 is {end}, after the new worker had passed its gate")
+    theatre.mover.undo()
+    assert theatre.coolify.journal.count(DEPLOY) == 2
+    assert (serves(theatre), theatre.mover.ledger.before()) == (RELEASES[OLD], None)
+
+
+def test_deployment_that_comes_late_is_known_for_ours(theatre: Theatre) -> None:
+    """The request is still at work in Coolify when its answer is not waited for any more."""
+    deploy, asked = theatre.coolify._deploy, list[int]()
+
+    def slow() -> object:
+        asked.append(1)
+        if len(asked) == 1:
+            raise httpx.ReadTimeout("slow")
+        if len(asked) == 2:
+            deploy()  # the first
+        return deploy()
+
+    theatre.coolify._deploy = slow  # type: ignore[method-assign]
+    theatre.mover.move(theatre.plan(), theatre.look(), "ada@desk")
+    assert (len(theatre.coolify.deployments), serves(theatre)) == (2, RELEASES[NEW])
+
+
+def test_checkout_of_before_is_what_is_deployed_after_a_rollout_that_was_cut_off(theatre: Theatre) -> None:
+    """Coolify has the new commit by then, and never deployed it."""
+    interrupted_at(theatre, DEPLOY)
+    assert theatre.coolify.app["git_commit_sha"] == NEW
+    theatre.commit = OLD
+    assert theatre.plan().release == OLD
+    theatre.deploy()
+    assert [item["commit"] for item in theatre.coolify.deployments] == [OLD, OLD]
+    assert (serves(theatre), theatre.look().current, theatre.plan().changes) == (RELEASES[OLD], OLD, False)
+
+
+def test_preview_is_no_deployment_and_no_worker_of_the_application(theatre: Theatre) -> None:
+    """It neither stands in the way, nor is it what serves; and its worker polls the pool as one of nobody."""
+    theatre.coolify.deployments.append(
+        {"deployment_uuid": "pr", "status": "in_progress", "commit": "c" * 40, "pull_request_id": 7}
+    )
+    name = f"{APP}-pr-7"
+    theatre.prefect.workers[name] = {"name": name, "status": "ONLINE", "release": "3.8.8-pr", "created": "2027"}
+    assert theatre.plan().problems == ()
+    assert serves(theatre) == RELEASES[OLD]
+    assert theatre.look().others == {name}

@@ -380,3 +380,10 @@ def test_what_runs_there_and_is_none_of_ours_is_not_replaced_by_a_deploy() -> No
 )
 def test_what_does_not_run_or_is_ours_is_deployed_to(changes: dict[str, Any]) -> None:
     assert make(HOST, state(**{"variables": THEIRS, "running": (), **changes})).problems == ()
+
+
+def test_commit_that_somebody_has_set_by_hand_is_not_what_is_wanted() -> None:
+    """What runs is right, and the next start would bring the other."""
+    found = state(app={"git_commit_sha": "c" * 40}, kept=(Kept(NEW, "r-new", {}),))
+    plan = make(HOST, found)
+    assert (plan.reasons, plan.release, plan.switch) == (("git_commit_sha cccccccccc → bbbbbbbbbb",), NEW, False)

@@ -139,7 +139,8 @@ class Coolify(Standin):
         self.app["status"] = "running:healthy" if release else "exited:unhealthy"
         if release:
             self.served += 1
-            name, created = f"{self.uuid}-{self.served - 1}", f"2026-01-02T00:00:{self.served:02d}"
+            name, since = f"{self.uuid}-{self.served - 1}", timedelta(milliseconds=self.served)
+            created = (self.prefect.time + since).isoformat()
             self.prefect.probe_queues.add(f"probe-{name}")
             self.prefect.workers[name] = {"name": name, "status": "ONLINE", "release": release, "created": created}
 
@@ -192,5 +193,6 @@ class Theatre:
         self.commit, now = commit, self.commit
         self.deploy()
         self.commit = now
+        self.sleep(60)
         self.coolify.journal.clear()
         self.said.clear()
