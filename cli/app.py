@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import typer
 
 from cli import campaign, coolify, fleet, proof, sandbox
@@ -23,4 +25,7 @@ app.add_typer(sandbox.app, name="sandbox")
 
 def main() -> None:
     """What the command line says; ends with the status of what it started, 2 for a line that cannot be meant."""
+    if named := os.environ.get("HUBLAB_ENV_FILE"):
+        # Of the folder where it was typed: the programs run in the checkout, which may have a file of that name.
+        os.environ["HUBLAB_ENV_FILE"] = os.path.abspath(named)  # noqa: PTH100 - what it leads to is not of interest
     app(prog_name="hublab")

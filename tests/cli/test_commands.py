@@ -206,3 +206,19 @@ def test_status_of_the_program_is_its_own() -> None:
     done = hublab("history", **nowhere)
     assert done.returncode == 2
     assert "HUBLAB_ENV_FILE" in done.stderr
+
+
+def test_file_of_the_hosts_is_the_one_in_the_folder_where_it_was_typed(tmp_path: Path) -> None:
+    """The programs run in the checkout, where a file of that name may name other hosts."""
+    (tmp_path / "typed.env").write_text("HUBLAB_HOSTS=user@\n")
+    (tmp_path / "typed.env").chmod(0o600)
+    done = subprocess.run(
+        [str(HUBLAB), "history"],
+        cwd=tmp_path,
+        env=os.environ | {"HUBLAB_ENV_FILE": "typed.env"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "typed.env: HUBLAB_HOSTS: 'user@' is not [user@]host[:port]" in done.stderr
