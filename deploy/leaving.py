@@ -52,7 +52,7 @@ def names_of(state: HostState) -> set[str]:
     return {spec.worker_name(state.hostname, number) for number in state.workers}
 
 
-def question(host: WorkerHost, state: HostState, seconds: float) -> Decommission:
+def question(host: WorkerHost, state: HostState) -> Decommission:
     """What `decommission.py` is asked."""
     return Decommission(
         workers=tuple(spec.unit_name(number) for number in sorted(state.workers)),
@@ -61,6 +61,5 @@ def question(host: WorkerHost, state: HostState, seconds: float) -> Decommission
         user=spec.USER,
         write_paths=host.write_paths,
         pool=host.work_pool,
-        seconds=seconds,
         access=host.api_access(),
     )

@@ -141,7 +141,7 @@ begin = query.token and sys.modules["deploy.onhost.lock"].begin
 work = begin and begin(query.places.lock, query.token, looks=query.looks)
 try:
     status = program.main(query)
-except OSError as error:
+except (OSError, RuntimeError) as error:  # a HostError is one
     status = f"{short}: {{error}}"
 sys.exit(status)
 """

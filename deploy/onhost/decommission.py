@@ -28,7 +28,7 @@ LEFT = {"retired": "what a deploy had moved aside of others' is kept there", "de
 class Decommission(Query):
     """What deploys put on a host beside folders: units of `workers`, which Prefect knows by their `names`.
 
-    `webhooks`: their unit, or empty. `seconds`: how long a worker may take to stop.
+    `webhooks`: their unit, or empty.
     """
 
     workers: tuple[str, ...]
@@ -37,7 +37,6 @@ class Decommission(Query):
     user: str
     write_paths: tuple[str, ...]
     pool: str
-    seconds: float
     access: Access
 
 
@@ -123,7 +122,7 @@ def main(query: Decommission) -> int:
     units, state = query.places.units, query.places.state
     try:
         for unit in query.workers:
-            remove_worker(unit, units, query.seconds)
+            remove_worker(unit, units)
         if query.webhooks:
             stop_webhooks(query.webhooks, units)
         for worker in query.names:

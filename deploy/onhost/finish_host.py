@@ -15,6 +15,7 @@ from deploy.onhost.common import must, read, say, sync_folder, write_atomically
 from deploy.onhost.drop_ins import retire
 from deploy.onhost.lock import holder, now
 from deploy.onhost.record import Line, append
+from deploy.onhost.unit_text import stop_seconds
 from deploy.onhost.wire import Query
 
 
@@ -29,7 +30,6 @@ class FinishHost(Query):
     kept: tuple[str, ...]
     ended: bool
     surplus: tuple[str, ...]
-    drain_seconds: float
     switch: bool
     release: str
     previous: str | None
@@ -46,10 +46,10 @@ def link(path: Path, target: Path) -> None:
     sync_folder(path.parent)
 
 
-def remove_worker(unit: str, units: Path, limit: float) -> None:
-    """Drains a worker that is not wanted any more and removes its unit."""
+def remove_worker(unit: str, units: Path) -> None:
+    """Drains a worker that is not wanted any more, for as long as its own unit lets it, and removes that."""
     must("systemctl", "disable", "--quiet", unit)
-    must("systemctl", "stop", unit, timeout=limit)
+    must("systemctl", "stop", unit, timeout=stop_seconds(read(units / unit).decode()) + 60)
     (units / unit).unlink(missing_ok=True)
     must("systemctl", "daemon-reload")
     subprocess.run(["systemctl", "reset-failed", unit], check=False, capture_output=True)
@@ -96,7 +96,7 @@ def main(query: FinishHost) -> int:
     places = query.places
     base, units = places.base, places.units
     for unit in query.surplus:
-        remove_worker(unit, units, query.drain_seconds + 120)
+        remove_worker(unit, units)
     if query.switch:
         if query.previous:
             link(base / "previous", base / "releases" / query.previous)

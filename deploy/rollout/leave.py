@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from pyinfra.api import FunctionCommand, operation
 
 from deploy import leaving
-from deploy.rollout import limits
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -27,8 +26,7 @@ def leave(member: Member) -> Generator[PyinfraCommand, None, None]:
 
 def remove(state: State, host: Host, member: Member) -> bool:  # noqa: ARG001 - pyinfra's
     """One host's part; with the rest its lock goes too, and the Python that could give it back."""
-    seconds = limits.stop_seconds(member.wanted, member.plan, member.state) + 120
-    if not member.run(leaving.question(member.wanted, member.state, seconds), detached=True):
+    if not member.run(leaving.question(member.wanted, member.state), detached=True):
         return False
     member.forget_lock()
     member.say("left: nothing but what is named above. Take it out of HUBLAB_HOSTS")

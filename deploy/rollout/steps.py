@@ -163,7 +163,6 @@ class SshSteps(ABC):
             kept=(*(spec.unit_name(step.number) for step in plan.workers), *webhooks),
             ended=outcome.ok,
             surplus=tuple(spec.unit_name(number) for number in plan.surplus) if outcome.ok else (),
-            drain_seconds=self.wanted.drain_seconds,
             switch=plan.switch and outcome.ok,
             release=plan.release,
             previous=plan.previous,

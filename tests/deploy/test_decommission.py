@@ -77,7 +77,7 @@ def host(told: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> de
     (tmp_path / "lib/worker-1/tmp/run").write_text("of a run")
     below = {"units": "units", "config": "etc", "base": "opt", "state": "lib", "lock": "run"}
     here: dict[str, Any] = {key: tmp_path / place for key, place in below.items()}
-    query = leaving.question(HOST, converged(HOST), 1000)
+    query = leaving.question(HOST, converged(HOST))
     return replace(query, webhooks="hublab-webhooks.service", places=Places(**here))
 
 

@@ -19,6 +19,18 @@ def stands_on(base: Path, release: str, python: Path) -> None:
     link.symlink_to(python)
 
 
+def test_worker_that_goes_has_the_time_that_its_own_unit_gives_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its runs were promised that; the settings of now may say less."""
+    told: dict[str, float] = {}
+    monkeypatch.setattr(finish_host, "must", lambda *argv, timeout=600.0: told.update({argv[1]: timeout}))
+    (tmp_path / "prefect-worker@3.service").write_text("[Service]\nTimeoutStopSec=86460\n")
+    finish_host.remove_worker("prefect-worker@3.service", tmp_path)
+    assert told["stop"] > 86460
+    assert not list(tmp_path.iterdir())
+
+
 def test_interpreter_goes_with_the_last_release_that_stands_on_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

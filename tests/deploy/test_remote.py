@@ -25,7 +25,7 @@ COMMON = (Path(remote.__file__).parent / "onhost/common.py").read_text()
 WIRE = (Path(remote.__file__).parent / "onhost/wire.py").read_text()
 TRIAL = """
 import dataclasses, glob, sys
-from deploy.onhost.common import read
+from deploy.onhost.common import must, read
 from deploy.onhost.wire import Query, encode
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,8 @@ def main(query):
     lines = [read(path).decode(errors="replace") for path in glob.glob("/proc/[0-9]*/cmdline")]
     if query.status:
         return query.status
+    if query.text == "fail":
+        must("sh", "-c", "echo systemd says no >&2; exit 1")
     print(encode({
         "argv": [line for line in lines if query.secret in line],
         "processes": len(lines),
@@ -117,6 +119,13 @@ def test_search_for_the_secret_finds_one_that_is_there(trial: Any, root: dict[st
 def test_status_of_the_program_is_the_launchers(trial: Any, root: dict[str, str]) -> None:
     text = remote.program(trial(secret="x", status=3))
     assert launch(sys.executable, text, root).returncode == 3
+
+
+def test_what_the_host_refuses_is_said_in_its_words_and_not_in_pythons(trial: Any, root: dict[str, str]) -> None:
+    done = launch(sys.executable, remote.program(trial(secret="x", text="fail")), root)
+    assert done.returncode == 1
+    assert done.stderr.startswith("trial: sh -c ")
+    assert done.stderr.endswith("ended with status 1:\nsystemd says no\n")
 
 
 def test_interpreter_is_found_by_its_version(trial: Any, tmp_path: Path) -> None:
