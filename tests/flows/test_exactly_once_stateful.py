@@ -156,6 +156,7 @@ class Campaign(RuleBasedStateMachine):
         self.edited: dict[str, tuple[datetime, bool]] = {}  # so by an edit: since when; on what each send reads itself
         self.reader, self.looked = READERS["down"], self.all.clock.now() - timedelta(days=1)
         self.excused: set[str] = set()  # of which a mail may be missing all the same
+        self.retired: set[str] = set()  # templates whose mails may be missing
         self.forgotten: set[str] = set()  # that Prefect does not know whole: who signs up again has a new plan
         self.bound: dict[str, dict[int, Any]] = {}  # enrolment → place → what was planned
         self.begun: list[tuple[str, frozenset[str]]] = []  # tries at work: the enrolment, and what held at their start
@@ -216,8 +217,8 @@ class Campaign(RuleBasedStateMachine):
     @rule(
         edit=st.sampled_from(("edits_a_record", "edits_a_contact", "edits_a_duplicate")),
         which=st.integers(0, 9),
-        seconds=st.sampled_from((30, 100, 125)),
-        reader=st.sampled_from(sorted(READERS)),
+        seconds=st.sampled_from((30, 100, 125, 125)),
+        reader=st.sampled_from(("down", "down", *sorted(READERS))),
         each=tries,
     )
     def somebody_edits_shortly_before(self, edit: str, which: int, seconds: int, reader: str, each: Any) -> None:
@@ -282,7 +283,7 @@ class Campaign(RuleBasedStateMachine):
     def edits_the_campaign(self, name: str) -> None:
         self.edition = name
         if name == "retired":
-            self.excused |= {key for key in self.bound if "-hello-" in key}
+            self.retired.add("hello_2")
 
     def edits_a_record(self, which: int, what: str) -> None:
         records = self.rows(schema.SEQUENCE)
@@ -504,9 +505,10 @@ class Campaign(RuleBasedStateMachine):
         open_ = [run for run in self.all.runs.values() if not run.state.is_completed()]
         assert not open_, [(run.name, run.state.name, run.message) for run in open_]
         for enrolment, planned in self.bound.items():
-            for step in planned:
+            for step, one in planned.items():
                 key = f"{enrolment}:{step}"
-                if enrolment not in self.stopped | self.edited.keys() | self.excused | self.forgotten:
+                free = self.stopped | self.edited.keys() | self.excused | self.forgotten
+                if enrolment not in free and one.template not in self.retired:
                     assert key in self.sent, f"{key} is lost: {self.all.runs.get(key)}"
                 left = self.stopped | self.edited.keys() | self.excused
                 if key in self.sent and key in self.all.runs and enrolment not in left:
