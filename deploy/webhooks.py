@@ -102,7 +102,7 @@ def _places(reader: Reader, hosts: Collection[str]) -> dict[str, int]:
 
 
 def _domain(reader: Reader) -> str:
-    value = reader.raw("HUBLAB_PUBLIC_URL").rstrip("/")
+    value = reader.raw("HUBLAB_PUBLIC_URL").rstrip("/").lower()  # as Coolify writes it
     if not DOMAIN.fullmatch(value):
         remedy = "is not an address such as https://hooks.example.com, at which Coolify's proxy is to take webhooks"
         reader.fault("HUBLAB_PUBLIC_URL", value, remedy)

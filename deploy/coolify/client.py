@@ -1,7 +1,8 @@
-"""Coolify's API as calls with typed answers. What a deploy must never do has no call: cancel, prune, delete."""
+"""Coolify's API as calls with typed answers. No call cancels a deployment, prunes images or deletes an application."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from packaging.version import InvalidVersion, Version
@@ -87,8 +88,19 @@ class Client(Transport):
             ) from None
 
     def patch(self, uuid: str, fields: Mapping[str, Any]) -> None:
-        """Sets fields of an application; what runs is not touched."""
-        self.change("PATCH", f"/applications/{uuid}", dict(fields))
+        """Sets fields of an application; what runs is not touched.
+
+        Raises:
+            CoolifyError: refused; another resource has the domain, for one.
+        """
+        try:
+            self.change("PATCH", f"/applications/{uuid}", dict(fields))
+        except ExistsError as error:
+            raise CoolifyError(
+                f"HUBLAB_PUBLIC_URL: another resource of Coolify's has {fields.get('domains')} ({error}) -> "
+                "take the domain from that one in Coolify, or give the webhooks another",
+                error.status,
+            ) from None
 
     def create(self, kind: str, fields: Mapping[str, Any]) -> str:
         """A new application; returns its uuid.
@@ -121,6 +133,13 @@ class Client(Transport):
                 self.change("PATCH", path, entry.body(preview=True) | {"value": PREVIEW_VALUE})
             except NotFoundError:
                 return  # no twin for previews was made
+
+    def remove_variable(self, uuid: str, key: str) -> None:
+        """Takes one variable away, and before it its twin for previews, which nobody would look for without it."""
+        for item in sorted(self.variables(uuid), key=lambda item: not item.is_preview):
+            if item.key == key:
+                with suppress(NotFoundError):
+                    self.change("DELETE", f"/applications/{uuid}/envs/{item.uuid}")
 
     def volumes(self, uuid: str) -> frozenset[str]:
         """Where an application's containers have volumes."""

@@ -76,6 +76,8 @@ class Mover:
     def _set(self, plan: ApplicationPlan) -> None:
         for entry in plan.entries:
             self._patiently(lambda entry=entry: self.coolify.set_variable(self.uuid, entry))  # type: ignore[misc]
+        for key in plan.surplus:
+            self._patiently(lambda key=key: self.coolify.remove_variable(self.uuid, key))  # type: ignore[misc]
         if plan.volume:
             self._patiently(lambda: self.coolify.add_volume(self.uuid, VOLUME, plan.volume))
         self._patiently(lambda: self.coolify.patch(self.uuid, plan.fields))
@@ -233,4 +235,4 @@ def _is_of(ended: Deployment, plan: ApplicationPlan, state: ApplicationState) ->
     """Whether a deployment of a rollout that was cut off has brought all that is wanted now."""
     noted = state.before is not None and state.before.deployment == ended.deployment_uuid
     there = present(state.app, list(plan.fields)) if state.app else {}
-    return noted and not plan.entries and there == dict(plan.fields)
+    return noted and not (plan.entries or plan.surplus) and there == dict(plan.fields)

@@ -38,8 +38,8 @@ class ApplicationPlan:
     """All that a deploy will do to one application.
 
     `release`: what it will run, a commit or an image's tag. `expected`: the releases by which the worker that runs then
-    is known to be the wanted one. `fields`: the settings that it will have; `entries`: the variables to set. `volume`:
-    where it needs one and has none.
+    is known to be the wanted one. `fields`: the settings that it will have; `entries`: the variables to set;
+    `surplus`: those to take away. `volume`: where it needs one and has none.
     """
 
     address: str
@@ -48,6 +48,7 @@ class ApplicationPlan:
     previous: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     entries: tuple[Entry, ...] = ()
+    surplus: tuple[str, ...] = ()
     volume: str = ""
     expected: frozenset[str] = frozenset()
     reasons: tuple[str, ...] = ()
@@ -144,8 +145,10 @@ def _towards(  # noqa: PLR0913 - all that a plan depends on
     expected: frozenset[str],
 ) -> ApplicationPlan:
     entries = tuple(_entries(wanted, state.variables))
+    surplus = tuple(_surplus(wanted, state.variables))
     volume = "" if (there := kind(wanted).volume) in state.volumes else there
     reasons = tuple(_reasons(wanted, state, app, settings, entries, expected))
+    reasons += tuple(f"{key} is not in .env any more" for key in surplus)
     reasons += (f"no volume is at {volume}",) if volume else ()
     plan = ApplicationPlan(
         address=wanted.address,
@@ -153,6 +156,7 @@ def _towards(  # noqa: PLR0913 - all that a plan depends on
         previous=state.current,
         fields=dict(settings),
         entries=tuple(entry for entry, _ in entries),
+        surplus=surplus,
         volume=volume,
         expected=expected,
         reasons=reasons,
@@ -170,6 +174,12 @@ def _entries(wanted: WorkerHost, there: tuple[Variable, ...]) -> Iterator[tuple[
     for entry in environment(wanted):
         if wrong := _wrong(entry, ours.get(entry.key), twins.get(entry.key)):
             yield entry, wrong
+
+
+def _surplus(wanted: WorkerHost, there: tuple[Variable, ...]) -> list[str]:
+    """Those that a deploy has set and that are wanted no more, such as the secret of a route that is closed again."""
+    known = {entry.key for entry in environment(wanted)}
+    return sorted({item.key for item in there if item.marked and not item.is_preview} - known)
 
 
 def _wrong(entry: Entry, found: Variable | None, twin: Variable | None) -> str:

@@ -136,6 +136,8 @@ class Standin:
         }
         if path.startswith("/deployments/") and f"{method} {path}" not in routes:
             return self._deployment(path.rpartition("/")[2])
+        if method == "DELETE" and path.startswith(f"{here}/envs/"):
+            return self._forget(path.rpartition("/")[2])
         if answer := routes.get(f"{method} {path}"):
             return answer()
         return says(404, "Application not found." if path.startswith("/applications/") else "Not found.")
@@ -183,6 +185,12 @@ class Standin:
             return says(500, "Server Error")
         there[0].update(body)
         return httpx.Response(201, json={"uuid": there[0].get("uuid", "env")})
+
+    def _forget(self, name: str) -> Any:
+        there = [item for item in self.envs if item["uuid"] == name]
+        for item in there:
+            self.envs.remove(item)
+        return {"message": "Environment variable deleted."} if there else says(404, "Environment variable not found.")
 
     def _logs(self) -> Any:
         said = self.log()

@@ -268,6 +268,15 @@ def test_conflict_is_one_of_its_own() -> None:
         )
 
 
+def test_domain_that_another_resource_has_is_named_with_its_key() -> None:
+    """As Coolify says it; nobody can give our command a parameter of its API."""
+    said = {"message": "Domain conflicts detected. Use force_domain_override=true to proceed.", "conflicts": []}
+    script = Script().on("PATCH /applications/app1", says(409, said))
+    words = r"HUBLAB_PUBLIC_URL: another resource of Coolify's has https://a.example \(.* -> take the domain from"
+    with pytest.raises(CoolifyError, match=words):
+        script.client.patch("app1", {"domains": "https://a.example"})
+
+
 def test_address_of_something_else_is_named_with_its_key() -> None:
     for answer in (says(404, "<html>"), says(200, "<!doctype html>")):
         with pytest.raises(CoolifyError, match=r"HUBLAB_COOLIFY_URL: .* is no Coolify: .* -> write the address"):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from deploy.coolify.errors import RolloutError, UnclearError
@@ -217,6 +218,12 @@ def test_it_stands_behind_the_workers_and_is_none() -> None:
     assert hooks.coolify is not None
 
 
+def test_domain_is_written_as_coolify_writes_it() -> None:
+    """Else it would be another after each deploy, and the webhooks be deployed again."""
+    found = settings(HUBLAB_PUBLIC_URL="HTTPS://Hooks.Example.com")
+    assert found.webhooks[HOOKS].domain == DOMAIN
+
+
 def test_a_host_and_an_application_may_serve_them() -> None:
     found = settings(HUBLAB_WEBHOOKS=f"a.example.com:8081,{HOOKS}")
     assert {address: item.port for address, item in found.webhooks.items()} == {"a.example.com": 8081, HOOKS: 8080}
@@ -240,3 +247,40 @@ def test_what_cannot_be_used_is_named(change: dict[str, str], said: str) -> None
         settings(**change)
     assert said in str(refusal.value)
     assert SENTINEL not in str(refusal.value)
+
+
+def test_secret_that_env_has_no_more_is_taken_from_the_container(stage: Stage) -> None:
+    """A route whose secret is taken away is closed; the plan said so, and the container still had it."""
+    paid = {**SECRETS, "webhook-secret-onboarding-start": Secret(SENTINEL)}
+    stage.wanted = stage.mover.wanted = replace(stage.wanted, webhooks=replace(WEBHOOKS, secrets=paid))
+    stage.served(NEW)
+    stage.coolify.envs.append({"key": "TZ", "is_preview": False, "comment": None, "uuid": "by-hand"})
+    assert stage.plan().reasons == ()
+    stage.wanted = stage.mover.wanted = replace(stage.wanted, webhooks=WEBHOOKS)
+    plan = stage.plan()
+    assert plan.reasons == ("WEBHOOK_SECRET_ONBOARDING_START is not in .env any more",)
+    stage.deploy(plan)
+    keys = {item["key"] for item in stage.coolify.envs}
+    assert "WEBHOOK_SECRET_ONBOARDING_START" not in keys
+    assert {"TZ", "WEBHOOK_SECRET"} <= keys
+    assert stage.coolify.journal.count("POST /deploy") == 1
+    assert not stage.plan().changes
+
+
+def test_variable_whose_removal_got_no_answer_is_not_asked_for_again(stage: Stage) -> None:
+    stage.served(NEW)
+    stage.coolify.envs += [
+        {"key": "GONE", "is_preview": preview, "comment": "hublab:salt:digest", "uuid": f"gone{preview}"}
+        for preview in (False, True)
+    ]
+    forget = stage.coolify._forget
+
+    def lost(name: str) -> Any:
+        stage.coolify._forget = forget  # type: ignore[method-assign]
+        forget(name)
+        raise httpx.ReadTimeout("slow")
+
+    stage.coolify._forget = lost  # type: ignore[method-assign]
+    stage.deploy()
+    assert "GONE" not in {item["key"] for item in stage.coolify.envs}
+    assert not stage.plan().changes
