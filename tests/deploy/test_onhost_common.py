@@ -126,7 +126,6 @@ def test_finish_switches_prunes_and_remembers(tmp_path: Path) -> None:
         kept=("w.service",),
         ended=True,
         surplus=(),
-        drain_seconds=1,
         switch=True,
         release="new",
         previous="old",
