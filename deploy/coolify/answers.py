@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from deploy.coolify.words import address
 
 # What the comment of a variable begins with that a deploy has set.
 MARK = "hublab:"
@@ -92,7 +94,7 @@ class Application(Answer):
     name: Text = ""
     status: Text = ""
     build_pack: Text = ""
-    git_repository: Text = ""
+    git_repository: Annotated[Text, AfterValidator(address)] = ""
     git_branch: Text = ""
     git_commit_sha: Text = ""
     base_directory: Text = ""

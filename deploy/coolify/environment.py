@@ -68,6 +68,8 @@ def fault(entry: Entry) -> str:
         return f"{entry.key!r}: is not a variable's name; write letters, digits and _, and no digit first"
     if "'" in value:
         return f"{entry.key}: has a single quote, which breaks Coolify's deployment; choose a value without one"
+    if value.endswith("\\"):
+        return f"{entry.key}: has a backslash at its end, which swallows the quote after it; choose another"
     if not value.isprintable():
         return f"{entry.key}: has a line break or a control character, which Coolify does not keep; put it on one line"
     if value != value.strip() or not value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from deploy.onhost.untrusted import printable
@@ -12,6 +13,14 @@ if TYPE_CHECKING:
 
 MOST_LINES = 20
 NO_LOG = "Coolify shows its log to a token with read:sensitive alone; look at it there"
+
+
+CREDENTIAL = re.compile(r"(?<=^https://)[^/@]*@|(?<=^http://)[^/@]*@")
+
+
+def address(repository: str) -> str:
+    """A repository's address without the user and token that somebody may have written into it."""
+    return CREDENTIAL.sub("", repository)
 
 
 def log(text: str, secrets: Iterable[str] = ()) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ from tests.deploy.coolify.theatre import NEW, OLD, Theatre, application
 from tests.deploy.factories import SENTINEL, converged
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from deploy.spec import WorkerHost
 
 HOST = application()
@@ -241,7 +244,7 @@ def test_drain_that_coolify_would_cut_off_is_refused() -> None:
     assert found.what.startswith("HUBLAB_DRAIN_SECONDS: 2900 with HUBLAB_GATE_SECONDS 180 makes 3120 s")
 
 
-@pytest.mark.parametrize("value", ["user:it's", "user:two\nlines"])
+@pytest.mark.parametrize("value", ["user:it's", "user:two\nlines", "user:ends\\"])
 def test_credential_that_coolify_would_break_is_refused_without_showing_it(value: str) -> None:
     host = application(auth_string=Secret(value))
     (found,) = make(host, state()).problems
@@ -387,3 +390,30 @@ def test_commit_that_somebody_has_set_by_hand_is_not_what_is_wanted() -> None:
     found = state(app={"git_commit_sha": "c" * 40}, kept=(Kept(NEW, "r-new", {}),))
     plan = make(HOST, found)
     assert (plan.reasons, plan.release, plan.switch) == (("git_commit_sha cccccccccc → bbbbbbbbbb",), NEW, False)
+
+
+@pytest.mark.parametrize(
+    "remote", ["https://ci:sentinel-7@example.com/ada/hublab.git", "https://sentinel-7@example.com/ada/hublab"]
+)
+def test_credential_in_an_address_of_git_is_shown_by_no_plan(remote: str, tmp_path: Path) -> None:
+    """As a CI clones, and as somebody may have written it into Coolify."""
+    for words in (("init", "-q"), ("remote", "add", "origin", remote)):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+    here = revision.revision(tmp_path)
+    assert here.remote.startswith("https://example.com/ada/hublab")
+    plan = make(
+        HOST,
+        state(
+            app={"git_repository": remote.replace("ada", "eve"), "limits_memory": "0"},
+            revision=replace(HERE, remote=here.remote),
+        ),
+    )
+    told = "\n".join((*plan.words, *plan.warnings))
+    assert "https://example.com/eve/hublab" in told
+    assert "sentinel-7" not in told
+
+
+def test_address_of_git_over_ssh_is_as_it_was_written(tmp_path: Path) -> None:
+    for words in (("init", "-q"), ("remote", "add", "origin", "git@example.com:ada/hublab.git")):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+    assert revision.revision(tmp_path).remote == "git@example.com:ada/hublab.git"
