@@ -15,7 +15,7 @@ from deploy.onhost.before import restore_secrets
 from deploy.onhost.common import HostError, ask, must, read, say, write_atomically
 from deploy.onhost.drop_ins import bring_back
 from deploy.onhost.state_folders import folders_ready, make_folders_ready
-from deploy.onhost.unit_text import credentials, release_folder, stop_seconds, told
+from deploy.onhost.unit_text import credentials, environment, release_folder, stop_seconds, told
 from deploy.onhost.wire import Query
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def show(unit: str) -> dict[str, str]:
 
 
 def as_worker(unit: str, text: str) -> list[str]:
-    """The start of a command that has the API and the credential that a worker was started with.
+    """The start of a command that has the API, the credential and the trust that a worker was started with.
 
     Its user is nobody else's, so that no run can touch it, and it has nothing to write but /tmp.
     """
@@ -130,6 +130,7 @@ def as_worker(unit: str, text: str) -> list[str]:
         "HOME": "/tmp",  # noqa: S108
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+    variables |= {key: value for key, value in environment(text).items() if key == "SSL_CERT_FILE"}
     return [
         *("systemd-run", "--quiet", "--collect", "--pipe", "--wait"),
         *(f"--property={key}={value}" for key, value in properties.items()),

@@ -20,7 +20,7 @@ class Allowance:
 ALLOWANCES = {
     "jit": Allowance("a run may execute what it wrote into its memory, and so may code that is smuggled in", 0.1),
     "proc": Allowance("a run sees the host's memory, processors and kernel settings, though no other's process", 0.1),
-    "ca": Allowance("workers and runs trust whom the host trusts, also as Prefect's API", 0.0),
+    "ca": Allowance("workers, runs and the webhooks trust whom the host trusts, also as Prefect's API", 0.0),
 }
 TRUST_STORE = "/etc/ssl/certs/ca-certificates.crt"
 """Where Debian and its kin keep what the host trusts, the operator's own (`update-ca-certificates`) among it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deploy import spec
-from deploy.service import network, unit
+from deploy.service import allowances, network, unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,5 +35,6 @@ def render(
         allowed=network.allowed(host.allow_networks, reach),
         profiles=spec.PROFILES,
         secrets=spec.WEBHOOK_SECRETS,
-        **unit.visible(folder, python_prefix, writable),
+        trust_store=allowances.TRUST_STORE,
+        **unit.visible(folder, python_prefix, writable, allow=[word for word in host.allow if word == "ca"]),
     )

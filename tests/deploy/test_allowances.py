@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deploy.onhost.worker_unit import as_worker
 from deploy.service import allowances
 from deploy.words import warnings
 from tests.deploy.factories import converged, wanted
@@ -37,6 +38,13 @@ def test_word_opens_what_it_names_and_nothing_else(word: str, gone: set[tuple[st
     assert more.pop("HUBLAB_UNIT")
     assert more == told
     assert "ProtectProc=invisible" in open_
+
+
+@pytest.mark.parametrize(("allow", "trusted"), [(("ca",), [f"--setenv=SSL_CERT_FILE={STORE}"]), ((), [])])
+def test_gate_trusts_whom_its_worker_trusts(allow: tuple[str, ...], trusted: list[str]) -> None:
+    """It asks the same API, which may be behind an authority of one's own."""
+    asked = as_worker("prefect-worker@1.service", render(allow=allow))
+    assert [word for word in asked if "SSL_CERT_FILE" in word] == trusted
 
 
 def test_every_word_is_tried_here() -> None:

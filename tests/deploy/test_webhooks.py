@@ -66,6 +66,19 @@ def serving(**changes: Any) -> HostState:
     return replace(state, webhooks=replace(webhooks, **changes), files=files)
 
 
+def test_they_trust_whom_the_host_trusts_and_are_opened_in_nothing_else() -> None:
+    """Prefect's API may be behind an authority of one's own: what they accept would be handed on to nobody."""
+    host = with_webhooks(allow=("jit", "proc", "ca"))
+    opened = webhooks_unit.render(host, WEBHOOKS, release=RELEASE, python_prefix="/opt/python3.12")
+    assert directives(opened) == directives(text())
+    told = environment(opened).items() - environment(text()).items()
+    store = "/etc/ssl/certs/ca-certificates.crt"
+    assert {key: value for key, value in told if key != "HUBLAB_UNIT"} == {
+        "SSL_CERT_FILE": store,
+        "REQUESTS_CA_BUNDLE": store,
+    }
+
+
 def test_the_unit_is_shut_in_exactly_as_a_workers(tmp_path: Path) -> None:
     """Every line of the sandbox is the worker's, but for the folder that is its own; and one port to listen at."""
     shared = unit.fill("hardening.j2", **unit.visible("F", "/usr", ["S"]), root="R")
