@@ -127,6 +127,14 @@ def test_stock_worker_is_found_replaced_and_can_be_started_again(past: Past) -> 
     found = past.hublab("plan")
     assert found.status == 1, found.text
     assert f"-> ./hublab coolify adopt {OLD}: makes a new application in its place" in found.text
+    past.app.app["build_pack"] = "dockerfile"  # the same worker, built from a repository
+    for command in (("plan",), ("deploy", "--yes")):
+        found = past.hublab(*command)
+        assert found.status == 1, found.text
+        assert "it runs (running:unknown), and no deploy of this project has set it up" in found.text
+        assert f"-> ./hublab coolify adopt {OLD}, where it is a worker" in found.text
+    assert past.api.state(run) == "RUNNING"
+    past.app.app["build_pack"] = "dockercompose"
     (listed,) = [line for line in past.hublab("coolify", "list").text.splitlines() if OLD in line]
     assert listed.split() == ["perfect", "application", "running:unknown", OLD]
     seen = past.hublab(*adopt, "--list")
