@@ -139,6 +139,12 @@ class Application(Answer):
         return self.docker_registry_image_tag if self.image else self.git_commit_sha
 
 
+class Created(Answer):
+    """An application that was made."""
+
+    uuid: str
+
+
 class Deployment(Answer):
     """One deployment. `status`: queued, in_progress, finished, failed or cancelled-by-user."""
 

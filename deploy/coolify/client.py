@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from deploy.coolify.answers import (
     Application,
+    Created,
     Deployment,
     Project,
     Queued,
@@ -109,7 +110,7 @@ class Client(Transport):
             kind: the last part of the path: public, private-github-app, private-deploy-key or dockerimage.
             fields: what Coolify asks for.
         """
-        return str(self.change("POST", f"/applications/{kind}", dict(fields))["uuid"])
+        return _one(Created, self.change("POST", f"/applications/{kind}", dict(fields))).uuid
 
     def variables(self, uuid: str) -> list[Variable]:
         """The environment of an application, previews' included; without values."""

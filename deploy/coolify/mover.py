@@ -226,7 +226,7 @@ def newest(workers: Iterable[Running]) -> list[Running]:
 def _before(state: ApplicationState, plan: ApplicationPlan) -> Before:
     if state.app is None:
         raise RolloutError("the application was not looked at")
-    ran = not state.app.status.startswith("exited")
+    ran = bool(state.online) or not state.app.status.startswith("exited")  # Coolify's word may be a minute old
     fields = present(state.app, list(plan.fields))
     return Before(source=state.app.source, release=state.release, fields=fields, ran=ran)
 

@@ -61,6 +61,11 @@ def _kind(app: Application) -> Iterator[Problem]:
             f"its build pack is {app.build_pack or 'unknown'}, not dockerfile or dockerimage",
             f"name another application, or ./hublab coolify adopt {app.uuid}",
         )
+    elif app.base_directory.strip("/") and not app.image:
+        yield Problem(
+            f"its base directory is {app.base_directory}: Coolify would look for the Dockerfile below it",
+            "set it to / in Coolify",
+        )
 
 
 def _rolling(app: Application) -> Iterator[Problem]:

@@ -127,14 +127,8 @@ def test_stock_worker_is_found_replaced_and_can_be_started_again(past: Past) -> 
     found = past.hublab("plan")
     assert found.status == 1, found.text
     assert f"-> ./hublab coolify adopt {OLD}: makes a new application in its place" in found.text
-    past.app.app["build_pack"] = "dockerfile"  # the same worker, built from a repository
-    for command in (("plan",), ("deploy", "--yes")):
-        found = past.hublab(*command)
-        assert found.status == 1, found.text
-        assert "it runs (running:unknown), and no deploy of this project has set it up" in found.text
-        assert f"-> ./hublab coolify adopt {OLD}, where it is a worker" in found.text
+    is_refused_when_built_from_a_repository(past)
     assert past.api.state(run) == "RUNNING"
-    past.app.app["build_pack"] = "dockercompose"
     (listed,) = [line for line in past.hublab("coolify", "list").text.splitlines() if OLD in line]
     assert listed.split() == ["perfect", "application", "running:unknown", OLD]
     seen = past.hublab(*adopt, "--list")
@@ -184,6 +178,17 @@ def test_stock_worker_is_found_replaced_and_can_be_started_again(past: Past) -> 
         assert as_said.status == 0, as_said.text
     past.start()
     wait_for(lambda: online(past.api), lambda: stage.log(past.container), every=0.5)
+
+
+def is_refused_when_built_from_a_repository(past: Past) -> None:
+    """It is of a kind that a deploy could replace, and its run would be cut off."""
+    past.app.app["build_pack"] = "dockerfile"
+    for command in (("plan",), ("deploy", "--yes")):
+        found = past.hublab(*command)
+        assert found.status == 1, found.text
+        assert "it runs (running:unknown), and no deploy of this project has set it up" in found.text
+        assert f"-> ./hublab coolify adopt {OLD}, where it is a worker" in found.text
+    past.app.app["build_pack"] = "dockercompose"
 
 
 def killed_while_paused(past: Past, adopt: tuple[str, ...]) -> None:

@@ -300,3 +300,9 @@ def test_what_an_answer_says_does_nothing_to_a_terminal() -> None:
     with pytest.raises(CoolifyError) as caught:
         Script().on("GET /servers", says(418, {"message": "\x1b[2Jgone"})).client.servers()
     assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("answer", [says(200, "<html>"), says(201, {"message": "made"})])
+def test_application_whose_uuid_is_not_in_the_answer_is_no_traceback(answer: httpx.Response) -> None:
+    with pytest.raises(CoolifyError, match="Coolify's answer is no Created"):
+        Script().on("POST /applications/public", answer).client.create("public", {})

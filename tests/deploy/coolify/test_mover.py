@@ -658,3 +658,12 @@ def test_preview_is_no_deployment_and_no_worker_of_the_application(theatre: Thea
     assert theatre.plan().problems == ()
     assert serves(theatre) == RELEASES[OLD]
     assert theatre.look().others == {name}
+
+
+def test_worker_that_is_online_ran_though_coolify_says_that_it_exited(theatre: Theatre) -> None:
+    """Its word is a minute old, or of a time when it did not reach the server: the way back would stop all."""
+    theatre.coolify.app["status"] = "exited:unhealthy"
+    theatre.coolify.lies = ["3.8.8-other"]
+    failed(theatre, "runs release 3.8.8-other")
+    theatre.mover.undo()
+    assert serves(theatre) == RELEASES[OLD]

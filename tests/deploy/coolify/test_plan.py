@@ -208,6 +208,7 @@ def test_rollout_that_was_cut_off_is_a_reason() -> None:
     ("changes", "words"),
     [
         ({"app": {"build_pack": "dockercompose"}}, "compose application.* -> ./hublab coolify adopt app1app1"),
+        ({"app": {"base_directory": "/app"}}, "base directory is /app.* -> set it to / in Coolify"),
         ({"app": {"build_pack": "nixpacks"}}, "build pack is nixpacks.* -> name another application"),
         ({"app": {"ports_mappings": "80:80"}}, "maps ports of the host .80:80.* -> clear it in Coolify"),
         (
