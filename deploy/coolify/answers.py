@@ -68,6 +68,7 @@ class ApplicationSettings(Answer):
 
     stop_grace_period: Number = 0
     is_auto_deploy_enabled: Flag = False
+    is_preview_deployments_enabled: Flag = False
     is_consistent_container_name_enabled: Flag = False
     custom_internal_name: Text = ""
 
@@ -181,7 +182,7 @@ class Variable(Answer):
 
 
 class Storage(Answer):
-    """A volume of an application; what a container writes anywhere else goes with it."""
+    """A volume of an application, or a folder of its host; what a container writes anywhere else goes with it."""
 
     name: Text = ""
     mount_path: Text = ""
@@ -191,6 +192,7 @@ class Storages(Answer):
     """What is mounted into an application's containers."""
 
     persistent_storages: tuple[Storage, ...] = ()
+    file_storages: tuple[Storage, ...] = ()
 
 
 class Queued(Answer):

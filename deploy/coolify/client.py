@@ -143,9 +143,9 @@ class Client(Transport):
                     self.change("DELETE", f"/applications/{uuid}/envs/{item.uuid}")
 
     def volumes(self, uuid: str) -> frozenset[str]:
-        """Where an application's containers have volumes."""
+        """Where an application's containers have volumes, or folders of the host."""
         found = _one(Storages, self.read(f"/applications/{uuid}/storages"))
-        return frozenset(item.mount_path for item in found.persistent_storages)
+        return frozenset(item.mount_path for item in (*found.persistent_storages, *found.file_storages))
 
     def add_volume(self, uuid: str, name: str, path: str) -> None:
         """A volume at a path, where none is; two at one path would start no container."""

@@ -252,6 +252,11 @@ def _warnings(wanted: WorkerHost, state: ApplicationState, app: Application) -> 
         yield "HUBLAB_COOLIFY_URL: http, so the token travels in the clear: give Coolify a domain with TLS"
     if app.settings.is_auto_deploy_enabled and not app.image:
         yield "auto deploy is on: each push deploys it beside this tool; switch it off in Coolify"
+    if app.settings.is_preview_deployments_enabled and not app.image:
+        yield (
+            "previews of pull requests are on: each would run code that nobody has read, beside what serves; switch "
+            "them off in Coolify"
+        )
     for name in ("pre_deployment_command", "post_deployment_command"):
         if getattr(app, name):
             yield f"its {name} runs as well; the deploy did not set it"

@@ -45,6 +45,7 @@ class Standin:
     journal: list[str] = field(default_factory=list)
     fails: dict[str, list[httpx.Response | Exception]] = field(default_factory=dict)
     storages: list[dict[str, Any]] = field(default_factory=list)
+    folders: list[dict[str, Any]] = field(default_factory=list)
     tokens: dict[str, tuple[str, ...]] = field(default_factory=lambda: {TOKEN: ABILITIES})
     api_is_on: bool = True
     queue_limit: int = 25
@@ -123,7 +124,7 @@ class Standin:
             f"POST {here}/envs": lambda: self._environment(method, body),
             f"PATCH {here}/envs": lambda: self._environment(method, body),
             f"GET {here}/logs": self._logs,
-            f"GET {here}/storages": lambda: {"persistent_storages": self.storages, "file_storages": []},
+            f"GET {here}/storages": lambda: {"persistent_storages": self.storages, "file_storages": self.folders},
             f"POST {here}/storages": lambda: self._storage(body),
             f"POST {here}/stop": self._stop,
             "GET /deploy": lambda: says(405, "This endpoint has changed to a POST request."),

@@ -258,12 +258,19 @@ def test_words_say_what_is_built_from_where_and_what_is_worth_knowing() -> None:
         "git_repository": "https://example.com/eve/other",
         "git_commit_sha": "HEAD",
         "pre_deployment_command": "true",
-        "settings": SETTINGS.model_copy(update={"is_auto_deploy_enabled": True}),
+        "settings": SETTINGS.model_copy(
+            update={"is_auto_deploy_enabled": True, "is_preview_deployments_enabled": True}
+        ),
     }
     plan = make(application(write_paths=("/srv/x",)), state(app=app))
     assert "eve/other by Coolify" in "\n".join(plan.words)
     told = "\n".join(plan.warnings)
-    for part in ("auto deploy is on", "its pre_deployment_command runs", "HUBLAB_WRITE_PATHS"):
+    for part in (
+        "auto deploy is on",
+        "previews of pull requests are on: ",
+        "its pre_deployment_command runs",
+        "HUBLAB_WRITE_PATHS",
+    ):
         assert part in told
     assert "this checkout's remote is git@example.com:ada/hublab.git" in told
 

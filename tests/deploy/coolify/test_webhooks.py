@@ -155,6 +155,13 @@ def test_volume_that_somebody_made_is_taken(stage: Stage) -> None:
     assert [item["name"] for item in stage.coolify.storages] == ["by-hand"]
 
 
+def test_folder_of_the_host_that_somebody_mounts_there_is_taken(stage: Stage) -> None:
+    """Coolify keeps it in another list; Docker starts no container with both."""
+    stage.coolify.folders = [{"uuid": "f", "fs_path": "/srv/hooks", "mount_path": PATH, "is_directory": True}]
+    stage.deploy()
+    assert stage.coolify.storages == []
+
+
 def failed(stage: Stage) -> str:
     stage.coolify.ends = ["failed"]
     return "is failed; what served before serves on"
