@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def make(host: WorkerHost, state: HostState) -> Plan:
     """What goes, or why the host cannot be looked at. A server that is gone keeps no host from leaving."""
-    if state.problem:
-        return Plan(host.address, tuple(problems.find(host, state)))
+    if found := problems.find(host, state) if state.problem else problems.unseen(state):
+        return Plan(host.address, tuple(found))
     there = [path for path in (spec.BASE, spec.CONFIG, spec.STATE) if state.files.get(path)]
     leaves = bool(there or state.workers or state.webhooks or state.users)
     return Plan(

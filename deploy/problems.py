@@ -55,13 +55,7 @@ def find(host: spec.WorkerHost, state: HostState) -> list[Problem]:
                 "use Debian 12 or later",
             )
         )
-    found += [
-        Problem(
-            f"the host's {name} could not be looked at: {error}",
-            "mend that on the host; where nothing is wrong there, it is a fault of the deploy's: report this line",
-        )
-        for name, error in state.faults.items()
-    ]
+    found += unseen(state)
     found += [
         Problem(
             words,
@@ -104,6 +98,17 @@ def find(host: spec.WorkerHost, state: HostState) -> list[Problem]:
     ]
     found += [disk(path, free, SPARE_BYTES) for path, free in state.free.items() if free < SPARE_BYTES]
     return found
+
+
+def unseen(state: HostState) -> list[Problem]:
+    """What could not be looked at: nothing is known of it."""
+    return [
+        Problem(
+            f"the host's {name} could not be looked at: {error}",
+            "mend that on the host; where nothing is wrong there, it is a fault of the deploy's: report this line",
+        )
+        for name, error in state.faults.items()
+    ]
 
 
 def _wish(host: spec.WorkerHost) -> str:

@@ -28,7 +28,11 @@ def credentials(unit: str) -> dict[str, str]:
 
 
 def unit_facts(units: str, numbers: dict[str, int]) -> dict[str, Worker]:
-    """Each of the named units that has a file, by its name; a worker's with its number."""
+    """Each of the named units that has a file, by its name; a worker's with its number.
+
+    Raises:
+        OSError: systemd does not say how they are; then nothing is known of their processes.
+    """
     texts = {name: read(f"{units}/{name}") for name in numbers if Path(units, name).is_file()}
     if not texts:
         return {}
@@ -41,11 +45,13 @@ def unit_facts(units: str, numbers: dict[str, int]) -> dict[str, Worker]:
         )
         for name, text in texts.items()
     }
+    silent = set(found)
     for block in ask("systemctl", "show", "--property", PROPERTIES, *found).strip().split("\n\n"):
         shown = dict(line.partition("=")[::2] for line in block.splitlines())
         name, pid = shown.get("Id", ""), int(shown.get("MainPID") or 0)
         if name not in found:
             continue
+        silent.discard(name)
         told = environment(pid) if pid else {}
         found[name] = replace(
             found[name],
@@ -61,4 +67,6 @@ def unit_facts(units: str, numbers: dict[str, int]) -> dict[str, Worker]:
             credentials=credentials(name) if pid else {},
             uvloop=b"uvloop" in read(f"/proc/{pid}/maps") if pid else False,
         )
+    if silent:
+        raise OSError(f"systemd does not say how {', '.join(sorted(silent))} is")
     return found

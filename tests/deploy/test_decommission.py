@@ -57,6 +57,13 @@ def test_another_worker_of_the_pool_goes_on() -> None:
     assert not any("no other worker" in word for word in leaving.make(HOST, more).words)
 
 
+def test_workers_that_were_not_seen_are_not_taken_for_none() -> None:
+    """All that they run from would be removed under them."""
+    state = converged(HOST, workers={}, faults={"workers": "OSError: systemd does not say how they are"})
+    (problem,) = leaving.make(HOST, state).problems
+    assert problem.what == "the host's workers could not be looked at: OSError: systemd does not say how they are"
+
+
 @pytest.fixture
 def told() -> list[Any]:
     """What systemd and Prefect were told."""
