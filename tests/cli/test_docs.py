@@ -29,6 +29,23 @@ MAKEFILES = "".join((CHECKOUT / name).read_text() for name in ("Makefile", "test
 CODE = re.compile(r"`([^`\n]+)`|^( {4}|\t)(.+)$|^((?:\./hublab|make) .+)$", re.MULTILINE)
 
 
+def title(path: Path) -> str:
+    return str(path.relative_to(CHECKOUT))
+
+
+TESTS = {title(path): path.read_text() for path in (CHECKOUT / "tests").rglob("*.py")}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=title)
+def test_tests_that_are_named_as_proof_are_there(page: Path) -> None:
+    text = re.sub(r"Prefect's own tests .+? fails \(`\w+`\)", "", page.read_text(), flags=re.DOTALL)
+    files = set(re.findall(r"(?<![\w.-])tests/[\w/]+\.py", text)) - set(TESTS)
+    names = set(re.findall(r"`(?:[\w/]+\.py::)?(test_\w+)`", text))
+    functions = set(re.findall(r"def (test_\w+)\(", "".join(TESTS.values())))
+    alone = set(re.findall(r"`(test_\w+\.py)`", text)) - {path.rpartition("/")[2] for path in TESTS}
+    assert sorted(files | alone | (names - functions)) == []
+
+
 def test_the_page_of_messages_is_what_the_code_says_today() -> None:
     assert troubleshooting.PAGE.read_text() == troubleshooting.page(), "python -m docs.troubleshooting"
 
@@ -49,10 +66,6 @@ def typed_lines(page: Path, program: str) -> list[str]:
     ]
     lines = [re.split(r"  #|\s[>|&;]", line)[0].strip() for line in found]
     return [line.removeprefix(program).strip() for line in lines if line.startswith(f"{program} ")]
-
-
-def title(path: Path) -> str:
-    return str(path.relative_to(CHECKOUT))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=title)

@@ -17,8 +17,8 @@ from deploy.rollout.activate import Rollout
 from deploy.rollout.member import Member
 from tests.deploy.coolify.theatre import FakePrefect
 from tests.deploy.factories import converged, legacy, wanted
+from tests.deploy.fleet.test_status import QUIET
 from tests.deploy.fleet_of_three import Inventory
-from tests.deploy.test_fleet import QUIET
 
 if TYPE_CHECKING:
     from pathlib import Path

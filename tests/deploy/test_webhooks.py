@@ -21,8 +21,8 @@ from deploy.service import unit, webhooks_unit
 from deploy.state import FileFacts, HostState, Worker
 from deploy.webhooks import Webhooks
 from tests.deploy.factories import SENTINEL, converged, release_name, wanted
-from tests.deploy.test_conductor import Recorder
-from tests.deploy.test_unit_exposure import exposure
+from tests.deploy.rollout.test_conductor import Recorder
+from tests.deploy.service.test_unit_exposure import exposure
 from tests.deploy.units import RELEASE, directives, environment, render
 
 if TYPE_CHECKING:

@@ -74,7 +74,7 @@ def in_mailbox(watch: Watch, one: Enrolment) -> list[int]:
 UNDER_WAY = {"", "Scheduled", "Late", "Pending", "Running", "AwaitingRetry"}
 
 
-# Long, for seven mails are waited for; what is quick asks the same in tests/flows/test_suppression.py.
+# Long, for seven mails are waited for; what is quick asks the same in tests/flows/recipients/test_suppression.py.
 @pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("leave", [by_browser, by_one_click])

@@ -20,7 +20,7 @@ from flows.services.prefect_api import Prefect
 from sandbox.standins.faults import Fault
 from tests.e2e.theatre import Theatre, secrets
 from tests.e2e.visit import Visit
-from tests.flows.test_notion_as_it_is import Workspace, settled
+from tests.flows.operator.test_notion_as_it_is import Workspace, settled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

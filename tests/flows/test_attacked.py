@@ -19,16 +19,16 @@ from flows.services import notion_schema as schema
 from flows.services.errors import ResendFailedError
 from flows.webhooks import events
 from sandbox.campaign.contacts import PAYLOADS
-from tests.flows import test_ahead
+from tests.flows import in_the_campaign
 from tests.flows.in_memory import Killed, Try
-from tests.flows.test_edits import EMAIL, SAME
+from tests.flows.in_the_campaign import EMAIL, SAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.flows.test_ahead import Read
+    from tests.flows.in_the_campaign import Read
 
-campaign = test_ahead.campaign  # the fixture
+campaign = in_the_campaign.campaign_read_ahead  # the fixture
 OTHER = SAME[3]
 
 

@@ -21,15 +21,15 @@ from flows.services.postpone import NotYetError
 from flows.services.prefect_api import Prefect
 from flows.services.server_clock import ServerClock
 from sandbox.standins.workspace import text
-from tests.flows import test_edits
+from tests.flows import in_the_campaign
+from tests.flows.in_the_campaign import SAME
 from tests.flows.test_attacked import killed_once_it_is_sent
-from tests.flows.test_edits import OTHER
 
 if TYPE_CHECKING:
-    from tests.flows.test_edits import Campaign
+    from tests.flows.in_the_campaign import Campaign
     from tests.flows.world import World
 
-campaign = test_edits.campaign  # the fixture
+campaign = in_the_campaign.campaign  # the fixture
 OFF = [timedelta(hours=hours) for hours in (-72, -25, -2, 2, 25, 72)]
 
 
@@ -122,7 +122,7 @@ def test_a_text_that_is_edited_goes_out_minutes_later(campaign: Campaign, first:
 
 @pytest.mark.parametrize("off", OFF)
 def test_an_edit_that_another_host_did_not_see_yet_stops_the_mail(campaign: Campaign, off: timedelta) -> None:
-    enrolment, other = campaign.enrols(), campaign.contact(OTHER)
+    enrolment, other = campaign.enrols(), campaign.contact(SAME[2])
     campaign.all.host_off = off
     assert campaign.send(enrolment, 1) == ""
     campaign.all.clock.advance(120)

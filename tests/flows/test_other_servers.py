@@ -9,7 +9,7 @@ import pytest
 
 from flows.sending import frozen
 from sandbox.local.campaign import registered
-from tests.flows.test_runs_of_deployments import HANDLER, OWN, read
+from tests.flows.services.test_runs_of_deployments import HANDLER, OWN, read
 from tests.servers import BEFORE, OLDEST, program
 
 if TYPE_CHECKING:

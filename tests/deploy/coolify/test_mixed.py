@@ -22,7 +22,7 @@ from tests.deploy.coolify.standin import APP
 from tests.deploy.coolify.test_plan import HOST, state
 from tests.deploy.coolify.theatre import NEW, OLD, OWNER, RELEASES, Theatre
 from tests.deploy.factories import bare, wanted
-from tests.deploy.test_conductor import Recorder
+from tests.deploy.rollout.test_conductor import Recorder
 
 if TYPE_CHECKING:
     from deploy.onhost.watch_canary import WatchCanary
