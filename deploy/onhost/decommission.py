@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
-import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from urllib.parse import quote
 from deploy.onhost.common import HostError, counted, must, say
 from deploy.onhost.finish_host import remove_worker
 from deploy.onhost.prefect_api import Access, ApiError, request
+from deploy.onhost.trust import ours
 from deploy.onhost.wire import Query
 
 if TYPE_CHECKING:
@@ -90,8 +89,7 @@ def remove_user(name: str, folders: list[str]) -> None:
 
 def users(prefix: str) -> list[str]:
     """Ours, the one whose group all others share last."""
-    ours = re.compile(rf"{re.escape(prefix)}(-webhooks|-worker-\d+)?")
-    return sorted((entry.pw_name for entry in pwd.getpwall() if ours.fullmatch(entry.pw_name)), reverse=True)
+    return sorted((entry.pw_name for entry in ours(prefix)), reverse=True)
 
 
 def remove_state(state: Path) -> None:

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import platform
-import pwd
 import re
 import shutil
 import sys
@@ -26,7 +25,7 @@ from deploy.onhost.lock import describe, holder
 from deploy.onhost.prefect_api import Access
 from deploy.onhost.record import deploys
 from deploy.onhost.state import FileFacts, HostState, PortFault, Release, Worker
-from deploy.onhost.trust import doubts
+from deploy.onhost.trust import doubts, ours
 from deploy.onhost.unit_facts import unit_facts
 from deploy.onhost.untrusted import printable
 from deploy.onhost.webhooks_port import fault
@@ -211,8 +210,8 @@ def systemd() -> int:
 
 
 def users(prefix: str) -> frozenset[str]:
-    """Those whose name begins so."""
-    return frozenset(entry.pw_name for entry in pwd.getpwall() if entry.pw_name.startswith(prefix))
+    """Those of a deploy, all of whose names begin so."""
+    return frozenset(entry.pw_name for entry in ours(prefix))
 
 
 def releases(folder: Path) -> dict[str, Release]:

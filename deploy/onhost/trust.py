@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,9 +65,15 @@ def doubts(places: Places, user: str) -> list[str]:
     return [f"{words}; what lies there would be run, or believed, as root" for words in found] + accounts(user)
 
 
+def ours(prefix: str) -> list[pwd.struct_passwd]:
+    """The accounts that a deploy makes, by their names; who logs in to deploy may be called alike."""
+    name = re.compile(rf"{re.escape(prefix)}(-webhooks|-worker-\d+)?")
+    return [entry for entry in pwd.getpwall() if name.fullmatch(entry.pw_name)]
+
+
 def accounts(prefix: str) -> list[str]:
     """Accounts of people that go by the name of one of ours."""
-    found = [entry for entry in pwd.getpwall() if entry.pw_name == prefix or entry.pw_name.startswith(f"{prefix}-")]
+    found = ours(prefix)
     people = [entry for entry in found if entry.pw_uid >= FIRST_HUMAN or not entry.pw_shell.endswith(NO_LOGIN)]
     return [
         f"the account {entry.pw_name} (uid {entry.pw_uid}, shell {printable(entry.pw_shell)}) is a person's; "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deploy.onhost import trust
+from deploy.onhost.inspect_host import users
 from deploy.onhost.wire import Places
 
 if TYPE_CHECKING:
@@ -87,9 +88,9 @@ def test_link_of_a_user_and_links_in_a_circle(place: Path) -> None:
 def test_account_of_a_person_by_the_name_of_a_worker(
     uid: int, shell: str, theirs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entries = [
-        pwd.struct_passwd((name, "x", uid, uid, "", "/", shell)) for name in ("hublab-worker-1", "hublabber", "eve")
-    ]
+    names = ("hublab-worker-1", "hublabber", "hublab-deploy", "hublab-worker-x", "eve")
+    entries = [pwd.struct_passwd((name, "x", uid, uid, "", "/", shell)) for name in names]
     monkeypatch.setattr(pwd, "getpwall", lambda: entries)
     told = [f"the account hublab-worker-1 (uid {uid}, shell {shell}) is a person's; a worker would run as that person"]
     assert trust.accounts("hublab") == (told if theirs else [])
+    assert users("hublab") == {"hublab-worker-1"}, "who logs in to deploy may have the project's name"
