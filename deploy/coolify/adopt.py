@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deploy.coolify import drain, revision, running, suspect
+from deploy.coolify.deployments import AWAY_SECONDS
 from deploy.coolify.errors import NotFoundError, RolloutError, UnclearError
 from deploy.coolify.ledger import Ledger
 from deploy.coolify.look import look
@@ -120,7 +121,8 @@ class Adoption:
             self._deploy(new, who)
             self._retire(found, new)
         finally:
-            self.ledger.release()
+            with suppress(OSError):  # its lease ends by itself
+                self.ledger.release()
         return new
 
     def _there(self, noted: str) -> str:
@@ -196,7 +198,8 @@ class Adoption:
                 mover.move(plan, state, who)
             mover.commit(plan)
         finally:
-            mover.ledger.release()
+            with suppress(OSError):
+                mover.ledger.release()
 
     def _retire(self, found: Found, new: str) -> None:
         """The old worker's runs end, then it is stopped."""
@@ -237,10 +240,28 @@ class Adoption:
         self.say(f"{old.name or old.uuid} is stopped; nothing of it is deleted")
 
     def _resume(self, progress: Progress) -> None:
-        drain.resume(self.prefect, self.wanted.work_pool, progress.paused)
-        self.ledger.note_adoption(replace(progress, paused=()))
-        self.say(f"queues {', '.join(progress.paused) or 'none'} are open again")
+        """Opened again, also by a Prefect that is away for a while: nobody begins a run before that.
+
+        Raises:
+            RolloutError: it stays away.
+        """
+        waited, names = 0.0, ", ".join(progress.paused) or "none"
+        while True:
+            try:
+                drain.resume(self.prefect, self.wanted.work_pool, progress.paused)
+                self.ledger.note_adoption(replace(progress, paused=()))
+                break
+            except OSError as error:
+                if waited > AWAY_SECONDS:
+                    raise RolloutError(
+                        f"queues {names} of pool {self.wanted.work_pool} are still paused, and Prefect does not answer "
+                        f"({error}) -> do it again when it does, or open them there"
+                    ) from None
+            self._pause(drain.LOOK_SECONDS)
+            waited += drain.LOOK_SECONDS
+        self.say(f"queues {names} are open again")
 
     def _pause(self, seconds: float) -> None:
         self._sleep(seconds)
-        self.ledger.refresh()
+        with suppress(OSError):  # while Prefect is away, nobody else takes the lock
+            self.ledger.refresh()

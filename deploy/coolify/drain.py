@@ -10,6 +10,9 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from deploy.coolify.prefect import HTTP_NOT_FOUND
+from deploy.onhost.prefect_api import ApiError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -42,7 +45,11 @@ def resume(prefect: Prefect, pool: str, names: Iterable[str]) -> None:
 
 
 def _set(prefect: Prefect, pool: str, name: str, *, paused: bool) -> None:
-    prefect.ask(f"/work_pools/{quote(pool)}/queues/{quote(name)}", {"is_paused": paused}, "PATCH")
+    try:
+        prefect.ask(f"/work_pools/{quote(pool)}/queues/{quote(name)}", {"is_paused": paused}, "PATCH")
+    except ApiError as error:
+        if error.status != HTTP_NOT_FOUND:  # somebody has deleted it meanwhile
+            raise
 
 
 def in_flight(prefect: Prefect, pool: str, worker: str) -> list[str]:
@@ -65,6 +72,11 @@ def wait(
     while True:
         sleep(LOOK_SECONDS)
         waited += LOOK_SECONDS
-        left = in_flight(prefect, pool, worker)
+        try:
+            left = in_flight(prefect, pool, worker)
+        except OSError:  # nobody else can say it either
+            if waited >= seconds:
+                raise
+            continue
         if waited >= SETTLE_SECONDS and (not left or waited >= seconds):
             return left

@@ -14,6 +14,7 @@ from deploy.coolify.adopt import Adoption
 from deploy.coolify.errors import CoolifyError, RolloutError
 from deploy.coolify.state import Revision
 from deploy.coolify.suspect import faults, worker_name
+from deploy.onhost.prefect_api import ApiError
 from tests.deploy.coolify.standin import APP
 from tests.deploy.coolify.theatre import NEW, RELEASES, Coolify, FakePrefect, Theatre
 
@@ -56,8 +57,12 @@ class Past(FakePrefect):
             self.workers[name] = {"name": name, "status": "ONLINE", "release": "", "created": "2026"}
 
     def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
+        if self.away:
+            raise ConnectionRefusedError("refused")
         if path == "/work_pools/default/queues/filter":
             return [{"name": name, "is_paused": paused} for name, paused in self.queues.items()]
+        if path.startswith("/work_pools/default/queues/") and path.rpartition("/")[2] not in self.queues:
+            raise ApiError(404, "absent")
         if path.startswith("/work_pools/default/queues/"):
             self.queues[path.rpartition("/")[2]] = body["is_paused"]
             return None
@@ -362,3 +367,50 @@ def test_queues_stay_paused_until_an_old_one_has_stopped_whose_stop_got_no_answe
     assert stage.adopt() == APP
     assert seen == [True]
     assert stage.past.queues["default"] is False
+
+
+@pytest.mark.parametrize("moment", ["while the runs end", "when the old one has stopped"])
+def test_prefect_that_is_away_for_a_moment_leaves_no_queue_paused(stage: Stage, moment: str) -> None:
+    """Its restart: nobody would begin a run until somebody adopts again, and nobody would say so."""
+    slept, stop, looks = stage.sleep, stage.host._stop, [4]
+
+    def sleep(seconds: float) -> None:
+        slept(seconds)
+        there = stage.past.queues["default"] if moment == "while the runs end" else stage.past.away
+        stage.past.away = there and looks[0] > 0
+        looks[0] -= stage.past.away
+
+    def stopped() -> dict[str, str]:
+        stage.past.away = moment == "when the old one has stopped"
+        return stop()
+
+    stage.sleep = sleep  # type: ignore[method-assign]
+    stage.host._stop = stopped  # type: ignore[method-assign]
+    assert stage.adopt() == APP
+    assert looks == [0]
+    assert stage.host.old.startswith("exited")
+    assert stage.past.queues == {"default": False, "mail": False, "closed": True, "probe-x": False}
+
+
+def test_prefect_that_stays_away_is_told_with_the_queues_that_are_paused(stage: Stage) -> None:
+    stop = stage.host._stop
+
+    def stopped() -> dict[str, str]:
+        stage.past.away = True
+        return stop()
+
+    stage.host._stop = stopped  # type: ignore[method-assign]
+    with pytest.raises(RolloutError, match=r"queues default, mail of pool default are still paused, .* -> do it again"):
+        stage.adopt()
+
+
+def test_queue_that_somebody_deletes_meanwhile_keeps_no_other_paused(stage: Stage) -> None:
+    stop = stage.host._stop
+
+    def stopped() -> dict[str, str]:
+        del stage.past.queues["default"]
+        return stop()
+
+    stage.host._stop = stopped  # type: ignore[method-assign]
+    assert stage.adopt() == APP
+    assert stage.past.queues["mail"] is False
