@@ -34,4 +34,6 @@ def former(units: str, base: str, prefix: str) -> Former:
     """
     workers, claims = everyone(units, base)
     by_cron = {item.user for item in workers if item.unit in CRON}
-    return Former(workers, claims, *others(base, prefix), starters(by_cron))
+    legacy, strangers = others(base, prefix)
+    told = {unit.name for unit in legacy} | {item.unit for item in workers if item.unit and item.how}
+    return Former(workers, claims, legacy, strangers, starters(by_cron, told))

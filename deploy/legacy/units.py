@@ -7,12 +7,16 @@ import os
 import re
 import stat
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from deploy.legacy.environment import executable, is_python, starts_worker, worker_start
 from deploy.onhost.common import ask, read
 from deploy.onhost.processes import parent
 from deploy.onhost.state import LegacyUnit
 from deploy.onhost.untrusted import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 # systemctl(1), show: each command of a unit as `{ path=… ; argv[]=… ; ignore_errors=… ; …}`.
 COMMAND = re.compile(r"\{ path=(.*?) ; argv\[\]=(.*?) ; (?:ignore_errors|flags)=")
@@ -32,6 +36,7 @@ PLAIN = re.compile(
     r"(?:(?:cd|source|\.|export|set|umask) [^;&|<>`$()]*(?:&&|;) ?)*(?:exec )?(?:\w+=[^\s;&|<>`()]* )*"
     r"(?P<command>[^\s;&|<>`()]*(?: [^;&|<>`()]*)?)"
 )
+OWN = 3  # of FOLDERS: the others are packages'
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -57,7 +62,7 @@ def show(names: list[str]) -> dict[str, dict[str, str]]:
     """Unit → what systemd knows of it."""
     if not names:
         return {}
-    wanted = "Id,ExecStart,FragmentPath,UnitFileState,ActiveState,MainPID,LoadState,Names"
+    wanted = "Id,ExecStart,FragmentPath,UnitFileState,ActiveState,MainPID,LoadState,Names,TriggeredBy"
     blocks = ask("systemctl", "show", f"--property={wanted}", "--", *names).split("\n\n")
     found = [dict(line.partition("=")[::2] for line in block.splitlines()) for block in blocks]
     return {unit["Id"]: unit for unit in found if "Id" in unit}
@@ -100,6 +105,27 @@ def candidates(prefix: str) -> set[str]:
     wants = {os.path.basename(path) for folder in FOLDERS for path in glob.glob(f"{folder}/*.wants/*@*.service")}
     names |= {name for name in wants for pattern in patterns if fnmatchcase(name, pattern)}
     return {name for name in names if "@." not in name}
+
+
+def written() -> dict[str, str]:
+    """The files that somebody wrote for services of this host, not a package: path → the unit that it is of."""
+    services = [path for folder in FOLDERS[:OWN] for path in glob.glob(f"{folder}/*.service")]
+    drop_ins = [path for folder in FOLDERS[:OWN] for path in glob.glob(f"{folder}/*.service.d/*.conf")]
+    found = {path: os.path.basename(path) for path in sorted(services)}
+    return found | {path: os.path.basename(os.path.dirname(path)).removesuffix(".d") for path in sorted(drop_ins)}
+
+
+def starting(names: set[str], told: Collection[str]) -> dict[str, str]:
+    """Those of these units, but for `told`, that come by themselves, at a boot or a time → what is to be disabled."""
+    wants = {os.path.basename(path) for folder in FOLDERS for path in glob.glob(f"{folder}/*.wants/*@*.service")}
+    of = {name: name for name in names if "@." not in name}
+    of |= {one: name for name in names if "@." in name for one in wants if fnmatchcase(one, name.replace("@.", "@*."))}
+    found: dict[str, str] = {}
+    for unit, state in show(sorted(of.keys() - set(told))).items():
+        kind, by = state.get("UnitFileState", ""), state.get("TriggeredBy", "").split()
+        if unit in of and not kind.startswith("masked") and (by or kind.startswith(("enabled", "generated"))):
+            found[of[unit]] = by[0] if by else unit
+    return found
 
 
 def others(base: str, prefix: str) -> tuple[tuple[LegacyUnit, ...], tuple[str, ...]]:

@@ -23,8 +23,8 @@ def legacy(plan: Plan, state: HostState) -> Iterator[str]:
             yield f"legacy unit {unit.name} will be disabled and masked"
     for line in state.starters:
         whose = f" of user {line.user}" if line.user else ""
-        may = "may start a worker again, and no deploy changes it: remove that line"
-        yield f"{line.file}{whose}, line {line.line}, {may}"
+        remedy = f"systemctl disable {line.unit}" if line.unit else "remove that line"
+        yield f"{line.file}{whose}, line {line.line}, may start a worker again, and no deploy changes it: {remedy}"
     for claim in state.claims:
         yield _claim(claim)
 

@@ -88,11 +88,15 @@ class LegacyUnit:
 
 @dataclass(frozen=True)
 class Starter:
-    """A line of a file that starts a worker again, at a boot or a login; `user`: whose, empty for the system's."""
+    """A line of a file that starts a worker again, at a boot or a login; `user`: whose, empty for the system's.
+
+    `unit`: what is to be disabled, where the line is a system unit's.
+    """
 
     file: str
     line: int
     user: str
+    unit: str = ""
 
 
 @dataclass(frozen=True)

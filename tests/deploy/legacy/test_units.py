@@ -193,16 +193,86 @@ def test_lines_that_start_a_worker_again(tmp_path: Path, monkeypatch: pytest.Mon
     (own / "x.service").write_text("[Service]\nExecStart=/usr/bin/true\n")
     monkeypatch.setattr(starters, "SPOOL", str(spool))
     monkeypatch.setattr(starters, "users", lambda: {me: str(home)})
-    mine = [item for item in starters.starters({"deploy"}) if str(tmp_path) in item.file]
+    mine = [item for item in starters.starters({"deploy"}, set()) if str(tmp_path) in item.file]
     assert mine == [
         Starter(f"{spool}/deploy", 3, "deploy"),
         Starter(f"{spool}/{me}", 1, me),
         Starter(f"{own}/w.service", 2, me),
     ]
-    assert [item.file for item in starters.starters(set()) if str(tmp_path) in item.file] == [
+    assert [item.file for item in starters.starters(set(), set()) if str(tmp_path) in item.file] == [
         f"{spool}/{me}",
         f"{own}/w.service",
     ]
+
+
+def test_unit_or_line_that_starts_a_worker_by_a_script_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is not a worker's own unit is not shut out: so it is told, unless it is told otherwise already."""
+    system, spool, script = tmp_path / "system", tmp_path / "spool", tmp_path / "start.sh"
+    (system / "dropped.service.d").mkdir(parents=True)
+    (system / "multi-user.target.wants").mkdir()
+    spool.mkdir()
+    script.write_text("#!/bin/sh\n# prefect worker start\nexec /srv/venv/bin/prefect worker start --pool default\n")
+    (tmp_path / "quiet.sh").write_text("#!/bin/sh\n# prefect worker start\ntrue\n")
+    (tmp_path / "keep.py").write_text("subprocess.run(['prefect', 'worker', 'start'])\n")
+    (spool / "deploy").write_text(f"*/5 * * * * pgrep prefect || {script}\n* * * * * {tmp_path}/quiet.sh\n")
+    lines = {
+        "script": f"ExecStart={script}",
+        "python": f"ExecStart=/usr/bin/python3 {tmp_path}/keep.py",
+        "uv": "ExecStart=/usr/local/bin/uv run prefect worker start",
+        "quiet": f"ExecStart={tmp_path}/quiet.sh",
+        "off": f"ExecStart={script}",
+        "static": f"ExecStart={script}",
+        "timed": f"ExecStart={script}",
+        "masked": f"ExecStart={script}",
+        "known": "ExecStart=/srv/venv/bin/prefect worker start",
+        "app@": f"ExecStart={script}",
+        "idle@": f"ExecStart={script}",
+        "pw@": "ExecStart=/srv/venv/bin/prefect worker start",
+    }
+    for name, line in lines.items():
+        (system / f"{name}.service").write_text(f"[Service]\n{line}\n")
+    (system / "dropped.service").write_text("[Service]\nExecStart=/usr/bin/true\n")
+    (system / "dropped.service.d/x.conf").write_text(f"[Service]\nExecStart=\nExecStart={script}\n")
+    (system / "multi-user.target.wants/app@1.service").symlink_to(system / "app@.service")
+    (system / "multi-user.target.wants/pw@2.service").symlink_to(system / "pw@.service")
+    monkeypatch.setattr(starters, "SPOOL", str(spool))
+    monkeypatch.setattr(starters, "users", dict)
+    monkeypatch.setattr(units, "FOLDERS", (str(system),))
+    states = {"off": "disabled", "timed": "static", "static": "static", "masked": "masked"}
+
+    def show(names: list[str]) -> dict[str, dict[str, str]]:
+        assert not [name for name in names if "@." in name]  # systemd refuses to tell of a template
+        plain = {name: states.get(name.removesuffix(".service"), "enabled") for name in names}
+        timer = {"timed.service": "timed.timer"}
+        return {name: {"UnitFileState": state, "TriggeredBy": timer.get(name, "")} for name, state in plain.items()}
+
+    monkeypatch.setattr(units, "show", show)
+    mine = [item for item in starters.starters(set(), {"known.service", "pw@2.service"}) if str(tmp_path) in item.file]
+    assert sorted((item.file.removeprefix(f"{tmp_path}/"), item.line, item.unit) for item in mine) == [
+        ("spool/deploy", 1, ""),
+        ("system/app@.service", 2, "app@1.service"),
+        ("system/dropped.service.d/x.conf", 3, "dropped.service"),
+        ("system/python.service", 2, "python.service"),
+        ("system/script.service", 2, "script.service"),
+        ("system/timed.service", 2, "timed.timer"),
+        ("system/uv.service", 2, "uv.service"),
+    ]
+
+
+def test_crontab_of_nothing_but_names_of_scripts_is_read_to_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crontab, read = tmp_path / "crontab", list[str]()
+    crontab.write_text("\n".join(f"/{number}" for number in range(50_000)))
+
+    def regular(path: str) -> bytes:
+        read.append(path)
+        return crontab.read_bytes() if path == str(crontab) else b""
+
+    monkeypatch.setattr(starters, "regular", regular)
+    starters.starts_one.cache_clear()
+    assert starters.lines(str(crontab)) == []
+    assert len(read) == 1 + starters.MOST_SCRIPTS - 1
 
 
 def test_crontab_that_is_no_file_of_text_holds_nothing_up(tmp_path: Path) -> None:
@@ -230,7 +300,8 @@ def test_plan_says_who_starts_a_worker_again() -> None:
     )
     own = {"unit": None, "user_unit": "x.service", "how": "", "origin": "unit x.service of the user's own systemd"}
     line = Starter("/var/spool/cron/crontabs/deploy", 3, "deploy")
-    assert plan_words(legacy=(cron, wrapped, legacy(pid=7, name="u", uvloop=(), **own)), starters=(line,)) == (
+    unit = Starter("/etc/systemd/system/app.service", 7, "", "app.timer")
+    assert plan_words(legacy=(cron, wrapped, legacy(pid=7, name="u", uvloop=(), **own)), starters=(line, unit)) == (
         (
             "legacy worker old (pid 5, started by cron.service, user deploy, Prefect 3.4.1) "
             "will be retired after its runs"
@@ -248,6 +319,10 @@ def test_plan_says_who_starts_a_worker_again() -> None:
         (
             "/var/spool/cron/crontabs/deploy of user deploy, line 3, may start a worker again, "
             "and no deploy changes it: remove that line"
+        ),
+        (
+            "/etc/systemd/system/app.service, line 7, may start a worker again, "
+            "and no deploy changes it: systemctl disable app.timer"
         ),
     )
 
