@@ -79,7 +79,7 @@ def _fit(block: str, name: str, place: Place, live: Live, free: list[str], wante
         problem = f"property {place.name!r} is {found['type']}, not {place.kind}"
         return _proposed(block, name, replace(place, kind=found["type"]), problem)
     if found is not None and kind != "title":
-        remedy = f"change its type in Notion, or name another in {FILE}"
+        remedy = f"change its type in Notion, or name another in {FILE}{_waived(block, name)}"
         return Fit(name, f"property {place.name!r} is {found['type']}, not {kind}: {remedy}")
     near = [one for one in free if _bare(one) == _bare(place.name) and live[one]["type"] in FITS[kind]]
     near = [one for one in near if live[one]["type"] == kind] or near
@@ -98,9 +98,12 @@ def _absent(block: str, name: str, place: Place) -> Fit:
         return Fit(name, f"{FILE} says that {name!r} is {place.name!r}, and there is no such property: correct it")
     if name in schema.OPTIONAL.get(block, ()):
         return Fit(name)
-    waived = "" if name in NEEDED[block] else f", or write {_quoted(name)} = false in {FILE}"
     missing = f"property {name!r} ({schema.SCHEMA[block][name]}) is missing"
-    return Fit(name, f"{missing}: `./hublab campaign notion-setup` would add it{waived}", adds=True)
+    return Fit(name, f"{missing}: `./hublab campaign notion-setup` would add it{_waived(block, name)}", adds=True)
+
+
+def _waived(block: str, name: str) -> str:
+    return "" if name in NEEDED[block] else f", or write {_quoted(name)} = false in {FILE}"
 
 
 def _chosen(block: str, name: str, place: Place, found: Mapping[str, Any], wanted: set[str]) -> Fit:

@@ -91,6 +91,16 @@ def test_an_own_name_of_another_kind_is_proposed_where_it_can_be_converted_and_e
     assert (email.problem, email.line, email.adds) == (said, "", False)
 
 
+def test_a_kind_that_nobody_can_write_may_be_done_without_unless_it_is_needed() -> None:
+    """Notion itself fills in when a page was created, and a formula; their type is hardly to be changed."""
+    live = database(schema.PROJECTS, **{"Created Date": of("created_time"), "Email": of("formula")})
+    found = fits(schema.PROJECTS, live)
+    assert found["Created Date"].problem.endswith(
+        'name another in notion.toml, or write "Created Date" = false in notion.toml'
+    )
+    assert found["Email"].problem.endswith("name another in notion.toml")
+
+
 def test_what_is_missing_would_be_added_and_may_be_done_without_unless_it_is_needed() -> None:
     live = database(schema.SEQUENCE, **{"Template Type": None, "Cancelled": None})
     found = fits(schema.SEQUENCE, live)
