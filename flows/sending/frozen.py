@@ -148,6 +148,18 @@ def archived(prefect: Prefect, names: list[str]) -> dict[str, FrozenMail]:
     return {name: _accepted(name, one.data) for name in names for one in found[name] if one.data.get("accepted")}
 
 
+def kept(prefect: Prefect, names: Iterable[str]) -> dict[str, tuple[datetime, datetime | None]]:
+    """Of these mails those that were frozen: since when, and when Resend accepted it, where that is known."""
+    found: dict[str, tuple[datetime, datetime | None]] = {}
+    for some in batched(names, BATCH):
+        for name, value in prefect.variables(list(some)).items():
+            accepted = _instant(value["accepted_at"]) if value.get("accepted") else None
+            found[name] = _instant(value["frozen_at"]), accepted
+        for name, one in archived(prefect, list(some)).items():
+            found[name] = one.frozen_at, one.accepted_at
+    return found
+
+
 def archive(prefect: Prefect, now: datetime, ends: Callable[[], bool] = lambda: False) -> int:
     """Have an artifact, and no variable any more, say that a mail was accepted; how many it was done for.
 

@@ -93,6 +93,12 @@ class Past:
     def run(self, email: str, step: int, due: datetime) -> str:
         return before.scheduled_mail(self.api, self.ids[SEND], self.fields(email) | {"email_number": step}, due)
 
+    def deploy_beside(self, flow: str, name: str) -> str:
+        """One more deployment of a flow of theirs, under a name of its own; its id."""
+        there = self.api.get(f"/deployments/{self.ids[flow]}").json()
+        parts = {part: there[part] for part in ("flow_id", "entrypoint", "path", "pull_steps", "work_pool_name")}
+        return str(self.api.post("/deployments/", json={"name": name, **parts}).json()["id"])
+
     def end(self, run: str, kind: str) -> None:
         """What became of a run of theirs."""
         body = {"state": {"type": kind, "name": kind.title()}, "force": True}

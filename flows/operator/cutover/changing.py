@@ -26,7 +26,7 @@ def free(prefect: Prefect, those: Iterable[Write]) -> frozenset[str]:
 
     They wait, ended badly, or their worker is long gone.
     """
-    ids = [one.at for one in those if one.what in {writes.CANCEL, writes.SETTLE}]
+    ids = [one.at for one in those if one.what in {writes.CANCEL, writes.WITHDRAW, writes.SETTLE}]
     found = prefect.pages("/flow_runs/filter", {"flow_runs": {"id": {"any_": ids}}}) if ids else ()
     return frozenset(run["id"] for run in found if _is_free(run))
 

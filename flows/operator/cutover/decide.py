@@ -60,7 +60,7 @@ class Signup:
 
 
 def signups(facts: Facts, enrolled: Iterable[Case]) -> list[Signup]:
-    """The handlers' runs that wait, were lost with their worker before they wrote anything, or were not handed back."""
+    """The handlers' runs that wait, were lost before they wrote anything, or were not handed back."""
     enrolled_here = {key for key, run in facts.ours.items() if run.state_name != HANDED}
     known = {*enrolled_here, *(one.key for one in enrolled if one.rule != LEAVE_OUT)}
     found = []
@@ -69,16 +69,17 @@ def signups(facts: Facts, enrolled: Iterable[Case]) -> list[Signup]:
             continue
         sequence = all_sequences()[run.sequence]
         key = sequence.key_of(person.details(sequence, normalised(run.email), [run], ()))
-        waits = run.standing in {OPEN, BUSY}
+        stays = run.standing in {OPEN, BUSY}  # of who is busy here the worker is gone
         lost_here = run.state in {"FAILED", "CRASHED"} or run.message.startswith(KEPT)
-        if not waits and (key in known or not lost_here):
+        if not stays and (key in known or not lost_here):
             continue
         tester = person.is_tester(normalised(run.email), facts.testers)
-        old = not waits and facts.now - run.due > fates.GRACE
-        lost = f"a signup of {run.due:%Y-%m-%d %H:%M} UTC was lost ({run.state_name}); too long ago to begin now"
-        if tester and not waits:
+        if tester and not stays:
             continue
-        found.append(Signup(key, sequence, run, key in known or tester, lost if old else ""))
+        old = facts.now - run.due > (fates.PATIENCE if run.standing == OPEN else fates.GRACE)
+        settled = key in known or tester
+        lost = f"nobody is enrolled by it ({run.state_name}), too long ago to begin now"
+        found.append(Signup(key, sequence, run, settled, lost if old and not settled else ""))
     return found
 
 
@@ -164,7 +165,7 @@ def _case(  # noqa: PLR0913 - what an enrolment consists of
     record = _best(records)
     waiting = any(run.standing in {OPEN, BUSY} for run in runs)
     enrolled = record.started if record else min(run.due - sequence.step(run.step).delay for run in runs)
-    left_out = _left_out(facts, email, record)
+    left_out = _left_out(facts, sequence, email, record, strays)
     if left_out:
         noted: tuple[str, ...] = () if record else (left_out,)
         found = Case(key, sequence, email, LEAVE_OUT, left_out, enrolled, (), tuple(runs), record, doubts=noted)
@@ -186,10 +187,17 @@ def _best(records: list[Record]) -> Record | None:
     return max(records, key=lambda one: (bool(one.key), len(one.sent), -one.started.timestamp()), default=None)
 
 
-def _left_out(facts: Facts, email: str, record: Record | None) -> str:
+def _left_out(facts: Facts, sequence: Sequence, email: str, record: Record | None, strays: list[Record]) -> str:
     if person.is_tester(email, facts.testers):
         return "a test address"
     if record is None:
+        if strays:
+            kind = f" and Template Type {strays[0].type!r}" if strays[0].type else ""
+            return (
+                f"its record in Notion has Campaign {strays[0].campaign!r}{kind}: nothing is sent by a record of "
+                f"another. Is it this one, and the mails are to go on: choose {sequence.label!r} there, and run this "
+                "again"
+            )
         return (
             "no record in Notion: nothing is sent to who has none. Is it in the trash, and the mails are to go on: "
             "restore it, and run this again"

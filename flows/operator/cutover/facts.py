@@ -22,9 +22,9 @@ def standing(kind: str, name: str) -> str:
     """How a run of theirs stands, by the type and the name of its state.
 
     `open` waits for its time, `busy` is in a worker's hands, `ended` has run (which does not mean sent), `stopped` was
-    cancelled by a person, `taken` was cancelled by us and tells what it was.
+    cancelled by a person, whether or not its worker has ended it, `taken` was cancelled by us and tells what it was.
     """
-    if kind == "CANCELLED":
+    if kind in {"CANCELLED", "CANCELLING"}:
         return JOURNAL if name == TAKEN else STOPPED
     if kind in {"SCHEDULED", "PAUSED"}:
         return OPEN
@@ -36,7 +36,8 @@ class OldRun:
     """A run with flat parameters: of a mail (`step` from 1), or of a handler (`step` 0).
 
     `sequence` is campaign and name, None where they cannot be told; `since` is when its state began, `message` what it
-    says.
+    says; `begun`, that a worker had it once, wherever it stands now; `apart`, that its deployment is not renewed: the
+    code of before goes on in it.
     """
 
     id: str
@@ -51,6 +52,8 @@ class OldRun:
     key: str = ""
     pool: str = ""
     message: str = ""
+    begun: bool = False
+    apart: bool = False
 
     @property
     def standing(self) -> str:
@@ -60,7 +63,10 @@ class OldRun:
 
 @dataclass(frozen=True)
 class OurRun:
-    """A run under a key of ours; `since` is when its state began, `message` what it says."""
+    """A run under a key of ours; `since` is when its state began, `message` what it says.
+
+    `frozen` is when its mail's content was kept to be sent, `accepted` when Resend had it, as Prefect knows.
+    """
 
     id: str
     state: str
@@ -70,6 +76,8 @@ class OurRun:
     due: datetime | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
     message: str = ""
+    frozen: datetime | None = None
+    accepted: datetime | None = None
 
 
 @dataclass(frozen=True)

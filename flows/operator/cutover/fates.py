@@ -81,7 +81,7 @@ def tested(planned: dict[int, datetime], dues: dict[int, datetime]) -> bool:
 
 def is_busy(run: OldRun, now: datetime) -> bool:
     """Whether a worker is at a run; one that has been for long is lost."""
-    return run.standing == BUSY and now - run.since < STALE
+    return (run.standing == BUSY or run.state == "CANCELLING") and now - run.since < STALE
 
 
 def of(seen: Seen, now: datetime, listed_since: datetime | None) -> Fate:
@@ -126,7 +126,7 @@ def _not_out(seen: Seen, due: datetime, now: datetime) -> tuple[str, str, str]:
     if seen.tested:
         return WITHHELD, "scheduled minutes apart: left over from a test", "scheduled minutes apart, as in a test"
     maybe = [mail for mail in seen.unknown if mail.at >= due - MARGIN]
-    if maybe and standings & {ENDED, BUSY}:
+    if maybe and (standings & {ENDED, BUSY} or any(run.begun for run in seen.runs)):
         words = f"Resend lists {maybe[0].subject!r} of {maybe[0].at:%Y-%m-%d %H:%M}, which may be this mail"
         return WITHHELD, "may have gone out", f"{words}: it is not sent"
     if standings & {OPEN, JOURNAL}:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import batched
 from typing import TYPE_CHECKING, Any
@@ -12,17 +13,18 @@ from flows.campaigns import plan as plans
 from flows.campaigns.clock import instant
 from flows.campaigns.model import MAX_STEPS, CampaignError, normalised
 from flows.campaigns.model import sequences as all_sequences
-from flows.operator.cutover import decide
+from flows.operator.cutover import decide, stage
 from flows.operator.cutover.facts import Contact, Facts, Mail, OldRun, OurRun, Record
 from flows.recipients import contact
 from flows.recipients.mailbox import beginnings, mailbox
 from flows.recipients.reading import CONDITIONS
+from flows.sending import frozen
 from flows.services import notion_schema as schema
 from flows.services.clients import resend_client
 from flows.services.prefect_api import MAIL_FLOW, NotRegisteredError, Prefect
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from flows.services.notion_gateway import NotionGateway
     from flows.services.settings import Settings
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 GENTLE_SECONDS = 0.4  # between two calls, before the shared limits are there
 MOST_MAILS = 100_000
 EARLIER = timedelta(days=1)
+DONE = {"COMPLETED", "CANCELLED"}
 PARTS = frozenset({"key", "email", "page", "variables"})  # of an enrolment, which nothing here can do without
 
 
@@ -81,17 +84,29 @@ def facts(
 
 
 def _runs(prefect: Prefect, ordinary: tuple[datetime, str] | None) -> tuple[list[OldRun], dict[str, OurRun]]:
-    old, ours = list[OldRun](), dict[str, OurRun]()
+    old, ours, begun = list[OldRun](), dict[str, OurRun](), list[str]()
     handlers = {one.handler: (one.campaign, one.name) for one in decide.sequences()}
     those = {"flows": {"name": {"any_": [MAIL_FLOW, *handlers]}}}
     flows = {one["id"]: one["name"] for one in prefect.pages("/flows/filter", those)}
+    beside = {one["id"] for one in stage.beside(prefect)}
     for run in prefect.pages("/flow_runs/filter", those | {"sort": "ID_DESC"}):
         flow, key = flows.get(run["flow_id"], ""), str(run.get("idempotency_key") or "")
         if _is_ours(run.get("parameters") or {}):
             ours[key] = _our_run(run)
+            begun += [key] if run.get("run_count") else []
         elif flow not in handlers or not _is_ordinary(run, ordinary):
-            old.append(_old_run(run, key, handlers.get(flow)))
-    return old, ours
+            found = _old_run(run, key, handlers.get(flow))
+            old.append(replace(found, apart=run.get("deployment_id") in beside))
+    return old, _with_mails(prefect, ours, begun)
+
+
+def _with_mails(prefect: Prefect, ours: dict[str, OurRun], begun: Iterable[str]) -> dict[str, OurRun]:
+    """The same; of mails that had `begun` and are not done, with what Prefect knows of their content."""
+    given = {key: ours[key].parameters for key in begun if ours[key].state not in DONE}
+    names = {key: frozen.place(one["enrolment"]["key"], one["step"]) for key, one in given.items() if "step" in one}
+    there = frozen.kept(prefect, names.values())
+    known = {key: there[name] for key, name in names.items() if name in there}
+    return ours | {key: replace(ours[key], frozen=at, accepted=accepted) for key, (at, accepted) in known.items()}
 
 
 def _is_ours(given: dict[str, Any]) -> bool:
@@ -127,8 +142,8 @@ def _our_run(run: dict[str, Any]) -> OurRun:
 def _old_run(run: dict[str, Any], key: str, handled: tuple[str, str] | None) -> OldRun:
     given, state = run.get("parameters") or {}, run.get("state") or {}
     kind, name = str(run.get("state_type")), str(run.get("state_name"))
-    # One that has waited under our deployment was moved by it; the time that it was given first stays.
-    moved = kind != "SCHEDULED" or name == "AwaitingRetry"
+    # One that waits for another try (under our deployment too) or for a place was moved; the first time stays.
+    moved = kind != "SCHEDULED" or name in {"AwaitingRetry", "AwaitingConcurrencySlot"}
     due = run.get("expected_start_time") if moved else run.get("next_scheduled_start_time")
     due = due or run.get("expected_start_time") or run["created"]
     step = 0 if handled else _number(given.get("email_number"))
@@ -139,7 +154,7 @@ def _old_run(run: dict[str, Any], key: str, handled: tuple[str, str] | None) -> 
     told = sequence if email and (handled or known) else None
     return OldRun(
         run["id"], email, told, step, instant(due), kind, name, since, given, key, str(run.get("work_pool_name")),
-        str(state.get("message") or ""),
+        str(state.get("message") or ""), bool(run.get("run_count")),
     )  # fmt: skip
 
 

@@ -113,17 +113,22 @@ def _mail(facts: Facts, key: str, run: OurRun, schemas: Mapping[str, Mapping[str
     email = normalised(enrolment["email"])
     record = next((one for one in facts.records if one.page == enrolment["page"]), None)
     mark = record.sent.get(step) if record else None
-    mails, _ = attribution.attributed(facts.mails.get(email, ()), attribution.steps(sequence, facts.subjects))
-    sent = mark or (mails[step].at if step in mails else None)
+    mails, unknown = attribution.attributed(facts.mails.get(email, ()), attribution.steps(sequence, facts.subjects))
+    sent = mark or (mails[step].at if step in mails else run.accepted)
     mail = plans.planned(plans.of(sequence, enrolment), step)
     keeps = "" if sent else _why_not(facts, email, sequence, mail.template, stopped=record is None or record.stopped)
+    begun = run.frozen - fates.MARGIN if run.frozen and not sent else None
+    if maybe := next((one for one in unknown if begun and one.at >= begun), None):
+        # Resend's answer may have been lost with the try that asked.
+        keeps = keeps or f"Resend lists {maybe.subject!r} of {maybe.at:%Y-%m-%d %H:%M} UTC, which may be this mail"
     given = enrolment["variables"] | {"email": email, "email_number": step}
     flat = _flat(given, schemas.get(MAIL_FLOW, {}))
     # Not even the first mail goes to theirs: the link in it, by which one confirms, leads here.
     asks = enrolment["key"] if sequence.confirm and enrolment.get("confirm", True) else ""
     return Return(
-        key, email, sequence, step, run, flat, mail.due, keeps, sent, enrolment["page"], marked=bool(mark), asks=asks
-    )
+        key, email, sequence, step, run, flat, mail.due, keeps, sent, enrolment["page"],
+        marked=bool(mark) or record is None, asks=asks,
+    )  # fmt: skip
 
 
 def _why_not(facts: Facts, email: str, sequence: Sequence, template: str, *, stopped: bool) -> str:

@@ -30,6 +30,10 @@ PARTS = (
     *("work_pool_name", "work_queue_name", "description", "version"),
 )
 
+SCHEDULE = ("schedule", "active", "parameters", "slug")
+
+TELLING = {"do-nothing", "call-webhook", "send-notification"}  # what an automation does to nobody's runs
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -72,6 +76,13 @@ def deployments(prefect: Prefect) -> dict[str, dict[str, Any]]:
     return {name: one for name, one in found.items() if one is not None}
 
 
+def beside(prefect: Prefect) -> list[dict[str, Any]]:
+    """Deployments of the same flows under names of their own, which stay as they are."""
+    renewed = {one["id"] for one in deployments(prefect).values()}
+    asked = {"flows": {"name": {"any_": list(names())}}, "sort": "NAME_ASC"}
+    return [one for one in prefect.pages("/deployments/filter", asked) if one["id"] not in renewed]
+
+
 def theirs(there: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Those of the deployments that name code of somebody else. Pure."""
     return {name: one for name, one in there.items() if one.get("entrypoint") not in register.ENTRYPOINTS}
@@ -96,7 +107,7 @@ def keep(prefect: Prefect) -> None:
     kept = {}
     for name, one in theirs(deployments(prefect)).items():
         limit = (one.get("global_concurrency_limit") or {}).get("limit")
-        schedules = [{key: each[key] for key in ("schedule", "active")} for each in one.get("schedules") or []]
+        schedules = [{key: each[key] for key in SCHEDULE if key in each} for each in one.get("schedules") or []]
         kept[name] = {part: one.get(part) for part in PARTS} | {"concurrency_limit": limit, "schedules": schedules}
     if kept:
         prefect.keep(SNAPSHOT, KIND, kept)
@@ -147,14 +158,49 @@ def _blockers(prefect: Prefect, notion: NotionGateway, settings: Settings, pool:
     yield from (f"worker {one} polls the pool {pool} and would fail our runs: {remedy}" for one in strangers)
     if not set(online) - set(strangers):
         yield f"no worker of this project is online in the pool {pool}: `./hublab deploy`"
+    for name, one in theirs(deployments(prefect)).items():
+        if one.get("work_pool_name") is None and one.get("status") == "READY":
+            yield (
+                f"deployment {name} is in no pool, and a process of its own serves it (`flow.serve()`): whatever the "
+                "pool, it would take our runs and fail them: end it; a minute later it counts as gone"
+            )
     rows = [*preflight.secrets(settings), *preflight.properties(notion), *preflight.templates(notion, settings)]
     rows.append(preflight.sender(prefect, settings))
     yield from (f"{row.what}: {row.problem}" for row in rows if not row.ok)
 
 
+def _shared(prefect: Prefect) -> Iterator[str]:
+    """Workers of ours in a pool of theirs: what they take there is lost."""
+    now = theirs(deployments(prefect))
+    are = "runs of the production before are" if now else "the way back puts the runs of the production before"
+    for pool in sorted({str(one.get("work_pool_name")) for one in (now or kept(prefect)).values()} - {"None"}):
+        strangers = at_prefect.strangers(prefect, pool)
+        if ours := [one for one in at_prefect.online(prefect, pool) if one not in strangers]:
+            yield (
+                f"{', '.join(ours)} of this project {'poll' if len(ours) > 1 else 'polls'} the pool {pool}, where "
+                f"{are}: a worker of ours cannot run them, and a mail that it takes there is lost. Give the campaign "
+                f"a pool of its own first: HUBLAB_WORK_POOL in {env_file()}, `./hublab deploy`, "
+                "`./hublab campaign secrets`"
+            )
+
+
 def _warnings(prefect: Prefect, pool: str, pools: list[str]) -> Iterator[str]:
     if at_prefect.answers_anybody():
         yield at_prefect.ANSWERS_ANYBODY
+    yield from _shared(prefect)
+    for one in beside(prefect):
+        yield (
+            f"deployment {one['name']} ({one['id']}) is one more of the campaign's flows and stays as it is: the code "
+            "of before goes on in it. What waits there is withdrawn first; have whoever starts it start the one whose "
+            "name is the flow's"
+        )
+    for automation in prefect.pages("/automations/filter", {"sort": "NAME_ASC"}):
+        acts = sorted({action["type"] for action in automation["actions"]} - TELLING)
+        if acts and automation["enabled"]:
+            yield (
+                f"automation {automation['name']!r} ({', '.join(acts)}) may act on the campaign's runs and "
+                "deployments, and stays: look at it in Prefect's UI, and switch it off where it does"
+            )
     for other in (one for one in pools if one != pool):
         polling = ", ".join(at_prefect.online(prefect, other)) or "nobody"
         yield f"the deployments move from the pool {other} (polled by {polling}) to {pool}, and their runs with them"

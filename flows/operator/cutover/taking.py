@@ -21,9 +21,11 @@ from flows.services.clients import notion_client
 from flows.services.prefect_api import Prefect
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from prefect.client.schemas.objects import State
 
-    from flows.operator.cutover.decide import Case
+    from flows.operator.cutover.decide import Case, Signup
     from flows.operator.cutover.facts import Facts
     from flows.operator.cutover.lock import Lock
     from flows.operator.cutover.writes import Write
@@ -92,10 +94,13 @@ class Taking:
             facts = self._facts()
         time.sleep(self._settings.number("HUBLAB_NOTION_LAG_SECONDS"))  # a record of a moment ago is not shown yet
         facts = self._facts()
-        for case in decide.cases(facts):
+        cases = decide.cases(facts)
+        for case in cases:
             for one in writes.of(case, facts):
                 if one.what == writes.CLAIM:
                     self._do(case, one)
+        # Under our deployment a call enrols whom it names: one that must not is gone before handlers go on.
+        self._settle([one for one in decide.signups(facts, cases) if one.doubt], facts)
 
     def _take(self) -> None:
         """Everything else; what is in a worker's hands is waited for."""
@@ -113,16 +118,20 @@ class Taking:
                 those = writes.of(case, facts)
                 free = changing.free(self._prefect, those)
                 for one in those:
-                    self._do(case, one, free)
-            for signup in signups:
-                calls = writes.of_signup(signup, facts)
-                free = changing.free(self._prefect, calls)
-                for one in calls:
-                    self._hand_over(signup.sequence, one, free)
+                    if not self._do(case, one, free) and one.what == writes.WITHDRAW:
+                        break  # the code of before is at it
+            self._settle(signups, facts)
             for one in todo.get("", ()):
                 self._hand_over(None, one, frozenset())
             before = todo
             time.sleep(PAUSE if self.outcome.busy else 0)
+
+    def _settle(self, signups: Iterable[Signup], facts: Facts) -> None:
+        for signup in signups:
+            calls = writes.of_signup(signup, facts)
+            free = changing.free(self._prefect, calls)
+            for one in calls:
+                self._hand_over(signup.sequence, one, free)
 
     def _in_time(self) -> bool:
         return time.monotonic() < self._deadline
@@ -138,7 +147,7 @@ class Taking:
         elif changing.apply(self._prefect, self._notion, one, TAKEN, free):
             self._count(one.what)
 
-    def _do(self, case: Case, one: Write, free: frozenset[str] = frozenset()) -> None:
+    def _do(self, case: Case, one: Write, free: frozenset[str] = frozenset()) -> bool:
         self._lock.hold()
         done = True
         if one.what == writes.CLAIM:
@@ -151,6 +160,7 @@ class Taking:
             done = changing.apply(self._prefect, self._notion, one, TAKEN, free)
         if done:
             self._count(one.what)
+        return done
 
     def _create(self, case: Case, one: Write) -> None:
         """The run of a mail. What the first mail's run was given holds for all, by whichever go it was created."""

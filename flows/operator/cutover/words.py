@@ -26,6 +26,7 @@ SAYS = {
     writes.REVIVE: "schedule again",
     writes.SETTLE: "settle as sent before",
     writes.CANCEL: "cancel",
+    writes.WITHDRAW: "withdraw",
     "hand back": "hand back",
 }
 
@@ -96,7 +97,8 @@ def _signup(one: Signup) -> str:
         if one.doubt
         else ("is enrolled already" if one.known else "is enrolled by this release")
     )
-    return f"{one.run.email}  {one.sequence.campaign}/{one.sequence.name}  a signup nobody came to: {what}"
+    when = f"a signup of {one.run.due:%Y-%m-%d %H:%M} UTC that nobody came to"
+    return f"{one.run.email}  {one.sequence.campaign}/{one.sequence.name}  {when}: {what}"
 
 
 def _kept(those: Sequence[Kept], *, whole: bool) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 First the enrolment's key is taken, so that nobody else enrols the person; then the record has the key; then our runs
 are there; and only then theirs are cancelled. Between the last two nothing is sent twice: under our deployments a run
-of theirs only waits.
+of theirs only waits. One of a deployment that stays theirs does not: it is withdrawn first, and what it was it tells.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from flows.operator.cutover.fates import Fate
 
 CLAIM, ENROL, PAGE, CREATE, REVIVE = "claim", "enrol", "page", "create", "revive"
-SETTLE, CANCEL = "settle", "cancel"
+SETTLE, CANCEL, WITHDRAW = "settle", "cancel", "withdraw"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ def of(case: Case, facts: Facts) -> list[Write]:
     claim = list(_claim(case, facts))
     if case.rule == decide.WAIT:
         return claim
-    return [*claim, *_page(case), *_runs(case, facts), *_cancels(case)]
+    cancels = list(_cancels(case))
+    first = [one for one in cancels if one.what == WITHDRAW]
+    return [*claim, *first, *_page(case), *_runs(case, facts), *(one for one in cancels if one not in first)]
 
 
 def _claim(case: Case, facts: Facts) -> Iterator[Write]:
@@ -98,20 +100,20 @@ def _cancels(case: Case) -> Iterator[Write]:
     for run in case.runs:
         stale = case.rule == decide.TAKE and run.standing == BUSY
         if run.standing == OPEN or stale:
-            yield Write(CANCEL, run.id, run.step, run.due, message=f"{case.key}: {case.why or 'taken over'}")
+            what = WITHDRAW if run.apart else CANCEL
+            yield Write(what, run.id, run.step, run.due, message=f"{case.key}: {case.why or 'taken over'}")
 
 
 def of_signup(signup: Signup, facts: Facts) -> list[Write]:
     """What is still to be written for somebody whom theirs did not come to enrol."""
-    if signup.doubt:
-        return []
     run, key, there = signup.run, signup.key, facts.ours.get(signup.key)
     values = {"payload": run.parameters, "received_at": run.due.isoformat()}
     enrol = Write(ENROL, key, values=values, message=f"{signup.sequence.campaign}/{signup.sequence.name}")
     if there is not None and there.state_name == HANDED:
         enrol = Write(REVIVE, there.id)
-    cancel = [Write(CANCEL, run.id, message=f"{key}: enrolled by this release")]
-    return [*(() if signup.known else (enrol,)), *(cancel if run.standing in {OPEN, BUSY} else ())]
+    cancel = [Write(CANCEL, run.id, message=f"{key}: {signup.doubt or 'enrolled by this release'}")]
+    begins = not (signup.known or signup.doubt)
+    return [*((enrol,) if begins else ()), *(cancel if run.standing in {OPEN, BUSY} else ())]
 
 
 def enrolment(case: Case) -> dict[str, Any]:

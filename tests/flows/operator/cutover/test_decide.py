@@ -192,6 +192,22 @@ def test_what_is_written_is_not_written_again() -> None:
             "ended as Running",
         ),
         (lambda f: without(f, 5, run(5, START + 168 * HOUR, "CANCELLED")), "ooocwcc", "cancelled by hand"),
+        # The same, and its worker was gone already: nobody comes to end it.
+        (
+            lambda f: without(f, 5, run(5, START + 168 * HOUR, "CANCELLING", since=NOW - HOUR)),
+            "ooocwcc",
+            "cancelled by hand",
+        ),
+        # It had begun, waits for another try, and a mail may be it.
+        (
+            lambda f: replace(
+                without(f, 3, replace(run(3, START + 72 * HOUR, name="AwaitingRetry"), begun=True)),
+                records=(record(START, (1, 2)),),
+                mails={ADA: (mail(1, START), mail(2, START + 24 * HOUR), mail(9, START + 72 * HOUR, "Old words"))},
+            ),
+            "oowcccc",
+            "may be this mail",
+        ),
         (lambda f: replace(f, runs=(*f.runs, run(6, START + 300 * HOUR))), "ooocccc", "more than once: mail 6"),
         (lambda f: replace(f, records=(*f.records, record(START - HOUR, (), page="page-2"))), "ooocccc", "2 records"),
         (lambda f: replace(f, records=(replace(f.records[0], campaign=""),)), "ooocccc", "no Campaign"),
@@ -357,6 +373,16 @@ def test_without_a_record_nothing_is_sent_and_nobody_is_kept_from_signing_up() -
     assert "restore it" in " ".join(case.doubts)
 
 
+def test_a_record_of_another_campaign_is_named_where_there_is_no_other() -> None:
+    """It is there, and not in the trash: a person renamed the option, or chose another."""
+    facts = replace(world(START, 3), records=(record(START, (1, 2, 3), campaign="Christmas Campaign"),))
+    case = only(facts)
+    assert case.rule == "left out"
+    assert "'Christmas Campaign'" in case.why
+    assert "choose 'Christmas 2025'" in case.why
+    assert "trash" not in case.why
+
+
 @pytest.mark.parametrize("email", ["qa@salon.ca", "qa+3@salon.ca", "sarah@example.com", "x@sub.test"])
 def test_test_addresses_are_left_out(email: str) -> None:
     runs = tuple(replace(one, email=email) for one in world(START, 3).runs)
@@ -426,6 +452,34 @@ def test_a_signup_that_nobody_came_to_is_enrolled_and_one_lost_long_ago_is_named
         )[1]
         == ()
     )
+
+
+@pytest.mark.parametrize(
+    ("state", "name", "hours", "begins"),
+    [
+        ("SCHEDULED", "Late", 100, True),
+        ("SCHEDULED", "Late", 200, False),  # a week and more: the mails of who waits so long are not sent either
+        ("RUNNING", "Running", 47, True),
+        ("RUNNING", "Running", 49, False),  # its worker is gone as if it had crashed
+        ("PENDING", "Pending", 49, False),
+    ],
+)
+def test_a_signup_of_long_ago_begins_nothing_however_its_run_stands(
+    state: str, name: str, hours: int, begins: bool
+) -> None:
+    fields, due = {"email": "bo@salon.ca", "first_name": "Bo", "assessment_score": 40}, NOW - hours * HOUR
+    call = OldRun("h", "bo@salon.ca", ("christmas", "signup"), 0, due, state, name, due, fields)
+    _, (signup,), todo, _ = plan.decided(Facts(NOW, (call,)))
+    assert [one.what for one in todo[signup.key]] == (["enrol", "cancel"] if begins else ["cancel"])
+    assert ("too long ago" in signup.doubt) is not begins
+    assert f"a signup of {due:%Y-%m-%d %H:%M} UTC" in words._signup(signup)
+
+
+def test_a_signup_whose_run_a_person_has_cancelled_begins_nothing_though_nobody_was_there_to_end_it() -> None:
+    fields = {"email": "bo@salon.ca", "first_name": "Bo", "assessment_score": 40}
+    since = NOW - HOUR
+    call = OldRun("h", "bo@salon.ca", ("christmas", "signup"), 0, since, "CANCELLING", "Cancelling", since, fields)
+    assert plan.decided(Facts(NOW, (call,)))[1] == ()
 
 
 def test_a_signup_that_the_way_back_did_not_hand_over_is_enrolled_when_all_is_taken_over_again() -> None:
@@ -509,6 +563,22 @@ def run_there(**parameters: Any) -> dict[str, Any]:
     times = {"expected_start_time": NOW.isoformat(), "next_scheduled_start_time": NOW.isoformat()}
     given = {"email": ADA, "email_number": 3} | parameters
     return {"id": "r", "state_type": "SCHEDULED", "state_name": "Late", "state": state, "parameters": given} | times
+
+
+@pytest.mark.parametrize("name", ["AwaitingRetry", "AwaitingConcurrencySlot"])
+def test_mails_that_wait_together_after_an_outage_are_no_test(name: str) -> None:
+    """Prefect moves a run that waits for another try, or for a place, to a moment from now."""
+    moved = {"state_name": name, "next_scheduled_start_time": NOW.isoformat()}
+    times = {1: NOW - 80 * HOUR, 2: NOW - 56 * HOUR, 3: NOW - 8 * HOUR}
+    shown = [run_there(email_number=n) | moved | {"expected_start_time": at.isoformat()} for n, at in times.items()]
+    runs = tuple(read._old_run(one, "", None) for one in shown)
+    facts = replace(world(NOW - 80 * HOUR, 0), runs=runs)
+    assert [one.due for one in only(facts).fates[:3]] == list(times.values())
+    assert kinds(facts)[:3] == "ccc"
+
+
+def test_whether_a_run_has_begun_once_is_read() -> None:
+    assert [read._old_run(run_there() | {"run_count": n}, "", None).begun for n in (0, 1)] == [False, True]
 
 
 @pytest.mark.parametrize(

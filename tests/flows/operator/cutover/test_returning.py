@@ -150,6 +150,34 @@ def test_what_resend_has_is_marked_and_settled() -> None:
     assert todo(facts) == [("page", "page-1"), ("settle", "ours-2")]
 
 
+def test_what_resend_has_and_whose_record_is_thrown_away_is_settled_all_the_same() -> None:
+    facts = world(ours(2), mails={ADA: (Mail("m", ADA, "Letter 2", NOW),)}, records=())
+    assert todo(facts) == [("settle", "ours-2")]
+
+
+def test_what_resend_has_accepted_is_out_whatever_its_subject_tells() -> None:
+    """Its subject line was edited since; Notion was away, and the run waits to write the mark."""
+    key, run = ours(2, name="AwaitingRetry")
+    facts = world((key, replace(run, accepted=NOW, frozen=NOW)), mails={ADA: (Mail("m", ADA, "Old words", NOW),)})
+    (one,) = returning.returns(facts, SCHEMAS)
+    assert one.sent_at == NOW
+    assert todo(facts) == [("page", "page-1"), ("settle", "ours-2")]
+
+
+@pytest.mark.parametrize(
+    ("subject", "minutes", "handed"),
+    [("Old words", 1, False), ("Old words", -30, True), ("Letter 1", 1, True)],
+)
+def test_what_was_begun_and_may_be_out_is_not_handed_over(subject: str, minutes: int, *, handed: bool) -> None:
+    """Resend's answer was lost, and of a mail since then no subject tells which it is."""
+    key, run = ours(2, name="AwaitingRetry")
+    there = Mail("m", ADA, subject, NOW + timedelta(minutes=minutes))
+    facts = world((key, replace(run, frozen=NOW)), mails={ADA: (there,)})
+    (one,) = returning.returns(facts, SCHEMAS)
+    assert ("which may be this mail" in one.keeps) is not handed
+    assert [what for what, _ in todo(facts)] == (["hand back", "cancel"] if handed else ["cancel"])
+
+
 def test_an_enrolment_that_had_begun_gives_back_the_mails_that_it_did_not_come_to() -> None:
     handler = (KEY, OurRun("handler", "CRASHED", "Crashed", NOW, NOW, NOW, {"payload": {"email": ADA}}))
     assert todo(world(handler, ours(1))) == [

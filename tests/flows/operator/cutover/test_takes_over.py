@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
 
 from flows.campaigns.clock import instant
 from flows.campaigns.model import sequence as find_sequence
-from flows.enrolment.takeover import CLAIMING
-from flows.operator.cutover import read, stage, taking
+from flows.enrolment.takeover import CLAIMED, CLAIMING
+from flows.operator.cutover import lock, read, stage, taking
 from flows.operator.cutover.__main__ import main
 from flows.operator.register import register
 from flows.recipients import edits, suppression
@@ -18,11 +20,8 @@ from flows.services import notion_schema as schema
 from flows.services.clients import notion_client
 from flows.services.prefect_api import Prefect
 from sandbox.past import campaign as before
-from tests.flows.past import SCORES, SEND, SIGNUP, Past
+from tests.flows.past import SCORES, SEND, SIGNUP, Past, Stopped, stopped_when
 from tests.flows.test_before import run_of
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def snapshot(past: Past) -> str:
@@ -96,6 +95,66 @@ def test_the_plan_names_what_is_in_the_way(past: Past, capsys: pytest.CaptureFix
     assert "worker laptop polls the pool default" in said
     assert "HUBLAB_WORK_POOL" in said
     assert "no worker of this project is online" in said
+
+
+def test_a_process_that_serves_a_flow_of_theirs_is_in_the_way_whatever_the_pool(
+    past: Past, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`flow.serve()` asks for the runs of a deployment by its id, ours as well, and runs them by its own code."""
+    there = past.api.get(f"/deployments/{past.ids[SEND]}").json()
+    served = {part: there[part] for part in ("name", "flow_id", "entrypoint", "path")}
+    past.api.delete(f"/deployments/{past.ids[SEND]}").raise_for_status()
+    past.ids[SEND] = past.api.post("/deployments/", json=served).json()["id"]
+    assert planned(capsys)["blockers"] == []  # nobody serves it any more
+
+    def asked() -> Any:
+        polled = {"deployment_ids": [past.ids[SEND]], "scheduled_before": "2100-01-01T00:00:00Z"}
+        return past.api.post("/deployments/get_scheduled_flow_runs", json=polled).json()
+
+    asked()
+    while past.api.get(f"/deployments/{past.ids[SEND]}").json()["status"] != "READY":
+        time.sleep(0.1)
+    (said,) = planned(capsys)["blockers"]
+    assert said.startswith(f"deployment {SEND} is in no pool, and a process of its own serves it (`flow.serve()`)")
+    register("default")
+    assert past.world.run(past.world.enrol("signup", past.fields(past.world.address()))).is_completed()
+    assert any("enrolment" in run["parameters"] for run in asked())
+
+
+def test_the_plan_names_automations_that_may_act_on_our_runs(past: Past, capsys: pytest.CaptureFixture[str]) -> None:
+    """They stay: one that cancels what is late would cancel our mails too, whenever the campaign is paused."""
+    late = {"type": "event", "posture": "Reactive", "threshold": 1, "within": 0, "expect": ["prefect.flow-run.Late"]}
+    cancels, starts = {"type": "cancel-flow-run"}, {"type": "run-deployment", "deployment_id": past.ids[SEND]}
+    wanted = {"tidy\x1b[2J": [cancels], "again": [starts, {"type": "do-nothing"}], "quiet": [{"type": "do-nothing"}]}
+    made = [
+        past.api.post("/automations/", json={"name": name, "trigger": late, "actions": those}).json()["id"]
+        for name, those in wanted.items()
+    ]
+    off = {"name": "off", "trigger": late, "actions": [cancels], "enabled": False}
+    made.append(past.api.post("/automations/", json=off).json()["id"])
+    try:
+        assert main([]) == 0
+    finally:
+        for one in made:
+            past.api.delete(f"/automations/{one}")
+    shown = capsys.readouterr().out
+    assert "WARNING: automation 'again' (run-deployment) may act on the campaign's runs" in shown
+    assert "(cancel-flow-run) may act on the campaign's runs" in shown
+    assert "quiet" not in shown
+    assert "'off'" not in shown
+    assert "\x1b" not in shown
+
+
+def test_the_plan_says_that_ours_take_what_is_theirs_in_a_pool_for_both(
+    past: Past, capsys: pytest.CaptureFixture[str]
+) -> None:
+    polls = "hublab-1 of this project polls the pool default, where "
+    assert f"{polls}runs of the production before are" in " | ".join(planned(capsys)["warnings"])
+    taken(past)
+    capsys.readouterr()
+    assert f"{polls}the way back puts the runs of the production" in " | ".join(planned(capsys)["warnings"])
+    back()
+    assert "default, where runs of the production before are" in capsys.readouterr().out
 
 
 def test_the_plan_works_before_anything_is_registered_and_refuses_without_resends_list(
@@ -213,6 +272,52 @@ def test_signups_that_nobody_came_to_are_enrolled_by_this_release(past: Past) ->
         enrolled_here(past, email)
 
 
+def test_a_signup_that_waited_for_too_long_is_withdrawn_before_handlers_go_on(past: Past) -> None:
+    """Under our deployment it would enrol whoever it names, as any call of the website."""
+    email, due = past.world.address(), datetime.now(UTC) - timedelta(days=10)
+    waits = before.scheduled_mail(past.api, past.ids[SIGNUP], past.fields(email), due)
+    with pytest.raises(Stopped), stopped_when(lambda done: done[-1].endswith(f" {CLAIMED}")):
+        main(["--apply"])
+    assert str(run_of(waits).state_name) == "TakenOver"
+    with Prefect() as prefect:
+        prefect.forget(f"{lock.NAME}{lock.holders(prefect)[0].number}")
+    taken(past)
+    assert not live(past, email)
+    with Prefect() as prefect:
+        assert prefect.run_of(key_of(email)) is None
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_a_mail_of_a_deployment_that_is_not_renewed_goes_out_on_one_side_alone(
+    past: Past, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, begins: bool
+) -> None:
+    """Of the same flow, under another name: what its worker takes meanwhile is sent by the code of before."""
+    monkeypatch.setattr(taking, "PATIENCE", 0.0)
+    ada = past.person(3)
+    (fourth,) = [run for run in past.mails_of(ada) if run["parameters"]["email_number"] == 4]
+    past.api.delete(f"/flow_runs/{fourth['id']}")
+    other = past.deploy_beside(SEND, "staging")
+    run = before.scheduled_mail(past.api, other, fourth["parameters"], datetime.now(UTC) + timedelta(hours=1))
+    ours, key = list[str](), f"{key_of(ada)}:4"
+    warned = " | ".join(planned(capsys)["warnings"])
+    assert f"deployment staging ({other}) is one more of the campaign's flows" in warned
+
+    def take_it(done: list[str]) -> bool:
+        """Their worker comes at the worst moment: before ours is there, or just after."""
+        if done[-1].endswith(f" {key}") or (begins and done[-1].endswith(f" {key_of(ada)}")):
+            pending = past.api.post(f"/flow_runs/{run}/set_state", json={"state": {"type": "PENDING"}}).json()
+            ours.append(pending["status"])
+        return False
+
+    try:
+        with stopped_when(take_it):
+            assert main(["--apply"]) == (1 if begins else 0)
+    finally:
+        past.api.delete(f"/deployments/{other}")
+    assert ours == (["ACCEPT"] if begins else ["ABORT"])
+    assert (4 in {one["parameters"]["step"] for one in live_of(past, ada)}) is not begins
+
+
 def test_runs_and_deployments_move_to_a_pool_of_our_own_and_back(
     past: Past, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -293,6 +398,9 @@ def theirs(past: Past, email: str) -> dict[int, dict[str, Any]]:
 
 
 def test_everything_goes_back_at_the_old_times_as_theirs_takes_it(past: Past) -> None:
+    nightly = {"schedule": {"cron": "0 9 * * *", "timezone": "America/Toronto"}, "slug": "nightly", "active": False}
+    nightly |= {"parameters": {"email_number": 1}}
+    past.api.post(f"/deployments/{past.ids[SEND]}/schedules", json=[nightly]).raise_for_status()
     there = {name: past.api.get(f"/deployments/{one}").json() for name, one in past.ids.items()}
     ada = past.person(3)
     dues = {number: run["expected_start_time"] for number, run in theirs(past, ada).items()}
@@ -307,6 +415,11 @@ def test_everything_goes_back_at_the_old_times_as_theirs_takes_it(past: Past) ->
         now = past.api.get(f"/deployments/{one}").json()
         assert {part: now[part] for part in stage.PARTS} == {part: there[name][part] for part in stage.PARTS}
         assert (now["global_concurrency_limit"] or {}).get("limit") == 3
+        shown, was = (
+            [{part: each[part] for part in nightly} for each in one["schedules"]] for one in (now, there[name])
+        )
+        assert shown == was
+        assert len(shown) == (name == SEND)
     again = theirs(past, ada)
     assert {number: instant(run["expected_start_time"]) for number, run in again.items()} == {
         number: instant(due) for number, due in dues.items()
@@ -444,6 +557,20 @@ def test_what_somebody_has_started_by_hand_stands_in_nobodys_way(
     assert set(theirs(past, ada)) == {4, 5, 6, 7}
     taken(past)
     assert set(live(past, ada)) == {4, 5, 6, 7}
+
+
+def test_a_mail_that_resend_has_accepted_is_not_handed_back_though_nothing_else_tells(past: Past) -> None:
+    """Its subject line was edited since, and Notion had no mark of it when the operator turned back."""
+    ada = past.person(3, seconds=-60)
+    taken(past)
+    fourth = live(past, ada)[4]
+    past.world.notion_fault("refuse", method="PATCH", path="/pages/", times=None)
+    assert past.world.run(run_of(fourth["id"])).name == "AwaitingRetry"
+    past.world.services.notion.book.rules.clear()
+    past.world.accepted(ada)[-1]["payload"]["subject"] = "Old words"
+    back()
+    assert 4 not in theirs(past, ada)
+    assert schema.read(past.world.record(ada), "Email 4 Sent")
 
 
 def test_a_mail_that_is_out_and_not_recorded_is_not_handed_back(past: Past) -> None:
