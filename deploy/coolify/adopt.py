@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploy.coolify import drain, revision, running, suspect
 from deploy.coolify.deployments import AWAY_SECONDS
-from deploy.coolify.errors import NotFoundError, RolloutError, UnclearError
+from deploy.coolify.errors import CoolifyError, NotFoundError, RolloutError, UnclearError
 from deploy.coolify.ledger import Ledger
 from deploy.coolify.look import look
 from deploy.coolify.mover import Mover
@@ -232,12 +232,21 @@ class Adoption:
         with suppress(UnclearError):  # it may have been done: its status says so
             self.coolify.stop(old.uuid)
         waited = 0.0
-        while not (status := self.coolify.application(old.uuid).status).startswith("exited"):
+        while not (status := self._status(old)).startswith("exited"):
             if waited > STOP_SECONDS:
                 raise RolloutError(f"{old.name or old.uuid} was told to stop and is {status} -> stop it in Coolify")
             self._pause(drain.LOOK_SECONDS)
             waited += drain.LOOK_SECONDS
         self.say(f"{old.name or old.uuid} is stopped; nothing of it is deleted")
+
+    def _status(self, old: Application) -> str:
+        """As Coolify has it; one that is away for a while says none."""
+        try:
+            return self.coolify.application(old.uuid).status
+        except CoolifyError as error:
+            if not error.passing:
+                raise
+            return "nowhere to be seen"
 
     def _resume(self, progress: Progress) -> None:
         """Opened again, also by a Prefect that is away for a while: nobody begins a run before that.

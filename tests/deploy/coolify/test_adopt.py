@@ -414,3 +414,16 @@ def test_queue_that_somebody_deletes_meanwhile_keeps_no_other_paused(stage: Stag
     stage.host._stop = stopped  # type: ignore[method-assign]
     assert stage.adopt() == APP
     assert stage.past.queues["mail"] is False
+
+
+def test_coolify_that_is_away_while_the_old_one_stops_opens_no_queue_before(stage: Stage) -> None:
+    stop = stage.host._stop
+
+    def stopped() -> dict[str, str]:
+        stage.coolify.fails[f"GET /applications/{OLD_APP}"] = [httpx.Response(503)] * 9
+        return stop()
+
+    stage.host._stop = stopped  # type: ignore[method-assign]
+    assert stage.adopt() == APP
+    assert stage.coolify.fails[f"GET /applications/{OLD_APP}"] == []
+    assert stage.past.queues["default"] is False
