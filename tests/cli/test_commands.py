@@ -70,7 +70,7 @@ WORKERS = ["deploy/inventory.py", "deploy/workers.py"]
         ("e2e --speed 4 -y", ["python", "-m", "e2e", "--speed", "4.0", "--yes"]),
     ],
 )
-def test_line_becomes_a_program(production: Typed, line: str, program: list[str]) -> None:
+def test_command_calls_its_program(production: Typed, line: str, program: list[str]) -> None:
     assert production(line)[0] == 0
     assert production.programs == [program]
 

@@ -50,7 +50,7 @@ def test_what_make_cannot_pass_on_is_refused(line: tuple[str, ...], said: str) -
         (("mutants", "CHILDREN=1"), "timeout 3600 nice .venv/bin/mutmut run --max-children 1;"),
     ],
 )
-def test_what_it_can_is_done(line: tuple[str, ...], does: str) -> None:
+def test_target_of_make_does_what_its_line_says(line: tuple[str, ...], does: str) -> None:
     done = make(*line)
     assert done.returncode == 0, done.stderr
     assert does in done.stdout

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 OF_A_RELEASE = (
     infra.test_interpreter_is_one_the_lock_is_made_for,
     infra.test_packages_equal_the_lock,
-    infra.test_floors,
+    infra.test_prefect_and_uvicorn_are_no_older_than_the_cure,
     infra.test_uvloop_cannot_be_imported,
     infra.test_uvloop_has_no_file_in_the_release,
     infra.test_the_release_is_what_it_was_when_it_was_finished,

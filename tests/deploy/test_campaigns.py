@@ -45,7 +45,7 @@ def test_they_are_shipped_beside_the_projects_and_decide_the_release(own: Path) 
     assert shipped_code.__wrapped__(ROOT).digest != code.digest
 
 
-def test_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_key_no_campaign_file_is_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUBLAB_ENV_FILE", os.devnull)
     assert campaigns.files() == {}
     assert campaigns.folder() is None

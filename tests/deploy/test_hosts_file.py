@@ -80,7 +80,7 @@ work_pool = "boxes"
     assert found["coolify:h4sk0gcs8w0kk4go4o8scwcg"].work_pool == "boxes"
 
 
-def test_way_to_a_host() -> None:
+def test_host_is_reached_by_its_own_user_port_and_key() -> None:
     key = str(Path(__file__))
     found = read(f'[h1]\nuser = "deploy"\nport = 2022\nssh_key = "{key}"\n[h2]\nuser = "other"\nport = 1\n')
     assert found.hosts[:2] == (Target("h1", "deploy", 2022, key), Target("h2", "ops", 2222)), (
@@ -123,7 +123,7 @@ def test_tables_are_the_hosts_where_env_names_none() -> None:
         ),
     ],
 )
-def test_what_cannot_be_meant(text: str, said: str) -> None:
+def test_line_that_cannot_be_meant_is_named_with_its_remedy(text: str, said: str) -> None:
     with pytest.raises(SettingsError) as refusal:
         read(text)
     (line,) = str(refusal.value).splitlines()

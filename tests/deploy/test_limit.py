@@ -26,11 +26,11 @@ def chosen(text: str) -> list[str]:
         ("fd00::1", ["fd00::1"]),
     ],
 )
-def test_those_that_it_names(text: str, hosts: list[str]) -> None:
+def test_limit_takes_those_that_it_names(text: str, hosts: list[str]) -> None:
     assert chosen(text) == hosts
 
 
-def test_without_it_all() -> None:
+def test_without_a_limit_all_hosts_are_taken() -> None:
     assert limited(SETTINGS, {}) is SETTINGS
 
 

@@ -49,7 +49,7 @@ def plan_with(host: WorkerHost | None = None, **worker: Any) -> Plan:
         ({"credentials": {"profiles.toml": "0" * 64}}, "the credential or the API's address changed"),
     ],
 )
-def test_reason(worker: dict[str, Any], reason: str) -> None:
+def test_restart_says_what_has_changed(worker: dict[str, Any], reason: str) -> None:
     plan = plan_with(**worker)
     assert [(step.name, step.reasons) for step in plan.restarts] == [("hublab-1-2", (reason,))]
     verb = "started" if worker.get("pid") == 0 else "drained and restarted"

@@ -75,7 +75,7 @@ def test_units_come_back_as_they_were_kept_and_the_rest_are_rendered() -> None:
     assert f"HUBLAB_RELEASE={OLD}\n" in steps[2].unit
 
 
-def test_named_release() -> None:
+def test_release_that_is_named_is_gone_back_to() -> None:
     assert plan(OLD, previous=None).release == OLD
 
 

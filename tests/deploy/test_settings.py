@@ -82,7 +82,7 @@ def test_two_keys_are_enough() -> None:
         ("PREFECT_API_KEY", "pnu_1", "api_key", Secret("pnu_1")),
     ],
 )
-def test_good_value(key: str, value: str, name: str, read: object) -> None:
+def test_value_that_is_right_is_taken(key: str, value: str, name: str, read: object) -> None:
     assert getattr(parse({**GOOD, key: value}, SOURCE), name) == read
 
 

@@ -31,7 +31,7 @@ def hosts(text: str) -> tuple[Target, ...]:
         ("root@[fd00::1]:2222, [fd00::2]", [Target("fd00::1", "root", 2222), Target("fd00::2", "", 0)]),
     ],
 )
-def test_forms(text: str, read: list[Target]) -> None:
+def test_forms_in_which_a_host_may_be_written(text: str, read: list[Target]) -> None:
     assert list(hosts(text)) == read
 
 
@@ -85,7 +85,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_named_file_comes_first(tmp_path: Path) -> None:
+def test_file_that_the_environment_names_comes_first(tmp_path: Path) -> None:
     write(tmp_path / ".env", "HUBLAB_HOSTS=a\n")
     write(tmp_path / ".sandbox/env", "HUBLAB_HOSTS=b\n")
     named = write(tmp_path / "other", "HUBLAB_HOSTS=c\n")
@@ -126,7 +126,7 @@ def test_nothing_to_deploy_to_says_what_to_do(tmp_path: Path) -> None:
     )
 
 
-def test_the_file_is_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_changes_nothing_of_what_the_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the environment nor an interpolation of it decides anything."""
     monkeypatch.setenv("HUBLAB_WORKERS", "9")
     monkeypatch.setenv("USER", "somebody")

@@ -44,12 +44,12 @@ def test_wanted_host_shows_no_secret() -> None:
     assert SENTINEL not in repr(wanted(api_key=Secret(SENTINEL)))
 
 
-def test_names() -> None:
+def test_names_of_a_unit_and_its_worker() -> None:
     assert spec.unit_name(2) == "prefect-worker@2.service"
     assert spec.worker_name("hublab-1", 2) == "hublab-1-2"
 
 
-def test_question() -> None:
+def test_host_is_asked_about_the_places_of_the_deploy() -> None:
     asked = question(wanted())
     places = asked.places
     assert (str(places.base), str(places.units)) == ("/opt/hublab", "/etc/systemd/system")
@@ -100,5 +100,5 @@ def test_connection_error_has_a_remedy(message: str, remedy: str) -> None:
     assert remedy in (remedy_for(message) or "")
 
 
-def test_other_error_has_none() -> None:
+def test_error_that_nobody_knows_gets_no_remedy() -> None:
     assert remedy_for("something else") is None

@@ -36,7 +36,7 @@ def refused(folder: Path, content: str | bytes) -> str:
     return str(caught.value)
 
 
-def test_it_is_read_as_env_is(tmp_path: Path) -> None:
+def test_file_of_variables_is_read_as_env_is(tmp_path: Path) -> None:
     (tmp_path / "flows.env").write_text(
         '# theirs\nPLAIN=1 # one\nexport QUOTED=\'a "b" # c $HOME\'\nLINES="one\ntwo"\nEMPTY=\nWORD=grün\n'
     )
@@ -88,7 +88,7 @@ def test_what_cannot_be_used_is_said_by_key_and_remedy_and_not_shown(
     assert told in found
 
 
-def test_file_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_file_of_variables_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "none.env", tmp_path):
         with pytest.raises(SettingsError, match=r"^\.env: HUBLAB_ENVIRONMENT: .* cannot be read"):
             parsed(path)
@@ -114,7 +114,7 @@ def test_file_that_others_can_write_is_refused_and_one_that_they_can_read_is_war
     )
 
 
-def test_host_has_its_own(tmp_path: Path) -> None:
+def test_host_may_have_variables_of_its_own_or_none(tmp_path: Path) -> None:
     (tmp_path / "all.env").write_text("A=1\n")
     (tmp_path / "one.env").write_text("B=2\n")
     hosts = f'["h1"]\nenvironment = "{tmp_path}/one.env"\n["h2"]\nenvironment = ""\nallow = ["ca", "jit"]\n'

@@ -47,7 +47,7 @@ def test_what_the_webhook_app_alone_is_told_goes_the_same_way() -> None:
     }
 
 
-def test_absent_by_default() -> None:
+def test_without_their_keys_there_are_no_webhooks() -> None:
     found = parse({key: GOOD[key] for key in ("HUBLAB_HOSTS", "PREFECT_API_URL")}, Path(".env"))
     assert not found.webhooks
     assert not found.preflight

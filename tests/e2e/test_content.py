@@ -226,7 +226,7 @@ def test_what_a_template_means_for_both_parts_is_read_alike() -> None:
     assert reading.words(TEXT)[:3] == ["A", "word", "before"]
 
 
-def test_terms_of_a_file() -> None:
+def test_what_a_mail_may_link_to_is_read_from_the_settings() -> None:
     made = terms(
         {"HUBLAB_PUBLIC_URL": "https://h.test/", "FUNNEL_LINK_HOSTS": "A.test, b.test", "HUBLAB_SENDER": "x@y.z"}
     )

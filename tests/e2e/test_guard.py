@@ -153,7 +153,9 @@ def test_what_it_will_do_is_said(aim: Target) -> None:
     assert "hush" not in said
 
 
-def test_it_asks_first(aim: Target, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_production_is_asked_for_first(
+    aim: Target, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True

@@ -59,7 +59,7 @@ def test_contract_is_what_the_flows_keep() -> None:
     ("red", "orange", "wanted"),
     [(2, 0, "CRITICAL"), (8, 0, "CRITICAL"), (1, 0, "URGENT"), (0, 2, "URGENT"), (0, 1, "OPTIMIZE")],
 )
-def test_segment(red: int, orange: int, wanted: str) -> None:
+def test_segment_is_reckoned_without_the_product(red: int, orange: int, wanted: str) -> None:
     assert segment(red, orange) == wanted
 
 

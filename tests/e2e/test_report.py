@@ -157,7 +157,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory, picture: Path) -> dict[str
 @pytest.mark.parametrize("width", [1280, 375])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("case", _CASES)
-def test_it_can_be_read(
+def test_report_can_be_read_light_dark_wide_and_narrow(
     reports: dict[str, tuple[Record, Path]], browser: Browser, case: str, scheme: str, width: int
 ) -> None:
     path = reports[case][1]

@@ -58,7 +58,7 @@ def test_notion_misbehaves_at_the_enrolment_and_at_the_send(world: World, rule: 
     ],
     ids=lambda rule: f"{rule['kind']}-{rule.get('status', '')}",
 )
-def test_resend_misbehaves(world: World, rule: dict[str, Any]) -> None:
+def test_mail_goes_out_once_however_resend_misbehaves(world: World, rule: dict[str, Any]) -> None:
     enrolment = world.quickly("signup")
     world.resend_fault(**rule | {"path": "/emails"})
     assert world.send(enrolment).name == "Completed"

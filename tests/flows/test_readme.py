@@ -27,7 +27,7 @@ def test_a_file_of_a_campaign_is_one_that_every_signup_passes() -> None:
             payloads.checked(sequence, {"email": "ada@salon.net", "first_name": "Ada"})
 
 
-def test_the_mapping_is_one() -> None:
+def test_mapping_that_the_page_shows_is_a_good_one() -> None:
     (text,) = [text for kind, text in BLOCKS if kind == "toml" and '["BusinessX' in text]
     NotionMapping(tomllib.loads(text))
 

@@ -41,7 +41,7 @@ def _start_from_a_deployed_host(operator: Operator, machine: Machine) -> None:
 
 @pytest.mark.essential
 @pytest.mark.parametrize("group", sorted({mutation["group"] for mutation in MUTATIONS}))
-def test_is_noticed(group: str, operator: Operator, machine: Machine) -> None:
+def test_what_was_broken_by_hand_is_noticed(group: str, operator: Operator, machine: Machine) -> None:
     mutations = break_by_hand(machine, group)
     checks = sorted({check for mutation in mutations for check in mutation["noticed_by"]})
     try:

@@ -34,15 +34,15 @@ def refused(
     assert after == before
 
 
-def test_unknown_key(operator: Operator, machine: Machine) -> None:
+def test_unknown_key_is_refused(operator: Operator, machine: Machine) -> None:
     refused(operator, machine, "HUBLAB_WORKER: unknown key", "did you mean HUBLAB_WORKERS?", HUBLAB_WORKER="4")
 
 
-def test_missing_value(operator: Operator, machine: Machine) -> None:
+def test_missing_value_is_refused(operator: Operator, machine: Machine) -> None:
     refused(operator, machine, "HUBLAB_HOSTS: missing", "[user@]host[:port]", HUBLAB_HOSTS=None)
 
 
-def test_malformed_value(operator: Operator, machine: Machine) -> None:
+def test_malformed_value_is_refused(operator: Operator, machine: Machine) -> None:
     refused(operator, machine, "HUBLAB_WORKERS: '0' is not a whole number from 1 to 64", HUBLAB_WORKERS="0")
 
 
@@ -76,24 +76,24 @@ def test_unreachable_host_stops_the_deploy_of_all(operator: Operator, machine: M
     )
 
 
-def test_wrong_host_key(operator: Operator, machine: Machine, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_wrong_host_key_is_refused(operator: Operator, machine: Machine, sandbox: Sandbox, tmp_path: Path) -> None:
     other = tmp_path / "known_hosts"
     server_key = next(line for line in sandbox.layout.known_hosts.read_text().splitlines() if "server" in line)
     other.write_text(f"{machine.address} {server_key.split(None, 1)[1]}\n")
     refused(operator, machine, "does not match", "ssh-keygen -R", HUBLAB_SSH_KNOWN_HOSTS=str(other))
 
 
-def test_unknown_host_key(operator: Operator, machine: Machine, tmp_path: Path) -> None:
+def test_unknown_host_key_is_refused(operator: Operator, machine: Machine, tmp_path: Path) -> None:
     empty = tmp_path / "known_hosts"
     empty.write_text("")
     refused(operator, machine, "No host key for", "ssh-keyscan", HUBLAB_SSH_KNOWN_HOSTS=str(empty))
 
 
-def test_login_refused(operator: Operator, machine: Machine) -> None:
+def test_login_that_is_refused_names_the_key(operator: Operator, machine: Machine) -> None:
     refused(operator, machine, "Authentication error", "HUBLAB_SSH_KEY", HUBLAB_HOSTS=f"nobody@{machine.address}")
 
 
-def test_sudo_refused(operator: Operator, machine: Machine) -> None:
+def test_sudo_that_is_refused_says_so(operator: Operator, machine: Machine) -> None:
     machine.ssh("useradd --create-home plain && cp -r /root/.ssh /home/plain/ && chown -R plain: /home/plain/.ssh")
     refused(
         operator,
@@ -113,17 +113,17 @@ def test_api_refuses_the_credential(operator: Operator, machine: Machine) -> Non
     refused(operator, machine, *said, PREFECT_API_AUTH_STRING="hublab:wrong")
 
 
-def test_api_away(operator: Operator, machine: Machine, sandbox: Sandbox) -> None:
+def test_api_that_the_host_cannot_reach_is_refused(operator: Operator, machine: Machine, sandbox: Sandbox) -> None:
     url = sandbox.api_url.replace(":4200", ":4299")
     refused(operator, machine, "PREFECT_API_URL", "could not be reached from the host", PREFECT_API_URL=url)
 
 
-def test_python_missing(operator: Operator, machine: Machine) -> None:
+def test_python_that_is_nowhere_is_refused(operator: Operator, machine: Machine) -> None:
     """Of the version that is wanted there is none, and none is known that could be brought."""
     refused(operator, machine, "no Python 3.12.999 (found: 3.11", "none is known that could", HUBLAB_PYTHON="3.12.999")
 
 
-def test_python_too_old(operator: Operator, machine: Machine) -> None:
+def test_python_that_is_too_old_is_refused(operator: Operator, machine: Machine) -> None:
     refused(
         operator,
         machine,
@@ -133,7 +133,7 @@ def test_python_too_old(operator: Operator, machine: Machine) -> None:
     )
 
 
-def test_disk_full(operator: Operator, machine: Machine) -> None:
+def test_disk_without_room_for_a_release_is_refused(operator: Operator, machine: Machine) -> None:
     """The folder of the releases is on a disk of 100 MB, so that a release cannot be built there."""
     machine.ssh("mount -t tmpfs -o size=100m tmpfs /opt/hublab")
     try:

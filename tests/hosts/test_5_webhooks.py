@@ -77,7 +77,7 @@ def verify(operator: Operator, settings: dict[str, str], only: tuple[str, ...] =
             LOOSENED,
             "true",
             [
-                "test_webhooks_exposure",
+                "test_systemd_rates_the_webhooks_as_shut_in",
                 "test_webhooks_have_no_privilege",
                 "test_webhooks_do_not_see",
                 "test_webhooks_could_not_write_even_as_root",

@@ -49,7 +49,7 @@ def prepare(moment: str, three: Operator, machine: Machine, checkout: Path, load
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("strike", "moment"), MATRIX if ALL else ESSENTIAL)
-def test_struck(
+def test_deploy_that_is_struck_loses_no_run_and_is_gone_on_with(
     strike: str, moment: str, three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book,
     broken_checkout: Path,
 ) -> None:  # fmt: skip

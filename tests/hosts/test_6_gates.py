@@ -86,7 +86,9 @@ def test_unit_that_does_not_verify(
     book.add("gate: bad unit", "refused by systemd, no worker touched", following, told(load.finish()))
 
 
-def test_credential_refused(three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book) -> None:
+def test_credential_that_prefect_refuses_changes_nothing(
+    three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book
+) -> None:
     before = serving(machine)
     result = three.deploy(PREFECT_API_AUTH_STRING="hublab:wrong")
     assert result.status != 0
@@ -195,7 +197,9 @@ def test_canary_whose_run_crashes_though_it_completes_afterwards(
 
 
 @pytest.mark.parametrize("stage", ["before", "gate", "gate and roll-back"])
-def test_server_away(stage: str, three: Operator, machine: Machine, sandbox: Sandbox, book: Book) -> None:
+def test_server_that_is_away_loses_no_run_and_the_deploy_is_gone_on_with(
+    stage: str, three: Operator, machine: Machine, sandbox: Sandbox, book: Book
+) -> None:
     load, change = Trickle(sandbox), {"HUBLAB_CONCURRENCY": str(50 + len(stage)), "HUBLAB_GATE_SECONDS": "20"}
     load.start()
     struck = Struck(three, **change) if stage != "before" else None

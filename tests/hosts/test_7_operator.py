@@ -98,7 +98,7 @@ def test_drop_in_is_drift_and_the_next_deploy_moves_it_aside(deployed: Operator,
     assert status == 0, text
 
 
-def test_rollback_and_forth(
+def test_rollback_takes_release_and_settings_of_before_and_a_deploy_goes_forth(
     deployed: Operator, machine: Machine, broken_checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The release before, with the settings that it had; nothing is built, and nothing but the host is reached."""

@@ -106,7 +106,7 @@ def locks(machines: list[Machine]) -> list[str]:
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("strike", "stage"), MATRIX)
-def test_fault_on_one_of_three(
+def test_fault_on_one_of_three_hosts_loses_no_run(
     strike: str, stage: str, fleet: Operator, machines: list[Machine], sandbox: Sandbox, book: Book,
     broken_checkout: Path,
 ) -> None:  # fmt: skip

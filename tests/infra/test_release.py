@@ -51,7 +51,7 @@ def test_packages_equal_the_lock(host: Host, release: str) -> None:
     assert installed == {normal(key): value for key, value in locked.items()}
 
 
-def test_floors(host: Host, release: str) -> None:
+def test_prefect_and_uvicorn_are_no_older_than_the_cure(host: Host, release: str) -> None:
     """3.6.6 and 0.36: the first versions whose health check leaves the process's event-loop policy alone."""
     installed = json.loads(host.check_output("%s -I -c %s", python(release), LIST_PACKAGES))
 

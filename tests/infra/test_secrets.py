@@ -50,7 +50,7 @@ def secrets(settings: Settings, credential: str) -> list[str]:
         ("/var/lib/hublab/worker-1/prefect", 0o700, "hublab-worker-1"),
     ],
 )
-def test_mode_and_owner(host: Host, path: str, mode: int, owner: str) -> None:
+def test_files_with_secrets_have_their_mode_and_owner(host: Host, path: str, mode: int, owner: str) -> None:
     found = host.file(path)
     assert found.exists
     assert (oct(found.mode), found.user) == (oct(mode), owner)
@@ -116,7 +116,7 @@ def found(secrets: list[str], text: str) -> list[int]:
     return [number for number, secret in enumerate(secrets) if secret in text]
 
 
-def test_not_in_systemctl_show(host: Host, unit: str, secrets: list[str]) -> None:
+def test_no_secret_in_systemctl_show(host: Host, unit: str, secrets: list[str]) -> None:
     assert found(secrets, host.check_output("systemctl show %s", unit)) == []
     assert found(secrets, host.check_output("systemctl cat %s", unit)) == []
 
@@ -132,7 +132,7 @@ def test_not_in_any_argument_list(host: Host, secrets: list[str]) -> None:
     assert found(secrets, host.check_output("cat /proc/[0-9]*/cmdline | tr '\\0' ' '")) == []
 
 
-def test_not_in_the_journal(host: Host, secrets: list[str]) -> None:
+def test_no_secret_in_the_journal(host: Host, secrets: list[str]) -> None:
     assert found(secrets, host.check_output("journalctl --no-pager --output=cat --lines=20000")) == []
 
 

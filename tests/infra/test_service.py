@@ -58,7 +58,7 @@ def test_stopping_spares_the_runs(properties: dict[str, str]) -> None:
     assert properties["Restart"] == "always"
 
 
-def test_exposure(host: Host, unit: str, settings: Settings) -> None:
+def test_systemd_rates_the_worker_as_shut_in(host: Host, unit: str, settings: Settings) -> None:
     """What HUBLAB_ALLOW opens has its price."""
     prices = {"jit": 0.1, "proc": 0.1, "ca": 0.0}
     assert exposure(host, unit) <= 1.0 + sum(prices[word] for word in settings.allow)

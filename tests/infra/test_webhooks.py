@@ -97,7 +97,7 @@ def test_webhooks_reach_no_metadata_service(host: Host, settings: Settings, pid:
     assert found == wanted
 
 
-def test_webhooks_exposure(host: Host, webhooks: Webhooks) -> None:
+def test_systemd_rates_the_webhooks_as_shut_in(host: Host, webhooks: Webhooks) -> None:
     assert exposure(host, UNIT) <= 1.0
 
 

@@ -73,7 +73,9 @@ WRITES: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("what", WRITES)
-def test_refuses_to_write(notion: Service, source: str, both: StandIns, what: str) -> None:
+def test_standin_of_notion_refuses_a_value_of_another_kind(
+    notion: Service, source: str, both: StandIns, what: str
+) -> None:
     name, value, said = WRITES[what]
     before = len(both.notion.store.pages)
     body = {"parent": {"data_source_id": source}, "properties": {name: value}}

@@ -74,7 +74,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_refuses(resend: Service, both: StandIns, what: str) -> None:
+def test_standin_of_resend_refuses_what_resend_refuses(resend: Service, both: StandIns, what: str) -> None:
     change, said = REFUSED[what]
     status, answer = resend.ask("POST", "/emails", MAIL | change)
     assert (status, answer["statusCode"]) == (422, 422)

@@ -178,7 +178,7 @@ def test_server_has_one_thread_no_connection_and_shares_no_descriptor(api: Api, 
 
 
 @pytest.mark.long
-def test_many_at_once(api: Api, start: StartWorker, trial: Trial) -> None:
+def test_twelve_runs_at_once_end_well_from_one_fork_server(api: Api, start: StartWorker, trial: Trial) -> None:
     worker = start(HUBLAB_CONCURRENCY="6").ready()
     server = worker.fork_server()
     trial.let_end()

@@ -77,7 +77,7 @@ RUNNER_METHODS = {
 
 
 @pytest.mark.parametrize("name", BASE_WORKER)
-def test_method_of_the_worker(name: str) -> None:
+def test_method_of_prefects_worker_is_there_as_it_was(name: str) -> None:
     from prefect.workers.process import ProcessWorker  # noqa: PLC0415
 
     parameters, coroutine = BASE_WORKER[name]
@@ -114,14 +114,14 @@ def test_run_has_its_workers_labels_before_its_engine_is_started() -> None:
 
 
 @pytest.mark.parametrize(("module", "name", "keywords"), RUNNER_PARTS)
-def test_part_of_the_runner(module: str, name: str, keywords: str) -> None:
+def test_part_of_prefects_runner_is_there_as_it_was(module: str, name: str, keywords: str) -> None:
     part = getattr(importlib.import_module(f"prefect.runner.{module}"), name, None)
     assert part, f"prefect.runner.{module}.{name} is gone: look at worker/engines.py before you upgrade Prefect"
     assert set(keywords.split()) <= set(inspect.signature(part).parameters)
 
 
 @pytest.mark.parametrize("part", RUNNER_METHODS)
-def test_methods_of_a_part(part: tuple[str, str]) -> None:
+def test_methods_of_a_part_of_the_runner_are_there(part: tuple[str, str]) -> None:
     module, name = part
     found = getattr(importlib.import_module(f"prefect.runner.{module}"), name)
     missing = [method for method in RUNNER_METHODS[part].split() if not hasattr(found, method)]

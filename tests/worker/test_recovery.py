@@ -297,7 +297,7 @@ def test_costs_a_request_a_round_at_the_most(pool: Pool, proxy: Proxy) -> None:
 LEFT_ALONE = (("PAUSED", "Suspended"), ("PAUSED", "Paused"), ("RUNNING", "Running"), ("SCHEDULED", "AwaitingRetry"))
 
 
-def test_left_alone(api: Api, pool: Pool) -> None:
+def test_run_that_waits_or_that_nobody_of_ours_claimed_is_left_alone(api: Api, pool: Pool) -> None:
     """What is paused, what waits, and what runs by no claim of ours: another project's worker may have it."""
     pool.worker()
     runs = {name: pool.begin("until", "nobody", "run-again") for _, name in LEFT_ALONE}

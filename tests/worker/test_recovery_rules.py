@@ -52,7 +52,7 @@ views = st.builds(
 
 
 @given(runs, views)
-def test_what_must_never_happen(run: Run, view: View) -> None:
+def test_run_of_somebody_alive_or_that_has_ended_is_never_touched(run: Run, view: View) -> None:
     act = (decide(run, view) or ("", ""))[0]
     if run.id in view.held or run.type in {"SCHEDULED", "PAUSED", "CANCELLED", "COMPLETED", "FAILED"}:
         assert not act
@@ -105,7 +105,7 @@ def run_of(kind: str, name: str, owner: Owner | None, **more: Any) -> Run:
         (run_of("RUNNING", "Running", NAMESAKE), None),
     ],
 )
-def test_who_leads_sees_to(run: Run, act: str | None) -> None:
+def test_who_leads_sees_to_the_runs_of_workers_that_are_gone(run: Run, act: str | None) -> None:
     view = View(ME, NOW, leads=True, gone=frozenset({"w-2", "stock"}), known=frozenset({"w-1"}))
     assert (decide(run, view) or (None,))[0] == act
 
@@ -150,7 +150,7 @@ def test_owner_is_whoever_claimed_last() -> None:
     assert owner_by([]) is None
 
 
-def test_ten_times_within_a_day() -> None:
+def test_run_is_run_again_at_most_ten_times_within_a_day() -> None:
     nine = [state("RunAgain", ago=3600.0 * number) for number in range(9)]
     assert too_often(nine, NOW)
     assert not too_often(nine[1:], NOW)

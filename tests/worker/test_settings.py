@@ -22,7 +22,7 @@ GOOD = {
 }
 
 
-def test_defaults() -> None:
+def test_defaults_of_a_worker() -> None:
     settings = from_environment(GOOD)
     assert (settings.pool, settings.queues, settings.probe_queue) == ("default", ("default",), "probe-hublab-1")
     assert (settings.concurrency, settings.drain_seconds) == (4, 900)

@@ -288,7 +288,7 @@ def test_healthy_application_of_ours_has_no_fault() -> None:
     ("text", "name"),
     [("worker start --name a-1 --pool p", "a-1"), ("--name='b'", "b"), ('--name "c"', "c"), ("worker start", "")],
 )
-def test_name_of_a_worker(text: str, name: str) -> None:
+def test_name_of_a_worker_is_read_from_its_command(text: str, name: str) -> None:
     assert worker_name(text, {"a-1", "b", "c"}) == name
 
 

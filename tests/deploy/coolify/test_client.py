@@ -256,7 +256,9 @@ def test_logs_of_what_does_not_run_are_empty() -> None:
         (lambda client: client.patch("app1", {}), "PATCH /applications/app1", "token without write", CoolifyError),
     ],
 )
-def test_other_refusals(call: Callable[[Client], object], ask: str, case: str, kind: type[CoolifyError]) -> None:
+def test_refusal_of_coolify_is_an_error_of_its_kind(
+    call: Callable[[Client], object], ask: str, case: str, kind: type[CoolifyError]
+) -> None:
     with pytest.raises(kind):
         call(Script().on(ask, case).client)
 

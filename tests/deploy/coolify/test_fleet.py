@@ -33,7 +33,7 @@ def judged(found: ApplicationState, queue: Queue | None = QUIET, left: tuple[Lef
     return judge(HOST, make(HOST, found), found, queue, left)
 
 
-def test_application_as_planned() -> None:
+def test_status_of_an_application_as_planned() -> None:
     found = judged(state(deploys=(LINE,), kept=(Kept(NEW, "r-new", {}),)))
     assert found.as_planned
     assert render(found).splitlines() == [

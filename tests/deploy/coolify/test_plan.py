@@ -86,7 +86,7 @@ def problem(**changes: Any) -> str:
     return f"{found.what} -> {found.remedy}"
 
 
-def test_application_as_planned() -> None:
+def test_application_as_planned_is_left_alone() -> None:
     plan = make(HOST, state())
     assert (plan.problems, plan.reasons, plan.restarts) == ((), (), ())
 

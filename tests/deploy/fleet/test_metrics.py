@@ -68,7 +68,7 @@ def test_host_that_does_not_answer_says_nothing_it_could_not_know() -> None:
         ("ada@h1", "webhooks", False, "sudo -n journalctl"),
     ],
 )
-def test_journal(hosts: str, unit: str, follow: bool, asked: str) -> None:
+def test_journal_of_a_unit_is_asked_for_over_ssh(hosts: str, unit: str, follow: bool, asked: str) -> None:
     command = logs.command(parse({**SETTINGS, "HUBLAB_HOSTS": hosts}, Path(".env")), unit, 9, follow=follow)
     assert command[0] == "ssh"
     assert asked in command[-1]
@@ -82,6 +82,6 @@ def test_journal(hosts: str, unit: str, follow: bool, asked: str) -> None:
         ("root@h1", "1; reboot", "is no worker of h1"),
     ],
 )
-def test_journal_of_nobody(hosts: str, unit: str, said: str) -> None:
+def test_journal_of_a_unit_that_is_not_there_is_refused(hosts: str, unit: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         logs.command(parse({**SETTINGS, "HUBLAB_HOSTS": hosts}, Path(".env")), unit, 9, follow=False)

@@ -33,7 +33,7 @@ def judged(state: HostState, now: Report = QUIET) -> Status:
     return status.judge(HOST, make(HOST, state), replace(now, state=state))
 
 
-def test_host_as_planned() -> None:
+def test_status_of_a_host_as_planned() -> None:
     found = judged(converged(HOST))
     assert found.as_planned
     assert status.render(found).splitlines() == [
@@ -107,7 +107,7 @@ def test_draining_worker_is_no_trouble_of_its_own() -> None:
         ({"lock": Locked("locked by x", orphaned=True)}, "trouble: locked by x: its owner is gone"),
     ],
 )
-def test_trouble(now: dict[str, Any], said: str) -> None:
+def test_trouble_is_told_and_is_not_as_planned(now: dict[str, Any], said: str) -> None:
     found = judged(converged(HOST), replace(QUIET, **now))
     assert not found.as_planned
     assert said in status.render(found)
@@ -181,7 +181,7 @@ def test_line_after_one_that_a_full_disk_left_in_half_is_a_line_of_its_own(tmp_p
     assert record.deploys(path) == tuple(record.Line(at=number) for number in "134")
 
 
-def test_what_workers_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_says_what_it_does_and_systemd_of_one_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = (
         "Id=a.service\nStatusText=polling q, 1 run in flight\nActiveState=active\n\n"
         "Id=b.service\nStatusText=polling q, 1 run in flight\nActiveState=failed\n\n"

@@ -140,7 +140,7 @@ def test_unit_that_others_may_write_is_not_ours(tmp_path: Path) -> None:
         ("", None, None),
     ],
 )
-def test_place_of_a_process(
+def test_unit_of_a_process_is_told_by_what_systemd_named(
     monkeypatch: pytest.MonkeyPatch, text: str, unit: str | None, user_unit: str | None
 ) -> None:
     """By the parts that systemd named; what is below them, its owner could call as he likes."""

@@ -43,7 +43,7 @@ def until_ended(pid: int) -> None:
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
 
-def test_stat_of_what_runs(process: subprocess.Popen[bytes]) -> None:
+def test_running_process_tells_its_state_and_parent(process: subprocess.Popen[bytes]) -> None:
     fields = processes.stat(process.pid)
     assert fields[0] in "RSD"
     assert int(fields[1]) == os.getpid()
@@ -76,7 +76,7 @@ def test_children_are_all_that_still_run(process: subprocess.Popen[bytes]) -> No
     assert process.pid not in processes.children(os.getpid())
 
 
-def test_grandchildren_count() -> None:
+def test_runs_that_a_grandchild_has_count() -> None:
     """A run of a worker starts helpers of its own."""
     code = "import subprocess, sys; p = subprocess.Popen(['cat']); print(p.pid, flush=True); p.wait()"
     outer = subprocess.Popen([sys.executable, "-S", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)

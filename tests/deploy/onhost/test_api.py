@@ -112,7 +112,7 @@ BLOCKS = "/api/block_documents/filter"
 DEPLOYMENTS = "/api/deployments/filter"
 
 
-def test_prefect_itself(api: Api) -> None:
+def test_one_look_tells_all_that_a_plan_asks_of_prefect(api: Api) -> None:
     api.is_well()
     api.answers[QUEUES] = reply(200, b'[{"name": "a", "is_paused": true}, {"name": "b", "is_paused": false}]')
     api.answers[WORKERS] = reply(200, b'[{"name": "h-1", "status": "ONLINE"}, {"name": "h-2", "status": "OFFLINE"}]')
@@ -197,7 +197,7 @@ def test_testing_mode_that_is_on_at_prefect_is_seen(api: Api, answer: Answer, on
     assert api.ask().testing is on
 
 
-def test_servers_clock(api: Api) -> None:
+def test_servers_clock_is_read_from_its_answer(api: Api) -> None:
     api.answers[VERSION] = reply(200, b'"3.8.8"')
     assert abs((prefect_api.server_now(Access(api.url)) - datetime.now(UTC)).total_seconds()) < 60
 
@@ -308,7 +308,7 @@ def test_server_that_speaks_something_else(said: bytes) -> None:
     assert found.error.isprintable()
 
 
-def test_nobody_listens() -> None:
+def test_server_that_is_not_there_is_told_as_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     found = api_facts.api(Access(f"http://127.0.0.1:{port}/api"), "p")

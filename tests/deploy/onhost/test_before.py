@@ -252,6 +252,6 @@ def test_disk_that_is_full_when_a_worker_is_moved_puts_it_back(world: World) -> 
     assert (world.units / UNITS[0]).read_text() == OLD
 
 
-def test_nothing_to_undo(world: World) -> None:
+def test_with_nothing_to_undo_nothing_is_moved(world: World) -> None:
     assert world.go_back() == 0
     assert world.moves == []

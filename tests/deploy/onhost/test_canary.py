@@ -121,7 +121,9 @@ def test_events_are_read_page_by_page_each_once(monkeypatch: pytest.MonkeyPatch)
         (Tally(10, failed=2, crashed=1), Tally(10, crashed=1), True),
     ],
 )
-def test_verdict(mine: Tally, others: Tally, *, bad: bool) -> None:
+def test_canary_is_bad_where_more_of_its_runs_go_wrong_than_of_the_others(
+    mine: Tally, others: Tally, *, bad: bool
+) -> None:
     assert bool(fault(mine, others)) is bad
 
 
@@ -181,7 +183,7 @@ def test_canary_without_runs_says_that_nothing_was_judged(window: Window, capsys
     assert "canary passed: it stayed up, and had no flow runs to be judged by" in capsys.readouterr().out
 
 
-def test_fault_ends_it_at_once(window: Window, capsys: pytest.CaptureFixture[str]) -> None:
+def test_crashed_run_ends_the_watch_at_once(window: Window, capsys: pytest.CaptureFixture[str]) -> None:
     window.answers = [[], [run("c", "CRASHED")]]
     assert window.watch() == 1
     assert window.now < 20

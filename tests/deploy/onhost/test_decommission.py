@@ -88,7 +88,7 @@ def host(told: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> de
     return replace(query, webhooks="hublab-webhooks.service", places=Places(**here))
 
 
-def test_everything_goes(
+def test_all_that_a_deploy_has_put_there_goes(
     host: decommission.Decommission, told: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert decommission.main(host) == 0

@@ -99,7 +99,9 @@ def remove_guard(release: Path) -> None:
         (remove_guard, "guard", False),
     ],
 )
-def test_tampering_is_seen(release: Path, tamper: Callable[[Path], None], key: str, value: object) -> None:
+def test_release_that_was_tampered_with_is_incomplete(
+    release: Path, tamper: Callable[[Path], None], key: str, value: object
+) -> None:
     before = inspect_host.release(release)
     tamper(release)
     after = inspect_host.release(release)
@@ -115,7 +117,7 @@ def test_release_without_its_last_word_is_not_complete(release: Path, text: str 
     assert inspect_host.release(release) == Release(release.name, complete=False)
 
 
-def test_facts_of_a_file(tmp_path: Path) -> None:
+def test_mode_owner_and_digest_of_a_file_are_told(tmp_path: Path) -> None:
     path = tmp_path / "profiles.toml"
     path.write_text("secret")
     path.chmod(0o640)

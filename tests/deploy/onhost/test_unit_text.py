@@ -21,16 +21,16 @@ def rendered(**changes: object) -> str:
 
 
 @given(pool=NAMES)
-def test_pool_of_any_name(pool: str) -> None:
+def test_pool_of_any_name_is_read_back_from_the_unit(pool: str) -> None:
     assert unit_text.told(rendered(work_pool=pool), "HUBLAB_WORK_POOL") == pool
 
 
 @pytest.mark.parametrize("url", ["https://prefect.example.com/api", "http://[fd00::1]:4200/api", "http://h/a%20b/api"])
-def test_address_of_the_api(url: str) -> None:
+def test_address_of_the_api_is_read_back_from_the_unit(url: str) -> None:
     assert unit_text.told(rendered(api_url=url), "PREFECT_API_URL") == url
 
 
-def test_all_that_a_gate_needs() -> None:
+def test_all_that_a_gate_needs_is_read_back_from_the_unit() -> None:
     text = rendered(drain_seconds=77)
     assert unit_text.told(text, "HUBLAB_WORKER_NAME") == "h-2"
     assert unit_text.directive(text, "User") == "hublab-worker-2"

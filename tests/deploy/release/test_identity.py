@@ -34,28 +34,28 @@ def test_name_begins_with_prefects_version() -> None:
     assert re.fullmatch(r"3\.\d+\.\d+-[0-9a-f]{10}-[0-9a-f]{6}", release_id("3.12.1", "/usr/local"))
 
 
-def test_same_inputs_same_name(inputs: Path) -> None:
+def test_same_inputs_give_a_release_the_same_name(inputs: Path) -> None:
     assert release_id("3.12.1", "/usr/local") == release_id("3.12.1", "/usr/local")
 
 
-def test_lock_decides(inputs: Path) -> None:
+def test_another_lock_is_another_release(inputs: Path) -> None:
     before = release_id("3.12.1", "/usr/local")
     (inputs / "requirements.lock").write_text(LOCK.replace("sha256:00", "sha256:02"))
     assert release_id("3.12.1", "/usr/local") != before
 
 
-def test_python_decides(inputs: Path) -> None:
+def test_another_python_is_another_release(inputs: Path) -> None:
     assert len({release_id(version, "/usr/local") for version in ("3.12.1", "3.12.11", "3.13.1")}) == 3
 
 
 @pytest.mark.parametrize("name", ["worker/__init__.py", "flows/mails.py", "flows/new.py", "worker/data.toml"])
-def test_code_decides(inputs: Path, name: str) -> None:
+def test_other_code_is_another_release(inputs: Path, name: str) -> None:
     before = release_id("3.12.1", "/usr/local")
     (inputs / name).write_text("# changed\n")
     assert release_id("3.12.1", "/usr/local") != before
 
 
-def test_guard_decides(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_guard_is_another_release(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = release_id("3.12.1", "/usr/local")
     monkeypatch.setattr(identity, "GUARD", "import sys\n")
     assert release_id("3.12.1", "/usr/local") != before
@@ -65,7 +65,7 @@ def test_guard_decides(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     "name",
     ["pyproject.toml", "requirements-dev.lock", "deploy/plan.py", "flows/__pycache__/mails.py", "flows/notes.md"],
 )
-def test_nothing_else_decides(inputs: Path, name: str) -> None:
+def test_what_is_not_shipped_makes_no_other_release(inputs: Path, name: str) -> None:
     before = release_id("3.12.1", "/usr/local")
     (inputs / name).parent.mkdir(exist_ok=True)
     (inputs / name).write_text("changed\n")
@@ -128,6 +128,8 @@ GOOD, HALF, BAD = {"complete": True}, {"complete": False}, {"complete": True, "g
         ({"other": GOOD, "rr": GOOD, "r.x": GOOD, "r-2": GOOD}, "r", True),
     ],
 )
-def test_choose(there: dict[str, dict[str, Any]], name: str, build: bool) -> None:
+def test_whole_release_is_used_again_and_a_bad_one_is_built_beside_it(
+    there: dict[str, dict[str, Any]], name: str, build: bool
+) -> None:
     releases = {key: Release(key, **facts) for key, facts in there.items()}
     assert choose("r", releases) == (name, build)

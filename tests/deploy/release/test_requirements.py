@@ -118,7 +118,7 @@ def test_campaigns_that_are_not_there_hide_no_fault_of_the_lock(tmp_path: Path) 
     assert [line.split(": ")[1] for line in str(refusal.value).splitlines()] == ["HUBLAB_CAMPAIGNS", requirements.KEY]
 
 
-def test_file_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_file_of_extra_requirements_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "none", tmp_path):
         with pytest.raises(SettingsError, match=r"HUBLAB_EXTRA_REQUIREMENTS: .* cannot be read"):
             parse(GOOD | {requirements.KEY: str(path)}, Path(".env"))

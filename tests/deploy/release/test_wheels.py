@@ -75,7 +75,7 @@ def test_the_operators_own_machine_decides_nothing(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("platform", ALL, ids=lambda item: f"{item.machine}-{item.minor}")
-def test_real_lock(platform: Platform) -> None:
+def test_each_pin_of_the_real_lock_keeps_its_hashes(platform: Platform) -> None:
     universal = LOCK.read_text()
     text = concrete_lock(universal, platform)
     kept, written = pins(text), pins(universal)
@@ -114,7 +114,7 @@ def test_other_c_library_is_refused(libc: str) -> None:
         _ = Platform("x86_64", "3.12.1", libc).tags
 
 
-def test_minor() -> None:
+def test_minor_version_of_a_platform() -> None:
     assert Platform("x86_64", "3.13.0", "glibc-2.41").minor == "3.13"
 
 

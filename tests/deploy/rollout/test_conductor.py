@@ -154,7 +154,7 @@ def test_hosts_go_one_then_a_quarter_then_the_rest_and_one_wave_at_a_time() -> N
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (2, [1, 1]), (4, [1, 1, 2]), (10, [1, 3, 6])])
-def test_sizes_of_waves(count: int, sizes: list[int]) -> None:
+def test_waves_grow_threefold_and_leave_nobody_out(count: int, sizes: list[int]) -> None:
     assert [len(wave) for wave in waves(range(count))] == sizes
     assert [item for wave in waves(range(count)) for item in wave] == list(range(count))
 
@@ -294,7 +294,7 @@ def test_steps_that_must_not_be_cut_run_detached() -> None:
     }
 
 
-def test_roll_query() -> None:
+def test_worker_that_is_rolled_is_told_nothing_that_a_unit_of_before_may_have_otherwise() -> None:
     fleet = Fleet(bare(), workers=1)
     query = fleet.query(1, "h1-1")
     assert query.pop("text") == fleet.machines[0].plan.workers[0].unit

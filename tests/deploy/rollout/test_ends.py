@@ -91,7 +91,9 @@ def test_fault_while_a_host_is_finished(host: str, fault: str, monkeypatch: pyte
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("host", HOSTS)
-def test_fault_on_the_way_back(host: str, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_on_the_way_back_leaves_the_other_hosts_gone_back(
+    host: str, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The last host's second worker fails its gate, and then one of the three cannot go back at once."""
     fleet = Fleet(monkeypatch, Fault(fault, host, "roll_back"))
     fleet.computers["h3"].bad = SECOND

@@ -25,7 +25,7 @@ def member(before: HostState, after: HostState | None = None, outcome: Outcome |
     return Member(cast("Any", None), made, after or before, make(made, before), outcome)
 
 
-def test_deployed_host() -> None:
+def test_row_of_a_host_that_was_deployed() -> None:
     outcome = Outcome(reached=True, ended=True, gates=3)
     assert row(member(bare(), converged(wanted()), outcome)) == (
         "hublab-1 (hublab-1.example.com)",

@@ -39,7 +39,7 @@ def test_what_is_near_is_denied(address: str) -> None:
     "address",
     ["1.1.1.1", "9.255.255.255", "11.0.0.0", "172.15.0.1", "172.32.0.1", "2606:4700::1111", "64:ff9b::101:101"],
 )
-def test_the_internet_is_not(address: str) -> None:
+def test_internet_is_not_denied(address: str) -> None:
     assert not is_denied(address)
 
 

@@ -26,7 +26,7 @@ from tests.deploy.units import directives, environment, render
         ({"work_pool": "two words"}, 'Environment="HUBLAB_WORK_POOL=two words"'),
     ],
 )
-def test_settings_arrive(host: dict[str, Any], line: str) -> None:
+def test_settings_arrive_in_the_unit(host: dict[str, Any], line: str) -> None:
     assert line in render(**host).splitlines()
 
 

@@ -120,7 +120,7 @@ EXPECTED = [
 ]
 
 
-def test_whole_unit() -> None:
+def test_unit_has_these_lines_and_no_others() -> None:
     assert directives(render()) == EXPECTED
 
 

@@ -51,7 +51,7 @@ def hello(more: str = "", tables: str = "", steps: str = STEPS) -> Sequence:
     return found
 
 
-def test_what_a_file_leaves_out() -> None:
+def test_what_a_file_leaves_out_has_its_default() -> None:
     found = hello()
     assert (found.campaign, found.label, found.name) == ("spring", "Spring 2026", "hello")
     assert found.webhook == "spring-hello"
@@ -70,7 +70,7 @@ def test_what_a_file_leaves_out() -> None:
     assert not any((found.browser, found.no_show, found.converts, found.confirm))
 
 
-def test_what_a_file_says() -> None:
+def test_what_a_file_says_is_taken() -> None:
     found = hello(
         more='expires = "48h"\nretired = ["x", "y"]\nsigned = ["calendly", "calcom"]\nstop_on_booking = ["Booked"]\n'
         'occasion = "event"\nkind = "transactional"\nbrowser = true\nno_show = true\nconverts = true\nconfirm = true\n'

@@ -85,7 +85,7 @@ def test_every_name_is_the_live_one_to_the_letter() -> None:
         (0, 0, "OPTIMIZE"),
     ],
 )
-def test_segments(red: int, orange: int, wanted: str) -> None:
+def test_segment_goes_by_red_and_orange_systems(red: int, orange: int, wanted: str) -> None:
     assert campaign.segment(red, orange) == wanted
 
 

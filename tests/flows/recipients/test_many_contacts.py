@@ -227,7 +227,7 @@ def test_what_is_not_read_yet_and_cannot_be_asked_for_sends_nothing(
     assert few.all.resend.mails == []
 
 
-def test_what_it_costs(few: Campaign) -> None:
+def test_look_costs_two_calls_as_soon_as_all_contacts_are_read(few: Campaign) -> None:
     """A look two calls, as soon as all is read; a mail two more, until then."""
     enrolment = enrolled_among_many(few)
     most = 2 * (PORTION // 5 + 1) + 2
@@ -314,7 +314,7 @@ def test_the_operator_hears_that_edits_cannot_be_read(
     assert edits.not_since(campaign.prefect, now) == ("2026-01-05 12:00 UTC" if minutes > 60 else "")
 
 
-def test_the_watch_tells_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_tells_that_contacts_are_not_all_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
 
     def tell(_prefect: Prefect, _settings: Any, found: list[concerns.Concern], _now: datetime) -> str:

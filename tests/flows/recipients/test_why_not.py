@@ -48,7 +48,7 @@ def test_nothing_stops_the_mails_that_are_not_sent_yet() -> None:
         (page(Sequence_Completed=True), "sequence completed in Notion"),
     ],
 )
-def test_record_that_says_stop(found: dict[str, Any], said: str) -> None:
+def test_record_that_says_stop_is_the_reason(found: dict[str, Any], said: str) -> None:
     assert reason(found) == said
 
 
