@@ -90,8 +90,14 @@ def _paths_to_fix(host: spec.WorkerHost, state: HostState) -> list[str]:
 def _webhooks_step(host: spec.WorkerHost, state: HostState, release: str, kept: str | None) -> WorkerStep | None:
     if host.webhooks is None:
         return None
-    prefix, reach = state.python_prefix, state.reach
-    rendered = kept or webhooks_unit.render(host, host.webhooks, release=release, python_prefix=prefix, reach=reach)
+    rendered = kept or webhooks_unit.render(
+        host,
+        host.webhooks,
+        release=release,
+        python_prefix=state.python_prefix,
+        reach=state.reach,
+        root=state.root,
+    )
     reasons = _reasons(host, state, state.webhooks, rendered, release)
     if not carries(host, state.webhooks, spec.WEBHOOK_SECRETS):
         reasons.append("its secrets changed")
@@ -99,12 +105,17 @@ def _webhooks_step(host: spec.WorkerHost, state: HostState, release: str, kept: 
 
 
 def _worker_step(host: spec.WorkerHost, state: HostState, number: int, release: str, kept: str | None) -> WorkerStep:
-    prefix, reach = state.python_prefix, state.reach
     rendered = (
         unit.polling(kept, host.campaign_queues)
         if kept
         else unit.render(
-            host, hostname=state.hostname, number=number, release=release, python_prefix=prefix, reach=reach
+            host,
+            hostname=state.hostname,
+            number=number,
+            release=release,
+            python_prefix=state.python_prefix,
+            reach=state.reach,
+            root=state.root,
         )
     )
     reasons = tuple(_reasons(host, state, state.workers.get(number), rendered, release))

@@ -78,7 +78,7 @@ def prune_interpreters(base: Path) -> None:
     """What a deploy brought goes with the last release that stands on it; not what runs this."""
     used = [Path(os.path.realpath(python)) for python in base.glob("releases/*/venv/bin/python")]
     for folder in (base / "python").glob("*"):
-        if not any(path.is_relative_to(folder) for path in [*used, Path(sys.executable).resolve()]):
+        if not any(path.is_relative_to(folder.resolve()) for path in [*used, Path(sys.executable).resolve()]):
             shutil.rmtree(folder, ignore_errors=True)
             say(f"{folder} is removed: no release stands on it any more")
 

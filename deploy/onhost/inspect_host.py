@@ -158,7 +158,8 @@ def facts(query: InspectHost) -> HostState:
     server = asked("api", lambda: api(query.access, query.pool), Server(None, "was not asked"))
     return HostState(
         python=sys.executable,
-        python_prefix=sys.base_prefix,
+        python_prefix=os.path.realpath(sys.base_prefix),
+        root=os.path.realpath(base / "root"),
         python_version=platform.python_version(),
         python_fits="unfit" not in sys.argv,  # the launcher's word
         hostname=asked("hostname", platform.node, ""),

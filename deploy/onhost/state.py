@@ -198,6 +198,7 @@ class HostState:
     """All that the plan needs to know of one host. Sizes in bytes, times in seconds since the epoch.
 
     `landlock`: the version that its kernel has, 0 for none.
+    `root`: where the folder lies that a unit sees as its root, and `python_prefix` the interpreter: behind any links.
     `reach`: the addresses of the API and of the name servers, as the host resolves them now.
     `lock`: who holds the host, in words; empty when nobody does.
     `rollout_open`: a rollout began and has not ended. `unfinished`: unit → digest of the text with which it passed its
@@ -224,6 +225,7 @@ class HostState:
     booted: bool = True
     python: str = ""
     python_prefix: str = ""
+    root: str = ""
     python_version: str = ""
     python_fits: bool = True
     brings: str = ""

@@ -92,7 +92,14 @@ def escape(value: str) -> str:
 
 
 def render(  # noqa: PLR0913 - all that the text depends on
-    host: spec.WorkerHost, *, hostname: str, number: int, release: str, python_prefix: str, reach: Iterable[str] = ()
+    host: spec.WorkerHost,
+    *,
+    hostname: str,
+    number: int,
+    release: str,
+    python_prefix: str,
+    reach: Iterable[str] = (),
+    root: str = "",
 ) -> str:
     """The unit file of one worker.
 
@@ -103,6 +110,7 @@ def render(  # noqa: PLR0913 - all that the text depends on
         release: the release's id.
         python_prefix: where the host's interpreter lives; made visible inside the sandbox.
         reach: addresses that it cannot do without: the API's and the name servers'.
+        root: where the empty folder lies: systemd takes no root of a unit's behind a link, as of /opt.
     """
     folder, state = f"{spec.RELEASES}/{release}", f"{spec.STATE}/worker-{number}"
     writable = [f"{state}/{name}" for name in ("tmp", "prefect")] + list(host.write_paths)
@@ -112,7 +120,7 @@ def render(  # noqa: PLR0913 - all that the text depends on
         "release": release,
         "folder": folder,
         "state": state,
-        "root": spec.ROOT_FOLDER,
+        "root": root or spec.ROOT_FOLDER,
         "user": spec.worker_user(number),
         "group": spec.USER,
         "write_paths": escape(":".join(host.write_paths)),

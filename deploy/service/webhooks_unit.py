@@ -15,8 +15,14 @@ if TYPE_CHECKING:
 TEMPLATE = "hublab-webhooks.service.j2"
 
 
-def render(
-    host: spec.WorkerHost, webhooks: Webhooks, *, release: str, python_prefix: str, reach: Iterable[str] = ()
+def render(  # noqa: PLR0913 - all that the text depends on
+    host: spec.WorkerHost,
+    webhooks: Webhooks,
+    *,
+    release: str,
+    python_prefix: str,
+    reach: Iterable[str] = (),
+    root: str = "",
 ) -> str:
     """The unit file; arguments as for a worker's."""
     folder, state = f"{spec.RELEASES}/{release}", f"{spec.STATE}/webhooks"
@@ -28,7 +34,7 @@ def render(
         bind=webhooks.bind,
         port=webhooks.port,
         state=state,
-        root=spec.ROOT_FOLDER,
+        root=root or spec.ROOT_FOLDER,
         user=spec.WEBHOOKS_USER,
         api_url=unit.escape(host.api_url),
         denied=network.denied(host.allow_networks, network.METADATA),

@@ -233,3 +233,13 @@ def test_no_word_shows_the_credential() -> None:
     for state in (bare(), converged(wanted(), current="other")):
         plan = make(wanted(), state)
         assert "sentinel" not in repr(plan)
+
+
+def test_unit_finds_its_root_and_its_interpreter_behind_a_link() -> None:
+    """Where /opt leads elsewhere: systemd makes no root behind a link, and a venv stands on where Python lies."""
+    state = bare(root="/srv/opt/hublab/root", python_prefix="/srv/opt/python3.12")
+    (unit, *_) = [step.unit for step in make(wanted(), state).restarts]
+    assert "\nRootDirectory=/srv/opt/hublab/root\n" in unit
+    assert " /srv/opt/python3.12 /usr " in unit
+    (unit, *_) = [step.unit for step in make(wanted(), bare()).restarts]
+    assert "\nRootDirectory=/opt/hublab/root\n" in unit

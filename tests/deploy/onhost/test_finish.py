@@ -45,3 +45,14 @@ def test_interpreter_goes_with_the_last_release_that_stands_on_it(
     (tmp_path / "releases/a/venv/bin/python").unlink()
     finish_host.prune_interpreters(tmp_path)
     assert [path.name for path in (tmp_path / "python").iterdir()] == ["runs-this"]
+
+
+def test_interpreter_in_use_stays_where_opt_is_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "srv/python/kept/bin/python3.12"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    (tmp_path / "opt").symlink_to(tmp_path / "srv")
+    stands_on(tmp_path / "opt", "a", program)
+    monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
+    finish_host.prune_interpreters(tmp_path / "opt")
+    assert program.exists()

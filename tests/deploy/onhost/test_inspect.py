@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from deploy.onhost import inspect_host
 from deploy.onhost.common import guard_digest, packages, tree_digest
-from deploy.onhost.wire import decode, encode
+from deploy.onhost.wire import Places, decode, encode
 from deploy.plan import make
 from deploy.state import HostState, Release, question
 from tests.deploy.factories import wanted
@@ -157,3 +159,13 @@ def test_host_of_which_nothing_can_be_looked_at_is_told_so(monkeypatch: pytest.M
     told = [problem.what for problem in make(host, found).problems]
     assert "the host's former could not be looked at: ZeroDivisionError: division by zero" in told
     assert len([line for line in told if "ZeroDivisionError" in line]) == len(found.faults) > 20
+
+
+def test_what_units_are_told_is_where_it_lies_behind_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "srv/python3.12").mkdir(parents=True)
+    (tmp_path / "opt").symlink_to(tmp_path / "srv")
+    monkeypatch.setattr(sys, "base_prefix", str(tmp_path / "opt/python3.12"))
+    query = replace(question(wanted(api_url="http://127.0.0.1:9/api")), places=Places(base=tmp_path / "opt"))
+    found = inspect_host.facts(query)
+    assert found.python_prefix == str(tmp_path / "srv/python3.12")
+    assert found.root == str(tmp_path / "srv/root")
