@@ -330,7 +330,6 @@ def test_finish_query_after_success() -> None:
     query = Fleet(upgraded()).query(1, "finish_host")
     assert (query["surplus"], query["prune"]) == (["prefect-worker@3.service"], ["older"])
     assert (query["switch"], query["release"], query["previous"]) == (True, release_name(), "old")
-    assert query["drain_seconds"] == 900
     assert query["audit"] == {
         "who": OPERATOR,
         "what": "deploy",
