@@ -6,7 +6,7 @@ They are variables at the Prefect server, whose names are unique there: of two w
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,12 @@ class Variable:
     id: str
     value: Any
     updated: datetime
+
+
+def _known[Entry: (Before, Kept)](kind: type[Entry], raw: dict[str, Any]) -> Entry:
+    """What is kept at Prefect; what a release to come writes beside it is left out."""
+    names = {one.name for one in fields(kind)}
+    return kind(**{name: value for name, value in raw.items() if name in names})
 
 
 class Ledger:
@@ -170,7 +176,7 @@ class Ledger:
     def before(self) -> Before | None:
         """What the application was before it; None when none is open."""
         found = self._get("rollout")
-        return Before(**found.value) if found else None
+        return _known(Before, found.value) if found else None
 
     def open(self, before: Before) -> None:
         """Notes what was, before anything is changed; and, again, which deployment is under way."""
@@ -195,7 +201,7 @@ class Ledger:
     def kept(self) -> tuple[Kept, ...]:
         """What has served, the latest first."""
         found = self._get("kept")
-        return tuple(Kept(**item) for item in found.value) if found else ()
+        return tuple(_known(Kept, item) for item in found.value) if found else ()
 
     def keep(self, served: Kept) -> None:
         """Adds what serves now."""

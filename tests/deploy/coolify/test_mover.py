@@ -10,6 +10,7 @@ import pytest
 from deploy.coolify import prefect
 from deploy.coolify.errors import CoolifyError, RolloutError
 from deploy.coolify.ledger import LEASE_SECONDS, LockError
+from deploy.coolify.state import Before, Kept
 from deploy.onhost.lock import Owner
 from deploy.onhost.prefect_api import Access, ApiError
 from deploy.onhost.record import Line
@@ -485,6 +486,18 @@ def test_history_keeps_the_latest_lines_that_fit() -> None:
     lines = theatre.mover.ledger.history()
     assert lines[-1].at == "99"
     assert 10 < len(lines) < 30
+
+
+def test_records_of_a_release_to_come_are_read_by_this_one() -> None:
+    """Somebody has deployed with a newer checkout; whoever goes back to this one reads what that has written."""
+    theatre = Theatre()
+    books, before, kept = theatre.mover.ledger, Before(OLD, "r", {}, ran=True), Kept(NEW, "r2", {})
+    books.open(before)
+    books.keep(kept)
+    for variable in theatre.coolify.prefect.variables.values():
+        for entry in variable["value"] if isinstance(variable["value"], list) else [variable["value"]]:
+            entry["more"] = "of later"
+    assert (books.before(), books.kept()) == (before, (kept,))
 
 
 def test_server_whose_database_is_busy_is_asked_again_and_no_other_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
