@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 MOST = 20
 MOST_SCRIPTS = 2000  # a crontab has room for many names
 STARTS = re.compile(r"\bprefect\b.*\bworker[\s\"',]+start\b")
-SCRIPT = re.compile(r"(?<![\w./~-])/[\w.+@/-]+")
+# Behind a word's beginning or systemd's own signs (systemd.service(5), `-/srv/start.sh`).
+SCRIPT = re.compile(r"(?:(?<![\w./~-])|(?<=[=@+!:]-))/[\w.+@/-]+")
+WRITTEN = re.compile(r"(?:>+|\b(?:append|file|truncate):)\s*\S+")  # what a line writes to is a log, and no script
 COMMENT = ("#", ";")
 CRON = ("cron.service", "crond.service", "cronie.service")
 SPOOL = "/var/spool/cron/crontabs"
@@ -42,7 +44,7 @@ def lines(path: str, *, boot: bool = False) -> list[tuple[int, str]]:
 
 def starts(text: str) -> bool:
     """Whether a line starts a worker, or names a script that does."""
-    return STARTS.search(text) is not None or any(map(starts_one, SCRIPT.findall(text)))
+    return STARTS.search(text) is not None or any(map(starts_one, SCRIPT.findall(WRITTEN.sub("", text))))
 
 
 @cache

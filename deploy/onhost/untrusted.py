@@ -22,18 +22,28 @@ def printable(text: str, limit: int = WORDS) -> str:
 
 
 def regular(path: str, limit: int = FILE_BYTES) -> bytes:
-    """The beginning of a regular file; empty for whatever else is there: a link, a pipe, a device, nothing."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    """The beginning of a regular file; empty for whatever else is there: a link, a pipe, a device, nothing.
+
+    To open a device does things, and to read what the kernel shows as files, of no length, as well: so what a path
+    leads to is looked at without being opened (open(2), O_PATH), and read only when it is a file.
+    """
     try:
-        descriptor = os.open(path, flags)
+        seen = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (OSError, ValueError):
         return b""
     try:
-        return os.read(descriptor, limit) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+        info = os.fstat(seen)
+        if not stat.S_ISREG(info.st_mode) or not info.st_size:
+            return b""
+        descriptor = os.open(f"/proc/self/fd/{seen}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return os.read(descriptor, limit)
+        finally:
+            os.close(descriptor)
     except OSError:
         return b""
     finally:
-        os.close(descriptor)
+        os.close(seen)
 
 
 def names(folder: str) -> list[str]:

@@ -289,6 +289,38 @@ def test_crontab_that_is_no_file_of_text_holds_nothing_up(tmp_path: Path) -> Non
     assert starters.lines(str(secret)) == [(1, "@reboot prefect worker start secret")]
 
 
+def test_file_that_a_line_names_is_opened_only_where_it_is_a_regular_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crontab names devices as well, and opened as root they do things: a watchdog begins to count."""
+    pipe, script, real, opened = tmp_path / "pipe", tmp_path / "start.sh", os.open, list[str]()
+    os.mkfifo(pipe)
+    script.write_text("exec prefect worker start\n")
+
+    def watched(path: str, flags: int, *more: Any, **named: Any) -> int:
+        if not flags & os.O_PATH:
+            opened.append(os.path.realpath(path))
+        return real(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", watched)
+    named = f"* * * * * root echo V {pipe} /dev/null /proc/version {tmp_path}; {script}"
+    starters.starts_one.cache_clear()
+    assert starters.starts(named)
+    assert opened == [str(script)]
+
+
+def test_script_is_found_behind_systemds_signs_and_a_log_is_none(tmp_path: Path) -> None:
+    """What a line writes to says what was started, and starts nothing."""
+    script, log = tmp_path / "start.sh", tmp_path / "worker.log"
+    script.write_text("exec prefect worker start\n")
+    log.write_text("+ prefect worker start --pool default\n")
+    starters.starts_one.cache_clear()
+    for sign in ("", "-", "@-", "-@", "+", "!!-", ":"):
+        assert starters.starts(f"ExecStart={sign}{script}"), sign
+    for line in (f"0 4 * * * backup >> {log} 2>&1", f"0 4 * * * backup >{log}", f"StandardOutput=append:{log}"):
+        assert not starters.starts(line), line
+
+
 def plan_words(**changes: Any) -> tuple[str, ...]:
     return make(wanted(), converged(wanted(), **changes)).words
 
