@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from flows.campaigns.model import Sequence
+    from flows.operator.cutover.facts import Mail
     from flows.operator.cutover.fates import Fate
 
 TAKE, LEAVE_OUT, WAIT = "taken over", "left out", "waits"
@@ -205,6 +206,14 @@ def _left_out(facts: Facts, sequence: Sequence, email: str, record: Record | Non
     return ""
 
 
+def attributed(facts: Facts, sequence: Sequence, email: str) -> tuple[dict[int, Mail], tuple[Mail, ...]]:
+    """The first mail of each step that a person got, and those of which no subject tells what they are."""
+    mails = facts.mails.get(email, ())
+    known, unknown = attribution.attributed(mails, attribution.steps(sequence, facts.subjects))
+    others = [attribution.steps(one, facts.subjects) for one in sequences() if one != sequence]
+    return known, tuple(one for one in unknown if not any(attribution.attributed([one], other)[0] for other in others))
+
+
 def _fates(  # noqa: PLR0913 - what an enrolment consists of
     facts: Facts,
     sequence: Sequence,
@@ -213,10 +222,7 @@ def _fates(  # noqa: PLR0913 - what an enrolment consists of
     runs: list[OldRun],
     records: list[Record],
 ) -> Iterator[Fate]:
-    mails = facts.mails.get(normalised(records[0].email), ())
-    known, unknown = attribution.attributed(mails, attribution.steps(sequence, facts.subjects))
-    others = [attribution.steps(one, facts.subjects) for one in sequences() if one != sequence]
-    unknown = tuple(one for one in unknown if not any(attribution.attributed([one], other)[0] for other in others))
+    known, unknown = attributed(facts, sequence, normalised(records[0].email))
     since = enrolled - fates.TESTED
     marks = {
         number: at

@@ -95,8 +95,10 @@ def _runs(prefect: Prefect, ordinary: tuple[datetime, str] | None) -> tuple[list
             ours[key] = _our_run(run)
             begun += [key] if run.get("run_count") else []
         elif flow not in handlers or not _is_ordinary(run, ordinary):
-            found = _old_run(run, key, handlers.get(flow))
-            old.append(replace(found, apart=run.get("deployment_id") in beside))
+            found, apart = _old_run(run, key, handlers.get(flow)), run.get("deployment_id") in beside
+            # Under our deployment, as all are since the take-over began but those apart, it only waited.
+            here = ordinary is not None and not apart and instant(run.get("start_time") or run["created"]) > ordinary[0]
+            old.append(replace(found, apart=apart, begun=found.begun and not here))
     return old, _with_mails(prefect, ours, begun)
 
 

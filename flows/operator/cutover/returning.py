@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flows.campaigns import plan as plans
 from flows.campaigns.model import GENERIC_HANDLER, normalised
 from flows.campaigns.model import sequences as all_sequences
-from flows.operator.cutover import attribution, decide, fates, writes
+from flows.operator.cutover import decide, fates, writes
 from flows.operator.cutover.facts import BACK, HANDED, KEPT, OPEN, TAKEN, OurRun, standing
 from flows.operator.cutover.writes import Write
 from flows.recipients.contact import BOOKING
@@ -113,7 +113,7 @@ def _mail(facts: Facts, key: str, run: OurRun, schemas: Mapping[str, Mapping[str
     email = normalised(enrolment["email"])
     record = next((one for one in facts.records if one.page == enrolment["page"]), None)
     mark = record.sent.get(step) if record else None
-    mails, unknown = attribution.attributed(facts.mails.get(email, ()), attribution.steps(sequence, facts.subjects))
+    mails, unknown = decide.attributed(facts, sequence, email)
     sent = mark or (mails[step].at if step in mails else run.accepted)
     mail = plans.planned(plans.of(sequence, enrolment), step)
     keeps = "" if sent else _why_not(facts, email, sequence, mail.template, stopped=record is None or record.stopped)

@@ -166,13 +166,14 @@ def test_what_resend_has_accepted_is_out_whatever_its_subject_tells() -> None:
 
 @pytest.mark.parametrize(
     ("subject", "minutes", "handed"),
-    [("Old words", 1, False), ("Old words", -30, True), ("Letter 1", 1, True)],
+    [("Old words", 1, False), ("Old words", -30, True), ("Letter 1", 1, True), ("We missed you", 1, True)],
 )
 def test_what_was_begun_and_may_be_out_is_not_handed_over(subject: str, minutes: int, *, handed: bool) -> None:
     """Resend's answer was lost, and of a mail since then no subject tells which it is."""
     key, run = ours(2, name="AwaitingRetry")
     there = Mail("m", ADA, subject, NOW + timedelta(minutes=minutes))
     facts = world((key, replace(run, frozen=NOW)), mails={ADA: (there,)})
+    facts = replace(facts, subjects=facts.subjects | {"noshow_recovery_email_1": "We missed you"})
     (one,) = returning.returns(facts, SCHEMAS)
     assert ("which may be this mail" in one.keeps) is not handed
     assert [what for what, _ in todo(facts)] == (["hand back", "cancel"] if handed else ["cancel"])

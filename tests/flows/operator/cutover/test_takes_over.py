@@ -287,6 +287,23 @@ def test_a_signup_that_waited_for_too_long_is_withdrawn_before_handlers_go_on(pa
         assert prefect.run_of(key_of(email)) is None
 
 
+def test_a_mail_of_theirs_that_only_waited_here_has_not_begun(past: Past, capsys: pytest.CaptureFixture[str]) -> None:
+    """Stopped in the midst: under our deployment it was begun, sent nothing, and waits. The website's mail is none."""
+    ada = past.person(3, seconds=-120)
+    (fourth,) = [run for run in past.mails_of(ada) if run["parameters"]["email_number"] == 4]
+    past.mail(ada, 0, datetime.now(UTC))
+    with pytest.raises(Stopped), stopped_when(lambda done: done[-1].endswith(f" {CLAIMED}")):
+        main(["--apply"])
+    with Prefect() as prefect:
+        prefect.forget(f"{lock.NAME}{lock.holders(prefect)[0].number}")
+    assert past.world.run(run_of(fourth["id"])).name == "AwaitingRetry"
+    capsys.readouterr()
+    (shown,) = planned(capsys)["people"]
+    assert [one["is"] for one in shown["mails"]] == ["out"] * 3 + ["comes"] * 4
+    taken(past)
+    assert set(live(past, ada)) == {4, 5, 6, 7}
+
+
 @pytest.mark.parametrize("begins", [False, True])
 def test_a_mail_of_a_deployment_that_is_not_renewed_goes_out_on_one_side_alone(
     past: Past, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, begins: bool
