@@ -22,6 +22,7 @@ from deploy.coolify.mover import Mover
 from deploy.coolify.plan import make
 from deploy.coolify.state import Progress
 from deploy.coolify.wanted import DOCKERFILE, kind
+from deploy.coolify.words import address
 from deploy.onhost.common import counted
 from deploy.onhost.lock import Owner
 
@@ -163,8 +164,8 @@ class Adoption:
         here = self._here()
         if not here.remote.startswith("https://"):
             raise RolloutError(
-                f"this checkout's remote is {here.remote or 'not there'}, and Coolify reads https:// alone without "
-                "a key -> make an application with it in Coolify (build pack Dockerfile) and name it: "
+                f"this checkout's remote is {address(here.remote) or 'not there'}, and Coolify reads https:// alone "
+                "without a key -> make an application with it in Coolify (build pack Dockerfile) and name it: "
                 f"./hublab coolify adopt {self.wanted.application} --by <its uuid>"
             )
         return {

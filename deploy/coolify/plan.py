@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from deploy.coolify import problems
 from deploy.coolify.wanted import environment, fields, kind, present
+from deploy.coolify.words import address
 from deploy.problem import Problem
 from deploy.release.identity import set_of
 from deploy.words import is_loopback, open_api, short
@@ -218,6 +219,9 @@ def _reasons(  # noqa: PLR0913 - all that it depends on
     yield from (f"{entry.key} {wrong}" for entry, wrong in entries)
     if state.before is not None and not state.arrived:
         yield "its rollout was cut off"
+    last = next(iter(state.deployments), None)
+    if state.online and state.before is None and last and not (last.running or last.status == "finished"):
+        yield f"its last deployment {last.deployment_uuid} is {last.status}, what runs has the environment of before"
 
 
 def _with_words(
@@ -262,7 +266,7 @@ def _warnings(wanted: WorkerHost, state: ApplicationState, app: Application) -> 
             yield f"its {name} runs as well; the deploy did not set it"
     yield from kind(wanted).warnings
     if state.revision.remote and not app.image and not _same(state.revision.remote, app.git_repository):
-        yield f"it is built from {app.git_repository}, and this checkout's remote is {state.revision.remote}"
+        yield f"it is built from {app.git_repository}, and this checkout's remote is {address(state.revision.remote)}"
 
 
 def _same(one: str, other: str) -> bool:

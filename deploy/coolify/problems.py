@@ -26,7 +26,12 @@ def find(wanted: WorkerHost, state: ApplicationState) -> tuple[Problem, ...]:
     if state.problem or state.app is None:
         what, _, remedy = (state.problem or "it could not be looked at").partition(" -> ")
         return (Problem(what, remedy or "look at it in Coolify"),)
-    found = [*_kind(state.app), *_rolling(state.app), *_server(state.server), *_times(wanted, state.server)]
+    found = [
+        *_kind(state.app, state.revision),
+        *_rolling(state.app),
+        *_server(state.server),
+        *_times(wanted, state.server),
+    ]
     found += [
         Problem(f"its environment: {why}", "change it in .env")
         for why in map(environment.fault, entries(wanted))
@@ -50,7 +55,7 @@ def _theirs(wanted: WorkerHost, state: ApplicationState, app: Application) -> It
         )
 
 
-def _kind(app: Application) -> Iterator[Problem]:
+def _kind(app: Application, here: Revision) -> Iterator[Problem]:
     if app.build_pack == "dockercompose":
         yield Problem(
             "it is a compose application: Coolify gates none of its containers and gives each 30 s to stop",
@@ -61,10 +66,10 @@ def _kind(app: Application) -> Iterator[Problem]:
             f"its build pack is {app.build_pack or 'unknown'}, not dockerfile or dockerimage",
             f"name another application, or ./hublab coolify adopt {app.uuid}",
         )
-    elif app.base_directory.strip("/") and not app.image:
+    elif here.commit and not app.image and app.base_directory.strip("/") != here.folder:
         yield Problem(
-            f"its base directory is {app.base_directory}: Coolify would look for the Dockerfile below it",
-            "set it to / in Coolify",
+            f"its base directory is {app.base_directory or '/'}: Coolify would look for the Dockerfile below it",
+            f"set it to /{here.folder} in Coolify",
         )
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from deploy import campaigns
 from deploy.coolify.state import Revision
-from deploy.coolify.words import address
 from deploy.env_file import ROOT
 from deploy.release import identity, requirements
 
@@ -39,8 +38,9 @@ def revision(root: Path = ROOT) -> Revision:
         commit=commit,
         changed=tuple(line.split(maxsplit=1)[-1] for line in changed),
         pushed=bool(branches),
-        remote=address(_git(root, "remote", "get-url", "origin")),
+        remote=_git(root, "remote", "get-url", "origin"),
         branch=_git(root, "symbolic-ref", "--short", "HEAD"),
+        folder=_git(root, "rev-parse", "--show-prefix").strip("/"),
         extra=tuple(sorted(campaigns.files(root))),
         packages=requirements.added(root).count("=="),
     )

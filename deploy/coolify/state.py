@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Revision:
-    """The checkout: its commit, what of it is not committed, whether a remote has it, where that is, and the branch."""
+    """The checkout: its commit, what of it is not committed, whether a remote has it, where that is, and the branch.
+
+    `remote`: as git has it, maybe with a token. `folder`: where in its repository it lies; empty for all of it.
+    """
 
     commit: str = ""
     changed: tuple[str, ...] = ()
     pushed: bool = False
     remote: str = ""
     branch: str = ""
+    folder: str = ""
     # Campaign files of HUBLAB_CAMPAIGNS: they lie outside of the repository, so no build of Coolify's has them.
     extra: tuple[str, ...] = ()
     packages: int = 0  # of HUBLAB_EXTRA_REQUIREMENTS, which lies outside as well

@@ -15,7 +15,7 @@ MOST_LINES = 20
 NO_LOG = "Coolify shows its log to a token with read:sensitive alone; look at it there"
 
 
-CREDENTIAL = re.compile(r"(?<=^https://)[^/@]*@|(?<=^http://)[^/@]*@")
+CREDENTIAL = re.compile(r"(?<=^https://)[^/]*@|(?<=^http://)[^/]*@")
 
 
 def address(repository: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
-from deploy.coolify import drain
+from deploy.coolify import drain, revision
 from deploy.coolify.__main__ import adopt
 from deploy.coolify.adopt import Adoption
 from deploy.coolify.errors import CoolifyError, RolloutError
@@ -20,6 +21,7 @@ from tests.deploy.coolify.theatre import NEW, RELEASES, Coolify, FakePrefect, Th
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from deploy.coolify.mover import Mover
 
@@ -427,3 +429,13 @@ def test_coolify_that_is_away_while_the_old_one_stops_opens_no_queue_before(stag
     assert stage.adopt() == APP
     assert stage.coolify.fails[f"GET /applications/{OLD_APP}"] == []
     assert stage.past.queues["default"] is False
+
+
+def test_token_in_the_remote_goes_to_coolify_which_has_no_other_way_to_read_it(stage: Stage, tmp_path: Path) -> None:
+    remote, adoption = "https://ci:sentinel-7@example.com/ada/hublab.git", stage.adoption()
+    for words in (("init", "-q"), ("remote", "add", "origin", remote)):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+    adoption._here = lambda: replace(revision.revision(tmp_path), commit=NEW)
+    adoption.run(adoption.find(), "ada@desk")
+    assert stage.coolify.app["asked"]["git_repository"] == remote
+    assert "sentinel-7" not in "\n".join(stage.said)

@@ -680,3 +680,17 @@ def test_worker_that_is_online_ran_though_coolify_says_that_it_exited(theatre: T
     failed(theatre, "runs release 3.8.8-other")
     theatre.mover.undo()
     assert serves(theatre) == RELEASES[OLD]
+
+
+def test_variable_that_was_taken_away_for_a_deployment_that_failed_is_still_in_the_container_and_in_the_plan() -> None:
+    theatre = Theatre(api_key=Secret("k" * 20))
+    theatre.served(NEW)
+    theatre.wanted = replace(theatre.wanted, api_key=None)
+    theatre.mover = theatre.operator()
+    theatre.mover.ledger.take("token", OWNER)
+    theatre.coolify.ends = ["failed"]
+    failed(theatre, "is failed")
+    theatre.mover.undo()
+    assert "its last deployment dep2 is failed" in theatre.plan().reasons[0]
+    theatre.deploy()
+    assert theatre.plan().reasons == ()

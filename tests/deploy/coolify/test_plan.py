@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from deploy.spec import WorkerHost
 
 HOST = application()
+ENDS = ("failed", "finished")
 HERE = Revision(NEW, (), pushed=True, remote="git@example.com:ada/hublab.git")
 SETTINGS = ApplicationSettings(stop_grace_period=930)
 # Literals: the tests must not learn from the deploy what is right.
@@ -209,6 +210,7 @@ def test_rollout_that_was_cut_off_is_a_reason() -> None:
     [
         ({"app": {"build_pack": "dockercompose"}}, "compose application.* -> ./hublab coolify adopt app1app1"),
         ({"app": {"base_directory": "/app"}}, "base directory is /app.* -> set it to / in Coolify"),
+        ({"revision": replace(HERE, folder="ops")}, "base directory is /: .* -> set it to /ops in Coolify"),
         ({"app": {"build_pack": "nixpacks"}}, "build pack is nixpacks.* -> name another application"),
         ({"app": {"ports_mappings": "80:80"}}, "maps ports of the host .80:80.* -> clear it in Coolify"),
         (
@@ -401,14 +403,18 @@ def test_commit_that_somebody_has_set_by_hand_is_not_what_is_wanted() -> None:
 
 
 @pytest.mark.parametrize(
-    "remote", ["https://ci:sentinel-7@example.com/ada/hublab.git", "https://sentinel-7@example.com/ada/hublab"]
+    "remote",
+    [
+        "https://ci:sentinel-7@example.com/ada/hublab.git",
+        "https://sentinel-7@example.com/ada/hublab",
+        "https://ci:a@sentinel-7@example.com/ada/hublab",
+    ],
 )
 def test_credential_in_an_address_of_git_is_shown_by_no_plan(remote: str, tmp_path: Path) -> None:
     """As a CI clones, and as somebody may have written it into Coolify."""
     for words in (("init", "-q"), ("remote", "add", "origin", remote)):
         subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
     here = revision.revision(tmp_path)
-    assert here.remote.startswith("https://example.com/ada/hublab")
     plan = make(
         HOST,
         state(
@@ -425,3 +431,21 @@ def test_address_of_git_over_ssh_is_as_it_was_written(tmp_path: Path) -> None:
     for words in (("init", "-q"), ("remote", "add", "origin", "git@example.com:ada/hublab.git")):
         subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
     assert revision.revision(tmp_path).remote == "git@example.com:ada/hublab.git"
+
+
+def test_checkout_in_a_folder_of_its_repository_is_built_there(tmp_path: Path) -> None:
+    (tmp_path / "ops").mkdir()
+    subprocess.run(["git", "-C", str(tmp_path), "init", "-q"], check=True)
+    here = revision.revision(tmp_path / "ops")
+    assert here.folder == "ops"
+    assert make(HOST, state(app={"base_directory": "/ops/"}, revision=replace(HERE, folder=here.folder))).problems == ()
+
+
+def test_checkout_without_git_says_nothing_of_where_coolify_builds() -> None:
+    assert make(HOST, state(app={"base_directory": "/ops"}, revision=Revision())).problems == ()
+
+
+def test_deployment_that_failed_last_is_a_reason_since_its_environment_was_set_already() -> None:
+    past = tuple(Deployment(deployment_uuid=f"d{2 - at}", status=status) for at, status in enumerate(ENDS))
+    assert reasons(deployments=past) == ("its last deployment d2 is failed, what runs has the environment of before",)
+    assert reasons(deployments=past[1:]) == ()
