@@ -42,6 +42,8 @@ test-rest-sandbox: .venv/ready
 test-rest-%: export HUBLAB_TEST_HOSTS = $(@:test-rest-%=%)
 # The release that they deploy is the one that a host of `make test` has built; that lane, and each second host, builds.
 test-rest-%: export HUBLAB_TEST_RELEASED := 1
+# Two workers on each: the third, which a rollout has not come to, is seen by `make test` and by `make faults`.
+test-rest-%: export HUBLAB_TEST_WORKERS := 2
 test-rest-upgrade: .venv/ready
 	@$(REST) $(ON_HOSTS)9_upgrade.py $(ON_HOSTS)6_chaos.py
 test-rest-stock: .venv/ready

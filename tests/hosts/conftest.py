@@ -27,7 +27,7 @@ SCRATCH = ROOT / ".hublab"
 TREES = shared_trees()
 # Each lane of the suites has hosts of its own.
 HOSTS = SCRATCH / "hosts" / os.environ.get("HUBLAB_TEST_HOSTS", "tests")
-WORKERS = 3
+WORKERS = int(os.environ.get("HUBLAB_TEST_WORKERS", "3"))  # of a host; two at least
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +107,7 @@ def book_of_faults() -> book.Book:
 
 @pytest.fixture(scope="module")
 def three(operator: Operator) -> Operator:
-    """The same operator, who has deployed three workers, with longer gates."""
+    """The same operator, with longer gates."""
     patient = Operator(operator.env_file, operator.settings | {"HUBLAB_GATE_SECONDS": "90"})
     return as_wanted(patient)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sandbox import runs
 from sandbox.past import FLOWS, STRAY_USER, VENV
+from tests.hosts.conftest import WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +40,8 @@ def unit(machine: Machine, name: str, more: str) -> None:
 
 def clear_ours(machine: Machine) -> None:
     """A host on which no deploy has left a worker; the release stays, which saves a minute."""
-    machine.ssh("systemctl disable --quiet --now 'prefect-worker@1' 'prefect-worker@2' 'prefect-worker@3'", timeout=400)
+    ours = " ".join(f"prefect-worker@{number}" for number in range(1, WORKERS + 1))
+    machine.ssh(f"systemctl disable --quiet --now {ours}", timeout=400)
     machine.ssh("rm -f /etc/systemd/system/prefect-worker@*; systemctl daemon-reload")
 
 

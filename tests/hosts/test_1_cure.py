@@ -91,7 +91,7 @@ def test_deploy_retires_what_it_found_after_its_runs(operator: Operator, sandbox
     assert result.status == 0, result.text
     with sandbox.api() as api:
         assert runs.state(api, in_flight).type == "COMPLETED"
-    assert "3 of 3 COMPLETED" in result.text
+    assert f"{WORKERS} of {WORKERS} COMPLETED" in result.text
     assert machine.ssh("pgrep -af 'prefect worker start'", check=False).stdout == ""
     assert machine.ssh(f"{LEGACY_PYTHON} -c 'import uvloop'", check=False).returncode == 1
     assert machine.ssh("systemctl is-enabled prefect-worker.service", check=False).stdout.strip() == "masked"

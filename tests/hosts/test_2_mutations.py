@@ -95,9 +95,9 @@ def test_uvloop_is_blocked_then_refused_then_replaced(operator: Operator, machin
     assert machine.ssh("/opt/hublab/current/venv/bin/python -c 'import uvloop'", check=False).returncode == 1
     machine.ssh(placed("chmod u+w SITE/hublab.pth && sed -i 1d SITE/hublab.pth"))
     assert machine.ssh("/opt/hublab/current/venv/bin/python -c 'import uvloop'", check=False).returncode == 0
-    assert machine.ssh("systemctl restart prefect-worker@3", check=False, timeout=120).returncode != 0
-    assert machine.ssh("systemctl show -p ExecMainStatus --value prefect-worker@3").stdout.strip() == "78"
-    assert "uvloop" in machine.ssh("journalctl -u prefect-worker@3 -n 5 -o cat").stdout
+    assert machine.ssh("systemctl restart prefect-worker@2", check=False, timeout=120).returncode != 0
+    assert machine.ssh("systemctl show -p ExecMainStatus --value prefect-worker@2").stdout.strip() == "78"
+    assert "uvloop" in machine.ssh("journalctl -u prefect-worker@2 -n 5 -o cat").stdout
     checks = (
         "test_packages_equal_the_lock",
         "test_uvloop_has_no_file_in_the_release",

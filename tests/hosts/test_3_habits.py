@@ -99,9 +99,10 @@ def test_deploy_retires_them_all_after_their_runs(habitual: Operator, sandbox: S
 def test_their_names_are_the_deploys_now(habitual: Operator, machine: Machine) -> None:
     names = [f"prefect-worker@{number}" for number in range(1, WORKERS + 1)]
     assert all("-m worker" in line for line in habits.told(machine, names, "ExecStart").values())
-    more = habitual.deploy(HUBLAB_WORKERS="4")
+    added = f"prefect-worker@{WORKERS + 1}"
+    more = habitual.deploy(HUBLAB_WORKERS=str(WORKERS + 1))
     assert more.status == 0, more.text
-    assert "-m worker" in habits.told(machine, ["prefect-worker@4"], "ExecStart")["prefect-worker@4"]
+    assert "-m worker" in habits.told(machine, [added], "ExecStart")[added]
     fewer = habitual.deploy()
     assert fewer.status == 0, fewer.text
     assert habits.workers(machine) == {}
