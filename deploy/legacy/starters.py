@@ -24,6 +24,8 @@ STARTS = re.compile(r"\bprefect\b.*\bworker[\s\"',]+start\b")
 # Behind a word's beginning or systemd's own signs (systemd.service(5), `-/srv/start.sh`).
 SCRIPT = re.compile(r"(?:(?<![\w./~-])|(?<=[=@+!:]-))/[\w.+@/-]+")
 WRITTEN = re.compile(r"(?:>+|\b(?:append|file|truncate):)\s*\S+")  # what a line writes to is a log, and no script
+FOLDER = re.compile(r"\bcd\s+(/[\w.+@/-]+)")
+LOCAL = re.compile(r"(?<![\w./~-])(?:\./|(?:ba|da)?sh\s+)([\w+@][\w.+@/-]*)")  # of the folder that a line goes to
 COMMENT = ("#", ";")
 CRON = ("cron.service", "crond.service", "cronie.service")
 SPOOL = "/var/spool/cron/crontabs"
@@ -44,7 +46,15 @@ def lines(path: str, *, boot: bool = False) -> list[tuple[int, str]]:
 
 def starts(text: str) -> bool:
     """Whether a line starts a worker, or names a script that does."""
-    return STARTS.search(text) is not None or any(map(starts_one, SCRIPT.findall(WRITTEN.sub("", text))))
+    return STARTS.search(text) is not None or any(map(starts_one, scripts(text)))
+
+
+def scripts(text: str) -> list[str]:
+    """The files that a line names, but for those that it writes to."""
+    named = WRITTEN.sub("", text)
+    folder = FOLDER.search(named)
+    local = [f"{folder[1].rstrip('/')}/{name}" for name in LOCAL.findall(named)] if folder else []
+    return SCRIPT.findall(named) + local
 
 
 @cache

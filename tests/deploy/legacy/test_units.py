@@ -309,7 +309,7 @@ def test_file_that_a_line_names_is_opened_only_where_it_is_a_regular_one(
     assert opened == [str(script)]
 
 
-def test_script_is_found_behind_systemds_signs_and_a_log_is_none(tmp_path: Path) -> None:
+def test_script_is_found_behind_systemds_signs_and_in_a_lines_folder_and_a_log_is_none(tmp_path: Path) -> None:
     """What a line writes to says what was started, and starts nothing."""
     script, log = tmp_path / "start.sh", tmp_path / "worker.log"
     script.write_text("exec prefect worker start\n")
@@ -317,6 +317,9 @@ def test_script_is_found_behind_systemds_signs_and_a_log_is_none(tmp_path: Path)
     starters.starts_one.cache_clear()
     for sign in ("", "-", "@-", "-@", "+", "!!-", ":"):
         assert starters.starts(f"ExecStart={sign}{script}"), sign
+    for start in ("./start.sh", "bash start.sh", "sh ./start.sh"):
+        assert starters.starts(f"*/5 * * * * cd {tmp_path} && {start}"), start
+        assert not starters.starts(f"*/5 * * * * cd {tmp_path}/other && {start}"), start
     for line in (f"0 4 * * * backup >> {log} 2>&1", f"0 4 * * * backup >{log}", f"StandardOutput=append:{log}"):
         assert not starters.starts(line), line
 
