@@ -218,7 +218,8 @@ class Adoption:
                 raise RolloutError(
                     f"{counted(len(left), 'run of the old worker is', 'runs of the old worker are')} still in flight "
                     f"after {self.wanted.drain_seconds} s ({', '.join(left[:5])}); "
-                    "it works on beside the new one -> do it again when they have ended"
+                    "it works on beside the new one -> do it again when they have ended; one that a worker left which "
+                    "is long gone stays Running for ever: change its state in Prefect to Crashed first"
                 )
             self._stop(found.app)
         finally:
