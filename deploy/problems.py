@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deploy import pool, spec
+from deploy.env_values import NAME
+from deploy.onhost.unit_text import environment
 from deploy.problem import Problem
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ def find(host: spec.WorkerHost, state: HostState) -> list[Problem]:
         found.append(_api_problem(host, state))
     else:
         found += [*pool.server_problems(host, state), *pool.problems(host, state)]
+    found += names(host, state)
     found += [
         Problem(
             f"{name} on the host goes by the name of a unit of this deploy; it is neither that nor a worker's own unit",
@@ -98,6 +101,42 @@ def find(host: spec.WorkerHost, state: HostState) -> list[Problem]:
     ]
     found += [disk(path, free, SPARE_BYTES) for path, free in state.free.items() if free < SPARE_BYTES]
     return found
+
+
+def names(host: spec.WorkerHost, state: HostState) -> list[Problem]:
+    """Workers' names that Prefect or the worker itself would not take, or that a worker of another host has."""
+    if "hostname" in state.faults:
+        return []
+    wanted = {number: spec.worker_name(state.hostname, number) for number in range(1, host.workers + 1)}
+    last = wanted[host.workers]
+    if not NAME.fullmatch(last):
+        what = f"its hostname {state.hostname!r} makes no worker's name ({last})"
+        return [
+            Problem(
+                f"{what}: letters, digits, '.', '_', '-', at most 63",
+                "give it another hostname: hostnamectl set-hostname NAME",
+            )
+        ]
+    own = {
+        environment(worker.unit_text).get("HUBLAB_WORKER_NAME", wanted.get(number, ""))
+        for number, worker in state.workers.items()
+    } | {item.name for item in state.legacy}
+    # Prefect takes a worker that is just gone for ONLINE: on a host that was deployed to it may have been its own.
+    known = state.current or state.deploys
+    others = [
+        name for number, name in wanted.items() if name in state.online - own and (number in state.workers or not known)
+    ]
+    if not others:
+        return []
+    return [
+        Problem(
+            f"{', '.join(others)} {'are' if others[1:] else 'is'} ONLINE in the pool {host.work_pool} at "
+            f"{host.api_url}, and not of this host",
+            f"another host calls itself {state.hostname}: give each a hostname of its own (hostnamectl set-hostname "
+            "NAME); where this one was just installed anew, Prefect forgets its workers of before within two minutes, "
+            "and the next deploy goes on",
+        )
+    ]
 
 
 def unseen(state: HostState) -> list[Problem]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from deploy.onhost.record import Line
 from deploy.plan import make
 from deploy.planned import Plan
 from deploy.remedies import ConnectRemedies
@@ -263,3 +265,42 @@ def test_port_is_of_no_concern_without_webhooks() -> None:
     taken = PortFault("", pid=78, unit="shop.service", command="shop")
     assert make(wanted(), bare(webhooks_port=taken)).problems == ()
     assert make(wanted(webhooks=WEBHOOKS), bare()).problems == ()
+
+
+def test_worker_of_that_name_that_runs_elsewhere_is_seen_before_ours_shares_its_name() -> None:
+    """Two hosts of one hostname, each deployed by --limit: each would answer for the other's runs."""
+    what, remedy = barred(bare(online=frozenset({"hublab-1-2", "hublab-9-1"})))
+    assert what == "hublab-1-2 is ONLINE in the pool default at https://prefect.example.com/api, and not of this host"
+    assert remedy.startswith("another host calls itself hublab-1: give each a hostname of its own (hostnamectl ")
+    assert remedy.endswith("within two minutes, and the next deploy goes on")
+
+
+def test_host_that_was_given_the_name_of_another_is_seen() -> None:
+    there = converged(wanted(workers=1), hostname="web", online=frozenset({"web-1", "hublab-1-1"}))
+    text = 'Environment="HUBLAB_WORKER_NAME=hublab-1-1"\n'
+    before = {1: replace(there.workers[1], unit_text=text)}
+    what, _ = barred(replace(there, workers=before), workers=1)
+    assert what.startswith("web-1 is ONLINE")
+
+
+def test_own_workers_of_now_and_of_just_before_are_nobody_elses() -> None:
+    assert not make(wanted(), converged(wanted())).problems
+    online = frozenset({"hublab-1-1"})
+    assert not make(wanted(), bare(online=online, deploys=(Line(result="its gate"),))).problems, (
+        "Prefect forgets it yet"
+    )
+    assert not make(wanted(), bare(online=online, legacy=(legacy(name="hublab-1-1"),))).problems
+
+
+@pytest.mark.parametrize("name", ["w" * 62, "h_ö", "-h", "a b"])
+def test_hostname_that_makes_no_workers_name(name: str) -> None:
+    what, remedy = barred(bare(hostname=name))
+    assert (
+        what == f"its hostname {name!r} makes no worker's name ({name}-3): letters, digits, '.', '_', '-', at most 63"
+    )
+    assert remedy == "give it another hostname: hostnamectl set-hostname NAME"
+
+
+def test_longest_hostname_that_makes_one() -> None:
+    assert not make(wanted(workers=9), bare(hostname="w" * 61)).problems
+    assert make(wanted(workers=10), bare(hostname="w" * 61)).problems
