@@ -190,10 +190,11 @@ def gate(unit: str, text: str, since: str, limit: float) -> float:
 
 def move(query: Moves, unit: str, text: str) -> None:
     """One worker onto one unit text, through the gate."""
-    worker = told(text, "HUBLAB_WORKER_NAME")
-    put(query.places.units / unit, text)
+    worker, path = told(text, "HUBLAB_WORKER_NAME"), query.places.units / unit
+    stop = max(stop_seconds(text), stop_seconds(read(path).decode()))  # what runs drains by the text of before
+    put(path, text)
     since = datetime.datetime.now(datetime.UTC)
-    restart(unit, worker, stop_seconds(text) + START_SECONDS, text)
+    restart(unit, worker, stop + START_SECONDS, text)
     started = datetime.datetime.now(datetime.UTC)
     took = (started - since).total_seconds()
     say(f"{worker}: ready after {took:.1f} s; gate: a heartbeat and a probe run of its own")
