@@ -17,8 +17,10 @@ from deploy.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+# Neither begins as an option does, nor has a sign of a shell's.
+USER = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 HOST = re.compile(
-    r"(?:(?P<user>[a-z_][a-z0-9_-]*)@)?(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-fA-F:]+\])(?::(?P<port>\d{1,5}))?"
+    rf"(?:(?P<user>{USER})@)?(?P<host>[A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9a-fA-F:]+\])(?::(?P<port>\d{{1,5}}))?"
 )
 # The worker's own rule for the names of pools, queues and workers: what it refuses at start is refused here.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")

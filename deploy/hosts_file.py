@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deploy.env_file import SettingsError, hint, refuse_writable
-from deploy.env_values import COOLIFY, HIGHEST_PORT, Reader
+from deploy.env_values import COOLIFY, HIGHEST_PORT, USER, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ OF_WORKERS = (
 )
 # What no container gets from here.
 OF_UNITS = ("allow", "environment")
-USER = re.compile(r"(?:[a-z_][a-z0-9_-]*)?")
+NO_USER_OR = re.compile(rf"(?:{USER})?")
 MAY_BE_EMPTY = ("read_paths", "write_paths", "allow_networks", "allow", "environment")
 OF_SSH = ("user", "port", "ssh_key")
 
@@ -75,7 +75,18 @@ def read(path: Path) -> Tables:
             raise SettingsError(
                 f"{path.name}: {address}: stands before the first host. Keys are those of a host's table."
             )
+        if (whole := _whole(address, table)) != address:
+            raise SettingsError(
+                f"{path.name}: [{whole}]: TOML reads this as a table within the table {address}. An address with dots "
+                f'stands in quotes: ["{whole}"]'
+            )
     return found
+
+
+def _whole(name: str, table: Table) -> str:
+    """A table's name with those of the tables in it: no host's key has one."""
+    inner = next((key for key, value in table.items() if isinstance(value, dict)), None)
+    return name if inner is None else _whole(f"{name}.{inner}", table[inner])
 
 
 def named(address: str) -> str:
@@ -86,7 +97,7 @@ def named(address: str) -> str:
 def reached(target: Target, table: Table, said: Reader) -> Target:
     """The host with the user, port and key that its table has; what HUBLAB_HOSTS says of it counts before them."""
     read = _reader(table, OF_SSH, Reader({}))
-    user = read.text("HUBLAB_USER", "", USER, "is no user's name")
+    user = read.text("HUBLAB_USER", "", NO_USER_OR, "is no user's name")
     port = read.number("HUBLAB_PORT", 0, 0, HIGHEST_PORT)
     key = read.file("HUBLAB_SSH_KEY")
     said.faults += _told(target.address, table, read)

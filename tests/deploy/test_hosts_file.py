@@ -116,6 +116,7 @@ def test_tables_are_the_hosts_where_env_names_none() -> None:
         ("[h1]\nmemory_max = '4GB'", "hosts.toml: h1: memory_max: '4GB' is not a size"),
         ("[h1]\nwrite_paths = ['/etc/x']", "hosts.toml: h1: write_paths: '/etc/x' is not a plain absolute path"),
         ("[h1]\nport = 70000", "hosts.toml: h1: port: '70000' is not a whole number"),
+        ("[h1]\nuser = 'a;b'", "hosts.toml: h1: user: 'a;b' is no user's name"),
         ("[h1]\nuser = '-oProxyCommand=x'", "hosts.toml: h1: user: '-oProxyCommand=x' is no user's name"),
         (
             "[h1]\nssh_key = '/none'",
@@ -143,7 +144,13 @@ def test_file_lies_beside_the_one_that_decides(tmp_path: Path) -> None:
     (tmp_path / hosts_file.NAME).write_text("[h1]\nworkers = 7\n")
     found = limited(load(env), {"LIMIT": "h1"})
     assert worker_host(found, found.hosts[0]).workers == 7
-    for text, said in (("workers = 7", "stands before the first host"), ("[h1", "is not TOML")):
+    refused = {
+        "workers = 7": "stands before the first host",
+        "[h1": "is not TOML",
+        "[h1.example.com]\nworkers = 7": r'in quotes: \["h1\.example\.com"\]',
+        "[10.0.0.1]": r'in quotes: \["10\.0\.0\.1"\]',
+    }
+    for text, said in refused.items():
         (tmp_path / hosts_file.NAME).write_text(text)
         with pytest.raises(SettingsError, match=rf"hosts\.toml: .*{said}"):
             load(env)

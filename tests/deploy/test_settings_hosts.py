@@ -28,6 +28,10 @@ def hosts(text: str) -> tuple[Target, ...]:
         ("deploy@hublab.example.com:2222", [Target("hublab.example.com", "deploy", 2222)]),
         ("10.0.0.1:65535", [Target("10.0.0.1", "", 65_535)]),
         (" a , b@c ,", [Target("a", "", 0), Target("c", "b", 0)]),
+        (
+            "john.doe@web_1, A@_gateway, 2nd@b",
+            [Target("web_1", "john.doe"), Target("_gateway", "A"), Target("b", "2nd")],
+        ),
         ("root@[fd00::1]:2222, [fd00::2]", [Target("fd00::1", "root", 2222), Target("fd00::2", "", 0)]),
     ],
 )
@@ -44,7 +48,11 @@ def test_forms_in_which_a_host_may_be_written(text: str, read: list[Target]) -> 
         "a:ssh",
         "@a",
         "a@",
-        "A@b",
+        "-a@b",
+        ".a@b",
+        "a$b@c",
+        "a@.b",
+        "a'b@c",
         "a@b@c",
         "-oProxyCommand=x",
         "a;b",
