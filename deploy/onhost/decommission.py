@@ -13,7 +13,7 @@ from deploy.onhost.common import HostError, counted, must, say
 from deploy.onhost.finish_host import remove_worker
 from deploy.onhost.prefect_api import Access, ApiError, request
 from deploy.onhost.trust import ours
-from deploy.onhost.wire import Query
+from deploy.onhost.wire import SECRETS, Query
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 HTTP_NOT_FOUND = 404
 # What is in the state folder and is not the deploy's to throw away: what others had there before, and who did what.
 LEFT = {"retired": "what a deploy had moved aside of others' is kept there", "deploys.jsonl": "the record of deploys"}
+
+# What is below /opt/hublab and in /etc/hublab.
+OURS = (".build", ".arriving", "releases", "current", "previous", "wheels", "python", "root", *SECRETS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +95,25 @@ def users(prefix: str) -> list[str]:
     return sorted((entry.pw_name for entry in ours(prefix)), reverse=True)
 
 
+def remove_folder(folder: Path) -> None:
+    """All of it; where somebody has put a link in its place, what deploys put there, and the link."""
+    if not folder.is_symlink():
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        return
+    there = folder.resolve()
+    for path in there.glob("*"):
+        if path.name in OURS and path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name in OURS:
+            path.unlink()
+    folder.unlink()
+    if there.is_dir() and any(there.iterdir()):
+        say(f"left: {there}: {folder} led there, and it has more than deploys put there")
+    elif there.is_dir():
+        there.rmdir()
+
+
 def remove_state(state: Path) -> None:
     """All of it but what is others', or was accepted and not yet delivered."""
     for path in sorted(state.glob("*")):
@@ -105,7 +127,7 @@ def remove_state(state: Path) -> None:
         else:
             path.unlink()
     if not any(state.glob("*")):
-        state.rmdir()
+        remove_folder(state)
 
 
 def masked(units: Path) -> list[str]:
@@ -126,8 +148,7 @@ def main(query: Decommission) -> int:
         for worker in query.names:
             forget(query, worker)
         for folder in (query.places.config, query.places.base):
-            if folder.is_dir():
-                shutil.rmtree(folder)
+            remove_folder(folder)
         if state.is_dir():
             remove_state(state)
         for name in users(query.user):

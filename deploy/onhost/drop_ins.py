@@ -8,12 +8,14 @@ from pathlib import Path
 from deploy.onhost.common import say
 
 KEEP = "drop-ins"
-# systemd.unit(5): by hand, by `systemctl set-property`, and the same two until the next boot.
+# systemd.unit(5): by hand, by `systemctl set-property`, the same two until the next boot, and by packages.
 PLACES = (
     "/etc/systemd/system",
     "/etc/systemd/system.control",
     "/run/systemd/system",
     "/run/systemd/system.control",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
 )
 
 

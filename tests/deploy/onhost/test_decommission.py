@@ -99,6 +99,26 @@ def test_all_that_a_deploy_has_put_there_goes(
     assert "left: " not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["opt", "etc", "lib"])
+def test_what_lies_behind_a_link_goes_with_the_link(name: str, host: decommission.Decommission, tmp_path: Path) -> None:
+    (tmp_path / name).rename(tmp_path / "elsewhere")
+    (tmp_path / name).symlink_to("elsewhere")
+    assert decommission.main(host) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["units"]
+
+
+def test_what_others_have_behind_a_link_stays(
+    host: decommission.Decommission, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "opt").rename(tmp_path / "data")
+    (tmp_path / "opt").symlink_to("data")
+    (tmp_path / "data/others").mkdir()
+    assert decommission.main(host) == 0
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["others"]
+    assert not (tmp_path / "opt").is_symlink()
+    assert f"left: {tmp_path / 'data'}: {tmp_path / 'opt'} led there" in capsys.readouterr().out
+
+
 def test_what_is_others_or_not_handed_on_stays_and_is_named(
     host: decommission.Decommission, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from deploy import spec
 from deploy.onhost import drop_ins
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 UNIT = "prefect-worker@1.service"
 OURS = (f"etc/{UNIT}.d/a.conf", "run/prefect-worker@.service.d/b.conf")
@@ -57,3 +55,10 @@ def test_after_a_rollout_that_passed_they_are_kept_where_nothing_reads_them(host
 def test_nothing_set_aside_is_nothing_to_retire(tmp_path: Path) -> None:
     drop_ins.retire(tmp_path / "before", tmp_path / "retired")
     assert not (tmp_path / "retired").exists()
+
+
+@pytest.mark.parametrize("place", ["/usr/lib/systemd/system", "/usr/local/lib/systemd/system"])
+def test_what_a_package_brings_goes_aside_too(place: str) -> None:
+    """It counts as a change of the unit: left where it is, each deploy would restart the worker."""
+    assert spec.owns_drop_in(f"{place}/{UNIT}.d/a.conf")
+    assert Path(f"{place}/{UNIT}.d") in drop_ins.folders(UNIT)
