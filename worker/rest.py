@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _PAUSE_SECONDS = 0.5
 _PAGE = 200
+_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"  # OpenSSL's word; httpx has no error of its own for it
+_UNTRUSTED = ": its certificate is not trusted; where your own authority has signed it, set HUBLAB_ALLOW=ca"
 
 
 class ApiError(Exception):
@@ -78,7 +80,7 @@ class Rest:
             try:
                 response = self._http.request(method, path, json=body, timeout=min(15.0, self.seconds_left + 1))
             except httpx.TransportError as error:
-                problem = f"unreachable ({type(error).__name__})"
+                problem = f"unreachable ({type(error).__name__}{_UNTRUSTED if _CERTIFICATE in str(error) else ''})"
             else:
                 self._set_clock(response)
                 if response.status_code == httpx.codes.NOT_FOUND:
