@@ -55,7 +55,12 @@ def send(host: Host, wanted: list[str]) -> str:
     Raises:
         FleetError: one could not be scheduled, or the host does not answer.
     """
-    return host.ask(RunAgain(runs=tuple(wanted), access=host.wanted.api_access()))
+    try:
+        return host.ask(RunAgain(runs=tuple(wanted), access=host.wanted.api_access()))
+    except FleetError as error:
+        if error.lines:
+            raise FleetError(f"could not have all of them run again:\n{error.lines.rstrip()}") from None
+        raise
 
 
 def main() -> int:

@@ -35,7 +35,14 @@ SIDE_BY_SIDE = 64
 
 
 class FleetError(RuntimeError):
-    """A host could not be reached, or did not answer; the message says why, and what to do."""
+    """A host could not be reached, or did not answer; the message says why, and what to do.
+
+    `lines`: all that a program said that ended with another status than 0, where it had no fault of its own.
+    """
+
+    def __init__(self, message: str, lines: str = "") -> None:
+        super().__init__(message)
+        self.lines = lines
 
 
 class UnreachableError(FleetError):
@@ -78,7 +85,8 @@ class Host:
             why = said[-1] if said else "ssh gave no reason"
             raise UnreachableError(f"cannot be reached: {why}{_remedy(done.stderr)}")
         if done.returncode:
-            raise FleetError(f"did not answer: {said[-1] if said else f'status {done.returncode}'}")
+            words = f"did not answer: {said[-1] if said else f'status {done.returncode}'}"
+            raise FleetError(words, "" if done.stderr.strip() else done.stdout)
         if last_line(done.stdout).startswith('{"problem"'):
             state = settle(decode(HostState, last_line(done.stdout)), self.wanted.python)
             (problem,) = problems.find(self.wanted, state)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deploy.fleet import connect, status, unlock
+from deploy.fleet import again, connect, status, unlock
 from deploy.fleet.connect import FleetError, Host, ask_all
 from deploy.hosts_file import Target
 from deploy.onhost import wire
@@ -120,3 +120,16 @@ def test_what_a_shells_start_up_file_prints_is_no_part_of_the_answer(
     monkeypatch.setenv("PATH", on_path(tmp_path / "bin", ssh=f"echo Welcome to h1; {RUN}", id="echo 0")["PATH"])
     with pytest.raises(FleetError, match="HUBLAB_PYTHON: no Python"):
         host("/nowhere/python").ask(blank(Lock))
+
+
+def test_each_flow_run_is_answered_for_where_one_is_refused(
+    ssh: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = "0b9f6e0e-8a55-4a1e-9a35-1a0f2f5f0c11", "0b9f6e0e-8a55-4a1e-9a35-1a0f2f5f0c12"
+    lines = f"flow run {first} is not run again: it is Running\nflow run {second} will be run again\n"
+    ssh.write_text(f"#!/bin/sh\nprintf '{lines}'\nexit 1\n")
+    host = Host(wanted(), ("ssh", "h1"))
+    monkeypatch.setenv("RUNS", f"{first} {second}")
+    monkeypatch.setattr(again, "ask_all", lambda question, _: [connect._ask(host, question, None)])
+    assert again.main() == 1
+    assert capsys.readouterr().out == f"{host.wanted.address} could not have all of them run again:\n{lines}"
