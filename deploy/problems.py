@@ -120,7 +120,8 @@ def names(host: spec.WorkerHost, state: HostState) -> list[Problem]:
     own = {
         environment(worker.unit_text).get("HUBLAB_WORKER_NAME", wanted.get(number, ""))
         for number, worker in state.workers.items()
-    } | {item.name for item in state.legacy}
+    }
+    own |= {item.name for item in state.legacy} | {name for line in state.deploys for name in line.workers}
     # Prefect takes a worker that is just gone for ONLINE: on a host that was deployed to it may have been its own.
     known = state.current or state.deploys
     others = [

@@ -283,6 +283,15 @@ def test_host_that_was_given_the_name_of_another_is_seen() -> None:
     assert what.startswith("web-1 is ONLINE")
 
 
+def test_host_that_has_its_name_of_before_again_is_no_other() -> None:
+    """Prefect takes its workers of then for ONLINE yet."""
+    there = converged(wanted(workers=1), online=frozenset({"hublab-1-1", "renamed-1"}))
+    named = {1: replace(there.workers[1], unit_text='Environment="HUBLAB_WORKER_NAME=renamed-1"\n')}
+    then = (Line(workers=("hublab-1-1",)), Line(workers=("renamed-1",)))
+    assert make(wanted(workers=1), replace(there, workers=named)).problems
+    assert not make(wanted(workers=1), replace(there, workers=named, deploys=then)).problems
+
+
 def test_own_workers_of_now_and_of_just_before_are_nobody_elses() -> None:
     assert not make(wanted(), converged(wanted())).problems
     online = frozenset({"hublab-1-1"})
