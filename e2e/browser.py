@@ -39,6 +39,8 @@ WAYS: dict[str, tuple[Literal["light", "dark"], int]] = {
 _WHITE = "data:text/html,<!doctype html>"
 _MOST_HEIGHT = 4000
 _LOAD_MILLISECONDS = 15_000
+_NOT_DRAWN = "Unable to capture screenshot"  # what a busy Chromium says that has nothing to show yet
+_TRIES, _PAUSE_MILLISECONDS = 4, 500
 
 
 @contextmanager
@@ -64,7 +66,14 @@ def shot(page: Page, path: Path) -> Path:
     height = int(page.evaluate("document.documentElement.scrollHeight"))
     # The window grows for good: a picture beyond its edge moves the page for a moment, and a click after it may miss.
     page.set_viewport_size({"width": size["width"], "height": min(_MOST_HEIGHT, max(height, size["height"]))})
-    page.screenshot(path=path, animations="disabled")
+    for number in range(_TRIES):
+        try:
+            page.screenshot(path=path, animations="disabled")
+            break
+        except Error as error:
+            if _NOT_DRAWN not in error.message or number == _TRIES - 1:
+                raise
+            page.wait_for_timeout(_PAUSE_MILLISECONDS)
     return path
 
 

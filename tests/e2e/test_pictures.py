@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import zlib
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
+from playwright.sync_api import Error
 
-from e2e.browser import WAYS, picture_mails
+from e2e.browser import WAYS, picture_mails, shot
 from e2e.record import Enrolment, Mail, Record
 from tests.e2e.letters import letter
 
@@ -41,3 +42,35 @@ def test_ground_is_the_mails_own(browser: Browser, tmp_path: Path, styles: str, 
     picture_mails(browser, record, tmp_path)
     assert mail.problems == []
     assert {way: corner(path).hex() for way, path in mail.pictures.items()} == grounds
+
+
+@pytest.mark.parametrize(
+    ("said", "fails", "tries"),
+    [
+        ("Protocol error (Page.captureScreenshot): Unable to capture screenshot", 3, 4),
+        ("Protocol error (Page.captureScreenshot): Unable to capture screenshot", 4, 4),
+        ("Target page, context or browser has been closed", 1, 1),
+    ],
+)
+def test_browser_that_is_too_busy_to_draw_is_asked_again(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, fails: int, tries: int
+) -> None:
+    page = browser.new_page()
+    draw, asked = page.screenshot, list[str]()
+
+    def screenshot(*, path: Path, animations: Literal["disabled"]) -> bytes:
+        asked.append(path.name)
+        if len(asked) <= fails:
+            raise Error(said)
+        return draw(path=path, animations=animations)
+
+    monkeypatch.setattr(page, "screenshot", screenshot)
+    try:
+        if fails < tries:
+            assert shot(page, tmp_path / "page.png").stat().st_size > 0
+        else:
+            with pytest.raises(Error, match=said.rpartition(":")[2]):
+                shot(page, tmp_path / "page.png")
+    finally:
+        page.close()
+    assert len(asked) == tries

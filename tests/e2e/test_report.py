@@ -12,7 +12,7 @@ import pytest
 from junitparser import JUnitXml
 
 from e2e import report
-from e2e.browser import WAYS
+from e2e.browser import WAYS, shot
 from e2e.record import Enrolment, Event, Mail, Record
 from e2e.report import facts, words
 from e2e.report.facts import Hop
@@ -140,11 +140,11 @@ def _spoil(record: Record) -> None:
 
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Path:
-    path = tmp_path_factory.mktemp("pictures") / "mail.png"
     page = browser.new_page(viewport={"width": 600, "height": 1200})
-    page.screenshot(path=path)
-    page.close()
-    return path
+    try:
+        return shot(page, tmp_path_factory.mktemp("pictures") / "mail.png")
+    finally:
+        page.close()
 
 
 @pytest.fixture(scope="module")

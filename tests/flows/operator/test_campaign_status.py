@@ -236,7 +236,6 @@ def test_the_page_is_one_file_that_a_phone_shows_without_scrolling_sideways(stat
         assert part / whole == pytest.approx(6 / 9, abs=0.01)
         said = page.locator("article:first-of-type svg").get_attribute("aria-label")
         assert said == "100.0 % sent, 6 delivered, 6 opened"  # to who does not see the chart
-        page.screenshot(path=tmp_path / "phone.png", full_page=True)
     assert asked == [path.as_uri()]
 
 
