@@ -73,10 +73,17 @@ def test_deploy_that_is_struck_loses_no_run_and_is_gone_on_with(
 
 @pytest.mark.timeout(900)
 def test_two_operators_at_once(three: Operator, machine: Machine, sandbox: Sandbox, load: Trickle, book: Book) -> None:
-    change = {"HUBLAB_CONCURRENCY": str(next(CONCURRENCY))}
+    change, heard = {"HUBLAB_CONCURRENCY": str(next(CONCURRENCY))}, FLOWS / "heard"
+    with sandbox.api() as api:
+        talk = runs.register(api, "flows.py:talk", directory=str(FLOWS), queue="probe-hublab-1-1")
+        load.created.append(runs.start(api, talk, {"until": str(heard)}))
+        runs.await_state(api, load.created[-1], {"RUNNING"})
     first = Struck(three, **change)
-    first.until(*MOMENTS["start"])
-    second = Operator(three.env_file.with_name("second"), three.settings).deploy(HUBLAB_CONCURRENCY="99")
+    try:
+        first.until(*MOMENTS["drain"])  # and it waits for that run, however long the second takes
+        second = Operator(three.env_file.with_name("second"), three.settings).deploy(HUBLAB_CONCURRENCY="99")
+    finally:
+        machine.ssh(f"touch {heard}")
     assert second.status != 0
     assert re.search(r"locked by \S+@\S+ since \S+Z for deploy of release 3\.", second.text), second.text
     assert "Nothing was changed" in second.text
@@ -84,4 +91,5 @@ def test_two_operators_at_once(three: Operator, machine: Machine, sandbox: Sandb
     assert result.status == 0, result.text
     outcome = "the second was told who holds the host, and changed nothing; the first went on"
     following = converges(three, machine, sandbox, **change)
+    machine.ssh(f"rm {heard}")
     book.add("two operators at once", outcome, following, told(load.finish()))
