@@ -75,8 +75,9 @@ def test_what_a_take_over_asks_for_and_the_way_back_restores(prefect: Prefect) -
     begun = before.scheduled_mail(api, ids[SEND], {"email": "a@salon.ca", "email_number": 1}, prefect.now())
     for kind in ("RUNNING", "CRASHED"):
         api.post(f"/flow_runs/{begun}/set_state", json={"state": {"type": kind}, "force": True}).raise_for_status()
-    assert [one["name"] for one in stage.beside(prefect)] == ["staging"]
-    said = " ".join(stage._warnings(prefect, "default", []))
+    renewed = stage.deployments(prefect)
+    assert [one["name"] for one in stage.beside(prefect, renewed)] == ["staging"]
+    said = " ".join(stage._warnings(prefect, renewed, "default", []))
     assert "deployment staging" in said
     assert "automation 'tidy' (cancel-flow-run)" in said
     now = prefect.now()

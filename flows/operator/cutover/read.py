@@ -88,7 +88,7 @@ def _runs(prefect: Prefect, ordinary: tuple[datetime, str] | None) -> tuple[list
     handlers = {one.handler: (one.campaign, one.name) for one in decide.sequences()}
     those = {"flows": {"name": {"any_": [MAIL_FLOW, *handlers]}}}
     flows = {one["id"]: one["name"] for one in prefect.pages("/flows/filter", those)}
-    beside = {one["id"] for one in stage.beside(prefect)}
+    beside = {one["id"] for one in stage.beside(prefect, stage.deployments(prefect))}
     for run in prefect.pages("/flow_runs/filter", those | {"sort": "ID_DESC"}):
         flow, key = flows.get(run["flow_id"], ""), str(run.get("idempotency_key") or "")
         if _is_ours(run.get("parameters") or {}):

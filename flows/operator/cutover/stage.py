@@ -76,9 +76,9 @@ def deployments(prefect: Prefect) -> dict[str, dict[str, Any]]:
     return {name: one for name, one in found.items() if one is not None}
 
 
-def beside(prefect: Prefect) -> list[dict[str, Any]]:
+def beside(prefect: Prefect, there: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Deployments of the same flows under names of their own, which stay as they are."""
-    renewed = {one["id"] for one in deployments(prefect).values()}
+    renewed = {one["id"] for one in there.values()}
     asked = {"flows": {"name": {"any_": list(names())}}, "sort": "NAME_ASC"}
     return [one for one in prefect.pages("/deployments/filter", asked) if one["id"] not in renewed]
 
@@ -140,8 +140,8 @@ def look(prefect: Prefect, notion: NotionGateway, settings: Settings, pool: str)
     current, opened = phase(prefect)
     there = deployments(prefect)
     pools = sorted({str(one.get("work_pool_name")) for one in there.values()} - {"None"})
-    differ = differing(there, settings, pool)
-    blockers, warnings = _blockers(prefect, notion, settings, pool), list(_warnings(prefect, pool, pools))
+    differ, warnings = differing(there, settings, pool), list(_warnings(prefect, there, pool, pools))
+    blockers = _blockers(prefect, notion, settings, there, pool)
     if (holder := lock.holder(prefect)) and holder.alive:
         warnings.append(str(holder))
     if not theirs(there) and prefect.artifact(SNAPSHOT) is None:
@@ -149,7 +149,9 @@ def look(prefect: Prefect, notion: NotionGateway, settings: Settings, pool: str)
     return Stage(current, opened, differ, pool, tuple(pools), tuple(blockers), tuple(warnings))
 
 
-def _blockers(prefect: Prefect, notion: NotionGateway, settings: Settings, pool: str) -> Iterator[str]:
+def _blockers(
+    prefect: Prefect, notion: NotionGateway, settings: Settings, there: dict[str, dict[str, Any]], pool: str
+) -> Iterator[str]:
     strangers, online = at_prefect.strangers(prefect, pool), at_prefect.online(prefect, pool)
     remedy = (
         f"stop it, or give the campaign a pool of its own: HUBLAB_WORK_POOL in {env_file()}, "
@@ -158,7 +160,7 @@ def _blockers(prefect: Prefect, notion: NotionGateway, settings: Settings, pool:
     yield from (f"worker {one} polls the pool {pool} and would fail our runs: {remedy}" for one in strangers)
     if not set(online) - set(strangers):
         yield f"no worker of this project is online in the pool {pool}: `./hublab deploy`"
-    for name, one in theirs(deployments(prefect)).items():
+    for name, one in theirs(there).items():
         if one.get("work_pool_name") is None and one.get("status") == "READY":
             yield (
                 f"deployment {name} is in no pool, and a process of its own serves it (`flow.serve()`): whatever the "
@@ -169,9 +171,9 @@ def _blockers(prefect: Prefect, notion: NotionGateway, settings: Settings, pool:
     yield from (f"{row.what}: {row.problem}" for row in rows if not row.ok)
 
 
-def _shared(prefect: Prefect) -> Iterator[str]:
+def _shared(prefect: Prefect, there: dict[str, dict[str, Any]]) -> Iterator[str]:
     """Workers of ours in a pool of theirs: what they take there is lost."""
-    now = theirs(deployments(prefect))
+    now = theirs(there)
     are = "runs of the production before are" if now else "the way back puts the runs of the production before"
     for pool in sorted({str(one.get("work_pool_name")) for one in (now or kept(prefect)).values()} - {"None"}):
         strangers = at_prefect.strangers(prefect, pool)
@@ -184,11 +186,11 @@ def _shared(prefect: Prefect) -> Iterator[str]:
             )
 
 
-def _warnings(prefect: Prefect, pool: str, pools: list[str]) -> Iterator[str]:
+def _warnings(prefect: Prefect, there: dict[str, dict[str, Any]], pool: str, pools: list[str]) -> Iterator[str]:
     if at_prefect.answers_anybody():
         yield at_prefect.ANSWERS_ANYBODY
-    yield from _shared(prefect)
-    for one in beside(prefect):
+    yield from _shared(prefect, there)
+    for one in beside(prefect, there):
         yield (
             f"deployment {one['name']} ({one['id']}) is one more of the campaign's flows and stays as it is: the code "
             "of before goes on in it. What waits there is withdrawn first; have whoever starts it start the one whose "
