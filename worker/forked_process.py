@@ -104,7 +104,7 @@ class ForkedProcess:
 def _status_of_zombie(pid: int) -> int | None:
     """The wait status of a process that its parent, a fork server that hangs, has not asked for."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
     return int(fields[_EXIT_CODE]) if fields[_STATE] == "Z" else None

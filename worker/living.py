@@ -27,7 +27,7 @@ def place() -> str:
 def token(pid: int) -> str:
     """A process, told from a later one of the same number by its start; empty when it is gone, or cannot be seen."""
     try:
-        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return ""
     return "" if fields[0] in {"Z", "X"} else f"{pid}.{fields[19]}"
@@ -76,7 +76,7 @@ def _run_of(entry: Path) -> str:
         with contextlib.suppress(ValueError):
             return str(UUID(words[-1]))
     variables = (entry / "environ").read_bytes().split(b"\0")
-    return next((entry[len(_RUN) :].decode() for entry in variables if entry.startswith(_RUN)), "")
+    return next((entry[len(_RUN) :].decode(errors="replace") for entry in variables if entry.startswith(_RUN)), "")
 
 
 def _words(entry: Path) -> list[str]:

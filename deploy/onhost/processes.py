@@ -23,7 +23,7 @@ CONTAINER = "it runs in a container"
 
 def started(pid: int) -> float:
     """When a process started, in seconds since the epoch: field 22 of its stat counts clock ticks since boot."""
-    fields = read(f"/proc/{pid}/stat").decode().rpartition(")")[2].split()
+    fields = read(f"/proc/{pid}/stat").decode(errors="replace").rpartition(")")[2].split()
     boot = re.search(rb"btime (\d+)", read("/proc/stat"))
     return int(boot[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK") if boot and fields else 0.0
 
@@ -94,7 +94,7 @@ def parent(pid: int) -> int:
 
 def stat(pid: int) -> list[str]:
     """The fields of /proc/PID/stat from the third, its state, on; empty when it is gone or a zombie."""
-    fields = read(f"/proc/{pid}/stat").decode().rpartition(")")[2].split()
+    fields = read(f"/proc/{pid}/stat").decode(errors="replace").rpartition(")")[2].split()
     return fields if fields and fields[0] != "Z" else []
 
 

@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker import living
+from deploy.onhost import processes
+from worker import forked_process, living
 from worker.reconciler import Reconciler, duty
 from worker.recovery import Beats, Claimed, Owner, Run, View, decide, owner_by, too_often
 
@@ -239,3 +240,31 @@ def test_engine_of_a_later_attempt_is_not_taken_for_that_of_a_run_that_is_cancel
     monkeypatch.setattr(living, "end", lambda _, pid: killed.append(pid))
     anyio.run(Reconciler(worker)._put_right, [run], NOW)
     assert killed == ([7] if ended else [])
+
+
+@pytest.mark.parametrize("names_itself", ["open('/proc/self/comm', 'wb').write(bytes([255]))", "pass"])
+def test_process_whose_name_or_run_is_no_text_hides_no_other(names_itself: str) -> None:
+    """A flow run may give itself any bytes: the look at the flow runs failed for as long as such a process lived."""
+    says = f"{names_itself}; import time; print(flush=True); time.sleep(60)"
+    command, environ = [sys.executable, "-c", says], {b"PREFECT__FLOW_RUN_ID": b"\xff"}
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            assert process.stdout
+            process.stdout.readline()
+            assert living.token(process.pid).startswith(f"{process.pid}.")
+            assert living.lives(living.token(process.pid))
+            assert processes.ticks(process.pid)
+            assert processes.started(process.pid)
+            assert process.pid in living.engines().values()
+        finally:
+            process.kill()
+
+
+def test_end_of_an_engine_is_seen_though_its_name_is_no_text() -> None:
+    """Its fork server hangs, so that the worker asks the kernel."""
+    says = "open('/proc/self/comm', 'wb').write(bytes([255])); raise SystemExit(3)"
+    with subprocess.Popen([sys.executable, "-c", says]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        status = forked_process._status_of_zombie(process.pid)
+    assert status is not None
+    assert os.waitstatus_to_exitcode(status) == 3
