@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
 
 _ENGINE = "prefect.engine"
 _HOOKS = "worker.hooks"
-_RUN = b"PREFECT__FLOW_RUN_ID="
+_RUN = re.compile(rb"(?:\A|\0)PREFECT__FLOW_RUN_ID=([^\0]*)")
 _PROC = Path("/proc")
+_MOST = 8 << 20
+"""What is read of a process's arguments or variables: more than it can be started with. It may say that it has any
+amount of them (prctl's PR_SET_MM_MAP), which costs it nothing, and whoever reads them all as much memory."""
 
 
 def place() -> str:
@@ -75,12 +79,17 @@ def _run_of(entry: Path) -> str:
     if _ENGINE in words:
         with contextlib.suppress(ValueError):
             return str(UUID(words[-1]))
-    variables = (entry / "environ").read_bytes().split(b"\0")
-    return next((entry[len(_RUN) :].decode(errors="replace") for entry in variables if entry.startswith(_RUN)), "")
+    found = _RUN.search(_read(entry / "environ"))
+    return found[1].decode(errors="replace") if found else ""
 
 
 def _words(entry: Path) -> list[str]:
-    return (entry / "cmdline").read_bytes().rstrip(b"\0").decode(errors="replace").split("\0")
+    return _read(entry / "cmdline").rstrip(b"\0").decode(errors="replace").split("\0")
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_MOST)
 
 
 def _is_hidden(pid: int) -> bool:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+import tracemalloc
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -268,3 +269,31 @@ def test_end_of_an_engine_is_seen_though_its_name_is_no_text() -> None:
         status = forked_process._status_of_zombie(process.pid)
     assert status is not None
     assert os.waitstatus_to_exitcode(status) == 3
+
+
+_BOASTS = """
+import ctypes, struct, sys, time
+fields = open('/proc/self/stat').read().rpartition(')')[2].split()
+places = [int(fields[number - 3]) for number in (26, 27, 45, 46, 47)]
+libc = ctypes.CDLL(None)
+libc.mmap.restype = libc.sbrk.restype = ctypes.c_void_p
+begin = libc.mmap(None, ctypes.c_size_t(1 << 28), 1, 0x4022, -1, ctypes.c_long(0))
+map = struct.pack('=12QIi', *places, libc.sbrk(0), int(fields[25]), *(begin, begin + (1 << 28)) * 2, 0, 0, -1)
+assert libc.prctl(35, ctypes.c_ulong(14), map, ctypes.c_ulong(len(map)), ctypes.c_ulong(0)) == 0
+print(flush=True)
+time.sleep(60)
+"""
+
+
+def test_process_that_claims_endless_arguments_takes_no_memory_from_who_looks() -> None:
+    """It maps 256 MB that it never writes, and says that they are its arguments and its variables."""
+    with subprocess.Popen([sys.executable, "-c", _BOASTS], stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline()
+            tracemalloc.start()
+            assert process.pid not in living.engines().values()
+            assert tracemalloc.get_traced_memory()[1] < 100 << 20
+        finally:
+            tracemalloc.stop()
+            process.kill()
