@@ -1,12 +1,14 @@
-"""The folders that each engine works in. A host that cannot give them takes no runs for a while, and loses none."""
+"""What each engine needs of its host: folders, and room for processes. Without, no runs are taken and none are lost."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import stat
 import tempfile
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -29,12 +31,14 @@ BACK_IN = timedelta(seconds=20)
 """When a run that found no folder here is due again."""
 _PREFIX, _SUFFIX = tempfile.gettempprefix(), "prefect"
 """What the names of runs' folders begin and end with."""
+_THREADS = 24
+"""What an engine takes of the unit's TasksMax at the least. A run that forks without end leaves none."""
 
 _log = logging.getLogger("prefect.hublab")
 
 
 class Workplace:
-    """Folders for runs, and whether they can be had: a full disk is the host's fault, not the run's."""
+    """Folders for runs, and whether one can begin: a full disk is the host's fault, or another run's, not the run's."""
 
     def __init__(self, storage: Path, settings: WorkerSettings) -> None:
         """Begin without a problem; where the folders are to be is decided now, whatever becomes of that place.
@@ -55,11 +59,12 @@ class Workplace:
         """A new place; it works in the configured folder, seen from where the worker was started, if there is one.
 
         Raises:
-            OSError: There can be none; from now on `problem` says so for half a minute.
+            OSError: There can be none, or no engine in it; from now on `problem` says so for half a minute.
         """
         for folder in (self._parent, *self._shared[:1]):
             _keep_open(Path(folder))
         try:
+            _demand_room()
             works_in = (self._settings.started_in / configured).resolve() if configured else None
             return Place(self._parent, self._shared, works_in, listen=self._settings.listen)
         except OSError as error:
@@ -71,6 +76,26 @@ class Workplace:
     def problem(self) -> str | None:
         """Why no run is to be taken now, such as "no runs can be started: [Errno 28] No space left on device: …"."""
         return f"no runs can be started: {self._problem}" if time.monotonic() < self._until else None
+
+
+def _demand_room() -> None:
+    """By having as many threads as an engine, for a moment: that asks every limit that there is, cgroup's and user's.
+
+    Raises:
+        OSError: there cannot be as many.
+    """
+    seen, threads = threading.Event(), list[threading.Thread]()
+    try:
+        for _ in range(_THREADS):
+            thread = threading.Thread(target=seen.wait, name="room", daemon=True)
+            thread.start()
+            threads.append(thread)
+    except RuntimeError:
+        raise OSError(errno.EAGAIN, "no room for its processes: other runs have taken it") from None
+    finally:
+        seen.set()
+        for thread in threads:
+            thread.join()
 
 
 def _keep_open(path: Path) -> None:
@@ -119,4 +144,7 @@ class Place:
     async def __aexit__(self, *_: object) -> None:
         """Remove them, beside the event loop: a run may leave a million files."""
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(removal.remove, self._folder)
+            try:
+                await anyio.to_thread.run_sync(removal.remove, self._folder)
+            except RuntimeError:  # no room for a thread; removing starts none
+                removal.remove(self._folder)
