@@ -31,7 +31,7 @@ test-host: .venv/ready
 REST = $(PYTEST) -m "not essential and not faults"
 ON_HOSTS = tests/hosts/test_
 test-rest: .venv/ready
-	@$(LANES) --jobs=4 $(addprefix test-rest-,rollout containers operator stock here cure upgrade sandbox)
+	@$(LANES) --jobs=4 $(addprefix test-rest-,upgrade rollout cure operator stock here containers sandbox)
 test-rest-here: .venv/ready
 	@$(HERE) -m "long and not faults"
 test-rest-containers: .venv/ready
