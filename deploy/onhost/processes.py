@@ -23,7 +23,7 @@ CONTAINER = "it runs in a container"
 
 def started(pid: int) -> float:
     """When a process started, in seconds since the epoch: field 22 of its stat counts clock ticks since boot."""
-    fields = read(f"/proc/{pid}/stat").decode(errors="replace").rpartition(")")[2].split()
+    fields = _fields(pid)
     boot = re.search(rb"btime (\d+)", read("/proc/stat"))
     return int(boot[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK") if boot and fields else 0.0
 
@@ -94,8 +94,13 @@ def parent(pid: int) -> int:
 
 def stat(pid: int) -> list[str]:
     """The fields of /proc/PID/stat from the third, its state, on; empty when it is gone or a zombie."""
-    fields = read(f"/proc/{pid}/stat").decode(errors="replace").rpartition(")")[2].split()
+    fields = _fields(pid)
     return fields if fields and fields[0] != "Z" else []
+
+
+def _fields(pid: int) -> list[str]:
+    """The same, of a zombie too; the name before them may be any bytes."""
+    return read(f"/proc/{pid}/stat").decode(errors="replace").rpartition(")")[2].split()
 
 
 def alive(item: Process) -> bool:
