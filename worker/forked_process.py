@@ -9,11 +9,11 @@ import os
 import signal
 import socket
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import anyio
 
+from worker import process_stat
 from worker.forked_engine import LENGTH, READY
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 REPORT_SECONDS = 30.0
 """How long the fork server may take to report an engine that has ended."""
-_EXIT_CODE, _STATE = 49, 0  # in /proc/PID/stat, after the name
 
 
 @dataclass
@@ -104,7 +103,7 @@ class ForkedProcess:
 def _status_of_zombie(pid: int) -> int | None:
     """The wait status of a process that its parent, a fork server that hangs, has not asked for."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        fields = process_stat.fields(pid)
     except OSError:
         return None
-    return int(fields[_EXIT_CODE]) if fields[_STATE] == "Z" else None
+    return int(fields[process_stat.EXIT_CODE]) if fields[process_stat.STATE] == "Z" else None

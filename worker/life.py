@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 
+from worker import process_stat
+
 FIRST = 1
 """The process that a container begins and ends with."""
 
@@ -22,5 +24,4 @@ def age(process: int = FIRST) -> float:
 
 def _ticks(process: int) -> int:
     """When a process began, in ticks since the machine's boot."""
-    with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - as above
-        return int(file.read().rpartition(")")[2].split()[19])
+    return int(process_stat.fields(process)[process_stat.STARTED])

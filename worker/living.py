@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from worker import process_stat
+
 if TYPE_CHECKING:
     from collections.abc import Container
 
@@ -31,10 +33,10 @@ def place() -> str:
 def token(pid: int) -> str:
     """A process, told from a later one of the same number by its start; empty when it is gone, or cannot be seen."""
     try:
-        fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        fields = process_stat.fields(pid)
     except OSError:
         return ""
-    return "" if fields[0] in {"Z", "X"} else f"{pid}.{fields[19]}"
+    return "" if fields[process_stat.STATE] in {"Z", "X"} else f"{pid}.{fields[process_stat.STARTED]}"
 
 
 def lives(process: str) -> bool:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from worker.settings import WorkerSettings
 
 PAUSE_SECONDS = 30.0
-"""For so long no run is taken after a folder could not be had: others have the time to take them."""
+"""For so long no run is taken after one could not begin here: others have the time to take them."""
 BACK_IN = timedelta(seconds=20)
-"""When a run that found no folder here is due again."""
+"""When a run that could not begin here is due again."""
 _PREFIX, _SUFFIX = tempfile.gettempprefix(), "prefect"
 """What the names of runs' folders begin and end with."""
 _THREADS = 24
@@ -87,7 +87,7 @@ def _demand_room() -> None:
     seen, threads = threading.Event(), list[threading.Thread]()
     try:
         for _ in range(_THREADS):
-            thread = threading.Thread(target=seen.wait, name="room", daemon=True)
+            thread = threading.Thread(target=seen.wait)
             thread.start()
             threads.append(thread)
     except RuntimeError:
@@ -146,5 +146,5 @@ class Place:
         with anyio.CancelScope(shield=True):
             try:
                 await anyio.to_thread.run_sync(removal.remove, self._folder)
-            except RuntimeError:  # no room for a thread; removing starts none
+            except RuntimeError:  # no room for a thread beside the event loop
                 removal.remove(self._folder)
