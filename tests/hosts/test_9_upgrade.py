@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sandbox.campaign.core import Campaign
 
-RELEASES = {"0.2.0": "042c0f1"}
+RELEASES = {"0.2.0": "042c0f1", "0.3.0": "35000f9"}
 """Version → commit, the newest last: that one is upgraded from. A tag is not in every clone."""
 SPEED = 4.0
 """The mails of one signup are a quarter of a minute apart."""
