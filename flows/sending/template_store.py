@@ -24,7 +24,7 @@ def read(notion: NotionGateway, names: list[str]) -> dict[str, Template]:
     """The templates of these names that Notion has; one query for all.
 
     Raises:
-        UnusableTemplateError: two of one name: which one is meant, nobody can tell.
+        UnusableTemplateError: two of one name: which one is meant, nobody can tell; or a part that is no text.
         NotionError: Notion could not be read.
     """
     condition = {"or": [{"property": "Template Name", "title": {"equals": name}} for name in names]}
@@ -35,11 +35,19 @@ def read(notion: NotionGateway, names: list[str]) -> dict[str, Template]:
             continue
         if name in found:
             raise UnusableTemplateError(name, "it is there twice", "Rename or delete one of the two in Notion")
-        html = notion.text(page, "Email Body HTML")
+        html = _text(notion, page, name, "Email Body HTML")
         if html.split() == [PAGE_CONTENT] or html.split() == PAGE_CONTENT_SPACED:
             html = from_markdown(notion.markdown(page["id"]))
-        found[name] = Template(name, notion.text(page, "Subject Line"), html)
+        found[name] = Template(name, _text(notion, page, name, "Subject Line"), html)
     return found
+
+
+def _text(notion: NotionGateway, page: dict[str, Any], name: str, part: str) -> str:
+    kind = page["properties"].get(part, {}).get("type", "rich_text")
+    if kind != "rich_text":  # what Notion shows of a formula, or of people, would be sent as it is
+        remedy = "Make it a text again in Notion, or name in notion.toml the property that is one"
+        raise UnusableTemplateError(name, f"its {part} is a {kind}, not a text", remedy)
+    return notion.text(page, part)
 
 
 def shelf(sequence: Sequence) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -57,6 +57,28 @@ def test_an_unusable_template_fails_names_the_variable_and_sends_nothing(
     page["markdown"] = "Internal: not before the lawyer has seen it."  # what people write into a page is no mail
     world.edit(schema.TEMPLATES, page, **{part: text})
     fails(world, "christmas_email_2", re.escape(match))
+
+
+@pytest.mark.parametrize("part", ["Subject Line", "Email Body HTML"])
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("formula", {"type": "string", "string": "<p>Dear {{first_name}}</p>"}),
+        ("people", [{"object": "user", "id": "9e0bd1f5"}]),
+        ("number", 7),
+    ],
+)
+def test_a_property_that_is_no_text_any_more_becomes_no_mail(
+    world: World, monkeypatch: pytest.MonkeyPatch, part: str, kind: str, value: Any
+) -> None:
+    store, of = world.services.notion.store, world.template("christmas_email_2")["source"]
+    monkeypatch.setitem(store.sources[of].schema, part, {kind: {}})
+    for page in store.pages.values():
+        page["values"] |= {part: value} if page["source"] == of else {}
+    enrolment = world.quickly("signup")
+    with pytest.raises(UnusableTemplateError, match=f"database 'Email Templates': its {part} is a {kind}"):
+        world.send(enrolment)
+    assert world.accepted(enrolment["email"]) == []
 
 
 def test_two_templates_of_one_name_fail(world: World) -> None:
