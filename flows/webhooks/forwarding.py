@@ -82,7 +82,7 @@ class Forwarder:
     def once(self) -> int:
         """Forward all that waits; how many went. Raises what the first service that is away raises."""
         count, failed = 0, None
-        if not self.spool.waiting:
+        if not self.spool.look():
             return 0
         with Prefect() as prefect:
             for batch in batched(self.spool.entries(), BATCH):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_WAITING = 100_000
-
+WRITTEN_SECONDS = 600  # an older file is one that nobody writes any more
 
 BROKEN = "broken"  # the folder for what cannot be read
 # What an entry of each kind must have: texts, but for what is named beside.
@@ -45,11 +45,12 @@ class Spool:
         self.folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in folder.glob("*.part"):
-            left.unlink()
+            if time.time() - (_written(left) or 0) > WRITTEN_SECONDS:
+                left.unlink(missing_ok=True)
         # What waits, and since when (Unix time): nobody who asks has to look at files that go meanwhile.
-        self._since = {path.name: path.lstat().st_mtime for path in folder.glob("*.json")}
+        self._since: dict[str, float] = {}
         self._lock = threading.Lock()
-
+        self.look()
         self.broken = len(list((folder / BROKEN).glob("*.json")))
 
     @property
@@ -72,22 +73,33 @@ class Spool:
             raise SpoolFullError(f"{self.waiting} payloads wait in {self.folder}")
         # Without a lock: the file system syncs what several threads ask for at once in one go.
         part = path.with_suffix(f".{uuid.uuid4().hex}.part")
-        with part.open("xb") as file:
-            file.write(json.dumps({"key": key, **entry}).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        with self._lock:
-            part.rename(path)
-            self._since.setdefault(path.name, time.time())
+        try:
+            with part.open("xb") as file:
+                file.write(json.dumps({"key": key, **entry}).encode())
+                file.flush()
+                os.fsync(file.fileno())
+            with self._lock:
+                part.rename(path)
+                self._since.setdefault(path.name, time.time())
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
         self._sync()
 
     def path(self, key: str) -> Path:
         """Where the entry of a key lies."""
         return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
 
+    def look(self) -> list[Path]:
+        """The files that wait, the oldest first: in a redeploy another process writes and hands on here as well."""
+        with self._lock:
+            there = {path.name: self._since.get(path.name) or _written(path) for path in self.folder.glob("*.json")}
+            self._since = {name: since for name, since in there.items() if since is not None}
+            return [self.folder / name for name in sorted(self._since, key=self._since.__getitem__)]
+
     def entries(self) -> Iterator[tuple[Path, dict[str, Any]]]:
         """What waits, the oldest first; a file that is no entry is set aside, so that nothing waits behind it."""
-        for path in sorted(self.folder.glob("*.json"), key=lambda one: one.lstat().st_mtime_ns):
+        for path in self.look():
             try:
                 yield path, _entry(path.read_bytes())
             except (OSError, ValueError, RecursionError) as error:
@@ -97,15 +109,18 @@ class Spool:
         aside = self.folder / BROKEN
         aside.mkdir(mode=0o700, exist_ok=True)
         with self._lock:
-            path.rename(aside / path.name)
             self._since.pop(path.name, None)
+            try:
+                path.rename(aside / path.name)
+            except FileNotFoundError:  # the other process has handed it on
+                return
             self.broken += 1
         log.error("a file of the spool is no entry (%s); it lies in %s", error, aside / path.name)
 
     def done(self, path: Path) -> None:
         """Remove an entry that is safe elsewhere."""
         with self._lock:
-            path.unlink()
+            path.unlink(missing_ok=True)
             self._since.pop(path.name, None)
 
     def oldest(self) -> float | None:
@@ -119,6 +134,14 @@ class Spool:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _written(path: Path) -> float | None:
+    """When a file was written, as a Unix time; None for one that is gone."""
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:
+        return None
 
 
 def _entry(text: bytes) -> dict[str, Any]:
