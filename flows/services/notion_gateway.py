@@ -5,6 +5,7 @@ It is called with the flows' names of properties; the mapping makes of them what
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -306,7 +307,7 @@ class NotionGateway:
         self.calls += 1
         try:
             return call()
-        except (HTTPResponseError, RequestTimeoutError, httpx.TransportError) as error:
+        except (HTTPResponseError, RequestTimeoutError, httpx.RequestError, json.JSONDecodeError) as error:
             return Trouble(error)
 
     @staticmethod

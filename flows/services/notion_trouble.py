@@ -10,29 +10,30 @@ from notion_client.errors import HTTPResponseError, RequestTimeoutError
 
 from flows.services.errors import NotionError, NotionMissingError, NotionNoOptionError
 
-TRANSIENT = frozenset({500, 502, 503, 504, 529})
 _NO_OPTION = re.compile(r"(?:select|status) option .* not found", re.IGNORECASE)
 _NO_PROPERTY = re.compile(
     r"is not a property that exists|Could not find property|is expected to be|does not match filter"
 )
-_REFUSED, _CONFLICT, _MISSING = 429, 409, 404
+_MISSING, _TIMEOUT, _CONFLICT, _REFUSED, _SERVER = 404, 408, 409, 429, 500
 
 
 class Trouble(Exception):  # noqa: N818 - becomes one of those in errors.py
     """One failed attempt, judged."""
 
     def __init__(self, error: Exception) -> None:
-        """`error` is the SDK's or httpx's."""
-        self.status = getattr(error, "status", None)
+        """`error` is the SDK's or httpx's, or that of an answer that is not JSON."""
+        self.status: int | None = getattr(error, "status", None)
         self.code = str(getattr(getattr(error, "code", ""), "value", getattr(error, "code", "")))
         self.never_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
         self.retry_after, self.committed = _hints(error)
-        lost = isinstance(error, httpx.TransportError | RequestTimeoutError)
+        lost = isinstance(error, httpx.RequestError | RequestTimeoutError | json.JSONDecodeError)
         blocked = self.code == "public_api_request_blocked" or "public_api_request_blocked" in getattr(
             error, "body", ""
         )
         self.refused = self.status == _REFUSED and not blocked
-        self.transient = lost or self.refused or self.status in TRANSIENT or self.status == _CONFLICT
+        # Whatever a server's error: the network before Notion has more of them than Notion (520 to 526).
+        again = self.status in {_TIMEOUT, _CONFLICT} or (self.status or 0) >= _SERVER
+        self.transient = lost or self.refused or again
         # Nothing was saved for certain: it never arrived, was refused before it was read, or lost a race.
         self.unsaved = self.never_sent or self.refused or self.status == _CONFLICT
         super().__init__(f"{self.status or 'no answer'} {self.code or type(error).__name__}: {error}")

@@ -90,8 +90,7 @@ class ResendOperations:
             raise ValueError(
                 f"send: unknown field {min(unknown)!r}" if unknown else "send: an idempotency key is needed"
             )
-        params = cast("resend.Emails.SendParams", payload)
-        return str(self._call("send", lambda: resend.Emails.send(params, {"idempotency_key": key}), look)["id"])
+        return str(self._call("send", lambda: _sent(payload, key), look))
 
     def find(self, payload: dict[str, Any], since: datetime) -> str | None:
         """The id of a mail accepted since then with this recipient, subject and body; None when Resend has none.
@@ -162,6 +161,14 @@ class ResendOperations:
                 ) from None
             time.sleep(wait)
             pause = min(pause * 2, BACKOFF_MOST)
+
+
+def _sent(payload: dict[str, Any], key: str) -> str:
+    """The id of a mail that Resend has taken. Raises ResendError."""
+    answer = resend.Emails.send(cast("resend.Emails.SendParams", payload), {"idempotency_key": key})
+    if not answer.get("id"):  # whether it was taken, the same key tells
+        raise ResendError(_SERVER, "application_error", "its answer has no id of the mail", "")
+    return answer["id"]
 
 
 def _when(text: str) -> datetime:
