@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flows.campaigns.model import normalised
+from flows.campaigns.values import line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,8 +43,11 @@ SHARED_DOMAINS = LABELS_COUNT | {
 
 
 def mailbox(email: str) -> str:
-    """The mailbox behind an address: lower case, without its +tag, without dots where the provider ignores them."""
-    local, _, domain = normalised(email).rpartition("@")
+    """The mailbox behind an address: lower case, without its +tag, without dots where the provider ignores them.
+
+    A person's address is as it was pasted: with a name before it, or with what nothing shows.
+    """
+    local, _, domain = normalised(line(email).rpartition("<")[2].rstrip("> ")).rpartition("@")
     domain = _shown(domain.rstrip("."))
     domain = ALIASES.get(domain, domain)
     if domain not in LABELS_COUNT:

@@ -20,9 +20,11 @@ from tests.flows.in_memory import LAG, START, Try
 from tests.flows.in_the_campaign import EMAIL, SAME, Campaign
 
 campaign = in_the_campaign.campaign  # the fixture
+# As it comes out of a mail program, or of a page in the web.
+PASTED = [f"Ada Lovelace <{EMAIL}>", f"{EMAIL}\u200b", f"\ufeff{EMAIL}", EMAIL.replace("@", "\u00ad@")]
 
 
-@pytest.mark.parametrize("email", SAME)
+@pytest.mark.parametrize("email", [*SAME, *PASTED])
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
