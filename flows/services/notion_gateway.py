@@ -212,11 +212,12 @@ class NotionGateway:
                     **more,
                 ),
             )
+            cursor = answer.get("next_cursor")
             cut = (answer.get("request_status") or {}).get("type") == "incomplete"
+            cut = cut or (bool(answer.get("has_more")) and not cursor)
             if cut and most is None:
                 raise NotionTooManyError(schema.TITLES[block])
             pages += answer["results"]
-            cursor = answer.get("next_cursor")
             if not cursor or (most is not None and len(pages) >= most):
                 return pages, bool(cursor) or cut
 

@@ -44,6 +44,17 @@ def test_an_incomplete_query_is_an_error_and_never_taken_for_all_there_is(
         notion.equals(schema.CONTACTS, Email="ada@salon.example")
 
 
+def test_an_answer_that_says_there_is_more_and_not_where_is_not_taken_for_all_there_is(
+    services: Services, notion: NotionGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = services.notion.query
+    monkeypatch.setattr(services.notion, "query", lambda source, body: query(source, body) | {"next_cursor": None})
+    for number in range(250):
+        services.clock.advance(60 * (number % 2))
+        services.notion.create_page(services.sources[schema.CONTACTS], {"Email": {"email": "ada@salon.example"}})
+    assert len(notion.equals(schema.CONTACTS, Email="ada@salon.example")) == 250
+
+
 CONTACT = {"property": "Email", "email": {"equals": "ada@salon.example"}}
 
 
