@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.sending.templates import DATABASE, Template, UnusableTemplateError, from_markdown
 from flows.services import notion_schema as schema
+from flows.services.errors import NotionError, NotionUnavailableError
 
 if TYPE_CHECKING:
     from flows.campaigns.model import Sequence
@@ -40,6 +41,16 @@ def read(notion: NotionGateway, names: list[str]) -> dict[str, Template]:
             html = from_markdown(notion.markdown(page["id"]))
         found[name] = Template(name, _text(notion, page, name, "Subject Line"), html)
     return found
+
+
+def _read_with(notion: NotionGateway, sequence: Sequence, name: str) -> dict[str, Template]:
+    """A template with the others of its sequence; alone where one of them cannot be used. Raises as `read`."""
+    try:
+        return read(notion, list(dict.fromkeys([*sequence.templates, name])))
+    except NotionUnavailableError:
+        raise
+    except (UnusableTemplateError, NotionError):
+        return read(notion, [name])
 
 
 def _text(notion: NotionGateway, page: dict[str, Any], name: str, part: str) -> str:
@@ -77,7 +88,7 @@ def get(  # noqa: PLR0913 - what a template is found by
     # What is from the future was read by a host's clock, as an earlier release did.
     young = data and abs(prefect.now() - datetime.fromisoformat(data["read_at"])) < timedelta(seconds=life)
     if fresh or not young or name not in data["templates"]:
-        templates = read(notion, list(dict.fromkeys([*sequence.templates, name])))
+        templates = _read_with(notion, sequence, name)
         data = {
             "read_at": prefect.now().isoformat(),
             "templates": {one.name: {"subject": one.subject, "html": one.html} for one in templates.values()},

@@ -12,6 +12,7 @@ import pytest
 import flows
 from flows.sending.templates import UnusableTemplateError
 from flows.services import notion_schema as schema
+from flows.services.errors import NotionError
 
 if TYPE_CHECKING:
     from tests.flows.world import World
@@ -76,7 +77,8 @@ def test_a_property_that_is_no_text_any_more_becomes_no_mail(
     for page in store.pages.values():
         page["values"] |= {part: value} if page["source"] == of else {}
     enrolment = world.quickly("signup")
-    with pytest.raises(UnusableTemplateError, match=f"database 'Email Templates': its {part} is a {kind}"):
+    said = f"template 'christmas_email_2' in the Notion database 'Email Templates': its {part} is a {kind}"
+    with pytest.raises(UnusableTemplateError, match=said):
         world.send(enrolment)
     assert world.accepted(enrolment["email"]) == []
 
@@ -85,6 +87,27 @@ def test_two_templates_of_one_name_fail(world: World) -> None:
     page = world.template("christmas_email_3")
     world.edit(schema.TEMPLATES, page, Template_Name="christmas_email_2")
     fails(world, "christmas_email_2", "it is there twice")
+
+
+def test_two_templates_of_one_name_hold_up_no_mail_but_theirs(world: World) -> None:
+    world.setenv("HUBLAB_TEMPLATE_SECONDS", "300")
+    world.edit(schema.TEMPLATES, world.template("christmas_email_7"), Template_Name="christmas_email_3")
+    enrolment = world.quickly("signup")
+    for step in (2, 4):
+        assert world.send(enrolment, step).name == "Completed"
+    with pytest.raises(UnusableTemplateError, match=r"'christmas_email_3' in .* it is there twice"):
+        world.send(enrolment, 3)
+    assert len(world.accepted(enrolment["email"])) == 2
+
+
+def test_a_template_whose_page_notion_does_not_show_holds_up_no_mail_but_its_own(world: World) -> None:
+    world.edit(schema.TEMPLATES, world.template("christmas_email_7"), Email_Body_HTML="{{page_content}}")
+    world.notion_fault("refuse", path="/markdown$", status=400, code="validation_error", times=None)
+    enrolment = world.quickly("signup")
+    assert world.send(enrolment, 2).name == "Completed"
+    with pytest.raises(NotionError, match=r"read content of .* 400 validation_error"):
+        world.send(enrolment, 7)
+    assert len(world.accepted(enrolment["email"])) == 1
 
 
 def test_a_corrected_template_is_sent_although_the_faulty_one_is_still_cached(world: World) -> None:
