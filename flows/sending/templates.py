@@ -71,7 +71,8 @@ def _environment(zone: str, *, escape: bool) -> ImmutableSandboxedEnvironment:
 UTC = "UTC"
 _JOINED = "\u200d"  # between the parts of one emoji
 _MARKS = re.compile(r"\]\([^)]*\)|<[^>]*>")  # where a link of the text part leads
-_VARIABLE = re.compile(r"\{\{.*?\}\}")
+_VARIABLE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+_HALF = re.compile(r"\{\s*(\w+)\s*(?:\|[^{}]*)?\}")  # a variable of which a brace was forgotten
 _ALLOWED = (nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Filter, nodes.Const)
 
 
@@ -125,15 +126,19 @@ def _both(template: Template) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def check(template: Template, supplied: frozenset[str]) -> None:
-    """Make sure that a sequence supplies what the template names.
+    """Make sure that a sequence supplies what the template names, and that none of it would be sent as it is.
 
     Raises:
-        UnusableTemplateError: a variable that the sequence does not supply, or as `variables`.
+        UnusableTemplateError: a variable that the sequence does not supply, or in single braces, or as `variables`.
     """
     unknown = variables(template) - supplied
     if unknown:
         problem = f"it names {{{{{min(unknown)}}}}}, which its sequence does not supply"
         raise UnusableTemplateError(template.name, problem, f"Use one of {', '.join(sorted(supplied))}")
+    for half in _HALF.finditer(_VARIABLE.sub("", f"{template.subject}\n{template.html}")):
+        if half[1] in supplied:
+            remedy = f"Write {{{{{half[1]}}}}}, with two braces on each side"
+            raise UnusableTemplateError(template.name, f"it has {half[0]}, which would be sent as it is", remedy)
 
 
 def render(template: Template, values: Mapping[str, Any], supplied: frozenset[str], *, zone: str = UTC) -> Rendered:

@@ -129,6 +129,18 @@ FIRST = frozenset({"first_name", "link"})
             "{{ name }} {{ frist_name }} {{ frist_name | default('you') }}",
             "it names {{frist_name}}, which its sequence does not supply. Use one of first_name, link",
         ),
+        *(
+            (
+                subject,
+                body,
+                f"it has {half}, which would be sent as it is. Write {{{{first_name}}}}, with two braces on each side",
+            )
+            for subject, body, half in (
+                ("x", "<p>Dear {first_name}}, {{\nlink\n}}</p>", "{first_name}"),
+                ("{ first_name }", "<p>x</p>", "{ first_name }"),
+                ("x", "<p>Dear {first_name | default('you')}</p>", "{first_name | default('you')}"),
+            )
+        ),
         (
             "x" * 201,
             "<p>x</p>",
@@ -176,6 +188,11 @@ def test_an_author_is_told_which_template_what_is_wrong_and_what_to_do(subject: 
     assert str(refusal.value) == f"template 'welcome' in the Notion database 'Email Templates': {told}"
     assert refusal.value.template == "welcome"
     assert told.startswith(f"{refusal.value.problem}. ")
+
+
+def test_braces_of_a_style_sheet_and_of_no_variable_are_an_authors_own() -> None:
+    body = "<style>.a{color:red}@media print{.a{color:blue}}</style><p class=a>{this} is {{\nfirst_name\n}} {}</p>"
+    assert "{this} is Ada {}" in render(Template("t", "{x}", body), {"first_name": "Ada"}, FIRST).html
 
 
 def test_the_names_that_a_template_uses_are_those_of_both_its_parts() -> None:
