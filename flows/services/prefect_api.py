@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -253,7 +254,9 @@ class Prefect:
 
     def alarm(self, key: str, text: str) -> None:
         """Keep what the operator should hear of, the latest of each kind, where the watch finds it."""
-        self.remember(f"alarm-{key}", {"text": text, "at": self.now().isoformat()}, tags=(ALARM,))
+        # A route may be called otherwise than a variable.
+        name = re.sub("[^a-z0-9_-]", "-", f"alarm-{key}".lower())
+        self.remember(name, {"text": text, "at": self.now().isoformat()}, tags=(ALARM,))
 
     # Artifacts by the REST API itself: Prefect's client opens a websocket and a thread for an event about each of them.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flows.services.prefect_api import Prefect
+from flows.services.prefect_api import ALARM, Prefect
 from flows.webhooks.forwarding import Forwarder
 from flows.webhooks.spool import Spool
 
@@ -29,6 +29,16 @@ def test_what_the_old_process_took_last_is_handed_on_by_the_new_one(world: World
     with Prefect() as prefect:
         assert prefect.variable("alarm-of-the-old")["text"] == "heard"
         prefect.forget("alarm-of-the-old")
+
+
+def test_an_alarm_of_a_route_of_whatever_name_is_handed_on(world: World, tmp_path: Path) -> None:
+    forwarder = Forwarder(Spool(tmp_path))
+    forwarder.spool.put("limit", alarm("limit-hour-Summer.Sale~2"))
+    assert forwarder.once() == 1
+    with Prefect() as prefect:
+        heard = [name for name, one in prefect.tagged(ALARM) if one["text"] == "heard"]
+        assert heard == ["alarm-limit-hour-summer-sale-2"]
+        prefect.forget(*heard)
 
 
 def test_what_the_old_process_handed_on_waits_no_more(tmp_path: Path) -> None:
