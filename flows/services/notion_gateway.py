@@ -245,6 +245,8 @@ class NotionGateway:
             )
             parts += [item[item["type"]]["plain_text"] for item in answer["results"]]
             cursor = answer.get("next_cursor")
+            if answer.get("has_more") and not cursor:
+                raise NotionError(f"read {name}: Notion says that there is more, and not where; run this again")
             if not cursor:
                 return "".join(parts)
 

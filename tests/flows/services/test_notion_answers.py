@@ -90,6 +90,16 @@ def test_a_page_that_is_not_shown_whole_becomes_no_mail(
         notion.markdown("page")
 
 
+def test_a_text_that_is_not_shown_whole_becomes_no_mail(notion: NotionGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    piece = {"type": "rich_text", "rich_text": {"plain_text": "<p>Dear Ada</p>"}}
+    answer = {"results": [piece] * 100, "has_more": True, "next_cursor": None}
+    shown = SimpleNamespace(properties=SimpleNamespace(retrieve=lambda *_, **__: answer))
+    monkeypatch.setattr(notion._client, "pages", shown)
+    body = {"id": "b", "type": "rich_text", "rich_text": [piece["rich_text"]] * 25}
+    with pytest.raises(NotionError, match="read Email Body HTML: Notion says that there is more, and not where"):
+        notion.text({"id": "page", "properties": {"Email Body HTML": body}}, "Email Body HTML")
+
+
 class Server:
     """Prefect's answers about one variable: `races` times somebody else creates it just before we do."""
 
