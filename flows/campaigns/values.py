@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, EmailStr, Field, StringCon
 from flows.campaigns.model import normalised
 
 MAX_LIST, MAX_NAME, MAX_TEXT, MAX_PROSE = 20, 100, 200, 2000
+MAX_COMPOSED = 4 * MAX_PROSE  # a longer text fits no field, however it is composed
 # Between these a time can be shown in any time zone.
 FIRST_YEAR, LAST_YEAR = 1970, 2200
 _INSTANT = re.compile(r"(\d{4})-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)?)?")
@@ -48,12 +49,17 @@ def _shown(text: str) -> str:
     return _STRAY.sub("", "".join(kept))
 
 
+def _composed(text: str, form: Literal["NFC", "NFKC"] = "NFC") -> str:
+    """A text in one of Unicode's forms; one that will be refused as it is: marks in 62 KB of it take seconds."""
+    return unicodedata.normalize(form, text) if len(text) <= MAX_COMPOSED else text
+
+
 def line(value: Any) -> Any:
     """A text as one line: NFC, single blanks of whatever kind, nothing invisible; anything but a text as it is."""
     if not isinstance(value, str):
         return value
     blanks = "".join(" " if unicodedata.category(one) in _SPACES or one in _BLANK else one for one in value)
-    return unicodedata.normalize("NFC", re.sub(" +", " ", _shown(blanks)).strip(" "))
+    return _composed(re.sub(" +", " ", _shown(blanks)).strip(" "))
 
 
 def prose(value: Any) -> Any:
@@ -62,7 +68,7 @@ def prose(value: Any) -> Any:
         return value
     text = value.replace("\r\n", "\n").replace("\r", "\n")
     kept = "".join(one for one in _shown(text) if one in "\n\t" or unicodedata.category(one) != "Cc")
-    return unicodedata.normalize("NFC", kept).strip()
+    return _composed(kept).strip()
 
 
 def is_empty(value: Any, depth: int = DEEPEST) -> bool:
@@ -137,7 +143,7 @@ def _web(text: str) -> str:
 def _number(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("is not a number")  # noqa: TRY004 - a validator's error
-    return unicodedata.normalize("NFKC", line(value)) if isinstance(value, str) else value
+    return _composed(line(value), "NFKC") if isinstance(value, str) else value
 
 
 def _yes(value: bool) -> bool:
