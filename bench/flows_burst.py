@@ -1,8 +1,8 @@
 """Many sign up at once: `python -m bench.flows_burst [--signups 20,200] [--workers 3] [--notion 600]`.
 
 A sandbox (root) as for `bench.flows_workers`, at a sequence's usual pace: of each signup the first mail is due at once.
-Up to 20 are posted one after the other, more in ten seconds. Writes how soon all runs of a signup are at Prefect, and
-when Resend has the last first mail.
+Up to 20 are posted one after the other, more in ten seconds. Writes how soon all runs of a signup are at Prefect, when
+Resend has the last first mail, and what CPU of the host's and of Prefect's server a second of that took.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from bench import results
-from bench.flows_workers import LONGEST, STEPS, campaign_at, scheduling
+from bench.flows_workers import LONGEST, STEPS, campaign_at, cpu, scheduling
 from sandbox.campaign.contacts import address
 from sandbox.campaign.mails import accepted_by_place, runs_of
 from sandbox.waiting import wait_for
@@ -27,7 +27,7 @@ PACE = 0.01  # a mail each hundred minutes
 
 def measure(running: Campaign, signups: int) -> dict[str, Any]:
     """Enrol, and wait until Resend has every first mail."""
-    stamp, began = int(time.time()), time.monotonic()
+    used, stamp, began = cpu(running.sandbox), int(time.time()), time.monotonic()
     keys = []
     for number in range(signups):
         if signups > AT_ONCE:
@@ -40,14 +40,15 @@ def measure(running: Campaign, signups: int) -> dict[str, Any]:
         return all((key, 1) in accepted for key in keys)
 
     wait_for(first_mails, "every first mail", LONGEST, every=1)
-    sent = time.monotonic() - began
+    sent, after = time.monotonic() - began, cpu(running.sandbox)
 
     def all_runs() -> bool:
         with running.sandbox.api() as api:
             return len(runs_of(api, keys)) == STEPS * signups
 
     wait_for(all_runs, "all runs", LONGEST, every=2)
-    return {"posted": posted, "sent": sent, "scheduled": scheduling(running, keys)}
+    spent = {name: after[name] - used[name] for name in used}
+    return {"posted": posted, "sent": sent, "cpu": spent, "scheduled": scheduling(running, keys)}
 
 
 def told(found: dict[str, Any]) -> list[str]:
@@ -59,10 +60,19 @@ def told(found: dict[str, Any]) -> list[str]:
         f"{cuts[18]:.1f} s",
         f"{max(found['scheduled']):.1f} s",
         f"{found['sent']:.0f} s",
+        ", ".join(f"{name} {found['cpu'][name] / found['sent']:.0%}" for name in ("host", "server")),
     ]
 
 
-HEADS = ["signups", "posted within", "scheduled, median", "p95", "the last", "Resend has every first mail after"]
+HEADS = [
+    "signups",
+    "posted within",
+    "scheduled, median",
+    "p95",
+    "the last",
+    "Resend has every first mail after",
+    "CPU until then, of a core",
+]
 
 
 def main() -> None:

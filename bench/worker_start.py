@@ -5,7 +5,8 @@
 Each variant gets the same short flow runs, put on its queue at one moment, four at a time, from one real Prefect server
 (SQLite) on this machine, in rounds that alternate. A run to warm up is not counted. CPU is the worker's with all its
 engines and its fork server, from /proc; Prefect's server's is not in it. The delay is from a run's state Pending, the
-claim, to Running. Memory is what four waiting engines and the fork server take together (PSS), for one engine.
+claim, to Running. Memory is what four waiting engines and the fork server take together (PSS), for one engine; its own
+is what no other process shares.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Cost:
     cpu_seconds: float
     delay_seconds: float
     megabytes: float
+    own_megabytes: float
 
 
 def children(pid: int) -> list[int]:
@@ -60,15 +62,16 @@ def cpu_seconds(pid: int) -> float:
     return spent / TICKS
 
 
-def megabytes(pid: int) -> float:
-    """Memory of all below the worker, each page that is shared counted once; a fork server counts if it has forked."""
-    found = 0.0
-    for child in children(pid):
-        if "fork_server" in title(child) and not children(child):
-            continue
-        line = Path(f"/proc/{child}/smaps_rollup").read_text().partition("\nPss:")[2]
-        found += int(line.split()[0]) / 1024 + megabytes(child)
-    return found
+def below(pid: int) -> list[int]:
+    """All processes below the worker; a fork server if it has forked."""
+    used = [child for child in children(pid) if "fork_server" not in title(child) or children(child)]
+    return [*used, *(process for child in used for process in below(child))]
+
+
+def megabytes(pid: int, *fields: str) -> float:
+    """Memory of a process, as these fields of smaps_rollup have it together."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(tuple(f"{field}:" for field in fields))) / 1024
 
 
 def begin(variant: str, queue: str, env: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -109,7 +112,9 @@ def measure(api: Api, variant: str, runs: int, home: Path) -> Cost:
         wait_for(lambda: any(w["name"] == queue for w in api.workers()), f"{variant} is online")
         warm = [put(api, variant, queue, waiting) for _ in range(CONCURRENCY)]
         waiting.begun(CONCURRENCY)
-        memory = megabytes(worker.pid) / CONCURRENCY
+        used = below(worker.pid)
+        memory = sum(megabytes(process, "Pss") for process in used) / CONCURRENCY
+        own = sum(megabytes(process, "Private_Clean", "Private_Dirty") for process in used if not children(process))
         waiting.let_end()
         assert {api.wait_state(run, "COMPLETED", "CRASHED", "FAILED") for run in warm} == {"COMPLETED"}
         time.sleep(3)  # the engines' end is seen to
@@ -119,7 +124,13 @@ def measure(api: Api, variant: str, runs: int, home: Path) -> Cost:
         seconds = time.monotonic() - began
         time.sleep(3)
         spent = (cpu_seconds(worker.pid) - cpu) / runs
-        return Cost(runs / seconds * 60, spent, statistics.median(delay(api, run) for run in flow_runs), memory)
+        return Cost(
+            runs / seconds * 60,
+            spent,
+            statistics.median(delay(api, run) for run in flow_runs),
+            memory,
+            own / CONCURRENCY,
+        )
     finally:
         waiting.let_end()
         worker.kill()
@@ -150,6 +161,7 @@ def table(medians: dict[str, Cost]) -> results.Table:
         "cpu_seconds": "CPU a run, s",
         "delay_seconds": "from the claim to Running, s",
         "megabytes": "memory an engine, MB",
+        "own_megabytes": "of it its own, MB",
     }
     rows = [
         [
