@@ -1,5 +1,6 @@
 """The hosts, for pyinfra: `pyinfra deploy/inventory.py deploy/workers.py`."""
 
+import logging
 import sys
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from deploy.ssh import connection
 
 interrupt.end_at_once()
 logger.addFilter(ConnectRemedies())
+# What goes wrong with a connection is said once, by pyinfra; paramiko's thread would print its traceback before that.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 try:
     _settings = limited(load())
     _connections = {target.address: connection(_settings, target) for target in _settings.hosts}

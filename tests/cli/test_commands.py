@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -206,6 +208,35 @@ def test_status_of_the_program_is_its_own() -> None:
     done = hublab("history", **nowhere)
     assert done.returncode == 2
     assert "HUBLAB_ENV_FILE" in done.stderr
+
+
+def hang_up(listener: socket.socket) -> None:
+    """On whoever calls, until the listener is shut."""
+    while True:
+        try:
+            line, _ = listener.accept()
+        except OSError:
+            return
+        line.close()
+
+
+@pytest.mark.parametrize("word", ["plan", "status"])
+def test_host_that_hangs_up_before_it_says_what_it_is_is_told_with_a_remedy_and_no_traceback(
+    word: str, tmp_path: Path
+) -> None:
+    (hosts := tmp_path / "hosts.env").touch(0o600)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        hosts.write_text(
+            f"HUBLAB_HOSTS=127.0.0.1:{listener.getsockname()[1]}\nPREFECT_API_URL=https://prefect.example.com/api\n"
+        )
+        (there := threading.Thread(target=hang_up, args=(listener,))).start()
+        done = hublab(word, HUBLAB_ENV_FILE=str(hosts))
+        listener.shutdown(socket.SHUT_RDWR)
+        there.join()
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "MaxStartups" in said
+    assert "Traceback" not in said
 
 
 def test_file_of_the_hosts_is_the_one_in_the_folder_where_it_was_typed(tmp_path: Path) -> None:

@@ -94,6 +94,8 @@ def test_release_is_intact_only_when_everything_is(damage: dict[str, Any]) -> No
         ("root@h1: Permission denied (publickey).", "HUBLAB_SSH_KEY"),
         ("[h1] Command socket/SSH error: ChannelException(2, 'Connect failed')", "MaxSessions"),
         ("ssh: connect to host h1 port 22: Connection refused", "is its SSH port open?"),
+        ("[h1] SSH error (Error reading SSH protocol banner)", "MaxStartups"),
+        ("kex_exchange_identification: read: Connection reset by peer", "MaxStartups"),
     ],
 )
 def test_connection_error_has_a_remedy(message: str, remedy: str) -> None:
