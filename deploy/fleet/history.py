@@ -42,7 +42,7 @@ def main() -> int:
         sys.stdout.write(json.dumps([{"host": host, **line.kept()} for host, line in found]) + "\n")
     elif found:
         sys.stdout.write(render(HEADINGS, [row(*one) for one in found]) + "\n")
-    else:
+    elif not any(reply.error for reply in replies):
         sys.stdout.write("no deploy has ended yet\n")
     for reply in replies:
         if reply.error:

@@ -7,8 +7,10 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import pytest
 import typer
@@ -220,23 +222,41 @@ def hang_up(listener: socket.socket) -> None:
         line.close()
 
 
-@pytest.mark.parametrize("word", ["plan", "status"])
-def test_host_that_hangs_up_before_it_says_what_it_is_is_told_with_a_remedy_and_no_traceback(
-    word: str, tmp_path: Path
-) -> None:
-    (hosts := tmp_path / "hosts.env").touch(0o600)
+@pytest.fixture
+def hosts(tmp_path: Path) -> Iterator[Path]:
+    """A file of one host, which hangs up on whoever calls before it says what it is."""
+    (found := tmp_path / "hosts.env").touch(0o600)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        hosts.write_text(
+        found.write_text(
             f"HUBLAB_HOSTS=127.0.0.1:{listener.getsockname()[1]}\nPREFECT_API_URL=https://prefect.example.com/api\n"
         )
         (there := threading.Thread(target=hang_up, args=(listener,))).start()
-        done = hublab(word, HUBLAB_ENV_FILE=str(hosts))
+        yield found
         listener.shutdown(socket.SHUT_RDWR)
         there.join()
+
+
+@pytest.mark.parametrize("word", ["plan", "status", "history"])
+def test_host_that_hangs_up_is_told_with_a_remedy_without_a_traceback_and_as_nothing_else(
+    word: str, hosts: Path
+) -> None:
+    done = hublab(word, HUBLAB_ENV_FILE=str(hosts))
     said = done.stdout + done.stderr
     assert done.returncode == 1
     assert "MaxStartups" in said
     assert "Traceback" not in said
+    assert "no deploy has ended" not in said
+
+
+def test_every_check_of_a_host_that_cannot_be_reached_says_that_alone(hosts: Path) -> None:
+    report = hosts.with_name("verify.xml")
+    command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", "tests/infra/test_release.py"]
+    asked = os.environ | {"HUBLAB_ENV_FILE": str(hosts)}
+    subprocess.run(command, cwd=start.CHECKOUT, env=asked, capture_output=True, check=False)
+    checks = list(ET.parse(report).iter("testcase"))  # noqa: S314 - pytest's own
+    reasons = [error.get("message", "") for check in checks for error in check]
+    assert len(reasons) == len(checks) > 0
+    assert all("cannot be reached" in reason and "MaxStartups" in reason for reason in reasons), reasons
 
 
 def test_file_of_the_hosts_is_the_one_in_the_folder_where_it_was_typed(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from testinfra.host import Host
 from deploy import settings as deploy_settings
 from deploy import spec, ssh
 from deploy.limit import limited
+from deploy.remedies import remedy_for
 from deploy.settings import worker_host
 
 if TYPE_CHECKING:
@@ -85,6 +87,25 @@ def _disconnect(folder: Path) -> None:
 def _of(host: Host) -> spec.Workers:
     """What is wanted of a host's workers; testinfra's hosts know the address that they were given."""
     return SETTINGS.own.get(host.backend.hostname.strip("[]"), SETTINGS)
+
+
+@cache
+def _silent(host: Host) -> str:
+    """Why a host cannot be asked, and what to do; empty where it can."""
+    try:
+        host.run("true")
+    except RuntimeError as error:  # testinfra's, for an ssh that has failed
+        said = error.args[0].stderr.strip()
+        remedy = remedy_for(said)
+        return f"cannot be reached: {said}" + (f" -> {remedy}" if remedy else "")
+    return ""
+
+
+@pytest.fixture(autouse=True)
+def reached(request: pytest.FixtureRequest) -> None:
+    """A host that cannot be reached is said to be that, by each of its checks."""
+    if "host" in request.fixturenames and (why := _silent(request.getfixturevalue("host"))):
+        pytest.fail(why, pytrace=False)
 
 
 @pytest.fixture
