@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 def cpu(box: Sandbox) -> tuple[float, float]:
     """CPU seconds so far: of this process's children, and of the host."""
     ours = resource.getrusage(resource.RUSAGE_CHILDREN)
-    first = (Cgroup(f"{box.layout.cgroup}/{box.hosts[0].name}").folders[0] / "cpu.stat").read_text("ascii").split()[1]
-    return ours.ru_utime + ours.ru_stime, int(first) / 1e6
+    return ours.ru_utime + ours.ru_stime, Cgroup(f"{box.layout.cgroup}/{box.hosts[0].name}").cpu_seconds()
 
 
 def call(*command: str, text: str = "") -> None:

@@ -41,12 +41,7 @@ LONGEST = 1800.0
 def cpu(box: Sandbox) -> dict[str, float]:
     """CPU seconds so far, by what used them."""
     names = {"host": box.hosts[0].name, "server": "server", "stand-ins": "standins"}
-    return {what: _seconds(Cgroup(f"{box.layout.cgroup}/{name}")) for what, name in names.items()}
-
-
-def _seconds(group: Cgroup) -> float:
-    first = (group.folders[0] / "cpu.stat").read_text("ascii").splitlines()[0]
-    return int(first.split()[1]) / 1e6
+    return {what: Cgroup(f"{box.layout.cgroup}/{name}").cpu_seconds() for what, name in names.items()}
 
 
 def delivered(running: Campaign) -> int:

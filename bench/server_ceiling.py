@@ -31,6 +31,7 @@ from flows.enrolment import handlers
 from flows.services.prefect_api import Prefect
 from sandbox.cgroup import Cgroup
 from sandbox.local.processes import environment
+from worker import process_stat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,8 +80,8 @@ def cpu(box: Sandbox) -> dict[str, float]:
     """CPU seconds so far of Prefect's server and of PostgreSQL."""
     found = {"server": 0.0, "PostgreSQL": 0.0}
     for process in Cgroup(f"{box.layout.cgroup}/server").processes():
-        name, _, rest = Path(f"/proc/{process}/stat").read_text(errors="replace").partition("(")[2].rpartition(")")
-        found["PostgreSQL" if name == "postgres" else "server"] += sum(map(int, rest.split()[11:15])) / TICKS
+        part = "PostgreSQL" if Path(f"/proc/{process}/comm").read_text() == "postgres\n" else "server"
+        found[part] += sum(map(int, process_stat.fields(process)[11:15])) / TICKS
     return found
 
 

@@ -28,7 +28,7 @@ from sandbox.local.processes import AUTH, Trial, environment, title
 from sandbox.local.server import Api, prefect_server
 from sandbox.server import POOL
 from sandbox.waiting import wait_for
-from worker import domain
+from worker import domain, process_stat
 from worker.domain import Domain
 
 CONCURRENCY = 4
@@ -58,7 +58,7 @@ def cpu_seconds(pid: int) -> float:
     """CPU of the worker, of its processes, and of theirs that have ended."""
     spent = 0
     for process in (pid, *children(pid)):
-        spent += sum(map(int, Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:15]))
+        spent += sum(map(int, process_stat.fields(process)[11:15]))
     return spent / TICKS
 
 

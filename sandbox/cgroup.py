@@ -71,6 +71,10 @@ class Cgroup:
                     continue
         return found - {0}
 
+    def cpu_seconds(self) -> float:
+        """CPU seconds so far, of all that is or was in it."""
+        return int((self.folders[0] / "cpu.stat").read_text("ascii").split()[1]) / 1e6
+
     def kill(self, *, timeout: float = 20.0) -> None:
         """End every process in it, at once and for certain, then remove it. Nothing there is success too.
 
