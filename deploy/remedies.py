@@ -24,9 +24,10 @@ REMEDIES = {
         "The host's sshd refuses another session over the same connection, and the deploy needs several: see to "
         "MaxSessions in its sshd_config; sshd's own default, 10, is enough."
     ),
-    r"SSH protocol banner|kex_exchange_identification|banner exchange": (
-        "What answers there closes the connection before it says that it is an sshd. Check the port in HUBLAB_HOSTS; "
-        "an sshd does so to whom fail2ban or its MaxStartups turns away: `ssh -v USER@HOST` a minute later says more."
+    r"SSH protocol banner|kex_exchange_identification|banner exchange|No existing session": (
+        "What answers there closes the connection, or keeps silent, before it says that it is an sshd. "
+        "Check the port in HUBLAB_HOSTS; an sshd does so when its host is overloaded, and to whom fail2ban or its "
+        "MaxStartups turns away: `ssh -v USER@HOST` a minute later says more."
     ),
     r"Could not resolve hostname": (
         "The name in HUBLAB_HOSTS is known neither to DNS nor to /etc/hosts. "

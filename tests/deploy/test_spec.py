@@ -96,6 +96,8 @@ def test_release_is_intact_only_when_everything_is(damage: dict[str, Any]) -> No
         ("ssh: connect to host h1 port 22: Connection refused", "is its SSH port open?"),
         ("[h1] SSH error (Error reading SSH protocol banner)", "MaxStartups"),
         ("kex_exchange_identification: read: Connection reset by peer", "MaxStartups"),
+        ("[h1] SSH error (No existing session)", "keeps silent"),
+        ("Connection timed out during banner exchange", "keeps silent"),
     ],
 )
 def test_connection_error_has_a_remedy(message: str, remedy: str) -> None:
